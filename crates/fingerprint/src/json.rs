@@ -1,0 +1,125 @@
+//! The JSON surface: text in, text out, as the HTTP API has it without `request_id` and `cost`.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Error, ErrorCode};
+use crate::fields::{array, described, field, invalid, object, string};
+use crate::identify::{Identification, identify};
+use crate::signals::Signals;
+use crate::similarity::compare;
+
+/// Longest text accepted, in bytes.
+pub const MAX_INPUT: usize = 512 * 1024;
+/// Most items in a batch.
+pub const MAX_ITEMS: usize = 100;
+/// Longest `id` of a batch's item, in bytes.
+pub const MAX_ID: usize = 256;
+
+/// Identifies a client from the text of a fingerprint object ([`Signals::from_value`]); answers
+/// with the text of an [`Identification`].
+///
+/// # Errors
+/// `ERR_INPUT_TOO_LARGE`, `ERR_INPUT_NOT_JSON`, or those of [`Signals::from_value`].
+pub fn identify_json(input: &str) -> Result<String, Error> {
+    let signals = Signals::from_value(&parse(input)?)?;
+    Ok(text(&identify(&signals)))
+}
+
+/// Compares two clients from the text of `{ "a": …, "b": … }`, each a fingerprint object; answers
+/// with the text of a [`crate::Comparison`].
+///
+/// # Errors
+/// As [`identify_json`], the path starting with `a` or `b`; and `ERR_NOT_COMPARABLE`.
+pub fn compare_json(input: &str) -> Result<String, Error> {
+    let value = parse(input)?;
+    let fields = object(&value, &["a", "b"])?;
+    let side = |name: &str| {
+        field(fields, name, Signals::from_value)?
+            .ok_or_else(|| invalid("is missing; it takes a fingerprint").under(name))
+    };
+    Ok(text(&compare(&side("a")?, &side("b")?)?))
+}
+
+/// One answer of a batch: the item's `id`, and its result or its problem.
+#[derive(Serialize)]
+struct Answer {
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Identification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+#[derive(Serialize)]
+struct Problem {
+    code: &'static str,
+    path: String,
+    detail: String,
+}
+
+/// Identifies each item of the text of an array of `{ "id": …, "fingerprint": … }`, at most
+/// [`MAX_ITEMS`]; `id` is a string and may be left out. Answers with the text of an array in the
+/// same order, of `{ "id", "result" }` or, for an item that is refused, `{ "id", "problem": { "code",
+/// "path", "detail" } }`, the path starting with `items[n]`.
+///
+/// # Errors
+/// `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_NOT_JSON`; `ERR_SIGNAL_INVALID` if it is no array.
+pub fn batch_json(items: &str) -> Result<String, Error> {
+    let value = parse(items)?;
+    let items = array(&value, MAX_ITEMS).map_err(|error| error.under("items"))?;
+    let answers: Vec<Answer> = items
+        .iter()
+        .enumerate()
+        .map(|(index, item)| answer(index, item))
+        .collect();
+    Ok(text(&answers))
+}
+
+fn answer(index: usize, item: &Value) -> Answer {
+    let id = item.get("id").and_then(Value::as_str).filter(|id| id.len() <= MAX_ID);
+    let (result, problem) = match one(item) {
+        Ok(result) => (Some(result), None),
+        Err(error) => {
+            let error = error.under(&format!("items[{index}]"));
+            let problem = Problem {
+                code: error.code(),
+                path: error.path().to_owned(),
+                detail: error.message().to_owned(),
+            };
+            (None, Some(problem))
+        }
+    };
+    Answer {
+        id: id.map(str::to_owned),
+        result,
+        problem,
+    }
+}
+
+fn one(item: &Value) -> Result<Identification, Error> {
+    let fields = object(item, &["id", "fingerprint"])?;
+    field(fields, "id", |value| {
+        if string(value)?.len() > MAX_ID {
+            return Err(invalid(format!("is {}; it may have {MAX_ID} bytes", described(value))));
+        }
+        Ok(())
+    })?;
+    let signals = field(fields, "fingerprint", Signals::from_value)?;
+    let missing = || invalid("is missing; it takes a fingerprint").under("fingerprint");
+    Ok(identify(&signals.ok_or_else(missing)?))
+}
+
+fn parse(input: &str) -> Result<Value, Error> {
+    if input.len() > MAX_INPUT {
+        return Err(Error::new(
+            ErrorCode::InputTooLarge,
+            format!("has {} bytes; it may have {MAX_INPUT}", input.len()),
+        ));
+    }
+    serde_json::from_str(input).map_err(|error| Error::new(ErrorCode::InputNotJson, format!("is not JSON: {error}")))
+}
+
+fn text(answer: &impl Serialize) -> String {
+    serde_json::to_string(answer).expect("answers hold only strings, numbers and lists of them")
+}

@@ -1,0 +1,177 @@
+//! Every captured hello: parsed, held against its own lists and against other implementations,
+//! and identified as what it is.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tollkeeper_fingerprint::{ClientHello, Identification, Ja3, Ja4, Ja4Raw, Signals, identify};
+
+fn rows() -> Vec<Value> {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
+    let files = std::fs::read_dir(data).unwrap();
+    let rows = files.flat_map(|file| {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        serde_json::from_str::<Vec<Value>>(&text).unwrap()
+    });
+    rows.collect()
+}
+
+fn bytes(row: &Value) -> Vec<u8> {
+    STANDARD.decode(row["client_hello"].as_str().unwrap()).unwrap()
+}
+
+fn identified(fingerprint: &Value) -> Identification {
+    identify(&Signals::from_value(fingerprint).unwrap())
+}
+
+#[test]
+fn rows_say_all_that_they_should() {
+    let rows = rows();
+    assert!(rows.len() >= 17);
+    for row in &rows {
+        for field in ["client", "version", "library", "platform", "how", "when"] {
+            assert!(
+                row[field].as_str().is_some_and(|text| !text.is_empty()),
+                "{field} of {}",
+                row["client"]
+            );
+        }
+        let hello = ClientHello::parse(&bytes(row)).unwrap();
+        assert_eq!(row["sni"], hello.has_sni());
+        let names: Vec<_> = hello.alpn.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        let lists = json!({
+            "version": hello.legacy_version,
+            "ciphers": hello.ciphers,
+            "extensions": hello.extensions,
+            "groups": hello.groups,
+            "point_formats": hello.point_formats,
+            "signature_algorithms": hello.signature_algorithms,
+            "alpn": names,
+            "supported_versions": hello.supported_versions,
+        });
+        assert_eq!(row["tls"], lists, "{}", row["client"]);
+    }
+}
+
+#[test]
+fn other_implementations_agree() {
+    let fixture: Value = serde_json::from_str(include_str!("fixtures/cross_check.json")).unwrap();
+    let hellos = fixture["hellos"].as_array().unwrap();
+    assert_eq!(hellos.len(), rows().len());
+    for expected in hellos {
+        let hello = ClientHello::parse(&bytes(expected)).unwrap();
+        let name = &expected["client"];
+        assert_eq!(expected["ja3_full"], Ja3::of(&hello).to_string(), "{name}");
+        assert_eq!(expected["ja3"], Ja3::of(&hello).md5(), "{name}");
+        assert_eq!(expected["ja4"], Ja4::of(&hello).as_str(), "{name}");
+        assert_eq!(expected["ja4_r"], Ja4Raw::of(&hello).to_string(), "{name}");
+    }
+}
+
+#[test]
+fn each_hello_is_identified_as_its_client() {
+    for row in rows() {
+        let answer = identified(&json!({ "tls": { "client_hello": row["client_hello"] } }));
+        let own = answer
+            .candidates
+            .iter()
+            .find(|one| row["client"] == one.client)
+            .unwrap();
+        assert!(own.versions.iter().any(|version| row["version"] == *version));
+        // Clients over one library may share a hello, and then share the confidence.
+        let first = answer.candidates[0].confidence;
+        assert!(
+            (own.confidence - first).abs() < 1e-9,
+            "{}: {:?}",
+            row["client"],
+            answer.candidates
+        );
+        let shared = answer.candidates.get(1).is_some_and(|one| one.confidence >= first);
+        assert!(answer.ambiguous || !shared);
+    }
+}
+
+#[test]
+fn all_signals_together_name_one_client() {
+    for row in rows() {
+        let mut signals = json!({ "tls": { "client_hello": row["client_hello"] } });
+        if !row["akamai_h2"].is_null() {
+            signals["http2"] = json!({ "akamai": row["akamai_h2"] });
+        }
+        if let Some(names) = row["headers"].as_array() {
+            let pairs: Vec<Value> = names.iter().map(|name| json!([name, ""])).collect();
+            signals["http"] = json!({ "headers": pairs });
+        }
+        let answer = identified(&signals);
+        assert_eq!(row["client"], answer.candidates[0].client, "{:?}", answer.candidates);
+        assert!(answer.candidates[0].confidence < 1.0);
+    }
+}
+
+#[test]
+fn the_form_of_a_signal_does_not_change_who_it_is() {
+    for row in rows() {
+        let by_hello = identified(&json!({ "tls": { "client_hello": row["client_hello"] } }));
+        let hello = ClientHello::parse(&bytes(&row)).unwrap();
+        assert_eq!(identify(&Signals::from_client_hello(&hello)), by_hello);
+        let by_lists = identified(&json!({ "tls": row["tls"] }));
+        assert_eq!(by_hello, by_lists);
+        let by_ja4 = identified(&json!({ "tls": { "ja4": by_hello.computed.ja4 } }));
+        let by_ja4_r = identified(&json!({ "tls": { "ja4_r": by_hello.computed.ja4_r } }));
+        for answer in [&by_ja4, &by_ja4_r] {
+            assert_eq!(answer.fingerprint_id, by_hello.fingerprint_id);
+            assert_eq!(answer.candidates[0].client, by_hello.candidates[0].client);
+        }
+        let by_ja3 = identified(&json!({ "tls": { "ja3": by_hello.computed.ja3 } }));
+        assert!(by_ja3.candidates.iter().any(|one| row["client"] == one.client));
+    }
+}
+
+#[test]
+fn a_client_that_shuffles_keeps_its_id() {
+    let chromium: Vec<Value> = rows().into_iter().filter(|row| row["client"] == "chromium").collect();
+    let answers: Vec<Identification> = chromium
+        .iter()
+        .map(|row| identified(&json!({ "tls": { "client_hello": row["client_hello"] } })))
+        .collect();
+    assert!(answers.len() > 1);
+    assert!(
+        answers
+            .iter()
+            .all(|one| one.fingerprint_id == answers[0].fingerprint_id)
+    );
+    assert!(answers.iter().all(|one| one.computed.ja3n == answers[0].computed.ja3n));
+    assert!(answers.iter().any(|one| one.computed.ja3 != answers[0].computed.ja3));
+}
+
+#[test]
+fn another_server_name_or_version_still_finds_the_client() {
+    let rows = rows();
+    let chromium = rows.iter().find(|row| row["client"] == "chromium").unwrap();
+    let mut without_sni = chromium["tls"].clone();
+    without_sni["extensions"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|kind| *kind != 0);
+    let answer = identified(&json!({ "tls": without_sni }));
+    assert_eq!(
+        serde_json::to_value(&answer.candidates[0].evidence).unwrap(),
+        json!(["ja4_bc"])
+    );
+    let mut older = chromium["tls"].clone();
+    older["extensions"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|kind| *kind != 0xca34);
+    let answer = identified(&json!({ "tls": older }));
+    assert_eq!(answer.candidates[0].client, "chromium");
+    assert_eq!(
+        serde_json::to_value(&answer.candidates[0].evidence).unwrap(),
+        json!(["tls_lists"])
+    );
+    let unheard = json!({ "version": 771, "ciphers": [1, 2, 3], "extensions": [] });
+    let answer = identified(&json!({ "tls": unheard }));
+    assert!(answer.candidates.is_empty() && !answer.ambiguous);
+}

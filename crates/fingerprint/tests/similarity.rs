@@ -1,0 +1,209 @@
+//! Comparisons come out in the order in which a person would put them.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tollkeeper_fingerprint::{Comparison, Resolution, Signals, compare};
+
+fn rows(file: &str) -> Vec<Value> {
+    serde_json::from_str(file).unwrap()
+}
+
+fn chromium() -> Vec<Value> {
+    rows(include_str!("../data/chromium.json"))
+}
+
+fn tls(row: &Value) -> Value {
+    json!({ "tls": row["tls"] })
+}
+
+fn compared(a: &Value, b: &Value) -> Comparison {
+    compare(&Signals::from_value(a).unwrap(), &Signals::from_value(b).unwrap()).unwrap()
+}
+
+/// Every row with all of its signals.
+fn everyone() -> Vec<(String, Value)> {
+    [
+        include_str!("../data/chromium.json"),
+        include_str!("../data/curl.json"),
+        include_str!("../data/firefox.json"),
+        include_str!("../data/go.json"),
+        include_str!("../data/gnutls.json"),
+        include_str!("../data/java.json"),
+        include_str!("../data/node-https.json"),
+        include_str!("../data/node-http2.json"),
+        include_str!("../data/openssl.json"),
+        include_str!("../data/python-requests.json"),
+        include_str!("../data/wget.json"),
+    ]
+    .into_iter()
+    .flat_map(rows)
+    .map(|row| (row["client"].as_str().unwrap().to_owned(), full(&row)))
+    .collect()
+}
+
+fn full(row: &Value) -> Value {
+    let mut signals = tls(row);
+    if !row["akamai_h2"].is_null() {
+        signals["http2"] = json!({ "akamai": row["akamai_h2"] });
+    }
+    if let Some(names) = row["headers"].as_array() {
+        let pairs: Vec<Value> = names.iter().map(|name| json!([name, ""])).collect();
+        signals["http"] = json!({ "headers": pairs });
+    }
+    signals
+}
+
+fn is_one(value: f64) -> bool {
+    value.to_bits() == 1.0_f64.to_bits()
+}
+
+#[test]
+fn identity_is_one_and_sides_can_be_swapped() {
+    let everyone = everyone();
+    for (name, a) in &everyone {
+        let own = compared(a, a);
+        assert!(
+            is_one(own.similarity) && own.is_match && own.differences.is_empty(),
+            "{name}: {own:?}"
+        );
+        for (_, b) in &everyone {
+            let (there, back) = (compared(a, b), compared(b, a));
+            assert!((there.similarity - back.similarity).abs() < 1e-12);
+            assert!((0.0..=1.0).contains(&there.similarity));
+            assert_eq!(there.is_match, back.is_match);
+        }
+    }
+}
+
+#[test]
+fn only_clients_of_one_family_match() {
+    let family = |name: &str| name.split('-').next().map(str::to_owned);
+    let everyone = everyone();
+    for (name, a) in &everyone {
+        for (other, b) in &everyone {
+            let one = compared(a, b);
+            assert!(one.is_match || name != other, "{name}: {one:?}");
+            assert!(
+                !one.is_match || family(name) == family(other),
+                "{name}, {other}: {one:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_same_client_then_the_same_library_then_the_rest() {
+    let chromium = chromium();
+    let mut next_version = chromium[1]["tls"].clone();
+    next_version["signature_algorithms"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!(0x0904));
+    let same_client = compared(&tls(&chromium[0]), &json!({ "tls": next_version })).similarity;
+    let curl = tls(&rows(include_str!("../data/curl.json"))[0]);
+    let node = tls(&rows(include_str!("../data/node-https.json"))[0]);
+    let same_library = compared(&curl, &node).similarity;
+    let unrelated = compared(&curl, &tls(&chromium[0])).similarity;
+    assert!(same_client > 0.9, "{same_client}");
+    assert!(
+        same_client > same_library && same_library > unrelated + 0.2,
+        "{same_client} {same_library} {unrelated}"
+    );
+}
+
+#[test]
+fn differences_read_as_sentences() {
+    let curl = full(&rows(include_str!("../data/curl.json"))[0]);
+    let chrome = full(&chromium()[0]);
+    let lines = compared(&curl, &chrome).differences;
+    for start in [
+        "ciphers only in a: ",
+        "extensions only in b: ",
+        "groups only in a: ",
+        "http2: ",
+        "headers only in b: sec-ch-ua",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.starts_with(start)),
+            "{start} in {lines:#?}"
+        );
+    }
+    assert!(lines.iter().any(|line| line.ends_with("more")));
+    let shuffled = json!({ "tls": { "version": 771, "ciphers": [2, 1], "extensions": [] } });
+    let plain = json!({ "tls": { "version": 770, "ciphers": [1, 2], "extensions": [] } });
+    let lines = compared(&shuffled, &plain).differences;
+    assert_eq!(
+        lines,
+        ["ciphers: the same, in another order", "version: 12 in a, 11 in b"]
+    );
+}
+
+#[test]
+fn hashes_are_equal_or_not() {
+    let chrome = "t13d1516h2_8daaf6152771_e5627efa2ab1";
+    let ja4 = |text: &str| json!({ "tls": { "ja4": text } });
+    let own = compared(&ja4(chrome), &ja4(chrome));
+    assert_eq!(own.resolution, Resolution::Hash);
+    assert!(is_one(own.similarity) && own.is_match);
+    assert_eq!(own.components.groups, None);
+    let other = compared(&ja4(chrome), &ja4("t13d1516h2_8daaf6152771_02713d6af862"));
+    assert_eq!(other.components.ciphers, Some(1.0));
+    assert_eq!(other.components.extensions, Some(0.0));
+    assert_eq!(other.components.signature_algorithms, None);
+    assert!(!other.is_match);
+    assert!(other.differences[0].starts_with("ja4: "));
+    let ja3 = |text: &str| json!({ "tls": { "ja3": text } });
+    let differ = compared(
+        &ja3("ada70206e40642a3e4461f35503241d5"),
+        &ja3("de350869b8c85de67a350c8d186f11e6"),
+    );
+    assert_eq!(
+        (differ.components.ciphers, differ.components.groups),
+        (Some(0.0), Some(0.0))
+    );
+    let mixed = compared(
+        &ja3("ada70206e40642a3e4461f35503241d5"),
+        &json!({ "tls": {
+        "ja3": "769,47-53-5-10-49161-49162-49171-49172-50-56-19-4,0-10-11,23-24-25,0" } }),
+    );
+    assert!(is_one(mixed.similarity));
+}
+
+#[test]
+fn lists_are_compared_where_one_side_has_them_sorted() {
+    let row = &chromium()[0];
+    let signals = Signals::from_value(&tls(row)).unwrap();
+    let ja4_r = tollkeeper_fingerprint::identify(&signals).computed.ja4_r;
+    let one = compared(&tls(row), &json!({ "tls": { "ja4_r": ja4_r } }));
+    assert!(is_one(one.similarity), "{one:?}");
+    assert_eq!(one.resolution, Resolution::Raw);
+    assert_eq!(one.components.groups, None);
+}
+
+#[test]
+fn parts_of_http2_count_by_themselves() {
+    let h2 = |text: &str| json!({ "http2": { "akamai": text } });
+    let chrome = h2("1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p");
+    let one_setting = compared(&chrome, &h2("1:65536;2:0;4:6291455;6:262144|15663105|0|m,a,s,p"));
+    let all_else = compared(&chrome, &h2("3:100|1|3:0:0:201|m,p,s,a"));
+    assert!(one_setting.similarity > all_else.similarity + 0.5);
+    assert!(all_else.similarity < 0.2);
+}
+
+proptest! {
+    #[test]
+    fn bounds_and_symmetry_hold_for_any_lists(
+        a in proptest::collection::vec(0_u16..40, 0..20),
+        b in proptest::collection::vec(0_u16..40, 0..20),
+    ) {
+        let lists = |values: &[u16]| json!({ "tls": {
+            "version": 771, "ciphers": values, "extensions": [], "groups": values, "signature_algorithms": values,
+        } });
+        let (there, back) = (compared(&lists(&a), &lists(&b)), compared(&lists(&b), &lists(&a)));
+        prop_assert!((there.similarity - back.similarity).abs() < 1e-9);
+        prop_assert!((0.0..=1.0).contains(&there.similarity));
+        prop_assert!(is_one(compared(&lists(&a), &lists(&a)).similarity));
+    }
+}

@@ -1,0 +1,161 @@
+//! A token bucket in exact integers.
+
+use crate::{MAX_AMOUNT, MAX_CAPACITY};
+
+/// A token bucket: `limit` tokens a window, refilled continuously, holding at most `limit × burst`.
+///
+/// What is spent is counted in a unit of the bucket's own, so small that a millisecond refills a whole number of units
+/// and a thousandth of a token costs a whole number of them. So no rate, however uneven, ever rounds. The unit is then
+/// halved as long as the capacity stays within [`MAX_CAPACITY`], which leaves a change of tier, the one operation that
+/// has to round, an error of 2⁻⁵⁰ of the capacity.
+///
+/// The method is the generic cell rate algorithm (ITU-T I.371) with the theoretical arrival time kept as its distance
+/// from the instant of the last call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    /// Units refilled in a millisecond.
+    per_ms: u64,
+    /// Units that a thousandth of a token costs.
+    per_milli: u64,
+    /// Units that the bucket can hold.
+    capacity: u64,
+    /// Units spent at the first call, which finds `limit` tokens and not the whole capacity.
+    initial: u64,
+    /// The highest cost that can ever pass, in thousandths.
+    max_cost_milli: u64,
+}
+
+impl Bucket {
+    /// Tokens, seconds, and capacity as a multiple of the limit: each in thousandths, each above 0, the last from 1,000.
+    /// None if the three together are too fine to count exactly.
+    #[must_use]
+    pub fn new(limit_milli: u64, window_ms: u64, burst_milli: u64) -> Option<Self> {
+        if limit_milli == 0 || window_ms == 0 || burst_milli < 1_000 {
+            return None;
+        }
+        let divisor = greatest_common_divisor(limit_milli, window_ms);
+        let max_cost_milli = u64::try_from(u128::from(limit_milli) * u128::from(burst_milli) / 1_000).ok()?;
+        let units = max_cost_milli.checked_mul(window_ms / divisor).filter(|&units| units <= MAX_CAPACITY)?;
+        let scale = 1 << (MAX_CAPACITY / units).ilog2();
+        let per_milli = window_ms / divisor * scale;
+        Some(Self {
+            per_ms: limit_milli / divisor * scale,
+            per_milli,
+            capacity: units * scale,
+            initial: (max_cost_milli - limit_milli) * per_milli,
+            max_cost_milli,
+        })
+    }
+
+    /// The amount spent at a key's first call.
+    #[must_use]
+    pub fn initial(&self) -> u64 {
+        self.initial
+    }
+
+    /// The highest cost that can ever pass, in thousandths of a token.
+    #[must_use]
+    pub fn max_cost_milli(&self) -> u64 {
+        self.max_cost_milli
+    }
+
+    /// What is still spent after some milliseconds of refill.
+    #[must_use]
+    pub fn refilled(&self, spent: u64, elapsed_ms: u64) -> u64 {
+        spent.saturating_sub(elapsed_ms.saturating_mul(self.per_ms))
+    }
+
+    /// The milliseconds until a call passes, rounded up: 0 if it passes now. The cost is at most
+    /// [`max_cost_milli`](Self::max_cost_milli).
+    #[must_use]
+    pub fn wait_ms(&self, spent: u64, cost_milli: u64) -> u64 {
+        (spent + cost_milli * self.per_milli).saturating_sub(self.capacity).div_ceil(self.per_ms)
+    }
+
+    /// What is spent after so many thousandths of a token more, or less.
+    #[must_use]
+    pub fn charged(&self, spent: u64, delta_milli: i64) -> u64 {
+        let delta = delta_milli.unsigned_abs().saturating_mul(self.per_milli);
+        if delta_milli < 0 { spent.saturating_sub(delta) } else { spent.saturating_add(delta).min(MAX_AMOUNT) }
+    }
+
+    /// Tokens left, in thousandths, rounded down.
+    #[must_use]
+    pub fn remaining_milli(&self, spent: u64) -> u64 {
+        self.capacity.saturating_sub(spent) / self.per_milli
+    }
+
+    /// The milliseconds until the bucket is full, rounded up.
+    #[must_use]
+    pub fn reset_ms(&self, spent: u64) -> u64 {
+        spent.div_ceil(self.per_ms)
+    }
+
+    /// The same fraction, rounded up, of this bucket as was spent of another.
+    #[must_use]
+    pub fn converted(&self, spent: u64, from: &Self) -> u64 {
+        let units = (u128::from(spent) * u128::from(self.capacity)).div_ceil(u128::from(from.capacity));
+        u64::try_from(units).unwrap_or(MAX_AMOUNT).min(MAX_AMOUNT)
+    }
+}
+
+fn greatest_common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket(limit: u64, seconds: u64, burst_milli: u64) -> Bucket {
+        Bucket::new(limit * 1_000, seconds * 1_000, burst_milli).unwrap()
+    }
+
+    #[test]
+    fn an_uneven_rate_admits_the_limit_to_the_token() {
+        for limit in [1, 3, 7, 11, 13, 333, 9_973] {
+            let bucket = bucket(limit, 60, 1_500);
+            let mut spent = bucket.initial();
+            for call in 0..limit {
+                assert_eq!(bucket.wait_ms(spent, 1_000), 0, "call {call} of {limit}");
+                spent = bucket.charged(spent, 1_000);
+            }
+            assert!(bucket.wait_ms(spent, 1_000) > 0);
+            assert_eq!(bucket.remaining_milli(spent), 0);
+        }
+    }
+
+    #[test]
+    fn refilling_in_steps_is_refilling_at_once() {
+        let bucket = bucket(7, 60, 2_000);
+        let spent = bucket.charged(bucket.initial(), 7_000);
+        let stepped = (0..12_345).fold(spent, |spent, _| bucket.refilled(spent, 1));
+        assert_eq!(stepped, bucket.refilled(spent, 12_345));
+    }
+
+    #[test]
+    fn a_wait_is_exactly_long_enough() {
+        let bucket = bucket(7, 60, 1_000);
+        let spent = bucket.charged(bucket.initial(), 7_000);
+        let wait = bucket.wait_ms(spent, 1_000);
+        assert_eq!(bucket.wait_ms(bucket.refilled(spent, wait), 1_000), 0);
+        assert_eq!(bucket.wait_ms(bucket.refilled(spent, wait - 1), 1_000), 1);
+    }
+
+    #[test]
+    fn refunds_never_go_past_full_and_debts_never_past_the_largest_amount() {
+        let bucket = bucket(100, 60, 1_500);
+        assert_eq!(bucket.charged(bucket.charged(0, 5_000), -9_000), 0);
+        assert_eq!(bucket.charged(1, i64::MAX), MAX_AMOUNT);
+        assert_eq!(bucket.remaining_milli(MAX_AMOUNT), 0);
+    }
+
+    #[test]
+    fn what_is_too_fine_to_count_exactly_is_refused() {
+        assert_eq!(Bucket::new(1_000, 0, 1_000), None);
+        assert_eq!(Bucket::new(0, 1_000, 1_000), None);
+        assert_eq!(Bucket::new(1_000, 1_000, 999), None);
+        assert_eq!(Bucket::new(MAX_CAPACITY - 1, 86_400_000, 1_500), None);
+        assert_eq!(Bucket::new(u64::MAX, 1, u64::MAX), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! What a decision says.
+
+use crate::MAX_LIMITS;
+use crate::tier::{Limit, Tier};
+
+/// Whether a call may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The cost was spent, or for a peek would be.
+    Allowed,
+    /// Nothing was spent.
+    Denied {
+        /// Index, in its tier, of the denying limit with the longest wait.
+        limit: u8,
+    },
+}
+
+/// The answer to one call. It holds amounts; [`report`](Self::report) makes sense of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether the call may go on.
+    pub verdict: Verdict,
+    /// Whether the key found no room and shared the overflow bucket of its tier.
+    pub overflow: bool,
+    /// The version of the tiers that decided; see [`Limiter::version`](crate::Limiter::version).
+    pub version: usize,
+    /// The instant of the decision: the latest that the limiter has seen.
+    pub now_ms: u64,
+    /// What is spent of each limit of the tier after the call, in the limit's own units.
+    pub spent: [u64; MAX_LIMITS],
+}
+
+/// Where one limit stands after a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Name of the limit.
+    pub name: String,
+    /// Thousandths of a token left, rounded down.
+    pub remaining_milli: u64,
+    /// Milliseconds until the bucket is full or the period ends.
+    pub reset_ms: u64,
+}
+
+impl Outcome {
+    /// Where each limit of the tier that decided stands.
+    #[must_use]
+    pub fn report(&self, tier: &Tier) -> Vec<Report> {
+        let limits = tier.spec().limits.iter().zip(&tier.limits).zip(self.spent);
+        limits
+            .map(|((spec, limit), spent)| {
+                let (remaining_milli, reset_ms) = match &limit.limit {
+                    Limit::Bucket(bucket) => (bucket.remaining_milli(spent), bucket.reset_ms(spent)),
+                    Limit::Quota(quota) => (quota.remaining_milli(spent), quota.reset_ms(self.now_ms)),
+                };
+                Report { name: spec.name.clone(), remaining_milli, reset_ms }
+            })
+            .collect()
+    }
+
+    /// The milliseconds, rounded up, until a call of this cost would pass: 0 when allowed.
+    #[must_use]
+    pub fn retry_after_ms(&self, tier: &Tier, cost_milli: u64) -> u64 {
+        match self.verdict {
+            Verdict::Allowed => 0,
+            Verdict::Denied { limit } => {
+                let index = usize::from(limit);
+                tier.limits[index].limit.wait_ms(self.spent[index], cost_milli, self.now_ms)
+            }
+        }
+    }
+}

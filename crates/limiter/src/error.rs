@@ -1,0 +1,37 @@
+//! Misuse, as a type.
+
+use std::fmt;
+
+/// A call or a configuration that can't be carried out. A denial is none of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// No tier has this number, or a reload has dropped it.
+    TierUnknown,
+    /// The cost, in thousandths, is more than a limit of the tier can ever hold.
+    CostExceedsCapacity {
+        /// The highest cost that can pass, in thousandths.
+        most_milli: u64,
+    },
+    /// The tiers can't be used, and why.
+    TiersInvalid(String),
+    /// More keys were stored than the table may hold.
+    TooManyKeys {
+        /// Keys that the table may hold.
+        max_keys: usize,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TierUnknown => f.write_str("no such tier"),
+            Self::CostExceedsCapacity { most_milli } => {
+                write!(f, "the cost can never pass: at most {most_milli} thousandths of a token can")
+            }
+            Self::TiersInvalid(why) => f.write_str(why),
+            Self::TooManyKeys { max_keys } => write!(f, "more keys are stored than maxKeys, {max_keys}, allows"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,62 @@
+//! Buckets, quotas and tiers over one table of keys.
+//!
+//! A [`Limiter`] decides whether a key may spend tokens of every limit of its tier, all or nothing, in integers that
+//! never round: a [`Bucket`](bucket::Bucket) counts in a unit of its own, a [`Quota`](quota::Quota) in thousandths of a
+//! token. Time is a parameter, in whole milliseconds since the epoch. A denial is a value ([`Verdict::Denied`]), misuse
+//! is an [`Error`].
+//!
+//! ```
+//! use tollkeeper_limiter::{LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
+//!
+//! let month = Rule::Quota { limit_milli: 3_000, period: Period::Month { anchor_day: 1 } };
+//! let limiter = Limiter::new(Settings {
+//!     tiers: vec![TierSpec { name: "free".into(), limits: vec![LimitSpec { name: "month".into(), rule: month }] }],
+//!     max_keys: 1_000,
+//!     secret: [7; 16],
+//!     durable: false,
+//! })?;
+//! let free = limiter.tier_id("free").expect("it was just configured");
+//! let key = limiter.hash("acct:42");
+//! let now_ms = 1_800_000_000_000;
+//! for _ in 0..3 {
+//!     assert_eq!(limiter.consume(key, free, 1_000, now_ms)?.verdict, Verdict::Allowed);
+//! }
+//! assert_eq!(limiter.consume(key, free, 1_000, now_ms)?.verdict, Verdict::Denied { limit: 0 });
+//! # Ok::<(), tollkeeper_limiter::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod bucket;
+mod clock;
+mod decision;
+mod error;
+mod journal;
+mod key;
+mod limiter;
+mod period;
+pub mod quota;
+mod snapshot;
+mod state;
+mod stats;
+mod table;
+mod tier;
+
+pub use decision::{Outcome, Report, Verdict};
+pub use error::Error;
+pub use key::{KeyHash, Secret};
+pub use limiter::{Correction, Limiter, Settings};
+pub use period::{Bounds, Period};
+pub use snapshot::{AdoptedPlan, Change, KeySnapshot, PlanLimit};
+pub use stats::{Stats, TierStats};
+pub use tier::{LimitSpec, MAX_LIMITS, PlanId, Rule, Tier, TierId, TierSpec};
+
+/// The most that any limit can hold, in its own units, so that what is spent and a cost add up exactly even in the
+/// doubles of JavaScript.
+pub const MAX_CAPACITY: u64 = 1 << 51;
+
+/// The largest amount spent that is kept: a debt beyond it is cut to it.
+pub const MAX_AMOUNT: u64 = 1 << 52;
+
+/// The first instant, in milliseconds since the epoch, that can no longer be held: in the year 2248.
+pub const MAX_INSTANT_MS: u64 = 1 << 43;

@@ -1,0 +1,124 @@
+//! A quota of tokens per calendar period.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::MAX_AMOUNT;
+use crate::period::{Bounds, Period};
+
+const DAY_MS: u64 = 86_400_000;
+
+/// A quota: so many tokens per calendar period in UTC. What is spent is counted in thousandths of a token.
+#[derive(Debug)]
+pub struct Quota {
+    limit_milli: u64,
+    period: Period,
+    /// First day and day after the last, 32 bits each, of the period looked up last: nearly every look-up falls into it.
+    last: AtomicU64,
+}
+
+impl Quota {
+    /// A quota of thousandths of a token.
+    #[must_use]
+    pub fn new(limit_milli: u64, period: Period) -> Self {
+        Self { limit_milli, period, last: AtomicU64::new(0) }
+    }
+
+    /// The highest cost that can ever pass, in thousandths of a token.
+    #[must_use]
+    pub fn max_cost_milli(&self) -> u64 {
+        self.limit_milli
+    }
+
+    /// What the quota counts by.
+    #[must_use]
+    pub fn period(&self) -> Period {
+        self.period
+    }
+
+    /// The period that holds an instant.
+    #[must_use]
+    pub fn bounds(&self, now_ms: u64) -> Bounds {
+        let days = self.last.load(Ordering::Relaxed);
+        let last = Bounds { start_ms: (days >> 32) * DAY_MS, end_ms: (days & 0xFFFF_FFFF) * DAY_MS };
+        if last.contains(now_ms) {
+            return last;
+        }
+        let bounds = self.period.bounds(now_ms);
+        self.last.store((bounds.start_ms / DAY_MS) << 32 | bounds.end_ms / DAY_MS, Ordering::Relaxed);
+        bounds
+    }
+
+    /// What is still spent at `now_ms` of what was spent at `at_ms`: nothing once a new period has begun.
+    #[must_use]
+    pub fn rolled(&self, spent: u64, at_ms: u64, now_ms: u64) -> u64 {
+        if at_ms < self.bounds(now_ms).start_ms { 0 } else { spent }
+    }
+
+    /// The milliseconds until a call passes: 0 if it passes now.
+    #[must_use]
+    pub fn wait_ms(&self, spent: u64, cost_milli: u64, now_ms: u64) -> u64 {
+        if spent + cost_milli > self.limit_milli { self.reset_ms(now_ms) } else { 0 }
+    }
+
+    /// What is spent after so many thousandths of a token more, or less.
+    #[must_use]
+    pub fn charged(&self, spent: u64, delta_milli: i64) -> u64 {
+        spent.saturating_add_signed(delta_milli).min(MAX_AMOUNT)
+    }
+
+    /// Tokens left, in thousandths.
+    #[must_use]
+    pub fn remaining_milli(&self, spent: u64) -> u64 {
+        self.limit_milli.saturating_sub(spent)
+    }
+
+    /// The milliseconds until the period ends.
+    #[must_use]
+    pub fn reset_ms(&self, now_ms: u64) -> u64 {
+        self.bounds(now_ms).end_ms - now_ms
+    }
+
+    /// What is spent under this quota by a key that came from another at `at_ms`: all of it if both count the same
+    /// period, nothing otherwise.
+    #[must_use]
+    pub fn converted(&self, spent: u64, from: &Self, at_ms: u64, now_ms: u64) -> u64 {
+        if from.bounds(at_ms).start_ms == self.bounds(now_ms).start_ms { spent } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAY_2026: u64 = 1_777_593_600_000;
+
+    #[test]
+    fn a_new_period_starts_at_nothing() {
+        let quota = Quota::new(5_000, Period::Month { anchor_day: 1 });
+        assert_eq!(quota.rolled(3_000, MAY_2026 - 1, MAY_2026), 0);
+        assert_eq!(quota.rolled(3_000, MAY_2026, MAY_2026 + 30 * DAY_MS), 3_000);
+    }
+
+    #[test]
+    fn the_wait_is_the_rest_of_the_period() {
+        let quota = Quota::new(5_000, Period::Day);
+        assert_eq!(quota.wait_ms(4_500, 500, MAY_2026 + 10), 0);
+        assert_eq!(quota.wait_ms(4_500, 501, MAY_2026 + 10), DAY_MS - 10);
+    }
+
+    #[test]
+    fn only_the_same_period_is_carried_over() {
+        let first = Quota::new(5_000, Period::Month { anchor_day: 1 });
+        let other = Quota::new(9_000, Period::Month { anchor_day: 15 });
+        assert_eq!(Quota::new(9_000, Period::Month { anchor_day: 1 }).converted(3, &first, MAY_2026, MAY_2026 + 9), 3);
+        assert_eq!(other.converted(3, &first, MAY_2026, MAY_2026 + 9), 0);
+    }
+
+    #[test]
+    fn corrections_stay_within_bounds() {
+        let quota = Quota::new(5_000, Period::Day);
+        assert_eq!(quota.charged(1, -2), 0);
+        assert_eq!(quota.charged(1, i64::MAX), MAX_AMOUNT);
+        assert_eq!(quota.remaining_milli(MAX_AMOUNT), 0);
+    }
+}

@@ -1,0 +1,45 @@
+//! What storage keeps of a key.
+
+use crate::MAX_LIMITS;
+use crate::key::KeyHash;
+use crate::tier::{PlanId, Rule};
+
+/// What has become of a key since it was last stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key.
+    pub key: KeyHash,
+    /// Its state now; None if it was forgotten.
+    pub state: Option<KeySnapshot>,
+}
+
+/// The state of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySnapshot {
+    /// The instant up to which buckets are refilled and quotas rolled, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// Stands for the limits in whose units `spent` counts, in this limiter; see
+    /// [`Limiter::plan_limits`](crate::Limiter::plan_limits).
+    pub plan: PlanId,
+    /// What is spent, by slot; 0 in the slots that the plan leaves out.
+    pub spent: [u64; MAX_LIMITS],
+}
+
+/// One limit of a plan, in terms that outlive the limiter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanLimit {
+    /// Index into [`KeySnapshot::spent`].
+    pub slot: usize,
+    /// Name of the limit.
+    pub name: String,
+    /// The rule in whose units the slot counts.
+    pub rule: Rule,
+}
+
+/// A plan of an earlier limiter, in terms of this one; made by [`Limiter::adopt`](crate::Limiter::adopt).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdoptedPlan {
+    pub(crate) plan: PlanId,
+    /// By slot: where the stored state of this slot is.
+    pub(crate) stored_slots: [Option<usize>; MAX_LIMITS],
+}

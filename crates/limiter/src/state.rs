@@ -1,0 +1,159 @@
+//! What one key has spent.
+
+use crate::MAX_LIMITS;
+use crate::tier::{Limit, PlanId, Tier, TierBook, TierLimit};
+
+const PLAN_BITS: u32 = 20;
+const DIRTY: u64 = 1;
+
+/// What one key has spent of each of `N` slots, as of one instant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct State<const N: usize> {
+    /// From the top: the instant (43 bits), the plan (20 bits), whether it has changed since it was last stored (1 bit).
+    meta: u64,
+    /// In the units of the limits that the plan names.
+    pub(crate) spent: [u64; N],
+}
+
+impl<const N: usize> State<N> {
+    /// A key at its first call.
+    pub(crate) fn new(tier: &Tier, now_ms: u64) -> Self {
+        let mut state = Self { meta: 0, spent: [0; N] };
+        state.place(now_ms, tier.plan);
+        for TierLimit { slot, limit } in &tier.limits {
+            state.spent[*slot] = limit.initial();
+        }
+        state
+    }
+
+    /// A key as it was stored.
+    pub(crate) fn stored(at_ms: u64, plan: PlanId, spent: [u64; N]) -> Self {
+        let mut state = Self { meta: 0, spent };
+        state.place(at_ms, plan);
+        state
+    }
+
+    /// The instant up to which buckets are refilled and quotas rolled.
+    pub(crate) fn at_ms(&self) -> u64 {
+        self.meta >> (PLAN_BITS + 1)
+    }
+
+    pub(crate) fn plan(&self) -> PlanId {
+        (self.meta >> 1) as u32 & ((1 << PLAN_BITS) - 1)
+    }
+
+    fn place(&mut self, at_ms: u64, plan: PlanId) {
+        self.meta = at_ms << (PLAN_BITS + 1) | u64::from(plan) << 1 | self.meta & DIRTY;
+    }
+
+    /// Notes a change; says whether it is the first since the key was last stored.
+    pub(crate) fn soil(&mut self) -> bool {
+        let clean = self.meta & DIRTY == 0;
+        self.meta |= DIRTY;
+        clean
+    }
+
+    /// Notes that the key is being stored.
+    pub(crate) fn clean(&mut self) {
+        self.meta &= !DIRTY;
+    }
+
+    /// Brings the key to `now_ms` and under a tier.
+    pub(crate) fn enter(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
+        if self.plan() == tier.plan {
+            let at_ms = self.at_ms();
+            if now_ms > at_ms {
+                for TierLimit { slot, limit } in &tier.limits {
+                    self.spent[*slot] = limit.settled(self.spent[*slot], at_ms, now_ms);
+                }
+                self.place(now_ms, tier.plan);
+            }
+        } else {
+            self.convert(tier, book, now_ms);
+        }
+    }
+
+    /// A bucket keeps the fraction that is spent, a quota the amount. A slot that the tier lacks stays under its old
+    /// limit, and comes back with a tier that has it.
+    #[cold]
+    fn convert(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
+        let before_ms = self.at_ms();
+        let now_ms = now_ms.max(before_ms);
+        self.advance(book, now_ms);
+        let Some(plan) = book.plan(self.plan()) else { return };
+        for TierLimit { slot, limit } in &tier.limits {
+            self.spent[*slot] = match &plan.slots[*slot] {
+                None => limit.initial(),
+                Some(from) => limit.converted(self.spent[*slot], &from.limit, before_ms, now_ms),
+            };
+        }
+        self.place(now_ms, book.merge(plan, tier));
+    }
+
+    /// Brings the key to `now_ms` under the limits that govern it.
+    pub(crate) fn advance(&mut self, book: &TierBook, now_ms: u64) {
+        let at_ms = self.at_ms();
+        let Some(plan) = book.plan(self.plan()).filter(|_| now_ms > at_ms) else { return };
+        for (spent, slot) in self.spent.iter_mut().zip(&plan.slots) {
+            if let Some(slot) = slot {
+                *spent = slot.limit.settled(*spent, at_ms, now_ms);
+            }
+        }
+        self.place(now_ms, self.plan());
+    }
+
+    /// Spends a cost, or less than nothing, of every limit of the tier.
+    pub(crate) fn charge(&mut self, tier: &Tier, cost_milli: i64) {
+        for TierLimit { slot, limit } in &tier.limits {
+            self.spent[*slot] = limit.charged(self.spent[*slot], cost_milli);
+        }
+    }
+
+    /// Corrects what a call under `charged` spent at `charged_at_ms`. The key is at `now_ms`, maybe under another tier.
+    pub(crate) fn correct(
+        &mut self,
+        charged: &Tier,
+        book: &TierBook,
+        delta_milli: i64,
+        charged_at_ms: u64,
+        quotas_only: bool,
+    ) {
+        let now_ms = self.at_ms();
+        let Some(plan) = book.plan(self.plan()) else { return };
+        for TierLimit { slot, limit } in &charged.limits {
+            let Some(present) = &plan.slots[*slot] else { continue };
+            let applies = match (&present.limit, limit) {
+                (Limit::Quota(present), Limit::Quota(charged)) => {
+                    present.bounds(now_ms).start_ms == charged.bounds(charged_at_ms).start_ms
+                }
+                _ => !quotas_only,
+            };
+            if applies {
+                self.spent[*slot] = present.limit.charged(self.spent[*slot], delta_milli);
+            }
+        }
+    }
+
+    /// Whether every bucket is full and no quota is used at `now_ms`.
+    pub(crate) fn is_idle(&self, book: &TierBook, now_ms: u64) -> bool {
+        let limits = book.plan(self.plan()).map(|plan| &plan.slots);
+        limits.into_iter().flatten().zip(&self.spent).all(|(slot, spent)| {
+            slot.as_ref().is_none_or(|slot| slot.limit.settled(*spent, self.at_ms(), now_ms) == 0)
+        })
+    }
+
+    /// Whether forgetting the key would change no later decision: idle, and new keys begin with full buckets too.
+    pub(crate) fn is_as_new(&self, book: &TierBook, now_ms: u64) -> bool {
+        let limits = book.plan(self.plan()).map(|plan| &plan.slots);
+        limits.into_iter().flatten().flatten().all(|slot| slot.limit.initial() == 0) && self.is_idle(book, now_ms)
+    }
+
+    /// The amounts spent of a tier's limits, in its order.
+    pub(crate) fn spent_of(&self, tier: &Tier) -> [u64; MAX_LIMITS] {
+        let mut spent = [0; MAX_LIMITS];
+        for (amount, limit) in spent.iter_mut().zip(&tier.limits) {
+            *amount = self.spent[limit.slot];
+        }
+        spent
+    }
+}

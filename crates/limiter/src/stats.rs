@@ -1,0 +1,83 @@
+//! Counters of decisions, read when somebody asks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crossbeam_utils::CachePadded;
+
+use crate::decision::Verdict;
+use crate::key::KeyHash;
+use crate::tier::{MAX_LIMITS, TierId};
+
+const STRIPES: usize = 8;
+
+/// What a limiter has counted since it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys held now.
+    pub keys: usize,
+    /// Keys forgotten by the sweep or to make room; none was limited or had used any of a quota.
+    pub evictions: u64,
+    /// Decisions made on an overflow bucket.
+    pub overflow: u64,
+    /// Decisions by tier, in the order in which the tiers were first seen.
+    pub tiers: Vec<TierStats>,
+}
+
+/// Decisions of one tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TierStats {
+    /// Name of the tier.
+    pub tier: String,
+    /// Calls allowed.
+    pub allowed: u64,
+    /// Calls denied, by the name of the limit that denied.
+    pub denied: Vec<(String, u64)>,
+}
+
+/// Allowed, then denied by each slot.
+type Counts = [AtomicU64; 1 + MAX_LIMITS];
+
+/// Counts decisions, in stripes by key so that threads seldom meet in one.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    tiers: boxcar::Vec<[CachePadded<Counts>; STRIPES]>,
+    pub(crate) overflow: AtomicU64,
+    pub(crate) evictions: AtomicU64,
+}
+
+impl Counters {
+    /// Makes room for tiers up to a number of them. Called under the lock of the tiers.
+    pub(crate) fn reserve(&self, tiers: usize) {
+        while self.tiers.count() < tiers {
+            self.tiers.push(Default::default());
+        }
+    }
+
+    pub(crate) fn count(&self, tier: TierId, slot_of: impl Fn(u8) -> usize, verdict: Verdict, key: KeyHash) {
+        let Some(stripes) = self.tiers.get(usize::from(tier)) else { return };
+        let index = match verdict {
+            Verdict::Allowed => 0,
+            Verdict::Denied { limit } => 1 + slot_of(limit),
+        };
+        stripes[(key.0[1] >> 40) as usize % STRIPES][index].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self, tiers: &[String], slots: &[String]) -> Vec<TierStats> {
+        let sum = |stripes: &[CachePadded<Counts>], index: usize| {
+            stripes.iter().map(|counts| counts[index].load(Ordering::Relaxed)).sum()
+        };
+        tiers
+            .iter()
+            .zip(self.tiers.iter())
+            .map(|(tier, (_, stripes))| TierStats {
+                tier: tier.clone(),
+                allowed: sum(stripes, 0),
+                denied: (1..)
+                    .zip(slots)
+                    .map(|(index, slot)| (slot.clone(), sum(stripes, index)))
+                    .filter(|&(_, denied): &(String, u64)| denied > 0)
+                    .collect(),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,204 @@
+//! The limiter beside a model of one key in exact fractions.
+
+use num_rational::BigRational;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tollkeeper_limiter::{Correction, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
+
+type Number = BigRational;
+
+fn number(value: u64) -> Number {
+    Number::from_integer(value.into())
+}
+
+/// What a limit means, in tokens and milliseconds, in thousandths of a token only where it is reported.
+struct Model {
+    rule: Rule,
+    /// Tokens in the bucket, or used of the quota, in thousandths.
+    amount: Number,
+    at_ms: u64,
+}
+
+impl Model {
+    fn new(rule: Rule, now_ms: u64) -> Self {
+        let amount = match rule {
+            Rule::Bucket { limit_milli, .. } => number(limit_milli),
+            Rule::Quota { .. } => number(0),
+        };
+        Self { rule, amount, at_ms: now_ms }
+    }
+
+    fn capacity(limit_milli: u64, burst_milli: u64) -> Number {
+        (number(limit_milli) * number(burst_milli) / number(1_000)).floor()
+    }
+
+    fn advance(&mut self, now_ms: u64) {
+        match self.rule {
+            Rule::Bucket { limit_milli, window_ms, burst_milli } => {
+                let refill = number(now_ms - self.at_ms) * number(limit_milli) / number(window_ms);
+                self.amount = (&self.amount + refill).min(Self::capacity(limit_milli, burst_milli));
+            }
+            Rule::Quota { period, .. } => {
+                if period.bounds(self.at_ms) != period.bounds(now_ms) {
+                    self.amount = number(0);
+                }
+            }
+        }
+        self.at_ms = now_ms;
+    }
+
+    fn wait_ms(&self, cost_milli: u64) -> u64 {
+        match self.rule {
+            Rule::Bucket { limit_milli, window_ms, .. } => {
+                let missing = number(cost_milli) - &self.amount;
+                whole((missing.max(number(0)) * number(window_ms) / number(limit_milli)).ceil())
+            }
+            Rule::Quota { limit_milli, period } => {
+                let fits = &self.amount + number(cost_milli) <= number(limit_milli);
+                if fits { 0 } else { period.bounds(self.at_ms).end_ms - self.at_ms }
+            }
+        }
+    }
+
+    fn spend(&mut self, cost_milli: u64) {
+        match self.rule {
+            Rule::Bucket { .. } => self.amount -= number(cost_milli),
+            Rule::Quota { .. } => self.amount += number(cost_milli),
+        }
+    }
+
+    fn refund(&mut self, cost_milli: u64, charged_at_ms: u64) {
+        match self.rule {
+            Rule::Bucket { limit_milli, burst_milli, .. } => {
+                self.amount = (&self.amount + number(cost_milli)).min(Self::capacity(limit_milli, burst_milli));
+            }
+            Rule::Quota { period, .. } => {
+                if period.bounds(charged_at_ms) == period.bounds(self.at_ms) {
+                    self.amount = (&self.amount - number(cost_milli)).max(number(0));
+                }
+            }
+        }
+    }
+
+    fn remaining_milli(&self) -> u64 {
+        match self.rule {
+            Rule::Bucket { .. } => whole(self.amount.floor()),
+            Rule::Quota { limit_milli, .. } => whole(number(limit_milli) - &self.amount),
+        }
+    }
+}
+
+fn whole(value: Number) -> u64 {
+    value.to_integer().try_into().unwrap()
+}
+
+#[derive(Debug, Clone)]
+enum Call {
+    Consume(u64),
+    Peek(u64),
+    /// Of one of the allowed calls, counted from the last.
+    Refund(usize),
+}
+
+fn rules() -> impl Strategy<Value = Vec<Rule>> {
+    let bucket = (1..20_000_u64, 1..90_000_u64, 1_000..4_000_u64)
+        .prop_map(|(limit_milli, window_ms, burst_milli)| Rule::Bucket { limit_milli, window_ms, burst_milli });
+    let quota = (1..50_000_u64, 1..=31_u8)
+        .prop_map(|(limit_milli, anchor_day)| Rule::Quota { limit_milli, period: Period::Month { anchor_day } });
+    let day = (1..50_000_u64).prop_map(|limit_milli| Rule::Quota { limit_milli, period: Period::Day });
+    vec(prop_oneof![2 => bucket, 1 => quota, 1 => day], 1..=4)
+}
+
+fn calls() -> impl Strategy<Value = Vec<(u64, Call)>> {
+    let advance = prop_oneof![5 => 0..2_000_u64, 2 => 0..100_000_u64, 1 => 0..3_000_000_000_u64];
+    let cost = prop_oneof![Just(1_000), 1..20_000_u64];
+    let call = prop_oneof![
+        5 => cost.clone().prop_map(Call::Consume),
+        1 => cost.prop_map(Call::Peek),
+        1 => (0..5_usize).prop_map(Call::Refund),
+    ];
+    vec((advance, call), 1..80)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn every_call_is_decided_as_the_model_decides(rules in rules(), calls in calls()) {
+        let mut now_ms = 1_790_000_000_123;
+        let limits = rules.iter().zip(["a", "b", "c", "d"]);
+        let limits = limits.map(|(rule, name)| LimitSpec { name: name.into(), rule: *rule }).collect();
+        let tiers = vec![TierSpec { name: "only".into(), limits }];
+        let limiter = Limiter::new(Settings { tiers, max_keys: 10, secret: [3; 16], durable: false }).unwrap();
+        let (key, tier) = (limiter.hash("key"), limiter.tier_id("only").unwrap());
+        let mut model: Option<Vec<Model>> = None;
+        let mut allowed = Vec::new();
+        for (advance, call) in calls {
+            now_ms += advance;
+            let (cost, spends) = match call {
+                Call::Consume(cost) => (cost, true),
+                Call::Peek(cost) => (cost, false),
+                Call::Refund(back) => {
+                    if allowed.len() > back {
+                        let (cost, charged_at_ms) = allowed.remove(allowed.len() - 1 - back);
+                        let correction = Correction {
+                            delta_milli: -i64::try_from(cost).unwrap(), charged_at_ms, overflow: false, quotas_only: false,
+                        };
+                        limiter.correct(key, tier, correction, now_ms).unwrap();
+                        for limit in model.iter_mut().flatten() {
+                            limit.advance(now_ms);
+                            limit.refund(cost, charged_at_ms);
+                        }
+                    }
+                    continue;
+                }
+            };
+            let decided = if spends {
+                limiter.consume(key, tier, cost, now_ms)
+            } else {
+                limiter.peek(key, tier, cost, now_ms)
+            };
+            let Ok(outcome) = decided else {
+                // More than a limit can ever hold.
+                let too_small = rules.iter().any(|rule| match *rule {
+                    Rule::Bucket { limit_milli, burst_milli, .. } => {
+                        Model::capacity(limit_milli, burst_milli) < number(cost)
+                    }
+                    Rule::Quota { limit_milli, .. } => limit_milli < cost,
+                });
+                prop_assert!(too_small);
+                continue;
+            };
+            let new = || rules.iter().map(|rule| Model::new(*rule, now_ms)).collect();
+            let mut peeked;
+            let limits: &mut Vec<Model> = if spends {
+                model.get_or_insert_with(new)
+            } else if let Some(model) = &mut model {
+                model
+            } else {
+                peeked = new();
+                &mut peeked
+            };
+            limits.iter_mut().for_each(|limit| limit.advance(now_ms));
+            let waits: Vec<_> = limits.iter().map(|limit| limit.wait_ms(cost)).collect();
+            let longest = waits.iter().copied().max().unwrap();
+            match outcome.verdict {
+                Verdict::Allowed => {
+                    prop_assert_eq!(longest, 0);
+                    if spends {
+                        limits.iter_mut().for_each(|limit| limit.spend(cost));
+                        allowed.push((cost, now_ms));
+                    }
+                }
+                Verdict::Denied { limit } => {
+                    prop_assert!(longest > 0);
+                    prop_assert_eq!(waits[usize::from(limit)], longest);
+                }
+            }
+            let tier = limiter.tier(tier).unwrap();
+            prop_assert_eq!(outcome.retry_after_ms(tier, cost), longest);
+            let left: Vec<_> = outcome.report(tier).iter().map(|report| report.remaining_milli).collect();
+            prop_assert_eq!(left, limits.iter().map(Model::remaining_milli).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The engine as JavaScript sees it, without its hot calls.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use napi::bindgen_prelude::{AsyncTask, Utf16String};
+use napi::{Env, Result, Task};
+use napi_derive::napi;
+use tollkeeper_limiter::Correction;
+
+use crate::error::{self, coded};
+use crate::hot::{self, RawValue};
+use crate::registry::{Options, Shared, lock};
+use crate::tiers;
+
+/// `ADJUST` of `src/engine/types.ts`.
+const QUOTAS_ONLY: u32 = 1;
+const OVERFLOW: u32 = 8;
+
+/// One environment's hold on a table.
+#[napi]
+pub struct Engine {
+    shared: Arc<Shared>,
+    closed: Arc<AtomicBool>,
+}
+
+/// Decisions of one tier.
+#[napi(object)]
+pub struct TierStats {
+    /// Name of the tier.
+    pub tier: String,
+    /// Calls allowed.
+    pub allowed: f64,
+    /// Names of the limits that denied.
+    pub denied_by: Vec<String>,
+    /// Calls that each of them denied.
+    pub denied: Vec<f64>,
+}
+
+/// What a table has counted.
+#[napi(object)]
+pub struct EngineStats {
+    /// Keys held now.
+    pub keys: f64,
+    /// Keys forgotten.
+    pub evictions: f64,
+    /// Decisions on an overflow bucket.
+    pub overflow: f64,
+    /// Decisions by tier.
+    pub tiers: Vec<TierStats>,
+}
+
+#[napi]
+impl Engine {
+    /// Opens a table, or joins the one of that name. `tiers` is the JSON of `Object.entries(tiers)`.
+    #[napi(factory)]
+    pub fn open(name: String, tiers: String, max_keys: f64, file: Option<String>) -> Result<Self> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "JavaScript has checked it")]
+        let max_keys = max_keys as usize;
+        let shared = Shared::open(Options { name, tiers, max_keys, file })?;
+        Ok(Self { shared, closed: Arc::default() })
+    }
+
+    /// A function `(key, tier, costMilli, nowMs) => outcome` that fills `result`; `spends` tells consume from peek.
+    #[napi(ts_return_type = "(key: string, tier: number, costMilli: number, nowMs: number) => number")]
+    pub fn decider(&self, env: Env, spends: bool, #[napi(ts_arg_type = "Float64Array")] result: RawValue) -> Result<RawValue> {
+        hot::decider(&env, Arc::clone(&self.shared), Arc::clone(&self.closed), spends, &result)
+    }
+
+    /// Counts the reloads.
+    #[napi(getter)]
+    #[expect(clippy::cast_precision_loss, reason = "no one reloads 2^53 times")]
+    pub fn version(&self) -> f64 {
+        self.shared.limiter.version() as f64
+    }
+
+    /// The tiers in force, as they were given.
+    #[napi(getter)]
+    pub fn tiers(&self) -> String {
+        lock(&self.shared.tiers).clone()
+    }
+
+    /// The number of a tier in force, or -1.
+    #[napi]
+    pub fn tier_id(&self, name: String) -> i32 {
+        self.shared.limiter.tier_id(&name).map_or(-1, i32::from)
+    }
+
+    /// Corrects an allowed decision.
+    #[napi]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers below 2^53")]
+    pub fn adjust(&self, key: Utf16String, tier: u16, delta_milli: f64, charged_at_ms: f64, flags: u32, now_ms: f64) {
+        let limiter = &self.shared.limiter;
+        let correction = Correction {
+            delta_milli: delta_milli as i64,
+            charged_at_ms: charged_at_ms as u64,
+            overflow: flags & OVERFLOW != 0,
+            quotas_only: flags & QUOTAS_ONLY != 0,
+        };
+        // A tier that a reload has dropped has nothing left to correct.
+        let _ = limiter.correct(limiter.hash_utf16(&key), tier, correction, hot::instant(now_ms));
+    }
+
+    /// Forgets a key.
+    #[napi]
+    pub fn reset(&self, key: Utf16String) {
+        let limiter = &self.shared.limiter;
+        limiter.reset(limiter.hash_utf16(&key));
+    }
+
+    /// Puts other tiers in force. `tiers` is the JSON of `Object.entries(tiers)`.
+    #[napi]
+    pub fn reload(&self, tiers: String) -> Result<()> {
+        let specs = tiers::parse(&tiers).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
+        let mut in_force = lock(&self.shared.tiers);
+        self.shared.limiter.reload(specs).map_err(|why| error::limiter(&why))?;
+        *in_force = tiers;
+        Ok(())
+    }
+
+    /// Looks at a small part of the table and forgets what is as good as new.
+    #[napi]
+    pub fn sweep(&self, now_ms: f64) {
+        self.shared.limiter.sweep(hot::instant(now_ms));
+    }
+
+    /// What was counted.
+    #[napi]
+    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 may lose their last digit")]
+    pub fn stats(&self) -> EngineStats {
+        let stats = self.shared.limiter.stats();
+        let tiers = stats.tiers.into_iter().map(|tier| {
+            let (denied_by, denied) = tier.denied.into_iter().map(|(name, count)| (name, count as f64)).unzip();
+            TierStats { tier: tier.tier, allowed: tier.allowed as f64, denied_by, denied }
+        });
+        EngineStats {
+            keys: stats.keys as f64,
+            evictions: stats.evictions as f64,
+            overflow: stats.overflow as f64,
+            tiers: tiers.collect(),
+        }
+    }
+
+    /// Stores what has changed, on a thread of the pool.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn flush(&self) -> AsyncTask<Work> {
+        AsyncTask::new(Work { shared: Arc::clone(&self.shared), job: Job::Flush })
+    }
+
+    /// Lets go, after a last flush. Call it once.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn close(&self) -> AsyncTask<Work> {
+        self.closed.store(true, Ordering::Relaxed);
+        AsyncTask::new(Work { shared: Arc::clone(&self.shared), job: Job::Close })
+    }
+
+    /// A record of the storage file.
+    #[napi]
+    pub fn record(&self, name: String) -> Result<Option<String>> {
+        self.shared.with_storage(|storage| storage.record(&name)).unwrap_or(Ok(None))
+    }
+
+    /// Every record whose name begins so: name, value, name, value …
+    #[napi]
+    pub fn records(&self, prefix: String) -> Result<Vec<String>> {
+        let records = self.shared.with_storage(|storage| storage.records(&prefix)).unwrap_or(Ok(Vec::new()))?;
+        Ok(records.into_iter().flat_map(|(name, value)| [name, value]).collect())
+    }
+
+    /// Writes or deletes a record, on a thread of the pool.
+    #[napi(ts_return_type = "Promise<void>")]
+    pub fn put_record(&self, name: String, value: Option<String>) -> AsyncTask<Work> {
+        AsyncTask::new(Work { shared: Arc::clone(&self.shared), job: Job::PutRecord { name, value } })
+    }
+}
+
+impl Drop for Engine {
+    /// An environment that ends without closing: what it changed is stored, a table of its own is given up, a table
+    /// with a name stays.
+    fn drop(&mut self) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            // There is nobody left to tell.
+            let _ = self.shared.save();
+        }
+    }
+}
+
+/// Something that blocks, done on a thread of the pool.
+pub struct Work {
+    shared: Arc<Shared>,
+    job: Job,
+}
+
+enum Job {
+    Flush,
+    Close,
+    PutRecord { name: String, value: Option<String> },
+}
+
+impl Task for Work {
+    type Output = ();
+    type JsValue = ();
+
+    fn compute(&mut self) -> Result<()> {
+        match &self.job {
+            Job::Flush => self.shared.save(),
+            Job::Close => self.shared.close(),
+            Job::PutRecord { name, value } => {
+                self.shared.with_storage(|storage| storage.put_record(name, value.as_deref())).unwrap_or(Ok(()))
+            }
+        }
+    }
+
+    fn resolve(&mut self, _: Env, (): ()) -> Result<()> {
+        Ok(())
+    }
+}

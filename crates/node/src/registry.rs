@@ -1,0 +1,131 @@
+//! The tables of this process, shared by name among all its threads.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
+
+use napi::{Error, Result};
+use tollkeeper_limiter::{Limiter, Settings};
+use tollkeeper_storage::Storage;
+
+use crate::error::{self, coded};
+use crate::tiers;
+
+/// How a table is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Empty for a table of the caller's own.
+    pub(crate) name: String,
+    /// The JSON of `Object.entries(tiers)`.
+    pub(crate) tiers: String,
+    pub(crate) max_keys: usize,
+    pub(crate) file: Option<String>,
+}
+
+/// A limiter, and the file behind it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) limiter: Limiter,
+    name: String,
+    max_keys: usize,
+    path: Option<String>,
+    /// Taken out when the last user closes, so that the file is free at once.
+    storage: RwLock<Option<Storage>>,
+    /// Held while changes are taken and written, so that an older state never overwrites a newer one.
+    saving: Mutex<()>,
+    /// The tiers in force, as they were given.
+    pub(crate) tiers: Mutex<String>,
+    users: Mutex<usize>,
+}
+
+/// Tables with a name, which stay as long as somebody has not closed them: the state of a worker that just exits is
+/// there for the next.
+static NAMED: LazyLock<Mutex<HashMap<String, Arc<Shared>>>> = LazyLock::new(Mutex::default);
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Opens a table, or joins the one of that name.
+    pub(crate) fn open(options: Options) -> Result<Arc<Self>> {
+        if options.name.is_empty() {
+            return Ok(Arc::new(Self::new(options)?));
+        }
+        let mut named = lock(&NAMED);
+        if let Some(shared) = named.get(&options.name) {
+            let same = shared.max_keys == options.max_keys
+                && shared.path == options.file
+                && *lock(&shared.tiers) == options.tiers;
+            if !same {
+                let text = format_args!("a limiter named {} is open with other tiers, storage or maxKeys", options.name);
+                return Err(coded("ERR_NAME_CONFLICT", text));
+            }
+            *lock(&shared.users) += 1;
+            return Ok(Arc::clone(shared));
+        }
+        let shared = Arc::new(Self::new(options)?);
+        named.insert(shared.name.clone(), Arc::clone(&shared));
+        Ok(shared)
+    }
+
+    fn new(Options { name, tiers, max_keys, file }: Options) -> Result<Self> {
+        let specs = tiers::parse(&tiers).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
+        let storage = file
+            .as_deref()
+            .map(|path| Storage::open(Path::new(path)).map_err(|why| error::storage(path, &why)))
+            .transpose()?;
+        let secret = match &storage {
+            Some(storage) => storage.secret(),
+            None => random_secret()?,
+        };
+        let settings = Settings { tiers: specs, max_keys, secret, durable: storage.is_some() };
+        let limiter = Limiter::new(settings).map_err(|why| error::limiter(&why))?;
+        if let (Some(storage), Some(path)) = (&storage, &file) {
+            storage.load(&limiter).map_err(|why| error::storage(path, &why))?;
+        }
+        Ok(Self {
+            limiter,
+            name,
+            max_keys,
+            path: file,
+            storage: RwLock::new(storage),
+            saving: Mutex::default(),
+            tiers: Mutex::new(tiers),
+            users: Mutex::new(1),
+        })
+    }
+
+    /// Stores what has changed; nothing without a file.
+    pub(crate) fn save(&self) -> Result<()> {
+        let _saving = lock(&self.saving);
+        self.with_storage(|storage| storage.save(&self.limiter).map(|_| ())).unwrap_or(Ok(()))
+    }
+
+    /// Lets one user go; the last one takes the table along. What has changed is stored in any case.
+    pub(crate) fn close(&self) -> Result<()> {
+        let saved = self.save();
+        let mut named = lock(&NAMED);
+        let mut users = lock(&self.users);
+        *users -= 1;
+        if *users == 0 {
+            named.remove(&self.name);
+            self.storage.write().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        saved
+    }
+
+    /// Calls the storage; None if there is no file.
+    pub(crate) fn with_storage<T>(
+        &self,
+        call: impl FnOnce(&Storage) -> std::result::Result<T, tollkeeper_storage::StorageError>,
+    ) -> Option<Result<T>> {
+        let storage = self.storage.read().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path.as_deref().unwrap_or_default();
+        storage.as_ref().map(|storage| call(storage).map_err(|why| error::storage(path, &why)))
+    }
+}
+
+fn random_secret() -> Result<tollkeeper_limiter::Secret> {
+    tollkeeper_storage::random_secret().map_err(|why| -> Error { coded("ERR_ENGINE_FAILED", why) })
+}

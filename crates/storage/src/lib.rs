@@ -1,0 +1,15 @@
+//! The storage file of a limiter: what each key has spent, under which limits, and small named records beside them.
+//!
+//! It is a [redb](https://docs.rs/redb) database: transactions, page checksums, one process at a time. Keys are in it
+//! only as the keyed hashes that the limiter works with; the secret of the hash is in it too, so the file is readable by
+//! its owner alone. A file that can't be used is left as it was found.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod file;
+mod plan;
+mod trial;
+
+pub use error::StorageError;
+pub use file::{FORMAT, Storage, random_secret};

@@ -1,0 +1,58 @@
+//! The limits under which a stored key counts, as they are written.
+
+use serde::{Deserialize, Serialize};
+use tollkeeper_limiter::{Period, PlanLimit, Rule};
+
+#[derive(Serialize, Deserialize)]
+struct StoredLimit {
+    slot: usize,
+    name: String,
+    rule: StoredRule,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredRule {
+    Bucket { limit_milli: u64, window_ms: u64, burst_milli: u64 },
+    DayQuota { limit_milli: u64 },
+    MonthQuota { limit_milli: u64, anchor_day: u8 },
+}
+
+/// A plan, as JSON.
+pub(crate) fn encode(limits: &[PlanLimit]) -> String {
+    let stored: Vec<_> = limits
+        .iter()
+        .map(|limit| StoredLimit {
+            slot: limit.slot,
+            name: limit.name.clone(),
+            rule: match limit.rule {
+                Rule::Bucket { limit_milli, window_ms, burst_milli } => {
+                    StoredRule::Bucket { limit_milli, window_ms, burst_milli }
+                }
+                Rule::Quota { limit_milli, period: Period::Day } => StoredRule::DayQuota { limit_milli },
+                Rule::Quota { limit_milli, period: Period::Month { anchor_day } } => {
+                    StoredRule::MonthQuota { limit_milli, anchor_day }
+                }
+            },
+        })
+        .collect();
+    serde_json::to_string(&stored).expect("numbers and strings can always be written as JSON")
+}
+
+/// The plan that JSON stands for, if any.
+pub(crate) fn decode(json: &str) -> Option<Vec<PlanLimit>> {
+    let stored: Vec<StoredLimit> = serde_json::from_str(json).ok()?;
+    let limits = stored.into_iter().map(|StoredLimit { slot, name, rule }| {
+        let rule = match rule {
+            StoredRule::Bucket { limit_milli, window_ms, burst_milli } => {
+                Rule::Bucket { limit_milli, window_ms, burst_milli }
+            }
+            StoredRule::DayQuota { limit_milli } => Rule::Quota { limit_milli, period: Period::Day },
+            StoredRule::MonthQuota { limit_milli, anchor_day } => {
+                Rule::Quota { limit_milli, period: Period::Month { anchor_day } }
+            }
+        };
+        PlanLimit { slot, name, rule }
+    });
+    Some(limits.collect())
+}

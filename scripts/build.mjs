@@ -1,0 +1,50 @@
+// Builds the native binary into its platform package (npm/), and TypeScript into dist/. `npm run build`
+import { spawnSync } from "node:child_process";
+import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { ROOT, runTool } from "./run.mjs";
+
+/** Keeps the paths of this machine out of the binary, where panic messages would have them. */
+const WITHOUT_PATHS = `--remap-path-prefix=${process.env["CARGO_HOME"] ?? join(homedir(), ".cargo")}=/cargo --remap-path-prefix=${ROOT}=/`;
+
+/**
+ * Builds the cdylib of crates/node and puts it where its platform package has it: `npm/<platform>/tollkeeper.<platform>.node`.
+ *
+ * @param {readonly string[]} [args] More arguments for `napi build`, such as `--target`.
+ */
+export async function buildNative(args = []) {
+  const output = join(ROOT, "target", "napi");
+  rmSync(output, { recursive: true, force: true });
+  await runTool(
+    "napi",
+    ["build", "--platform", "--release", "--no-js", "--manifest-path", "crates/node/Cargo.toml", "--output-dir", output]
+      .concat(args)
+      .concat("--", "--locked"),
+    { output: "stderr", env: { RUSTFLAGS: `${process.env["RUSTFLAGS"] ?? ""} ${WITHOUT_PATHS}`.trim() } },
+  );
+  for (const file of readdirSync(output)) {
+    const platform = /^tollkeeper\.(.+)\.node$/.exec(file)?.[1];
+    if (platform) renameSync(join(output, file), join(ROOT, "npm", platform, file));
+  }
+}
+
+/** Compiles src/ into dist/esm and dist/cjs. */
+export async function buildTypeScript() {
+  rmSync(join(ROOT, "dist"), { recursive: true, force: true });
+  await runTool("tsc", ["-p", "src"], { output: "stderr" });
+  await runTool("tsc", ["-p", "src/tsconfig.cjs.json"], { output: "stderr" });
+  // Written last, so that set-up can tell by it that all went well.
+  writeFileSync(join(ROOT, "dist", "cjs", "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
+}
+
+/** Whether cargo is there to build the native binary with. */
+export function hasCargo() {
+  return spawnSync("cargo", ["--version"], { stdio: "ignore" }).status === 0;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  await buildNative(process.argv.slice(2));
+  await buildTypeScript();
+}

@@ -1,0 +1,143 @@
+//! The clients, each with the shell lines that start it and say its version.
+//!
+//! Lines may use `{url}` and `{port}` of the listener, `{ca}` (a PEM file to trust), `{dir}` (an
+//! empty directory) and `{clients}` (the programs beside this crate).
+
+pub struct Client {
+    /// `family` or `family-variant`; also the name of the data file.
+    pub name: &'static str,
+    /// Prints the version; a client for which it prints nothing is skipped.
+    pub version: &'static str,
+    /// Prints the TLS library and its version.
+    pub library: &'static str,
+    pub command: &'static str,
+    /// How often it is started; more where the client shuffles.
+    pub runs: usize,
+}
+
+const CURL_LIBRARY: &str = r"curl --version | sed -En '1s#.* (OpenSSL|GnuTLS)/([^ ]*).*#\1 \2#p'";
+const NODE_LIBRARY: &str = "node -p '\"OpenSSL \" + process.versions.openssl'";
+const NODE_VERSION: &str = "node -p process.versions.node";
+const PYTHON_LIBRARY: &str = "python3 -c 'import ssl; print(*ssl.OPENSSL_VERSION.split()[:2])'";
+
+pub const CLIENTS: &[Client] = &[
+    Client {
+        name: "curl",
+        version: "curl --version | awk 'NR == 1 { print $2 }'",
+        library: CURL_LIBRARY,
+        command: "curl --silent --cacert {ca} {url}",
+        runs: 2,
+    },
+    Client {
+        name: "curl-http1",
+        version: "curl --version | awk 'NR == 1 { print $2 }'",
+        library: CURL_LIBRARY,
+        command: "curl --silent --http1.1 --cacert {ca} {url}",
+        runs: 2,
+    },
+    Client {
+        name: "wget",
+        version: "wget --version | awk 'NR == 1 { print $3 }'",
+        library: "wget --version | grep -q +ssl/gnutls && dpkg-query -W -f 'GnuTLS ${Version}' libgnutls30",
+        command: "wget --quiet --output-document=- --ca-certificate={ca} {url}",
+        runs: 2,
+    },
+    Client {
+        name: "wget2",
+        version: "wget2 --version | awk 'NR == 1 { print $3 }'",
+        library: "dpkg-query -W -f 'GnuTLS ${Version}' libgnutls30",
+        command: "wget2 --quiet --output-document=- --ca-certificate={ca} {url}",
+        runs: 2,
+    },
+    Client {
+        name: "openssl",
+        version: "openssl version | awk '{ print $2 }'",
+        library: "openssl version | awk '{ print $1, $2 }'",
+        command: "openssl s_client -connect localhost:{port} -CAfile {ca} < /dev/null",
+        runs: 2,
+    },
+    Client {
+        name: "gnutls",
+        version: "gnutls-cli --version | awk 'NR == 1 { print $2 }'",
+        library: "gnutls-cli --version | awk 'NR == 1 { print \"GnuTLS\", $2 }'",
+        command: "gnutls-cli --x509cafile {ca} --port {port} localhost < /dev/null",
+        runs: 2,
+    },
+    Client {
+        name: "node-https",
+        version: NODE_VERSION,
+        library: NODE_LIBRARY,
+        command: "NODE_EXTRA_CA_CERTS={ca} node -e 'require(\"https\").get(process.argv[1], (answer) => answer.resume())' {url}",
+        runs: 2,
+    },
+    Client {
+        name: "node-fetch",
+        version: NODE_VERSION,
+        library: NODE_LIBRARY,
+        command: "NODE_EXTRA_CA_CERTS={ca} node -e 'fetch(process.argv[1]).then((answer) => answer.text())' {url}",
+        runs: 2,
+    },
+    Client {
+        name: "node-http2",
+        version: NODE_VERSION,
+        library: NODE_LIBRARY,
+        command: "NODE_EXTRA_CA_CERTS={ca} node -e 'const session = require(\"http2\").connect(process.argv[1]); session.request({ \":path\": \"/\" }).on(\"close\", () => session.destroy()).resume()' {url}",
+        runs: 2,
+    },
+    Client {
+        name: "python-urllib",
+        version: "python3 -c 'import platform; print(platform.python_version())'",
+        library: PYTHON_LIBRARY,
+        command: "SSL_CERT_FILE={ca} python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1])' {url}",
+        runs: 2,
+    },
+    Client {
+        name: "python-requests",
+        version: "python3 -c 'import requests; print(requests.__version__)'",
+        library: PYTHON_LIBRARY,
+        command: "REQUESTS_CA_BUNDLE={ca} python3 -c 'import sys, requests; requests.get(sys.argv[1])' {url}",
+        runs: 2,
+    },
+    Client {
+        name: "python-httpx",
+        version: "python3 -c 'import httpx; print(httpx.__version__)'",
+        library: PYTHON_LIBRARY,
+        command: "SSL_CERT_FILE={ca} python3 -c 'import sys, httpx; httpx.get(sys.argv[1])' {url}",
+        runs: 2,
+    },
+    Client {
+        name: "python-aiohttp",
+        version: "python3 -c 'import aiohttp; print(aiohttp.__version__)'",
+        library: PYTHON_LIBRARY,
+        command: "SSL_CERT_FILE={ca} python3 {clients}/aiohttp_get.py {url}",
+        runs: 2,
+    },
+    Client {
+        name: "go",
+        version: "go env GOVERSION | sed 's/^go//'",
+        library: "go env GOVERSION | sed 's/^go/crypto\\/tls /'",
+        command: "SSL_CERT_FILE={ca} GOFLAGS= go run {clients}/get.go {url}",
+        runs: 3,
+    },
+    Client {
+        name: "java",
+        version: "java -version 2>&1 | sed -n '1s/.*\"\\(.*\\)\".*/\\1/p'",
+        library: "java -version 2>&1 | sed -n '1s/.*\"\\(.*\\)\".*/JSSE \\1/p'",
+        command: "java {clients}/Get.java {ca} {url}",
+        runs: 2,
+    },
+    Client {
+        name: "chromium",
+        version: "chromium --version 2> /dev/null | awk '{ print $2 }'",
+        library: "echo BoringSSL",
+        command: "chromium --headless=new --no-sandbox --disable-gpu --user-data-dir={dir} --ignore-certificate-errors --dump-dom {url}",
+        runs: 6,
+    },
+    Client {
+        name: "firefox",
+        version: "firefox-esr --version 2> /dev/null | awk '{ print $3 }'",
+        library: "echo NSS",
+        command: "certutil -N -d sql:{dir} --empty-password && certutil -A -n capture -t C,, -i {ca} -d sql:{dir} && HOME={dir} firefox-esr --headless --profile {dir} --screenshot {dir}/page.png {url}",
+        runs: 4,
+    },
+];

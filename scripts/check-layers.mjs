@@ -1,0 +1,91 @@
+// Checks that imports in src/ point one way, and that the Rust core knows no Node. docs/decisions has the reasons.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import { pathToFileURL } from "node:url";
+import { ROOT } from "./run.mjs";
+
+/** What each folder of src/, or file right in it, may import of the others. */
+const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
+  errors: [],
+  engine: ["errors"],
+  config: ["engine", "errors"],
+  store: ["engine", "errors"],
+  limiter: ["store", "engine", "errors"],
+  metrics: ["limiter", "engine", "errors"],
+  fingerprint: ["engine", "errors"],
+  index: ["limiter", "store", "engine", "errors"],
+  fastify: ["limiter", "store", "engine", "config", "errors"],
+  api: ["fastify", "fingerprint", "metrics", "limiter", "store", "engine", "config", "errors"],
+  cli: ["api", "fastify", "fingerprint", "metrics", "limiter", "store", "engine", "config", "errors"],
+});
+
+/** Packages that only some folders may import, so that `import "tollkeeper"` loads none of them. */
+const ONLY_IN = /** @type {Record<string, string[]>} */ ({
+  "@fastify/cors": ["api"],
+  fastify: ["fastify", "api"],
+  "fastify-plugin": ["fastify", "api"],
+  ioredis: ["store"],
+  "prom-client": ["metrics", "api"],
+  zod: ["config", "api"],
+});
+
+const IMPORT = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*"([^"]+)"/g;
+
+/**
+ * @param {string} root A folder that has src/ and crates/.
+ * @returns {string[]} What is wrong, one line each.
+ */
+export function wrongImports(root) {
+  return [...wrongInSource(join(root, "src")), ...wrongInCrates(join(root, "crates"))];
+}
+
+/** @param {string} src */
+function wrongInSource(src) {
+  return readdirSync(src, { recursive: true, encoding: "utf8" })
+    .map((file) => file.replaceAll("\\", "/"))
+    .filter((file) => /\.[cm]?ts$/.test(file))
+    .flatMap((file) => {
+      const source = readFileSync(join(src, file), "utf8").replaceAll(/^\s*(\/?\*|\/\/).*$/gm, "");
+      const problems = [...source.matchAll(IMPORT)].map(([, specifier]) => problemOf(file, String(specifier)));
+      return problems.flatMap((problem) => (problem === undefined ? [] : [`src/${file}: ${problem}`]));
+    });
+}
+
+/**
+ * @param {string} file
+ * @param {string} specifier
+ */
+function problemOf(file, specifier) {
+  const from = layerOf(file);
+  const mayImport = MAY_IMPORT[from];
+  if (mayImport === undefined) return `${from} is not one of the layers in scripts/check-layers.mjs`;
+  if (specifier.startsWith(".")) {
+    const to = layerOf(posix.join(dirname(file), specifier));
+    return to === from || mayImport.includes(to) ? undefined : `${from} may not import ${to} (${specifier})`;
+  }
+  const name = specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
+  const only = ONLY_IN[name];
+  return only === undefined || only.includes(from) ? undefined : `${from} may not import ${name}`;
+}
+
+/** @param {string} file Relative to src/. */
+function layerOf(file) {
+  return String(file.split("/")[0]).replace(/\.[cm]?[jt]s$/, "");
+}
+
+/** @param {string} crates */
+function wrongInCrates(crates) {
+  return readdirSync(crates).flatMap((crate) => {
+    const manifest = join(crates, crate, "Cargo.toml");
+    if (crate === "node" || !existsSync(manifest)) return [];
+    return /^\s*napi/m.test(readFileSync(manifest, "utf8"))
+      ? [`crates/${crate}: only crates/node may depend on napi`]
+      : [];
+  });
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const wrong = wrongImports(ROOT);
+  console.log(wrong.length === 0 ? "imports point one way" : wrong.join("\n"));
+  process.exitCode = wrong.length === 0 ? 0 : 1;
+}

@@ -1,0 +1,27 @@
+// Everything that passes or fails, for .ci/run: all steps run, also after one has failed.
+import { execFileSync } from "node:child_process";
+import { lintSteps } from "./lint.mjs";
+import { ROOT, run, runTool } from "./run.mjs";
+import { setUp } from "./setup.mjs";
+import { runSteps } from "./steps.mjs";
+import { printTotals, testSteps } from "./test.mjs";
+
+const before = changedFiles();
+await setUp();
+const passed = await runSteps([
+  ...lintSteps,
+  ...testSteps({ coverage: true }),
+  { name: "benchmark runs", run: () => run("npm", ["run", "--silent", "bench", "--", "engine", "--quick"]) },
+  { name: "generated files are as generated", run: regenerate },
+]);
+process.exitCode = printTotals() && passed ? 0 : 1;
+
+async function regenerate() {
+  await runTool("napi", ["create-npm-dirs"]);
+  const after = changedFiles();
+  if (after !== before) throw new Error(`these files were not as the tools write them:\n${after}`);
+}
+
+function changedFiles() {
+  return execFileSync("git", ["status", "--porcelain"], { cwd: ROOT, encoding: "utf8" });
+}

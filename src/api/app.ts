@@ -1,0 +1,86 @@
+import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
+import cors from "@fastify/cors";
+import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from "fastify";
+import type { Config } from "../config/schema.js";
+import tollkeeper, { LIMIT_FIELDS } from "../fastify/plugin.js";
+import { problem } from "../fastify/problem.js";
+import { type Fingerprint, loadFingerprint } from "../fingerprint/index.js";
+import type { Limiter } from "../limiter/limiter.js";
+import { answerProblems } from "./errors.js";
+import { fingerprintRoutes } from "./fingerprint.js";
+import { identifyCaller } from "./identity.js";
+import type { ApiKeys } from "./keys.js";
+import { addOperations } from "./operations.js";
+
+/** What the service is made of. */
+export interface AppOptions {
+  config: Config;
+  /** Open, with the tiers of the configuration; closed by whoever opened it. */
+  limiter: Limiter;
+  keys: ApiKeys;
+  /** Gives the fingerprint computations, or throws why they can't be had; from the native binary by default. */
+  loadFingerprint?: () => Fingerprint;
+  /** Milliseconds since the epoch, the limiter's own clock if that has one; the system's by default. */
+  clock?: () => number;
+  /** Fastify's own option; nothing is logged by default. */
+  logger?: FastifyServerOptions["logger"];
+}
+
+/** Makes the service `fingerprint-api`, ready to listen or to be called by `inject`. */
+export async function createApp(options: AppOptions): Promise<FastifyInstance> {
+  const { config, limiter, keys, clock = Date.now, logger = false } = options;
+  const app = fastify({
+    logger,
+    // The framework's lines hold the address as called, in which there may be a key.
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: () => randomUUID(),
+    return503OnClosing: false, // Calls that are already here are answered while the service shuts down.
+    clientErrorHandler: answerUnreadable,
+  });
+  app.removeContentTypeParser("text/plain");
+  answerProblems(app);
+  addOperations(app, limiter);
+
+  const { corsOrigins } = config;
+  if (corsOrigins.length > 0) {
+    // Before the limits, so that a preflight costs nothing and a denial can be read by the page.
+    await app.register(cors, {
+      origin: corsOrigins.includes("*") ? "*" : corsOrigins,
+      exposedHeaders: LIMIT_FIELDS,
+      methods: ["GET", "HEAD", "POST"],
+      maxAge: 600,
+      strictPreflight: false,
+    });
+  }
+  const { trustProxy, ipWhitelist, ipv6Prefix, requireAuthentication } = config;
+  await app.register(tollkeeper, {
+    limiter,
+    identify: identifyCaller({ keys, requireAuthentication, trustProxy, trusted: ipWhitelist, ipv6Prefix }),
+    extendedHeaders: config.headers,
+    clock,
+  });
+
+  const load = options.loadFingerprint ?? loadFingerprint;
+  await app.register(fingerprintRoutes, { load });
+  await app.register(fingerprintRoutes, { load, prefix: "/v1" });
+  await app.ready();
+  return app;
+}
+
+/** Answers what is not even HTTP; by default the framework would log it whole, and a key with it. */
+function answerUnreadable(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
+  const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
+  const document = tooLarge
+    ? problem(431, "header_too_large", "The header is larger than 16 KiB.")
+    : late
+      ? problem(408, "request_timeout", "The call took too long to arrive.")
+      : problem(400, "request_invalid", "The call can't be read.");
+  const body = JSON.stringify(document);
+  socket.end(
+    `HTTP/1.1 ${document.status} ${document.title}\r\ncontent-type: application/problem+json\r\n` +
+      `cache-control: no-store\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}

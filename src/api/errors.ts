@@ -1,0 +1,79 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import { z } from "zod";
+import { TollkeeperError } from "../errors.js";
+import { type Problem, problem, sendProblem } from "../fastify/problem.js";
+import { FingerprintError } from "../fingerprint/index.js";
+
+/** A field that can't be used. */
+interface FieldError {
+  /** JSON path, such as `items[3].fingerprint.tls.ja4`; empty for the whole body. */
+  path: string;
+  detail: string;
+}
+
+/** Makes zod schemas the language of an app, and problem documents its answer to everything that goes wrong. */
+export function answerProblems(app: FastifyInstance): void {
+  app.setValidatorCompiler<z.ZodType>(({ schema }) => (data) => {
+    const parsed = schema.safeParse(data);
+    return parsed.success ? { value: parsed.data } : { error: parsed.error };
+  });
+  app.setErrorHandler<FastifyError | z.ZodError>((error, request, reply) => {
+    const document = problemOf(error);
+    if (document.status === 500) request.log.error({ err: error }, "a call failed");
+    return sendProblem(reply, document);
+  });
+  app.setNotFoundHandler(answerUnknownRoute);
+}
+
+const BY_CODE: Record<string, [status: number, code: string, detail: string]> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: [413, "body_too_large", "The body is larger than this route takes."],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "media_type_unsupported", "The body must be application/json."],
+  FST_ERR_CTP_INVALID_JSON_BODY: [400, "json_malformed", "The body is not JSON."],
+  FST_ERR_CTP_EMPTY_JSON_BODY: [400, "json_malformed", "The body is empty."],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "length_contradicts", "The body is not as long as Content-Length says."],
+};
+
+const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
+
+function problemOf(error: FastifyError | z.ZodError): Problem {
+  if (error instanceof z.ZodError) {
+    return invalidBody(
+      "body_invalid",
+      error.issues.map((issue) => ({ path: jsonPath(issue.path), detail: issue.message })),
+    );
+  }
+  if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);
+  if (error instanceof TollkeeperError) {
+    return error.code === "ERR_NATIVE_MISSING" ? problem(503, error.code, error.message) : INTERNAL;
+  }
+  const known = BY_CODE[error.code];
+  if (known !== undefined) return problem(...known);
+  const { statusCode = 500 } = error;
+  // What the framework refuses for other reasons is the caller's fault; its words are for logs, not for callers.
+  if (statusCode >= 400 && statusCode < 500) return problem(statusCode, "request_invalid", "The call can't be read.");
+  return INTERNAL;
+}
+
+function invalidBody(code: string, errors: FieldError[]): Problem {
+  const [first] = errors;
+  const detail = first === undefined ? "The body can't be used." : `${first.path || "The body"}: ${first.detail}`;
+  return problem(400, code, detail, { errors });
+}
+
+function jsonPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, part) => {
+    if (typeof part === "number") return `${text}[${part}]`;
+    return text === "" ? String(part) : `${text}.${String(part)}`;
+  }, "");
+}
+
+const METHODS: HTTPMethods[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
+/** 404, or 405 where the address is known under another method. */
+function answerUnknownRoute(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const [url = ""] = request.url.split("?");
+  const allowed = METHODS.filter((method) => request.server.hasRoute({ method, url }));
+  if (allowed.length === 0) return sendProblem(reply, problem(404, "not_found", "There is nothing at this address."));
+  const allow = allowed.join(", ");
+  return sendProblem(reply, problem(405, "method_not_allowed", `This address takes ${allow}.`), { allow });
+}

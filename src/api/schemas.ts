@@ -1,0 +1,44 @@
+import { z } from "zod";
+
+/** Bytes of a request's body, and items of a batch. */
+export const BODY_LIMIT = { identify: 16 * 1024, compare: 32 * 1024, batch: 512 * 1024 } as const;
+export const MAX_BATCH_ITEMS = 100;
+
+/** Numbers as they stand in a ClientHello. Their meaning is checked where it is used, in Rust. */
+const numbers = z.array(z.int().min(0).max(0xffff));
+
+const tls = z.strictObject({
+  /** Base64. */
+  client_hello: z.string().optional(),
+  ja3: z.string().optional(),
+  ja4: z.string().optional(),
+  ja4_r: z.string().optional(),
+  version: z.int().min(0).max(0xffff).optional(),
+  ciphers: numbers.optional(),
+  extensions: numbers.optional(),
+  groups: numbers.optional(),
+  point_formats: numbers.optional(),
+  signature_algorithms: numbers.optional(),
+  supported_versions: numbers.optional(),
+  alpn: z.array(z.string()).optional(),
+});
+
+const http2 = z.strictObject({ akamai: z.string().optional() });
+
+const http = z.strictObject({ headers: z.array(z.tuple([z.string(), z.string()])).optional() });
+
+/** What is known of a client; at least one signal. */
+export const fingerprint = z.strictObject({ tls: tls.optional(), http2: http2.optional(), http: http.optional() });
+
+export const identifyBody = z.strictObject({ fingerprint });
+
+export const compareBody = z.strictObject({ a: fingerprint, b: fingerprint });
+
+export const batchBody = z.strictObject({
+  // Items are checked one by one where they are computed: each becomes a result, or a problem of its own.
+  items: z.array(z.unknown()).min(1).max(MAX_BATCH_ITEMS),
+});
+
+export type IdentifyBody = z.infer<typeof identifyBody>;
+export type CompareBody = z.infer<typeof compareBody>;
+export type BatchBody = z.infer<typeof batchBody>;

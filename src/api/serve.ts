@@ -1,0 +1,120 @@
+import type { FastifyInstance, FastifyServerOptions } from "fastify";
+import { type Environment, isSet, readEnvironment } from "../config/environment.js";
+import type { Config } from "../config/schema.js";
+import { tiersOf } from "../config/tiers.js";
+import { loadBinding } from "../engine/binding.cjs";
+import { TollkeeperError } from "../errors.js";
+import { createLimiter } from "../limiter/create.js";
+import type { Limiter } from "../limiter/limiter.js";
+import { createApp } from "./app.js";
+import { makeDemoKeys } from "./demo.js";
+import { ApiKeys } from "./keys.js";
+import { startLines } from "./start-lines.js";
+
+/** How long, in ms, calls that have begun may take to end once the service is told to stop. */
+const DRAIN_MS = 10_000;
+const IDLE_CHECK_MS = 50;
+
+/** A running service. */
+export interface Service {
+  app: FastifyInstance;
+  /** `http://127.0.0.1:8080` */
+  url: string;
+  /** Stops accepting, ends what has begun, stores everything. Calling it again waits for the same. */
+  stop(): Promise<void>;
+}
+
+/** Where a service gets its settings and writes its start lines and logs. */
+export interface ServeOptions {
+  environment: Environment;
+  /** Takes one start line, without its end. */
+  print: (line: string) => void;
+  logStream: { write(text: string): unknown };
+}
+
+/**
+ * Starts `fingerprint-api`.
+ *
+ * @throws {TollkeeperError} `ERR_CONFIG_INVALID`, `ERR_ADDRESS_IN_USE`, or what `createLimiter` throws. Nothing is left
+ * open then.
+ */
+export async function serve({ environment, print, logStream }: ServeOptions): Promise<Service> {
+  const config = readEnvironment(environment);
+  let app: FastifyInstance | undefined;
+  const { limiter, storage } = openLimiter(config, environment, (error) => {
+    app?.log.error({ err: error }, "the storage file can't be written; what is not stored yet will be tried again");
+  });
+  try {
+    const keys = await ApiKeys.open(limiter.records, config.keyPepper);
+    app = await createApp({ config, limiter, keys, logger: loggerOptions(config, logStream) });
+    const url = await listen(app, config);
+    const demoKeys = await makeDemoKeys(keys, config.demoKeys);
+    const engine = { kind: limiter.engine, reason: config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason };
+    for (const line of startLines({ url, engine, storage, demoKeys, config })) print(line);
+    return { app, url, stop: stopper(app, limiter) };
+  } catch (error) {
+    await app?.close();
+    await limiter.close();
+    throw error;
+  }
+}
+
+/** Opens the limiter; a default that can't be had is replaced, and what was asked for is not. */
+function openLimiter(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
+  const { engine, maxKeys, file, flushMs } = config;
+  const open = (storage: Parameters<typeof createLimiter>[0]["storage"] & object): Limiter =>
+    createLimiter({ tiers: tiersOf(config), engine, maxKeys, storage, onStorageError });
+  if (config.storage === "memory") return { limiter: open({ type: "memory" }), storage: "memory" };
+  try {
+    return { limiter: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
+  } catch (error) {
+    const asked = isSet("storage", environment) || isSet("file", environment);
+    if (asked || !(error instanceof TollkeeperError) || error.code !== "ERR_STORAGE_NEEDS_NATIVE") throw error;
+    return {
+      limiter: open({ type: "memory" }),
+      storage: "memory: USAGE AND KEYS ARE NOT KEPT when this process ends, since file storage needs the native engine",
+    };
+  }
+}
+
+/** Credentials are in no line that is logged; these would catch one that a later line brings in. */
+function loggerOptions({ logLevel }: Config, stream: ServeOptions["logStream"]): FastifyServerOptions["logger"] {
+  const redact = ["req.headers", "headers.authorization", 'headers["x-api-key"]', "authorization", "key"];
+  return {
+    level: logLevel,
+    redact,
+    serializers: { req: ({ method }: { method: string }) => ({ method }) },
+    stream: { write: (text: string) => void stream.write(text) },
+  };
+}
+
+async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EADDRINUSE") throw error;
+    throw new TollkeeperError(
+      "ERR_ADDRESS_IN_USE",
+      `another process listens on port ${port} of ${host}; stop it, or set PORT (or HOST) to another`,
+      { cause: error },
+    );
+  }
+}
+
+function stopper(app: FastifyInstance, limiter: Limiter): () => Promise<void> {
+  let stopping: Promise<void> | undefined;
+  const stop = async () => {
+    // A connection is idle once its call has ended, which may be after the server has looked.
+    const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
+    const impatience = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
+    await app.close();
+    clearInterval(idle);
+    clearTimeout(impatience);
+    await limiter.close();
+  };
+  return () => {
+    stopping ??= stop();
+    return stopping;
+  };
+}

@@ -1,0 +1,42 @@
+import type { Config } from "../config/schema.js";
+import type { DemoKey } from "./demo.js";
+import { VERSION } from "./version.js";
+
+/** What the start of the service is told from. */
+export interface Start {
+  /** `http://127.0.0.1:8080` */
+  url: string;
+  engine: { kind: "native" | "js"; reason: string | undefined };
+  storage: string;
+  demoKeys: readonly DemoKey[];
+  config: Config;
+}
+
+/** How Chromium begins a TLS connection. */
+const EXAMPLE = { fingerprint: { tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } } };
+
+/** What is printed once the service listens, a line each. The demo keys are shown here and never again. */
+export function startLines({ url, engine, storage, demoKeys, config }: Start): string[] {
+  const why = engine.reason === undefined ? "" : ` (${engine.reason})`;
+  const lines = [`fingerprint-api ${VERSION} on ${url}, engine ${engine.kind}${why}`, `storage: ${storage}`];
+  if (demoKeys.length > 0) {
+    lines.push("demo keys, shown only now:");
+    for (const { tier, key } of demoKeys) lines.push(`  ${tier.padEnd(10)} ${key}`);
+    lines.push("try:", `  ${curl(url, demoKeys[0]?.key)}`);
+  } else if (config.demoKeys === "never") {
+    lines.push("demo keys: none, as RATE_LIMIT_DEMO_KEYS=never says", "try:", `  ${curl(url, undefined)}`);
+  } else {
+    lines.push(
+      "demo keys: made at an earlier start; only their hashes are kept, so they can't be shown again",
+      `  for new ones (the old ones are then revoked): RATE_LIMIT_DEMO_KEYS=new npm start, or delete ${config.file}`,
+      "try:",
+      `  ${curl(url, undefined)}`,
+    );
+  }
+  return lines;
+}
+
+function curl(url: string, key: string | undefined): string {
+  const authorization = key === undefined ? "" : ` -H 'Authorization: Bearer ${key}'`;
+  return `curl -i ${url}/v1/identify${authorization} -H 'Content-Type: application/json' -d '${JSON.stringify(EXAMPLE)}'`;
+}

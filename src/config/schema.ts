@@ -1,0 +1,99 @@
+import { z } from "zod";
+import { choice, decimal, flag, integer, networks, origins, type Setting, secret, text } from "./setting.js";
+
+/** Above these, limits of some windows could no longer be counted exactly. */
+const RATE = [1, 100_000_000] as const;
+const QUOTA = [1, 1_000_000_000_000] as const;
+
+/** Every setting of the service, in the order in which they are documented. */
+export const SETTINGS = {
+  host: text(
+    "HOST",
+    "127.0.0.1",
+    "an address or name of this host",
+    "Address to listen on; `0.0.0.0` or `::` for all.",
+  ),
+  port: integer("PORT", 8080, [0, 65535], "Port to listen on; 0 for any that is free."),
+  storage: choice(
+    "RATE_LIMIT_STORAGE",
+    ["file", "memory"],
+    "file",
+    "Where usage and API keys are kept. `memory` lasts as long as the process.",
+  ),
+  file: text("RATE_LIMIT_FILE", "./tollkeeper.redb", "the path of a file", "The storage file."),
+  flushMs: integer("RATE_LIMIT_FLUSH_MS", 1000, [10, 60_000], "Usage, in ms, that a crash may forget."),
+  maxKeys: integer(
+    "RATE_LIMIT_MAX_KEYS",
+    1_000_000,
+    [1, 2 ** 32],
+    "Accounts and addresses held at once (JavaScript engine: 16,000,000).",
+  ),
+  engine: choice(
+    "RATE_LIMIT_ENGINE",
+    ["auto", "native", "js"],
+    "auto",
+    "What decides. `auto` is native if its binary is there, and JavaScript otherwise.",
+  ),
+  freeMinuteLimit: integer("RATE_LIMIT_FREE_MINUTE_LIMIT", 100, RATE, "Tokens a minute of the tier free."),
+  freeMonthlyQuota: integer("RATE_LIMIT_FREE_MONTHLY_QUOTA", 50_000, QUOTA, "Tokens a month of the tier free."),
+  proMinuteLimit: integer("RATE_LIMIT_PRO_MINUTE_LIMIT", 1000, RATE, "Tokens a minute of the tier pro."),
+  proMonthlyQuota: integer("RATE_LIMIT_PRO_MONTHLY_QUOTA", 1_000_000, QUOTA, "Tokens a month of the tier pro."),
+  burstMultiplier: decimal(
+    "RATE_LIMIT_BURST_MULTIPLIER",
+    1.5,
+    [1, 100],
+    "What a minute's limit may save up to, as a multiple of it.",
+  ),
+  ipFallbackLimit: integer("RATE_LIMIT_IP_FALLBACK_LIMIT", 30, RATE, "Tokens a minute of an address without a key."),
+  ipWhitelist: networks("RATE_LIMIT_IP_WHITELIST", "Networks whose addresses are of the tier trusted."),
+  ipWhitelistLimit: integer("RATE_LIMIT_IP_WHITELIST_LIMIT", 1000, RATE, "Tokens a minute of a trusted address."),
+  ipv6Prefix: integer("RATE_LIMIT_IPV6_PREFIX", 64, [48, 64], "Bits of an IPv6 address that make one caller."),
+  trustProxy: networks(
+    "RATE_LIMIT_TRUST_PROXY",
+    "Networks of the proxies in front, whose `X-Forwarded-For` is believed. Not `true`, nor a number of hops: either would let a client that reaches this server past the proxy choose its own address.",
+  ),
+  requireAuthentication: flag("RATE_LIMIT_REQUIRE_AUTHENTICATION", false, "Refuse calls without an API key."),
+  corsOrigins: origins(
+    "RATE_LIMIT_CORS_ORIGINS",
+    ["*"],
+    "Origins whose pages may call; credentials of the browser are never accepted.",
+  ),
+  keyPepper: secret(
+    "RATE_LIMIT_KEY_PEPPER",
+    16,
+    "Under which API keys are hashed; made at the first start if not set. Another pepper makes all keys unknown.",
+  ),
+  demoKeys: choice(
+    "RATE_LIMIT_DEMO_KEYS",
+    ["once", "new", "never"],
+    "once",
+    "Demo keys: made when there are no keys yet, made anew at this start (the old ones are revoked), or not at all.",
+  ),
+  logLevel: choice(
+    "RATE_LIMIT_LOG_LEVEL",
+    ["trace", "debug", "info", "warn", "error", "fatal", "silent"],
+    "info",
+    "The least that is logged.",
+  ),
+  headers: flag(
+    "RATE_LIMIT_HEADERS",
+    true,
+    "Whether the `X-` header fields are sent beside `RateLimit` and `RateLimit-Policy`.",
+  ),
+} as const satisfies Record<string, Setting<never> | Setting<unknown>>;
+
+type Settings = typeof SETTINGS;
+
+/** The effective configuration. */
+export type Config = { -readonly [Name in keyof Settings]: Settings[Name] extends Setting<infer T> ? T : never };
+
+/** Checks a configuration, whatever it was read from. */
+export const configSchema = z.strictObject(
+  Object.fromEntries(
+    Object.entries(SETTINGS).map(([name, { schema, fallback }]) => [name, withDefault(schema, fallback)]),
+  ),
+) as unknown as z.ZodType<Config>;
+
+function withDefault(schema: z.ZodType, fallback: unknown): z.ZodType {
+  return fallback === undefined ? schema : schema.default(fallback);
+}

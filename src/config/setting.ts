@@ -1,0 +1,121 @@
+import { z } from "zod";
+import { parseNetwork } from "./network.js";
+
+/** One setting: what it may be, how it is written in the environment, and what to say when it is something else. */
+export interface Setting<T> {
+  /** The environment variable. */
+  readonly variable: string;
+  readonly schema: z.ZodType<T>;
+  readonly fallback: T;
+  /** Reads the text of an environment variable into what the schema checks. */
+  readonly read: (text: string) => unknown;
+  /** "it may be …" */
+  readonly mayBe: string;
+  readonly description: string;
+  /** Never shown. */
+  readonly secret: boolean;
+}
+
+type Words = Pick<Setting<unknown>, "mayBe" | "description">;
+
+function setting<T>(
+  variable: string,
+  schema: z.ZodType<T>,
+  fallback: T,
+  read: (text: string) => unknown,
+  words: Words,
+  secret = false,
+): Setting<T> {
+  return { variable, schema, fallback, read, ...words, secret };
+}
+
+/** Any text of at least one character. */
+export function text(variable: string, fallback: string, mayBe: string, description: string): Setting<string> {
+  return setting(variable, z.string().min(1), fallback, (text) => text, { mayBe, description });
+}
+
+/** A text that is never shown; undefined when it is not set. */
+export function secret(variable: string, minLength: number, description: string): Setting<string | undefined> {
+  const mayBe = `a text of at least ${minLength} characters`;
+  return setting(
+    variable,
+    z.string().min(minLength).optional(),
+    undefined,
+    (text) => text,
+    { mayBe, description },
+    true,
+  );
+}
+
+/** A whole number. */
+export function integer(
+  variable: string,
+  fallback: number,
+  [least, most]: readonly [number, number],
+  description: string,
+): Setting<number> {
+  const mayBe = `a whole number, ${least} to ${most}`;
+  return setting(variable, z.int().min(least).max(most), fallback, numberOf, { mayBe, description });
+}
+
+/** A number with at most three decimals. */
+export function decimal(
+  variable: string,
+  fallback: number,
+  [least, most]: readonly [number, number],
+  description: string,
+): Setting<number> {
+  const schema = z
+    .number()
+    .min(least)
+    .max(most)
+    .refine((value) => Math.round(value * 1000) / 1000 === value);
+  const mayBe = `a number, ${least} to ${most}, with at most three decimals`;
+  return setting(variable, schema, fallback, numberOf, { mayBe, description });
+}
+
+/** `true` or `false`. */
+export function flag(variable: string, fallback: boolean, description: string): Setting<boolean> {
+  const read = (text: string) => (text === "true" ? true : text === "false" ? false : text);
+  return setting(variable, z.boolean(), fallback, read, { mayBe: "true or false", description });
+}
+
+/** One word of several. */
+export function choice<const T extends readonly [string, ...string[]]>(
+  variable: string,
+  words: T,
+  fallback: T[number],
+  description: string,
+): Setting<T[number]> {
+  const mayBe = `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+  return setting(variable, z.enum(words), fallback, (text) => text, { mayBe, description });
+}
+
+/** Networks in CIDR notation, separated by commas. */
+export function networks(variable: string, description: string): Setting<string[]> {
+  const network = z.string().superRefine((cidr, context) => {
+    const parsed = parseNetwork(cidr);
+    if (typeof parsed === "string") context.addIssue(`${cidr || "an empty item"} can't be used: ${parsed}`);
+  });
+  const mayBe = "networks in CIDR notation, separated by commas, such as 10.0.0.0/8,2001:db8::/32";
+  return setting(variable, z.array(network), [], listOf, { mayBe, description });
+}
+
+/** Origins as browsers send them, separated by commas; `*` is any. */
+export function origins(variable: string, fallback: string[], description: string): Setting<string[]> {
+  const origin = z.string().refine((text) => text === "*" || isOrigin(text));
+  const mayBe = "origins such as https://example.com, separated by commas, * for any, or empty for none";
+  return setting(variable, z.array(origin), fallback, listOf, { mayBe, description });
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && /^https?:/.test(text) && new URL(text).origin === text;
+}
+
+function numberOf(text: string): unknown {
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+function listOf(text: string): string[] {
+  return text.trim() === "" ? [] : text.split(",").map((item) => item.trim());
+}

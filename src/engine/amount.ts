@@ -1,0 +1,16 @@
+/** The most that any limit can hold, in its own units; what a bucket or quota holds and a cost add up exactly. */
+export const MAX_CAPACITY = 2 ** 51;
+
+/** The largest amount spent that is kept: a debt beyond it is cut to it. */
+export const MAX_AMOUNT = 2 ** 52;
+
+/** The greatest common divisor of two whole numbers above 0. */
+export function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+/** A number in thousandths, or NaN if it is not finite, below 0, has more than three decimals or is too large. */
+export function toMilli(value: number): number {
+  const milli = Math.round(value * 1000);
+  return milli >= 0 && milli <= Number.MAX_SAFE_INTEGER && milli / 1000 === value ? milli : Number.NaN;
+}

@@ -1,0 +1,79 @@
+import { greatestCommonDivisor, MAX_AMOUNT, MAX_CAPACITY } from "./amount.js";
+
+/**
+ * A token bucket in exact integers.
+ *
+ * What is spent is counted in a unit of the bucket's own, so small that a millisecond refills a whole number of units
+ * (`perMs`) and a thousandth of a token costs a whole number of them (`perMilli`). So no rate, however uneven, ever
+ * rounds. The unit is then halved as long as the capacity stays within 2^51, which leaves a change of tier, the one
+ * operation that has to round, an error of 2^-50 of the capacity.
+ */
+export class Bucket {
+  readonly type = "bucket";
+  /** Units refilled in a millisecond. */
+  readonly perMs: number;
+  /** Units that a thousandth of a token costs. */
+  readonly perMilli: number;
+  /** Units that the bucket can hold. */
+  readonly capacity: number;
+  /** Units spent in a bucket at its first call, which finds `limit` tokens in it and not the whole capacity. */
+  readonly initial: number;
+  /** Highest cost that can ever pass, in thousandths. */
+  readonly maxCostMilli: number;
+
+  /** All three in thousandths: tokens, seconds, and the factor by which the capacity exceeds the limit. */
+  constructor(limitMilli: number, windowMs: number, burstMilli: number) {
+    const divisor = greatestCommonDivisor(limitMilli, windowMs);
+    const perMilli = windowMs / divisor;
+    // Thousandths of a thousandth are exact below 2^53 × 1000 only in wide integers.
+    this.maxCostMilli = Number((BigInt(limitMilli) * BigInt(burstMilli)) / 1000n);
+    const units = this.maxCostMilli * perMilli;
+    if (units > MAX_CAPACITY) {
+      throw new RangeError(
+        `limit × burst × window is too fine to count exactly: ${units} units, at most ${MAX_CAPACITY}; ` +
+          "choose a rounder limit or a shorter window",
+      );
+    }
+    let scale = 1;
+    while (units * scale * 2 <= MAX_CAPACITY) scale *= 2;
+    this.perMs = (limitMilli / divisor) * scale;
+    this.perMilli = perMilli * scale;
+    this.capacity = units * scale;
+    this.initial = (this.maxCostMilli - limitMilli) * this.perMilli;
+  }
+
+  /** What is still spent after `elapsedMs` of refill. */
+  refilled(spent: number, elapsedMs: number): number {
+    // A product beyond 2^53 is inexact but larger than any amount, so the bucket is full all the same.
+    return Math.max(0, spent - elapsedMs * this.perMs);
+  }
+
+  /** The wait until a call of `costMilli` passes: 0 if it passes now. */
+  waitMs(spent: number, costMilli: number): number {
+    const missing = spent + costMilli * this.perMilli - this.capacity;
+    return missing > 0 ? Math.ceil(missing / this.perMs) : 0;
+  }
+
+  /** What is spent after `deltaMilli` more, or less, tokens. */
+  charged(spent: number, deltaMilli: number): number {
+    return Math.min(MAX_AMOUNT, Math.max(0, spent + deltaMilli * this.perMilli));
+  }
+
+  /** Tokens left, in thousandths, rounded down. */
+  remainingMilli(spent: number): number {
+    return Math.floor(Math.max(0, this.capacity - spent) / this.perMilli);
+  }
+
+  /** The time until the bucket is full. */
+  resetMs(spent: number): number {
+    return Math.ceil(spent / this.perMs);
+  }
+
+  /** The same fraction spent, in units of this bucket, of what was spent in another; rounded up. */
+  converted(spent: number, from: Bucket): number {
+    if (from.capacity === this.capacity) return spent;
+    const capacity = BigInt(from.capacity);
+    const units = (BigInt(spent) * BigInt(this.capacity) + capacity - 1n) / capacity;
+    return Math.min(MAX_AMOUNT, Number(units));
+  }
+}

@@ -1,0 +1,267 @@
+import { TollkeeperError } from "../errors.js";
+import { MemoryRecords } from "./records.js";
+import { KeyState, planOf } from "./state.js";
+import { compileTiers, type SlotNames, type Tier } from "./tier.js";
+import { ADJUST, type Engine, type EngineOptions, type EngineStats, OUTCOME, RESULT, type Tiers } from "./types.js";
+
+/** Keys looked at by one sweep, and by one search for a key to forget. */
+const SWEEP_KEYS = 256;
+const SEARCH_KEYS = 32;
+
+/** What a JavaScript `Map` can hold, roughly. */
+const MAX_KEYS = 16_000_000;
+
+/** By name; on the global object, since the ESM and the CommonJS build may be loaded side by side. */
+const openEngines: Map<string, JsEngine> = ((globalThis as Record<symbol, unknown>)[
+  Symbol.for("tollkeeper.engines")
+] ??= new Map<string, JsEngine>()) as Map<string, JsEngine>;
+
+interface TierEntry {
+  readonly name: string;
+  /** Undefined once a reload has dropped the tier. */
+  tier: Tier | undefined;
+  plan: ReturnType<typeof planOf>;
+  allowed: number;
+  denied: Map<string, number>;
+  /** Shared by the keys that found no room. */
+  overflow: KeyState | undefined;
+}
+
+/** The engine in TypeScript: the same decisions as the native one, one table per thread, nothing durable. */
+export class JsEngine implements Engine {
+  readonly kind = "js";
+  readonly result = new Float64Array(RESULT.LENGTH);
+  readonly records = new MemoryRecords();
+  readonly #name: string;
+  #users = 1;
+  #version = 1;
+  #tiers: Tiers;
+  readonly #slots: SlotNames = new Map();
+  readonly #entries: TierEntry[] = [];
+  readonly #ids = new Map<string, number>();
+  readonly #keys = new Map<string, KeyState>();
+  readonly #maxKeys: number;
+  #nowMs = 0;
+  #cursor = this.#keys.entries();
+  #evictions = 0;
+  #overflow = 0;
+
+  /**
+   * Opens an engine, or joins the one of that name in this thread.
+   *
+   * @throws {TollkeeperError} `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_STORAGE_NEEDS_NATIVE`, `ERR_OPTION_INVALID`
+   */
+  static open(options: EngineOptions): JsEngine {
+    const { name, maxKeys } = options;
+    const open = name === "" ? undefined : openEngines.get(name);
+    if (open === undefined) {
+      const engine = new JsEngine(options);
+      if (name !== "") openEngines.set(name, engine);
+      return engine;
+    }
+    if (open.#maxKeys !== maxKeys || JSON.stringify(open.#tiers) !== JSON.stringify(options.tiers)) {
+      throw new TollkeeperError("ERR_NAME_CONFLICT", `a limiter named ${name} is open with other tiers or maxKeys`);
+    }
+    open.#users++;
+    return open;
+  }
+
+  private constructor(options: EngineOptions) {
+    if (options.maxKeys > MAX_KEYS) {
+      throw new TollkeeperError(
+        "ERR_OPTION_INVALID",
+        `maxKeys is ${options.maxKeys}; with the JavaScript engine it may be at most ${MAX_KEYS}`,
+      );
+    }
+    if (options.file !== undefined) {
+      throw new TollkeeperError(
+        "ERR_STORAGE_NEEDS_NATIVE",
+        `storage ${options.file} needs the native engine, and this is the JavaScript one; build or install the native binary, or use memory storage`,
+      );
+    }
+    this.#name = options.name;
+    this.#maxKeys = options.maxKeys;
+    this.#tiers = options.tiers;
+    this.#enact(options.tiers);
+  }
+
+  get version(): number {
+    return this.#version;
+  }
+
+  get tiers(): Tiers {
+    return this.#tiers;
+  }
+
+  tierId(name: string): number {
+    const id = this.#ids.get(name);
+    return id !== undefined && this.#entries[id]?.tier ? id : -1;
+  }
+
+  consume(key: string, tierId: number, costMilli: number, nowMs: number): number {
+    return this.#decide(key, tierId, costMilli, nowMs, true);
+  }
+
+  peek(key: string, tierId: number, costMilli: number, nowMs: number): number {
+    return this.#decide(key, tierId, costMilli, nowMs, false);
+  }
+
+  #decide(key: string, tierId: number, costMilli: number, nowMs: number, spends: boolean): number {
+    if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
+    if (!(costMilli >= 0)) return OUTCOME.COST_INVALID;
+    const entry = this.#entries[tierId];
+    const tier = entry?.tier;
+    if (entry === undefined || tier === undefined) return OUTCOME.TIER_UNKNOWN;
+    if (costMilli > tier.maxCostMilli) return OUTCOME.COST_EXCEEDS_CAPACITY;
+    const now = this.#observe(nowMs);
+    this.result[RESULT.VERSION] = this.#version;
+    this.result[RESULT.NOW] = now;
+
+    const changes = spends && costMilli > 0 && tier.limits.length > 0;
+    let overflow = 0;
+    let state = this.#keys.get(key);
+    if (state === undefined) {
+      if (!changes || this.#hasRoom(now)) {
+        state = new KeyState(tier, entry.plan, now);
+        if (changes) this.#keys.set(key, state);
+      } else {
+        overflow = OUTCOME.OVERFLOW;
+        this.#overflow++;
+        entry.overflow ??= new KeyState(tier, entry.plan, now);
+        state = entry.overflow;
+      }
+    } else if (!changes) {
+      state = state.copy();
+    }
+    state.enter(tier, entry.plan, now);
+
+    const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, now);
+    for (let index = 0; index < tier.limits.length; index++) {
+      const { slot, rule } = tier.limits[index] as Tier["limits"][number];
+      if (changes && denied === 0) state.spent[slot] = rule.charged(state.spent[slot] as number, costMilli);
+      this.result[RESULT.SPENT + index] = state.spent[slot] as number;
+    }
+    if (spends) {
+      if (denied === 0) entry.allowed++;
+      else {
+        const name = (tier.limits[denied - 1] as Tier["limits"][number]).name;
+        entry.denied.set(name, (entry.denied.get(name) ?? 0) + 1);
+      }
+    }
+    return denied | overflow;
+  }
+
+  adjust(key: string, tierId: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void {
+    const entry = this.#entries[tierId];
+    const state = flags & ADJUST.OVERFLOW ? entry?.overflow : this.#keys.get(key);
+    if (state === undefined || entry === undefined) return;
+    const now = this.#observe(nowMs);
+    state.advance(now);
+    for (const { slot, rule: charged } of (entry.tier ?? { limits: [] }).limits) {
+      const rule = state.plan[slot];
+      if (rule === undefined || (rule.type === "bucket" && flags & ADJUST.QUOTAS_ONLY)) continue;
+      if (
+        rule.type === "quota" &&
+        charged.type === "quota" &&
+        rule.periodOf(now).startMs !== charged.periodOf(chargedAtMs).startMs
+      ) {
+        continue;
+      }
+      state.spent[slot] = rule.charged(state.spent[slot] as number, deltaMilli);
+    }
+  }
+
+  reset(key: string): void {
+    this.#keys.delete(key);
+  }
+
+  reload(tiers: Tiers): void {
+    this.#enact(tiers);
+    this.#tiers = tiers;
+    this.#version++;
+  }
+
+  #enact(tiers: Tiers): void {
+    const compiled = compileTiers(tiers, this.#slots);
+    for (const entry of this.#entries) entry.tier = undefined;
+    for (const [name, tier] of compiled) {
+      const id = this.#ids.get(name) ?? this.#entries.length;
+      const before = this.#entries[id];
+      if (before) {
+        before.tier = tier;
+        before.plan = planOf(tier);
+      } else {
+        this.#ids.set(name, id);
+        this.#entries.push({ name, tier, plan: planOf(tier), allowed: 0, denied: new Map(), overflow: undefined });
+      }
+    }
+  }
+
+  sweep(nowMs: number): void {
+    const now = this.#observe(nowMs);
+    this.#forget(SWEEP_KEYS, (state) =>
+      this.#keys.size > 0.75 * this.#maxKeys ? state.isIdle(now) : state.isAsNew(now),
+    );
+  }
+
+  stats(): EngineStats {
+    return {
+      keys: this.#keys.size,
+      evictions: this.#evictions,
+      overflow: this.#overflow,
+      tiers: this.#entries.map(({ name, allowed, denied }) => ({ tier: name, allowed, denied: Object.fromEntries(denied) })),
+    };
+  }
+
+  async flush(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#users--;
+    if (this.#users === 0 && openEngines.get(this.#name) === this) openEngines.delete(this.#name);
+  }
+
+  /** Time never runs backwards. */
+  #observe(nowMs: number): number {
+    const now = nowMs < 0 ? Date.now() : nowMs;
+    if (now > this.#nowMs) this.#nowMs = now;
+    return this.#nowMs;
+  }
+
+  #hasRoom(nowMs: number): boolean {
+    if (this.#keys.size < this.#maxKeys) return true;
+    this.#forget(SEARCH_KEYS, (state) => state.isIdle(nowMs));
+    return this.#keys.size < this.#maxKeys;
+  }
+
+  /** Goes on from where the last look stopped, round and round. */
+  #forget(keys: number, mayGo: (state: KeyState) => boolean): void {
+    for (let looked = 0; looked < keys; looked++) {
+      const next = this.#cursor.next();
+      if (next.done) {
+        this.#cursor = this.#keys.entries();
+        if (this.#keys.size <= looked) return;
+        continue;
+      }
+      const [key, state] = next.value;
+      if (mayGo(state)) {
+        this.#keys.delete(key);
+        this.#evictions++;
+      }
+    }
+  }
+}
+
+/** The limit that denies with the longest wait, counted from 1; 0 if none does. */
+function denyingLimit(state: KeyState, tier: Tier, costMilli: number, nowMs: number): number {
+  let denied = 0;
+  let longest = 0;
+  for (let index = 0; index < tier.limits.length; index++) {
+    const { slot, rule } = tier.limits[index] as Tier["limits"][number];
+    const wait = rule.waitMs(state.spent[slot] as number, costMilli, nowMs);
+    if (wait > longest) {
+      longest = wait;
+      denied = index + 1;
+    }
+  }
+  return denied;
+}

@@ -1,0 +1,159 @@
+import { ERROR_CODES, type ErrorCode, TollkeeperError } from "../errors.js";
+import { loadBinding } from "./binding.cjs";
+import { MemoryRecords } from "./records.js";
+import {
+  type Engine,
+  type EngineOptions,
+  type EngineStats,
+  RESULT,
+  type RecordStore,
+  type TierStats,
+  type Tiers,
+} from "./types.js";
+
+type Decide = (key: string, tier: number, costMilli: number, nowMs: number) => number;
+
+/** What `crates/node` exports for the engine. */
+interface Binding {
+  Engine: { open(name: string, tiers: string, maxKeys: number, file?: string): NativeHandle };
+}
+
+interface NativeHandle {
+  readonly version: number;
+  /** The JSON of `Object.entries(tiers)`. */
+  readonly tiers: string;
+  decider(spends: boolean, result: Float64Array): Decide;
+  tierId(name: string): number;
+  adjust(key: string, tier: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void;
+  reset(key: string): void;
+  reload(tiers: string): void;
+  sweep(nowMs: number): void;
+  stats(): Omit<EngineStats, "tiers"> & {
+    tiers: { tier: string; allowed: number; deniedBy: string[]; denied: number[] }[];
+  };
+  flush(): Promise<void>;
+  close(): Promise<void>;
+  record(name: string): string | null;
+  records(prefix: string): string[];
+  putRecord(name: string, value: string | undefined): Promise<void>;
+}
+
+/**
+ * Opens the native engine, or joins the one of that name in this process; or says why there is no binary for it.
+ *
+ * @throws {TollkeeperError} `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_STORAGE_…`
+ */
+export function openNative(options: EngineOptions): { engine: Engine } | { engine?: undefined; reason: string } {
+  const { binding, reason } = loadBinding();
+  return reason === undefined ? { engine: new NativeEngine(binding as Binding, options) } : { reason };
+}
+
+/** The engine in Rust: one table for all threads of the process, hashed keys, file storage. */
+class NativeEngine implements Engine {
+  readonly kind = "native";
+  readonly result = new Float64Array(RESULT.LENGTH);
+  readonly records: RecordStore;
+  /** Decides and spends; a plain function and no method, since the binding makes it so. */
+  readonly consume: Decide;
+  readonly peek: Decide;
+  readonly #handle: NativeHandle;
+  /** The tiers of one version; the same object for as long as that is in force, which callers may compare. */
+  #tiers: { version: number; tiers: Tiers } | undefined;
+
+  constructor(binding: Binding, { name, tiers, maxKeys, file }: EngineOptions) {
+    const handle = translated(() => binding.Engine.open(name, JSON.stringify(Object.entries(tiers)), maxKeys, file));
+    this.#handle = handle;
+    this.consume = handle.decider(true, this.result);
+    this.peek = handle.decider(false, this.result);
+    this.records = file === undefined ? new MemoryRecords() : new FileRecords(handle);
+  }
+
+  get version(): number {
+    return this.#handle.version;
+  }
+
+  get tiers(): Tiers {
+    const { version } = this.#handle;
+    if (this.#tiers?.version !== version) {
+      const tiers = Object.fromEntries(JSON.parse(this.#handle.tiers) as [string, Tiers[string]][]);
+      this.#tiers = { version, tiers };
+    }
+    return this.#tiers.tiers;
+  }
+
+  tierId(name: string): number {
+    return this.#handle.tierId(name);
+  }
+
+  adjust(key: string, tier: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void {
+    this.#handle.adjust(key, tier, deltaMilli, chargedAtMs, flags, nowMs);
+  }
+
+  reset(key: string): void {
+    this.#handle.reset(key);
+  }
+
+  reload(tiers: Tiers): void {
+    translated(() => this.#handle.reload(JSON.stringify(Object.entries(tiers))));
+  }
+
+  sweep(nowMs: number): void {
+    this.#handle.sweep(nowMs);
+  }
+
+  stats(): EngineStats {
+    const { tiers, ...rest } = this.#handle.stats();
+    return { ...rest, tiers: tiers.map(tierStats) };
+  }
+
+  flush(): Promise<void> {
+    return this.#handle.flush().catch(rethrow);
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close().catch(rethrow);
+  }
+}
+
+/** Records in the storage file. */
+class FileRecords implements RecordStore {
+  readonly #handle: NativeHandle;
+
+  constructor(handle: NativeHandle) {
+    this.#handle = handle;
+  }
+
+  get(name: string): string | undefined {
+    return translated(() => this.#handle.record(name)) ?? undefined;
+  }
+
+  list(prefix: string): [name: string, value: string][] {
+    const flat = translated(() => this.#handle.records(prefix));
+    return Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index] ?? "", flat[2 * index + 1] ?? ""]);
+  }
+
+  put(name: string, value: string | undefined): Promise<void> {
+    return this.#handle.putRecord(name, value).catch(rethrow);
+  }
+}
+
+function tierStats({ tier, allowed, deniedBy, denied }: ReturnType<NativeHandle["stats"]>["tiers"][number]): TierStats {
+  return { tier, allowed, denied: Object.fromEntries(deniedBy.map((name, index) => [name, denied[index] ?? 0])) };
+}
+
+function translated<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    return rethrow(error);
+  }
+}
+
+/** Errors of the binding have their code at the beginning of the message. */
+function rethrow(error: unknown): never {
+  const [, code, message] = /^(ERR_[A-Z_]+): (.*)$/s.exec((error as Error).message) ?? [];
+  if (code !== undefined && code in ERROR_CODES) {
+    throw new TollkeeperError(code as ErrorCode, message ?? "", { cause: error });
+  }
+  throw error;
+}

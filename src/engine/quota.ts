@@ -1,0 +1,60 @@
+import { MAX_AMOUNT } from "./amount.js";
+import { dayOf, monthOf, type Period } from "./period.js";
+
+/** A quota of tokens per calendar period in UTC; what is spent is counted in thousandths of a token. */
+export class Quota {
+  readonly type = "quota";
+  readonly maxCostMilli: number;
+  readonly initial = 0;
+  readonly period: "day" | "month";
+  readonly anchorDay: number;
+  /** The period looked up last, since nearly every look-up falls into the same one. */
+  #last: Period = { startMs: 0, endMs: 0 };
+
+  constructor(limitMilli: number, period: "day" | "month", anchorDay: number) {
+    this.maxCostMilli = limitMilli;
+    this.period = period;
+    this.anchorDay = anchorDay;
+  }
+
+  /** The period that holds `nowMs`. */
+  periodOf(nowMs: number): Period {
+    if (nowMs < this.#last.startMs || nowMs >= this.#last.endMs) {
+      this.#last = this.period === "day" ? dayOf(nowMs) : monthOf(nowMs, this.anchorDay);
+    }
+    return this.#last;
+  }
+
+  /** What is still spent at `nowMs` of what was spent at `atMs`: nothing once a new period has begun. */
+  rolled(spent: number, atMs: number, nowMs: number): number {
+    return atMs < this.periodOf(nowMs).startMs ? 0 : spent;
+  }
+
+  /** The wait until a call of `costMilli` passes: 0 if it passes now. */
+  waitMs(spent: number, costMilli: number, nowMs: number): number {
+    return spent + costMilli > this.maxCostMilli ? this.periodOf(nowMs).endMs - nowMs : 0;
+  }
+
+  /** What is spent after `deltaMilli` more, or less, tokens. */
+  charged(spent: number, deltaMilli: number): number {
+    return Math.min(MAX_AMOUNT, Math.max(0, spent + deltaMilli));
+  }
+
+  /** Tokens left, in thousandths. */
+  remainingMilli(spent: number): number {
+    return Math.max(0, this.maxCostMilli - spent);
+  }
+
+  /** The time until the period ends. */
+  resetMs(nowMs: number): number {
+    return this.periodOf(nowMs).endMs - nowMs;
+  }
+
+  /**
+   * What is spent under this quota by a key that came from another at `atMs`: all of it if both count the same period,
+   * nothing otherwise.
+   */
+  converted(spent: number, from: Quota, atMs: number, nowMs: number): number {
+    return from.periodOf(atMs).startMs === this.periodOf(nowMs).startMs ? spent : 0;
+  }
+}

@@ -1,0 +1,87 @@
+import type { Bucket } from "./bucket.js";
+import type { Quota } from "./quota.js";
+import type { Tier } from "./tier.js";
+
+/** The rule that governs each slot of a key, by slot: those of its last tier, and older ones where that tier has none. */
+export type Plan = readonly (Bucket | Quota | undefined)[];
+
+/** The plan of a key that has only ever been in one tier. */
+export function planOf(tier: Tier): Plan {
+  const plan: (Bucket | Quota | undefined)[] = [];
+  for (const { slot, rule } of tier.limits) plan[slot] = rule;
+  return plan;
+}
+
+/** What one key has spent, as of one instant. */
+export class KeyState {
+  /** The instant up to which buckets are refilled and quotas rolled, in ms since the epoch. */
+  atMs: number;
+  plan: Plan;
+  /** The amount spent per slot, in the units of the slot's rule. */
+  readonly spent: number[] = [];
+
+  /** A key at its first call. */
+  constructor(tier: Tier, plan: Plan, nowMs: number) {
+    this.atMs = nowMs;
+    this.plan = plan;
+    for (const { slot, rule } of tier.limits) this.spent[slot] = rule.initial;
+  }
+
+  /** Brings the key to `nowMs` under the rules that govern it. */
+  advance(nowMs: number): void {
+    if (nowMs <= this.atMs) return;
+    for (let slot = 0; slot < this.plan.length; slot++) {
+      const rule = this.plan[slot];
+      if (rule === undefined) continue;
+      const spent = this.spent[slot] as number;
+      this.spent[slot] =
+        rule.type === "bucket" ? rule.refilled(spent, nowMs - this.atMs) : rule.rolled(spent, this.atMs, nowMs);
+    }
+    this.atMs = nowMs;
+  }
+
+  /** Brings the key to `nowMs` and under a tier: see *Tier change* in the documentation of limits. */
+  enter(tier: Tier, plan: Plan, nowMs: number): void {
+    const beforeMs = this.atMs;
+    const before = this.plan;
+    this.advance(nowMs);
+    if (before === plan) return;
+    let merged: (Bucket | Quota | undefined)[] | undefined;
+    for (let slot = 0; slot < before.length; slot++) {
+      if (before[slot] !== undefined && plan[slot] === undefined) {
+        merged ??= [...plan];
+        merged[slot] = before[slot];
+      }
+    }
+    for (const { slot, rule } of tier.limits) {
+      const from = before[slot];
+      if (from === rule) continue;
+      const spent = this.spent[slot];
+      if (from === undefined || spent === undefined) this.spent[slot] = rule.initial;
+      else if (rule.type === "bucket") this.spent[slot] = rule.converted(spent, from as Bucket);
+      else this.spent[slot] = rule.converted(spent, from as Quota, beforeMs, this.atMs);
+    }
+    this.plan = merged ?? plan;
+  }
+
+  /** Whether every bucket is full and no quota is used at `nowMs`. */
+  isIdle(nowMs: number): boolean {
+    return this.plan.every((rule, slot) => {
+      if (rule === undefined) return true;
+      const spent = this.spent[slot] as number;
+      return rule.type === "bucket"
+        ? rule.refilled(spent, nowMs - this.atMs) === 0
+        : rule.rolled(spent, this.atMs, nowMs) === 0;
+    });
+  }
+
+  /** Whether forgetting the key would change no later decision: idle, and new keys begin with full buckets too. */
+  isAsNew(nowMs: number): boolean {
+    return this.plan.every((rule) => rule === undefined || rule.initial === 0) && this.isIdle(nowMs);
+  }
+
+  copy(): KeyState {
+    const copy: KeyState = Object.create(KeyState.prototype);
+    return Object.assign(copy, this, { spent: [...this.spent] });
+  }
+}

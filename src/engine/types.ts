@@ -1,0 +1,143 @@
+/** A token bucket: `limit` tokens a window, refilled continuously, holding at most `limit × burst`. */
+export interface BucketSpec {
+  name: string;
+  type: "bucket";
+  /** Tokens refilled in one window; above 0, at most three decimals. */
+  limit: number;
+  /** Length of the window in seconds; above 0, at most three decimals. */
+  windowSeconds: number;
+  /** Capacity as a multiple of `limit`; from 1, at most three decimals. */
+  burst: number;
+}
+
+/** A quota: `limit` tokens per calendar period in UTC. */
+export interface QuotaSpec {
+  name: string;
+  type: "quota";
+  /** Tokens of one period; above 0, at most three decimals. */
+  limit: number;
+  period: "day" | "month";
+  /** Day of the month, 1 to 31, on which a month begins; clamped to the month's last day. 1 by default. */
+  anchorDay?: number | undefined;
+}
+
+/** One limit of a tier. */
+export type LimitSpec = BucketSpec | QuotaSpec;
+
+/** A named set of limits; none at all means unlimited. */
+export interface TierSpec {
+  limits: readonly LimitSpec[];
+}
+
+/** All tiers by name. */
+export type Tiers = Readonly<Record<string, TierSpec>>;
+
+/** Decisions of one tier since the limiter was opened. */
+export interface TierStats {
+  tier: string;
+  allowed: number;
+  /** Denials by the limit that denied. */
+  denied: Record<string, number>;
+}
+
+/** What an engine has counted since the limiter was opened. */
+export interface EngineStats {
+  /** Keys held now. */
+  keys: number;
+  /** Keys forgotten by the sweep or to make room, none of which was limited or had used any of a quota. */
+  evictions: number;
+  /** Decisions made on the shared overflow bucket of their tier because `maxKeys` was reached. */
+  overflow: number;
+  tiers: TierStats[];
+}
+
+/** What `consume` and `peek` of an engine return besides the amounts in {@link Engine.result}. */
+export const OUTCOME = {
+  /** 0: allowed. 1 to 4: denied by the first to fourth limit of the tier. */
+  LIMIT_MASK: 7,
+  /** Set when the decision was made on the tier's overflow bucket. */
+  OVERFLOW: 8,
+  KEY_INVALID: -1,
+  TIER_UNKNOWN: -2,
+  COST_INVALID: -3,
+  COST_EXCEEDS_CAPACITY: -4,
+  FAILED: -5,
+  CLOSED: -6,
+} as const;
+
+/** How {@link Engine.adjust} corrects. */
+export const ADJUST = {
+  /** Leave the buckets alone. */
+  QUOTAS_ONLY: 1,
+  /** The decision was made on the overflow bucket of its tier. */
+  OVERFLOW: 8,
+} as const;
+
+/** Where {@link Engine.result} holds what, after a call that returned 0 or more. */
+export const RESULT = {
+  /** The version of the tiers that decided; see {@link Engine.version}. */
+  VERSION: 0,
+  /** The instant of the decision, in ms since the epoch. */
+  NOW: 1,
+  /** From here on, one amount spent per limit of the tier, in the limit's own units. */
+  SPENT: 2,
+  LENGTH: 6,
+} as const;
+
+/**
+ * Holds the state of every key and decides. An engine reports amounts, not limits: what remains and when it resets is
+ * arithmetic over the tier's limits, done by `Decision` only when somebody asks.
+ *
+ * `nowMs` is whole milliseconds since the epoch, or -1 for the system's clock. Costs are in thousandths of a token.
+ */
+export interface Engine {
+  readonly kind: "native" | "js";
+  /** Filled by `consume` and `peek`, laid out as in {@link RESULT}; valid until the next call. */
+  readonly result: Float64Array;
+  /** Counts the reloads of the tiers, from 1. */
+  readonly version: number;
+  /** The tiers in force. */
+  readonly tiers: Tiers;
+  /** The number that stands for a tier in the calls below, the same for as long as the engine lives; -1 if there is none. */
+  tierId(name: string): number;
+  /** Decides and, if allowed, spends; returns an {@link OUTCOME}. */
+  consume(key: string, tier: number, costMilli: number, nowMs: number): number;
+  /** Decides and changes nothing; returns an {@link OUTCOME}. */
+  peek(key: string, tier: number, costMilli: number, nowMs: number): number;
+  /**
+   * Corrects an allowed decision by `deltaMilli`: below 0 gives tokens back, above 0 charges more, even past empty.
+   * Quotas are corrected only while the period of `chargedAtMs` lasts. `flags` is a sum of {@link ADJUST}.
+   */
+  adjust(key: string, tier: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void;
+  /** Forgets a key. */
+  reset(key: string): void;
+  /** Puts other tiers in force from the next decision on; throws and changes nothing if they can't be used. */
+  reload(tiers: Tiers): void;
+  /** Looks at a few hundred keys and forgets those that are as good as new. */
+  sweep(nowMs: number): void;
+  stats(): EngineStats;
+  /** Writes what changed since the last flush to the storage file, off the event loop. */
+  flush(): Promise<void>;
+  /** Releases the engine, after a last flush if it is the last to hold the storage file. */
+  close(): Promise<void>;
+  /** Small records kept beside the keys in the storage file, for the API keys of an app. */
+  readonly records: RecordStore;
+}
+
+/** Named records, durable when the storage is. */
+export interface RecordStore {
+  get(name: string): string | undefined;
+  /** Every record whose name begins with `prefix`, ordered by name. */
+  list(prefix: string): [name: string, value: string][];
+  /** Durable when it resolves; `undefined` deletes. */
+  put(name: string, value: string | undefined): Promise<void>;
+}
+
+/** How an engine is opened. */
+export interface EngineOptions {
+  name: string;
+  tiers: Tiers;
+  maxKeys: number;
+  /** Path of the storage file, if state is to be durable. */
+  file?: string | undefined;
+}

@@ -1,0 +1,41 @@
+/**
+ * Every code that a {@link TollkeeperError} can carry, with what it means. `docs/errors.md` explains each; a test
+ * holds the two together.
+ */
+export const ERROR_CODES = {
+  ERR_OPTION_INVALID: "an option of createLimiter or of the plugin is of the wrong type or out of range",
+  ERR_TIERS_INVALID: "the tiers can't be used as they are",
+  ERR_TIER_UNKNOWN: "no tier of that name",
+  ERR_KEY_INVALID: "a key is a string of 1 to 512 UTF-16 units",
+  ERR_COST_INVALID: "a cost is a number from 0 with at most three decimals",
+  ERR_COST_EXCEEDS_CAPACITY: "the cost is more than a limit of the tier can ever hold",
+  ERR_CLOCK_INVALID: "the clock gave something else than milliseconds since 1970",
+  ERR_DECISION_INVALID: "this decision can't be refunded or settled",
+  ERR_NAME_CONFLICT: "a limiter of that name is open with another configuration",
+  ERR_LIMITER_CLOSED: "the limiter is closed",
+  ERR_ENGINE_FAILED: "the native engine met a fault of its own",
+  ERR_NATIVE_MISSING: "the native binary is not there, or can't be loaded",
+  ERR_STORAGE_NEEDS_NATIVE: "file storage needs the native engine",
+  ERR_STORAGE_FOREIGN: "the storage file was not written by tollkeeper",
+  ERR_STORAGE_VERSION: "the storage file is of another format version",
+  ERR_STORAGE_CORRUPT: "the storage file is damaged",
+  ERR_STORAGE_LOCKED: "the storage file is open elsewhere",
+  ERR_STORAGE_FULL: "the storage file holds more keys than maxKeys",
+  ERR_STORAGE_IO: "the storage file can't be read or written",
+  ERR_CONFIG_INVALID: "the configuration can't be used as it is",
+  ERR_ADDRESS_IN_USE: "the port is taken",
+} as const;
+
+/** A stable code of a {@link TollkeeperError}. */
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** Misuse or a fault, never a denial: a denial is a {@link Decision}. `code` is stable, `message` is for people. */
+export class TollkeeperError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "TollkeeperError";
+    this.code = code;
+  }
+}

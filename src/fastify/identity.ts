@@ -1,0 +1,49 @@
+import type { FastifyRequest } from "fastify";
+import { isWithin } from "../config/network.js";
+import { type AddressOptions, AddressReader, networksOf } from "./address.js";
+import { type Problem, problem } from "./problem.js";
+
+/** Answers a call with a problem instead of letting it through. */
+export interface Refusal {
+  refusal: Problem;
+  /** Header fields of the answer, such as `www-authenticate`. */
+  headers?: Record<string, string>;
+}
+
+/** Who calls: whose tokens are spent, and under which tier. With a refusal the call is charged and then refused. */
+export interface Identity extends Partial<Refusal> {
+  /** The limiter's key, such as `acct:42`. */
+  key: string;
+  tier: string;
+}
+
+/** Says who calls; without a key nothing is charged and the call is refused. */
+export type Identify = (request: FastifyRequest) => Identity | Refusal | Promise<Identity | Refusal>;
+
+/** How callers are told apart by address. */
+export interface AddressIdentityOptions extends AddressOptions {
+  /** Networks, in CIDR notation, whose callers are of the tier `trusted`; all others are `anonymous`. */
+  trusted?: readonly string[] | undefined;
+}
+
+const ADDRESS_UNKNOWN: Refusal = {
+  refusal: problem(403, "address_unknown", "The call has no key, and the address that it comes from can't be known."),
+};
+
+/**
+ * Tells callers apart by address. A caller without one is refused: it gets neither an unlimited pass nor a bucket
+ * shared with others like it.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function identifyByAddress(
+  options: AddressIdentityOptions = {},
+): (request: FastifyRequest) => Identity | Refusal {
+  const reader = new AddressReader(options);
+  const trusted = networksOf("trusted", options.trusted ?? []);
+  return (request) => {
+    const ip = reader.read(request.raw);
+    if (ip === undefined) return ADDRESS_UNKNOWN;
+    return { key: reader.keyOf(ip), tier: isWithin(ip, trusted) ? "trusted" : "anonymous" };
+  };
+}

@@ -1,0 +1,185 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import fastifyPlugin from "fastify-plugin";
+import { TollkeeperError } from "../errors.js";
+import type { Decision } from "../limiter/decision.js";
+import type { Limiter } from "../limiter/limiter.js";
+import { LimitHeaders } from "./headers.js";
+import {
+  type AddressIdentityOptions,
+  type Identify,
+  type Identity,
+  identifyByAddress,
+  type Refusal,
+} from "./identity.js";
+import { costExceedsCapacity, quotaExceeded, sendProblem, temporaryReducedCapacity } from "./problem.js";
+import { checkToll, type RouteToll, type Toll, tollOf } from "./toll.js";
+
+export { LIMIT_FIELDS } from "./headers.js";
+export {
+  type AddressIdentityOptions,
+  type Identify,
+  type Identity,
+  identifyByAddress,
+  type Refusal,
+} from "./identity.js";
+export { type Problem, problem, sendProblem } from "./problem.js";
+export type { RouteToll } from "./toll.js";
+
+/** How the plugin is registered. */
+export interface TollkeeperOptions extends AddressIdentityOptions {
+  limiter: Limiter;
+  /** Says who calls. By default callers are told apart by address, and the options for that stand beside this one. */
+  identify?: Identify;
+  /** Whether the `X-` fields are sent beside `RateLimit` and `RateLimit-Policy`; true by default. */
+  extendedHeaders?: boolean;
+  /** Milliseconds since the epoch, the limiter's own clock if that has one; the system's by default. */
+  clock?: () => number;
+}
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** What a call of this route costs; 1 if left out, `false` for nothing. */
+    toll?: RouteToll;
+  }
+  interface FastifyRequest {
+    /** The decision on this call; undefined where it cost nothing or has not been made. */
+    toll: Decision | undefined;
+    [kPending]: Pending | undefined;
+  }
+}
+
+/** A call that was let in at its first cost, until the whole cost is known. */
+interface Pending {
+  identity: Identity;
+  total: (request: FastifyRequest) => number;
+}
+
+const kPending = Symbol("tollkeeper.pending");
+
+const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
+const OPTIONS = ["limiter", "identify", "extendedHeaders", "clock", ...ADDRESS_OPTIONS];
+
+/** Charges every call before its body is read, says in the answer what is left, and denies what is too much. */
+async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Promise<void> {
+  checkOptions(options);
+  const { limiter, extendedHeaders = true, clock = Date.now } = options;
+  const identify = options.identify ?? identifyByAddress(options);
+  const headers = new LimitHeaders(limiter, extendedHeaders, clock);
+
+  app.decorateRequest("toll", undefined);
+  app.decorateRequest(kPending, undefined);
+
+  // Routes registered earlier are checked when they are first called.
+  app.addHook("onRoute", ({ config }) => void checkToll(config?.toll));
+
+  app.addHook("onRequest", (request, reply, done) => {
+    try {
+      const toll = tollOf(request);
+      if (toll.cost === 0 || isPreflight(request)) return done();
+      const identity = identify(request);
+      if (!(identity instanceof Promise)) return enter(request, reply, identity, toll, done);
+      identity.then((identity) => enter(request, reply, identity, toll, done)).catch(done);
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+
+  app.addHook("preHandler", (request, reply, done) => {
+    const pending = request[kPending];
+    if (pending === undefined) return done();
+    try {
+      const total = pending.total(request);
+      const { toll } = request;
+      if (toll === undefined || total <= toll.cost) return done();
+      const { maxCost = Number.POSITIVE_INFINITY } = headers.policyOf(toll.tier) ?? {};
+      if (total > maxCost) {
+        toll.refund("quotas");
+        return void sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
+      }
+      // Nothing comes between: what the first cost gives back is there for the whole.
+      toll.refund();
+      if (charge(request, reply, pending.identity, total)) done();
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+
+  function enter(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    identity: Identity | Refusal,
+    { cost, total }: Toll,
+    done: () => void,
+  ): void {
+    if ("key" in identity && !charge(request, reply, identity, cost)) return;
+    if (identity.refusal) return void sendProblem(reply, identity.refusal, identity.headers);
+    if ("key" in identity && total) request[kPending] = { identity, total };
+    done();
+  }
+
+  /** Spends the cost, or answers; returns whether the call may go on. */
+  function charge(request: FastifyRequest, reply: FastifyReply, { key, tier }: Identity, cost: number): boolean {
+    let decision: Decision;
+    try {
+      decision = limiter.consume(key, tier, cost);
+    } catch (error) {
+      answerFault(error, request, reply, tier, cost);
+      return false;
+    }
+    request.toll = decision;
+    headers.write(reply, decision);
+    if (decision.allowed) return true;
+    const period = headers.policyOf(tier)?.periodOf(decision.deniedBy);
+    const document = quotaExceeded(decision, period);
+    reply.header("retry-after", document["retry_after"]);
+    // Clients made by common generators sleep for Retry-After, which would be weeks.
+    if (period !== undefined) reply.header("x-should-retry", "false");
+    sendProblem(reply, document);
+    return false;
+  }
+
+  function answerFault(error: unknown, request: FastifyRequest, reply: FastifyReply, tier: string, cost: number): void {
+    const code = error instanceof TollkeeperError ? error.code : undefined;
+    if (code === "ERR_COST_EXCEEDS_CAPACITY") {
+      sendProblem(reply, costExceedsCapacity(cost, headers.policyOf(tier)?.maxCost ?? 0, tier));
+    } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED") {
+      request.log.error({ err: error }, "the limits can't be checked");
+      sendProblem(reply, temporaryReducedCapacity());
+    } else {
+      throw error;
+    }
+  }
+}
+
+/** A browser's question before a call from another origin; the call itself is what costs. */
+function isPreflight({ method, headers }: FastifyRequest): boolean {
+  return method === "OPTIONS" && headers["access-control-request-method"] !== undefined && headers.origin !== undefined;
+}
+
+function checkOptions(options: TollkeeperOptions): void {
+  const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option) && option !== "prefix");
+  if (unknown !== undefined) throw invalid(`${unknown} is unknown; it may be one of ${OPTIONS.join(", ")}`);
+  const { limiter, identify, extendedHeaders, clock } = options;
+  if (typeof limiter?.consume !== "function")
+    throw invalid("limiter is missing; it may be what createLimiter returned");
+  if (extendedHeaders !== undefined && typeof extendedHeaders !== "boolean")
+    throw invalid("extendedHeaders may be true or false");
+  if (clock !== undefined && typeof clock !== "function") throw invalid("clock may be a function");
+  if (identify === undefined) {
+    const tiers = options.trusted?.length ? ["anonymous", "trusted"] : ["anonymous"];
+    const missing = tiers.find((tier) => !Object.hasOwn(limiter.tiers, tier));
+    if (missing !== undefined)
+      throw invalid(`the limiter has no tier ${missing}, which callers known by address are of`);
+    return;
+  }
+  if (typeof identify !== "function") throw invalid("identify may be a function");
+  const idle = ADDRESS_OPTIONS.find((option) => options[option] !== undefined);
+  if (idle !== undefined)
+    throw invalid(`${idle} has no effect beside identify; call identifyByAddress({ ${idle} }) in it`);
+}
+
+function invalid(message: string): TollkeeperError {
+  return new TollkeeperError("ERR_OPTION_INVALID", message);
+}
+
+export default fastifyPlugin(tollkeeper, { fastify: "5.x", name: "tollkeeper" });

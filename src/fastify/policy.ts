@@ -1,0 +1,90 @@
+import { serializeItem, serializeList } from "structured-headers";
+import { dayOf, monthOf, type Period } from "../engine/period.js";
+import type { LimitSpec, TierSpec, Tiers } from "../engine/types.js";
+import type { LimitState } from "../limiter/decision.js";
+
+/** The revision of the draft that {@link TierPolicy} writes; the draft still moves. */
+export const RATE_LIMIT_DRAFT = "draft-ietf-httpapi-ratelimit-headers-11";
+
+/** What a tier's limits say in `RateLimit-Policy` and `RateLimit`, as far as it can be known before the call. */
+export class TierPolicy {
+  /** Tokens that a single call may cost at most; infinite for an unlimited tier. */
+  readonly maxCost: number;
+  /** Index of the limit that is a monthly quota; -1 if there is none. */
+  readonly monthly: number;
+  readonly #limits: readonly LimitSpec[];
+  /** `"minute";r=` and so on: the start of each item of `RateLimit`. */
+  readonly #items: readonly string[];
+  #policy = "";
+  /** When `#policy` was written for a period that has an end: the instants, in ms, between which it holds. */
+  #holds: Period = { startMs: 0, endMs: 0 };
+
+  constructor({ limits }: TierSpec) {
+    this.#limits = limits;
+    this.#items = limits.map(({ name }) => `${serializeItem(name, new Map())};r=`);
+    this.maxCost = Math.min(...limits.map(capacityOf));
+    this.monthly = limits.findIndex((limit) => limit.type === "quota" && limit.period === "month");
+  }
+
+  get isUnlimited(): boolean {
+    return this.#limits.length === 0;
+  }
+
+  /** The period of the quota of that name; undefined for a bucket. */
+  periodOf(name: string | null): "day" | "month" | undefined {
+    const limit = this.#limits.find((limit) => limit.name === name);
+    return limit?.type === "quota" ? limit.period : undefined;
+  }
+
+  /** The field `RateLimit-Policy`: per limit what it can hold and the seconds it takes to fill, or its period lasts. */
+  policyField(nowMs: number): string {
+    if (nowMs < this.#holds.startMs || nowMs >= this.#holds.endMs) this.#write(nowMs);
+    return this.#policy;
+  }
+
+  /** The field `RateLimit`: per limit what is left, in whole tokens, and the seconds until it is full or starts anew. */
+  stateField(states: readonly LimitState[]): string {
+    let field = "";
+    for (let index = 0; index < states.length; index++) {
+      const { remaining, resetMs } = states[index] as LimitState;
+      const item = `${this.#items[index]}${Math.floor(remaining)};t=${Math.ceil(resetMs / 1000)}`;
+      field = field === "" ? item : `${field}, ${item}`;
+    }
+    return field;
+  }
+
+  #write(nowMs: number): void {
+    const holds = { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
+    const items = this.#limits.map((limit) => {
+      const period = currentPeriod(limit, nowMs);
+      holds.startMs = Math.max(holds.startMs, period.startMs);
+      holds.endMs = Math.min(holds.endMs, period.endMs);
+      const q = Math.floor(capacityOf(limit));
+      const w = limit.type === "bucket" ? limit.windowSeconds * limit.burst : (period.endMs - period.startMs) / 1000;
+      return [
+        limit.name,
+        new Map([
+          ["q", q],
+          ["w", Math.ceil(w)],
+        ]),
+      ] as [string, Map<string, number>];
+    });
+    this.#policy = serializeList(items);
+    this.#holds = holds;
+  }
+}
+
+/** The policy of every tier. */
+export function policiesOf(tiers: Tiers): Map<string, TierPolicy> {
+  return new Map(Object.entries(tiers).map(([name, tier]) => [name, new TierPolicy(tier)]));
+}
+
+/** Tokens that a limit can ever hold. */
+function capacityOf(limit: LimitSpec): number {
+  return limit.type === "bucket" ? Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3 : limit.limit;
+}
+
+function currentPeriod(limit: LimitSpec, nowMs: number): Period {
+  if (limit.type === "bucket") return { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
+  return limit.period === "day" ? dayOf(nowMs) : monthOf(nowMs, limit.anchorDay ?? 1);
+}

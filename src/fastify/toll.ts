@@ -1,0 +1,63 @@
+import type { FastifyRequest } from "fastify";
+import { TollkeeperError } from "../errors.js";
+
+/** What a route costs, in the route's `config.toll`; a route that says nothing costs 1. */
+export type RouteToll =
+  | {
+      /** Tokens spent before the body is read: from 0, at most three decimals; 1 by default, 0 is free. */
+      cost?: number;
+      /** Tokens that the call costs once its body is known and valid, at least `cost`. All are spent or none. */
+      total?: (request: FastifyRequest) => number;
+    }
+  /** Free: nobody is identified and nothing is counted. */
+  | false;
+
+/** A route's toll, checked. */
+export interface Toll {
+  cost: number;
+  total: ((request: FastifyRequest) => number) | undefined;
+}
+
+const ONE: Toll = { cost: 1, total: undefined };
+const FREE: Toll = { cost: 0, total: undefined };
+
+/** Checked tolls by the route's own object, so that each is checked once. */
+const checked = new WeakMap<object, Toll>();
+
+/**
+ * The toll of the route that a request has found; 1 if it has found none, since guessing routes is not free.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function tollOf(request: FastifyRequest): Toll {
+  const toll = request.routeOptions.config.toll;
+  if (toll === undefined) return ONE;
+  if (toll === false) return FREE;
+  let known = checked.get(toll);
+  if (known === undefined) {
+    known = checkToll(toll);
+    checked.set(toll, known);
+  }
+  return known;
+}
+
+/** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
+export function checkToll(toll: RouteToll | undefined): Toll {
+  if (toll === undefined) return ONE;
+  if (toll === false) return FREE;
+  if (typeof toll !== "object" || toll === null) throw invalid("toll", toll, "{ cost, total } or false");
+  const unknown = Object.keys(toll).find((field) => field !== "cost" && field !== "total");
+  if (unknown !== undefined) throw invalid(`toll.${unknown}`, "an unknown field", "cost or total");
+  const { cost = 1, total } = toll;
+  if (typeof cost !== "number" || !(cost >= 0) || Math.round(cost * 1000) / 1000 !== cost) {
+    throw invalid("toll.cost", cost, "a number from 0 with at most three decimals");
+  }
+  if (total !== undefined && typeof total !== "function")
+    throw invalid("toll.total", total, "a function of the request");
+  if (total !== undefined && cost === 0) throw invalid("toll.cost", cost, "above 0 where toll.total is given");
+  return { cost, total };
+}
+
+function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
+  return new TollkeeperError("ERR_OPTION_INVALID", `config.${option} is ${String(was)}; it may be ${mayBe}`);
+}

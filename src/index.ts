@@ -1,0 +1,14 @@
+export type {
+  BucketSpec,
+  EngineStats,
+  LimitSpec,
+  QuotaSpec,
+  RecordStore,
+  Tiers,
+  TierSpec,
+  TierStats,
+} from "./engine/types.js";
+export { ERROR_CODES, type ErrorCode, TollkeeperError } from "./errors.js";
+export { createLimiter, type LimiterOptions, type StorageOptions } from "./limiter/create.js";
+export type { Decision, LimitState } from "./limiter/decision.js";
+export type { Limiter, LimiterStats } from "./limiter/limiter.js";

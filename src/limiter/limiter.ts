@@ -1,0 +1,233 @@
+import { toMilli } from "../engine/amount.js";
+import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
+import { type Engine, type EngineStats, OUTCOME, type RecordStore, RESULT, type Tiers } from "../engine/types.js";
+import { TollkeeperError } from "../errors.js";
+import { Decision, invalidCost } from "./decision.js";
+
+const SWEEP_INTERVAL_MS = 100;
+
+/** How a limiter works on top of its engine. */
+export interface LimiterSettings {
+  engine: Engine;
+  clock: (() => number) | undefined;
+  /** At most this much usage, in ms, is forgotten by a crash; undefined where nothing is stored. */
+  flushMs: number | undefined;
+  onStorageError: (error: unknown) => void;
+}
+
+/** What a limiter has counted since it was opened. */
+export interface LimiterStats extends EngineStats {
+  engine: Engine["kind"];
+}
+
+/** Decides who may call what, how fast and how much. Made by `createLimiter`. */
+export class Limiter {
+  readonly #engine: Engine;
+  readonly #clock: () => number;
+  readonly #timers: NodeJS.Timeout[] = [];
+  /** The names that this thread's compiled tiers give to slots; only their arithmetic is used here. */
+  readonly #slots: SlotNames = new Map();
+  readonly #maxSlots: number;
+  #version = 0;
+  #tiers = new Map<string, { id: number; tier: Tier }>();
+  #closing: Promise<void> | undefined;
+
+  constructor({ engine, clock, flushMs, onStorageError }: LimiterSettings) {
+    this.#engine = engine;
+    this.#clock = clock === undefined ? () => -1 : () => checkedNow(clock());
+    this.#refresh();
+    this.#maxSlots = slotsFor(this.#slots.size);
+    this.#every(SWEEP_INTERVAL_MS, () => engine.sweep(this.#clock()));
+    // Half the promised time, so that the writing itself has the other half.
+    if (flushMs !== undefined) this.#every(flushMs / 2, () => void engine.flush().catch(onStorageError));
+  }
+
+  /** Which engine decides. */
+  get engine(): Engine["kind"] {
+    return this.#engine.kind;
+  }
+
+  /** The tiers in force. */
+  get tiers(): Tiers {
+    return this.#engine.tiers;
+  }
+
+  /** Small named records beside the keys, durable when the storage is; an app keeps its API keys there. */
+  get records(): RecordStore {
+    return this.#engine.records;
+  }
+
+  /**
+   * Spends `cost` tokens of every limit of the tier, or of none if any denies.
+   *
+   * @param key Whose tokens: 1 to 512 UTF-16 units.
+   * @param tier The tier of the caller, from your own data.
+   * @param cost Tokens, from 0, at most three decimals; 0 always passes and touches nothing.
+   * @throws {TollkeeperError} on misuse: `ERR_KEY_INVALID`, `ERR_TIER_UNKNOWN`, `ERR_COST_INVALID`,
+   * `ERR_COST_EXCEEDS_CAPACITY`, `ERR_CLOCK_INVALID`, `ERR_LIMITER_CLOSED`.
+   */
+  consume(key: string, tier: string, cost = 1): Decision {
+    return this.#decide(key, tier, cost, true);
+  }
+
+  /** Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does. */
+  peek(key: string, tier: string, cost = 1): Decision {
+    return this.#decide(key, tier, cost, false);
+  }
+
+  /**
+   * One `consume` per key, in order, each a decision of its own.
+   *
+   * @param tiers One tier for all, or one per key.
+   * @param costs One cost for all, or one per key.
+   * @throws {TollkeeperError} as `consume` does, before anything is spent.
+   */
+  consumeMany(keys: readonly string[], tiers: string | readonly string[], costs: number | readonly number[] = 1): Decision[] {
+    checkLength("tiers", tiers, keys.length);
+    checkLength("costs", costs, keys.length);
+    const calls = keys.map((key, index) => ({ key, tier: at(tiers, index), cost: at(costs, index) }));
+    for (const { key, tier, cost } of calls) this.#decide(key, tier, cost, false);
+    return calls.map(({ key, tier, cost }) => this.#decide(key, tier, cost, true));
+  }
+
+  /** Forgets a key: its next call is its first. */
+  reset(key: string): void {
+    this.#checkOpen();
+    this.#engine.reset(checkedKey(key));
+  }
+
+  /**
+   * Puts other tiers in force from the next decision on, in every thread that shares the limiter. Keys keep what they
+   * have spent: buckets their fraction, quotas their count. A limiter that was opened with at most two names of limits
+   * takes no third; one opened with more takes four.
+   *
+   * @throws {TollkeeperError} `ERR_TIERS_INVALID`; then nothing has changed.
+   */
+  reload(tiers: Tiers): void {
+    this.#checkOpen();
+    compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
+    this.#engine.reload(tiers);
+    this.#refresh();
+  }
+
+  /** What was counted since the limiter was opened, over all threads that share it. */
+  stats(): LimiterStats {
+    this.#checkOpen();
+    return { engine: this.#engine.kind, ...this.#engine.stats() };
+  }
+
+  /** Writes everything not yet stored. Done on its own every `flushMs`, and by `close`. */
+  async flush(): Promise<void> {
+    this.#checkOpen();
+    await this.#engine.flush();
+  }
+
+  /** Stores everything and lets go. Decisions made from then on throw `ERR_LIMITER_CLOSED`. Calling it again is fine. */
+  close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#tiers = new Map();
+    this.#closing ??= this.#engine.close();
+    return this.#closing;
+  }
+
+  #decide(key: string, tierName: string, cost: number, spends: boolean): Decision {
+    const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
+    if (Number.isNaN(costMilli)) throw invalidCost(cost);
+    let entry = this.#tiers.get(tierName) ?? this.#lookUp(tierName);
+    const nowMs = this.#clock();
+    const engine = this.#engine;
+    const outcome = spends
+      ? engine.consume(key, entry.id, costMilli, nowMs)
+      : engine.peek(key, entry.id, costMilli, nowMs);
+    if (outcome < 0) throw this.#misuse(outcome, key, tierName, cost);
+    if (engine.result[RESULT.VERSION] !== this.#version) {
+      // The tiers were reloaded, maybe by another thread: the amounts are in units of the new ones.
+      const spent = engine.result.slice();
+      this.#refresh();
+      engine.result.set(spent);
+      entry = this.#lookUp(tierName);
+    }
+    const charge = { engine, clock: this.#clock, key, tierId: entry.id, tier: entry.tier };
+    return new Decision(charge, outcome, costMilli, spends);
+  }
+
+  #lookUp(name: string): { id: number; tier: Tier } {
+    this.#checkOpen();
+    if (this.#engine.version !== this.#version) this.#refresh();
+    const entry = this.#tiers.get(name);
+    if (entry === undefined) throw unknownTier(name, this.#tiers);
+    return entry;
+  }
+
+  /** Makes the tiers in force ready for this thread. */
+  #refresh(): void {
+    const version = this.#engine.version;
+    const compiled = compileTiers(this.#engine.tiers, this.#slots);
+    this.#tiers = new Map([...compiled].map(([name, tier]) => [name, { id: this.#engine.tierId(name), tier }]));
+    this.#version = version;
+  }
+
+  #misuse(outcome: number, key: unknown, tierName: string, cost: number): TollkeeperError {
+    switch (outcome) {
+      case OUTCOME.KEY_INVALID:
+        return invalidKey(key);
+      case OUTCOME.TIER_UNKNOWN:
+        this.#refresh();
+        return unknownTier(tierName, this.#tiers);
+      case OUTCOME.COST_EXCEEDS_CAPACITY: {
+        const most = (this.#tiers.get(tierName)?.tier.maxCostMilli ?? 0) / 1000;
+        return new TollkeeperError(
+          "ERR_COST_EXCEEDS_CAPACITY",
+          `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${most}`,
+        );
+      }
+      case OUTCOME.CLOSED:
+        return new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
+      case OUTCOME.COST_INVALID:
+        return invalidCost(cost);
+      default:
+        return new TollkeeperError("ERR_ENGINE_FAILED", "the native engine met a fault of its own; the call was not decided");
+    }
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
+  }
+
+  #every(intervalMs: number, task: () => void): void {
+    this.#timers.push(setInterval(task, intervalMs).unref());
+  }
+}
+
+function checkedNow(now: number): number {
+  // 2^43 ms, the year 2248, is the last instant that an engine can hold.
+  if (!(now >= 0 && now < 2 ** 43)) {
+    throw new TollkeeperError("ERR_CLOCK_INVALID", `the clock gave ${now}; it may give milliseconds since 1970, below 2^43`);
+  }
+  return Math.floor(now);
+}
+
+function checkedKey(key: string): string {
+  if (typeof key !== "string" || key.length === 0 || key.length > 512) throw invalidKey(key);
+  return key;
+}
+
+function invalidKey(key: unknown): TollkeeperError {
+  const shown = typeof key === "string" ? `a string of ${key.length} UTF-16 units` : `of type ${typeof key}`;
+  return new TollkeeperError("ERR_KEY_INVALID", `key is ${shown}; it may be a string of 1 to 512 UTF-16 units`);
+}
+
+function unknownTier(name: unknown, tiers: ReadonlyMap<string, unknown>): TollkeeperError {
+  const shown = typeof name === "string" ? name : typeof name;
+  return new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${shown}; it may be one of ${[...tiers.keys()].join(", ")}`);
+}
+
+function at<T extends string | number>(values: T | readonly T[], index: number): T {
+  return typeof values === "object" ? (values[index] as T) : values;
+}
+
+function checkLength(name: string, values: unknown, length: number): void {
+  if (Array.isArray(values) && values.length !== length) {
+    throw new TollkeeperError("ERR_OPTION_INVALID", `${name} has ${values.length} items; it may have one per key, ${length}`);
+  }
+}

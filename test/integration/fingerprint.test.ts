@@ -1,0 +1,104 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { loadFingerprint } from "../../src/fingerprint/index.js";
+import { startService } from "./service.js";
+
+interface Capture {
+  client: string;
+  akamai_h2: string;
+  client_hello: string;
+}
+
+/** A connection captured from a real client. */
+function captured(client: string): Capture {
+  const file = new URL(`../../crates/fingerprint/data/${client}.json`, import.meta.url);
+  const [capture] = JSON.parse(readFileSync(file, "utf8")) as [Capture];
+  return capture;
+}
+
+const chromium = captured("chromium");
+const firefox = captured("firefox");
+
+/** Calls a route of the service, with the real computations, with a key of the tier pro. */
+async function call(route: string, payload: object) {
+  const { app, pro } = await startService({}, loadFingerprint);
+  const answer = await app.inject({ method: "POST", url: route, payload, headers: { "x-api-key": pro } });
+  return { status: answer.statusCode, body: answer.json() };
+}
+
+function signals({ client_hello, akamai_h2 }: Capture) {
+  return { tls: { client_hello }, http2: { akamai: akamai_h2 } };
+}
+
+describe("identify", () => {
+  it("knows a browser by its ClientHello and HTTP/2 frames", async () => {
+    const { status, body } = await call("/v1/identify", { fingerprint: signals(chromium) });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      request_id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      fingerprint_id: expect.stringMatching(/^fp1_/),
+      computed: { ja4: expect.stringMatching(/^t13d1517h2_8daaf6152771_/), akamai_h2: chromium.akamai_h2 },
+      cost: 1,
+    });
+    expect(body.candidates[0].client).toBe("chromium");
+  });
+
+  it("answers 200 and no candidates to signals that match nothing", async () => {
+    const { status, body } = await call("/identify", { fingerprint: { tls: { ja4: "t10i010100_000000000000_000000000000" } } });
+    expect(status).toBe(200);
+    expect(body.candidates).toEqual([]);
+  });
+
+  it.each([
+    [{ tls: { client_hello: "!!" } }, "ERR_SIGNAL_INVALID", "fingerprint.tls.client_hello"],
+    [{ tls: { client_hello: "AAAA" } }, "ERR_CLIENT_HELLO_NOT_TLS", "fingerprint.tls.client_hello"],
+    [{ tls: { ja4: "nonsense" } }, "ERR_SIGNAL_INVALID", "fingerprint.tls.ja4"],
+    [{}, "ERR_NO_SIGNAL", "fingerprint"],
+  ])("refuses %j with %s at %s", async (fingerprint, code, path) => {
+    const { status, body } = await call("/v1/identify", { fingerprint });
+    expect(status).toBe(400);
+    expect(body).toMatchObject({ type: "about:blank", status: 400, code, errors: [{ path, detail: expect.any(String) }] });
+  });
+});
+
+describe("compare", () => {
+  it("finds a client like itself and unlike another", async () => {
+    const same = await call("/v1/compare", { a: signals(chromium), b: signals(chromium) });
+    const other = await call("/v1/compare", { a: signals(chromium), b: signals(firefox) });
+    expect(same.status).toBe(200);
+    expect(same.body).toMatchObject({ similarity: 1, match: true, cost: 2, request_id: expect.any(String) });
+    expect(other.body.similarity).toBeLessThan(1);
+    expect(other.body.match).toBe(false);
+  });
+
+  it("refuses what can't be compared", async () => {
+    const { status, body } = await call("/v1/compare", {
+      a: { http2: { akamai: chromium.akamai_h2 } },
+      b: { tls: { client_hello: chromium.client_hello } },
+    });
+    expect(status).toBe(400);
+    expect(body.code).toBe("ERR_NOT_COMPARABLE");
+  });
+});
+
+describe("batch", () => {
+  it("answers in order, each a result or a problem; a bad item does not fail the others", async () => {
+    const { status, body } = await call("/v1/batch", {
+      items: [
+        { id: "good", fingerprint: signals(chromium) },
+        { id: "bad", fingerprint: { tls: { ja4: "nonsense" } } },
+        17,
+        { id: "also good", fingerprint: signals(firefox) },
+      ],
+    });
+    expect(status).toBe(200);
+    expect(body.cost).toBe(4);
+    expect(body.results).toHaveLength(4);
+    expect(body.results).toMatchObject([
+      { id: "good", result: { fingerprint_id: expect.stringMatching(/^fp1_/) } },
+      { id: "bad", problem: { code: "ERR_SIGNAL_INVALID", path: "items[1].fingerprint.tls.ja4" } },
+      { problem: { path: "items[2]" } },
+      { id: "also good", result: { candidates: expect.arrayContaining([expect.objectContaining({ client: "firefox" })]) } },
+    ]);
+  });
+});

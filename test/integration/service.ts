@@ -1,0 +1,80 @@
+import type { FastifyInstance } from "fastify";
+import { onTestFinished } from "vitest";
+import { createApp } from "../../src/api/app.js";
+import { ApiKeys } from "../../src/api/keys.js";
+import { readEnvironment } from "../../src/config/environment.js";
+import { tiersOf } from "../../src/config/tiers.js";
+import type { Fingerprint } from "../../src/fingerprint/index.js";
+import { createLimiter, type Limiter } from "../../src/index.js";
+
+/** The service under test, with a clock of its own and a key for each tier. */
+export interface TestService {
+  app: FastifyInstance;
+  limiter: Limiter;
+  keys: ApiKeys;
+  free: string;
+  pro: string;
+  enterprise: string;
+  clock: { nowMs: number };
+  /** What was logged, as text. */
+  log: string[];
+}
+
+/** The computations' place where only the limits are tested. */
+export const echo: Fingerprint = {
+  identify: () => '{"candidates":[]}',
+  compare: () => '{"similarity":1}',
+  batch: () => "[]",
+};
+
+/** A service that is closed when the test is over. */
+export async function startService(
+  environment: Record<string, string> = {},
+  loadFingerprint: () => Fingerprint = () => echo,
+): Promise<TestService> {
+  const clock = { nowMs: Date.UTC(2026, 10, 10, 12) };
+  const config = readEnvironment(environment);
+  const limiter = createLimiter({ tiers: tiersOf(config), engine: config.engine, clock: () => clock.nowMs });
+  const keys = await ApiKeys.open(limiter.records, undefined, () => clock.nowMs);
+  const log: string[] = [];
+  const logger = { level: "trace", stream: { write: (text: string) => void log.push(text) } };
+  const app = await createApp({ config, limiter, keys, loadFingerprint, clock: () => clock.nowMs, logger });
+  const key = (tier: string) => keys.create("test", { account: `test-${tier}`, tier, scopes: ["fingerprint"] });
+  onTestFinished(async () => {
+    await app.close();
+    await limiter.close();
+  });
+  return {
+    app,
+    limiter,
+    keys,
+    free: await key("free"),
+    pro: await key("pro"),
+    enterprise: await key("enterprise"),
+    clock,
+    log,
+  };
+}
+
+const USER_AGENT = { http: { headers: [["user-agent", "curl/8.5.0"]] } };
+
+/** A call of `POST /v1/identify`, for `inject`. */
+export function identify(key?: string, remoteAddress = "198.51.100.7") {
+  return call("/v1/identify", { fingerprint: USER_AGENT }, key, remoteAddress);
+}
+
+/** A call of `POST /v1/batch` with that many items. */
+export function batch(items: number, key?: string, remoteAddress = "198.51.100.7") {
+  const body = { items: Array.from({ length: items }, (_, id) => ({ id: `${id}`, fingerprint: USER_AGENT })) };
+  return call("/v1/batch", body, key, remoteAddress);
+}
+
+/** A call of `POST /v1/compare`. */
+export function compare(key?: string, remoteAddress = "198.51.100.7") {
+  return call("/v1/compare", { a: USER_AGENT, b: USER_AGENT }, key, remoteAddress);
+}
+
+function call(url: string, payload: object, key: string | undefined, remoteAddress: string) {
+  const headers = key === undefined ? {} : { authorization: `Bearer ${key}` };
+  return { method: "POST", url, payload, headers, remoteAddress } as const;
+}

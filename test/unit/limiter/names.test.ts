@@ -1,0 +1,43 @@
+import { describe, expect, it } from "vitest";
+import { admitted, ENGINES, open } from "./engines.js";
+
+describe.each(ENGINES)("names of limiters on the %s engine", (engine) => {
+  it("the same name is the same table", () => {
+    const first = open({ engine, name: `same ${engine}` }).limiter;
+    const second = open({ engine, name: `same ${engine}` }).limiter;
+    expect(admitted(first, "k", "anonymous", 20) + admitted(second, "k", "anonymous", 20)).toBe(30);
+  });
+
+  it("a limiter without a name has a table of its own", () => {
+    const [first, second] = [open({ engine }).limiter, open({ engine }).limiter];
+    expect(admitted(first, "k", "anonymous", 40) + admitted(second, "k", "anonymous", 40)).toBe(60);
+  });
+
+  it("the same name with another configuration is an error", () => {
+    open({ engine, name: `conflict ${engine}` });
+    const conflict = expect.objectContaining({ code: "ERR_NAME_CONFLICT" });
+    expect(() => open({ engine, name: `conflict ${engine}`, maxKeys: 5 })).toThrow(conflict);
+    expect(() => open({ engine, name: `conflict ${engine}`, tiers: { a: { limits: [] } } })).toThrow(conflict);
+  });
+
+  it("a reload by one is seen by the other, in decisions that are already in new units", () => {
+    const first = open({ engine, name: `reload ${engine}` }).limiter;
+    const second = open({ engine, name: `reload ${engine}` }).limiter;
+    second.consume("k", "anonymous", 15);
+    const limit = { name: "minute", type: "bucket", limit: 3, windowSeconds: 7, burst: 3 } as const;
+    first.reload({ anonymous: { limits: [limit] } });
+    // Of 45 tokens 30 were spent or not yet there: of 9 tokens, 6 are.
+    expect(second.consume("k", "anonymous").limits).toEqual([{ name: "minute", limit: 3, remaining: 2, resetMs: 16_334 }]);
+    expect(second.tiers).toEqual(first.tiers);
+  });
+
+  it("when all have closed it, the name is free", async () => {
+    const first = open({ engine, name: `free ${engine}` }).limiter;
+    const second = open({ engine, name: `free ${engine}` }).limiter;
+    admitted(first, "k", "anonymous", 30);
+    await first.close();
+    expect(second.consume("k", "anonymous").allowed).toBe(false);
+    await second.close();
+    expect(open({ engine, name: `free ${engine}`, maxKeys: 5 }).limiter.consume("k", "anonymous").allowed).toBe(true);
+  });
+});

@@ -1,0 +1,57 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { wrongImports } from "../../../scripts/check-layers.mjs";
+import { ROOT } from "../../../scripts/run.mjs";
+
+describe("the check of the layers", () => {
+  let root: string;
+  const plant = (file: string, text: string) => {
+    mkdirSync(dirname(join(root, file)), { recursive: true });
+    writeFileSync(join(root, file), text);
+  };
+
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), "layers-"));
+    plant("crates/limiter/Cargo.toml", '[dependencies]\ndashmap = "6"\n');
+    plant("crates/node/Cargo.toml", '[dependencies]\nnapi = "3"\n');
+    plant("src/limiter/limiter.ts", 'import type { Engine } from "../engine/types.js";\nimport { x } from "./x.js";\n');
+  });
+  afterEach(() => rmSync(root, { recursive: true }));
+
+  it("passes on this repository", () => {
+    expect(wrongImports(ROOT)).toEqual([]);
+  });
+
+  it("passes imports that point down", () => {
+    expect(wrongImports(root)).toEqual([]);
+  });
+
+  it.each([
+    [
+      "upwards",
+      'import { plugin } from "../fastify/plugin.js";',
+      "engine may not import fastify (../fastify/plugin.js)",
+    ],
+    ["of a type", 'import type { A } from "../limiter/a.js";', "engine may not import limiter (../limiter/a.js)"],
+    ["made later", 'const a = await import("../limiter/a.js");', "engine may not import limiter (../limiter/a.js)"],
+    ["over two lines", 'export {\n  a,\n} from "../limiter/a.js";', "engine may not import limiter (../limiter/a.js)"],
+    ["for its effect", 'import "../api/app.js";', "engine may not import api (../api/app.js)"],
+    ["of a package", 'import { z } from "zod";', "engine may not import zod"],
+    ["of a part of a package", 'import { z } from "zod/mini";', "engine may not import zod"],
+  ])("sees an import %s", (_, text, problem) => {
+    plant("src/engine/wrong.ts", text);
+    expect(wrongImports(root)).toEqual([`src/engine/wrong.ts: ${problem}`]);
+  });
+
+  it("sees a folder that nobody has placed", () => {
+    plant("src/utils/a.ts", 'import "node:fs";');
+    expect(wrongImports(root)).toEqual(["src/utils/a.ts: utils is not one of the layers in scripts/check-layers.mjs"]);
+  });
+
+  it("sees a core crate that depends on Node", () => {
+    plant("crates/limiter/Cargo.toml", '[dependencies]\nnapi-derive = "3"\n');
+    expect(wrongImports(root)).toEqual(["crates/limiter: only crates/node may depend on napi"]);
+  });
+});
