@@ -20,7 +20,8 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["src/**/*.{ts,cts}"],
-      reporter: ["text", "json-summary"],
+      reporter: ["text"],
+      reportOnFailure: true,
       thresholds: { lines: 95 },
     },
   },

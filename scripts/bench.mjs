@@ -1,7 +1,7 @@
 // Compiles bench/ and runs it against the built package. `npm run bench -- engine [--quick]`
-import { ROOT, run, runTool } from "./run.mjs";
+import { orFail, ROOT, run, runTool } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 
 await setUp();
-await runTool("tsc", ["-p", "bench"], { output: "stderr" });
-await run(process.execPath, ["--expose-gc", `${ROOT}dist/bench/index.js`, ...process.argv.slice(2)]);
+await orFail(runTool("tsc", ["-p", "bench"], { output: "stderr" }));
+await orFail(run(process.execPath, ["--expose-gc", `${ROOT}dist/bench/index.js`, ...process.argv.slice(2)]));

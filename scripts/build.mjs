@@ -4,7 +4,7 @@ import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ROOT, runTool } from "./run.mjs";
+import { orFail, ROOT, runTool } from "./run.mjs";
 
 /** Keeps the paths of this machine out of the binary, where panic messages would have them. */
 const WITHOUT_PATHS = `--remap-path-prefix=${process.env["CARGO_HOME"] ?? join(homedir(), ".cargo")}=/cargo --remap-path-prefix=${ROOT}=/`;
@@ -45,6 +45,6 @@ export function hasCargo() {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  await buildNative(process.argv.slice(2));
-  await buildTypeScript();
+  await orFail(buildNative(process.argv.slice(2)));
+  await orFail(buildTypeScript());
 }

@@ -2,12 +2,10 @@
 import { execFileSync } from "node:child_process";
 import { lintSteps } from "./lint.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
-import { setUp } from "./setup.mjs";
 import { runSteps } from "./steps.mjs";
 import { printTotals, testSteps } from "./test.mjs";
 
 const before = changedFiles();
-await setUp();
 const passed = await runSteps([
   ...lintSteps,
   ...testSteps({ coverage: true }),

@@ -58,3 +58,15 @@ export function run(command, args, { env = {}, output = "stdout", tee } = {}) {
 export function runTool(tool, args, options) {
   return run(`${ROOT}node_modules/.bin/${tool}`, args, options);
 }
+
+/**
+ * Ends the process with a plain message if a script fails, where Node would print a stack.
+ *
+ * @param {Promise<void>} script
+ */
+export function orFail(script) {
+  return script.catch((error) => {
+    console.error(error.message);
+    process.exit(1);
+  });
+}

@@ -1,6 +1,6 @@
 // Measures which lines of crates/ the Rust tests run, with LLVM's own tools. docs/decisions has the reasons.
 import { execFileSync } from "node:child_process";
-import { readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT, run } from "./run.mjs";
 
@@ -71,11 +71,18 @@ function testBinaries() {
 }
 
 /**
- * The tool of the LLVM that rustc has, since the formats change between versions: Debian's `llvm-22`, for example.
+ * The tool of the LLVM that rustc has, since the formats change between versions: rustup's `llvm-tools`, or else Debian's
+ * `llvm-22`, for example.
  *
  * @param {string} name
  */
 function llvmTool(name) {
-  const version = /LLVM version: (\d+)/.exec(execFileSync("rustc", ["-vV"], { encoding: "utf8" }))?.[1];
-  return `${name}-${version}`;
+  const [, host, version] = /host: (.+)[\s\S]*LLVM version: (\d+)/.exec(rustc("-vV")) ?? [];
+  const bundled = join(rustc("--print=sysroot"), "lib", "rustlib", String(host), "bin", name);
+  return existsSync(bundled) ? bundled : `${name}-${version}`;
+}
+
+/** @param {string} arg */
+function rustc(arg) {
+  return execFileSync("rustc", [arg], { encoding: "utf8" }).trim();
 }

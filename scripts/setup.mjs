@@ -60,6 +60,9 @@ function binaries() {
     .map((file) => join("npm", file));
 }
 
+/** What lies beside the sources of the binary and is no part of it. */
+const BESIDE = /[\\/](tests|benches|fuzz)([\\/]|$)|\.md$/;
+
 /**
  * When something in these files and folders last changed, in ms; folders count too, so that a deletion does.
  *
@@ -72,7 +75,7 @@ function newest(...paths) {
     if (!statSync(full).isDirectory()) return [full];
     return [full, ...readdirSync(full, { recursive: true, encoding: "utf8" }).map((file) => join(full, file))];
   });
-  return Math.max(...all.map((path) => statSync(path).mtimeMs));
+  return Math.max(...all.filter((path) => !BESIDE.test(path)).map((path) => statSync(path).mtimeMs));
 }
 
 /**

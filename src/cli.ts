@@ -15,7 +15,9 @@ async function main(args: string[]): Promise<void> {
   if (values.version) return print(VERSION);
   const [command, ...rest] = positionals;
   if (command !== "serve" || rest.length > 0) {
-    throw new UsageError(command === undefined ? "a command is missing" : `there is no command ${positionals.join(" ")}`);
+    throw new UsageError(
+      command === undefined ? "a command is missing" : `there is no command ${positionals.join(" ")}`,
+    );
   }
   const service = await serve({ environment: process.env, print, logStream: process.stderr });
 

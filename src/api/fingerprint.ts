@@ -36,7 +36,7 @@ export async function fingerprintRoutes(app: FastifyInstance, { load }: { load: 
   app.post<{ Body: BatchBody }>(
     "/batch",
     { bodyLimit: BODY_LIMIT.batch, schema: { body: batchBody }, config: { toll: perItem } },
-    async (request) => answer(request, { results: JSON.parse(load().batch(JSON.stringify(request.body.items))) }),
+    async (request) => answer(request, { results: JSON.parse(await load().batch(JSON.stringify(request.body.items))) }),
   );
 }
 

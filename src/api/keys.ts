@@ -22,6 +22,9 @@ const RECORD_PREFIX = "key:";
 const SECRET_BYTES = 32;
 const SECRET_LENGTH = 43; // 62^43 is the first power of 62 above 2^256.
 const CHECKSUM_LENGTH = 6; // 62^6 is the first one above 2^32.
+/** Good keys remembered, and for how long, in ms: a key revoked in another thread is refused after that at the latest. */
+const CACHE_KEYS = 10_000;
+const CACHE_MS = 10_000;
 const FORM = /^(fpk_[a-z]{1,16}_[0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
 
 /**
@@ -29,13 +32,14 @@ const FORM = /^(fpk_[a-z]{1,16}_[0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
  * stands before it, in base62. They are kept as HMAC-SHA-256 under a pepper, so that neither the storage file nor its
  * backups hold one.
  *
- * Keys are looked up in the record store at every call, which is in memory or mapped into it: nothing is cached here, so
- * nothing grows, and a revoked key is refused from the next call on, in every thread.
+ * A key that was found is remembered for ten seconds, since the look-up takes longer than everything else about a call.
+ * Others are not, so nobody can fill the memory, or push good keys out of it, by making keys up.
  */
 export class ApiKeys {
   readonly #records: RecordStore;
   readonly #pepper: string;
   readonly #clock: () => number;
+  readonly #found = new Map<string, { record: KeyRecord; untilMs: number }>();
 
   /** `clock` gives ms since the epoch. */
   private constructor(records: RecordStore, pepper: string, clock: () => number) {
@@ -69,9 +73,15 @@ export class ApiKeys {
 
   /** The record of a key that is good; undefined if it is malformed, unknown or revoked. */
   find(key: string): KeyRecord | undefined {
-    if (!isWellFormed(key)) return undefined;
-    const record = this.#get(this.#nameOf(key));
-    return record?.revoked === undefined ? record : undefined;
+    const nowMs = this.#clock();
+    const found = this.#found.get(key);
+    if (found !== undefined && nowMs < found.untilMs) return found.record;
+    this.#found.delete(key);
+    const record = isWellFormed(key) ? this.#get(this.#nameOf(key)) : undefined;
+    if (record === undefined || record.revoked !== undefined) return undefined;
+    if (this.#found.size === CACHE_KEYS) this.#found.delete(this.#found.keys().next().value ?? "");
+    this.#found.set(key, { record, untilMs: nowMs + CACHE_MS });
+    return record;
   }
 
   /** Refuses every key of an account from now on; returns how many those were. */
@@ -99,8 +109,9 @@ export class ApiKeys {
     return this.#records.list(RECORD_PREFIX).map(([name, value]) => [name, JSON.parse(value) as KeyRecord]);
   }
 
-  #put(name: string, record: KeyRecord): Promise<void> {
-    return this.#records.put(name, JSON.stringify(record));
+  async #put(name: string, record: KeyRecord): Promise<void> {
+    await this.#records.put(name, JSON.stringify(record));
+    this.#found.clear();
   }
 
   #now(): string {

@@ -49,7 +49,10 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     app = await createApp({ config, limiter, keys, logger: loggerOptions(config, logStream) });
     const url = await listen(app, config);
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);
-    const engine = { kind: limiter.engine, reason: config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason };
+    const engine = {
+      kind: limiter.engine,
+      reason: config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason,
+    };
     for (const line of startLines({ url, engine, storage, demoKeys, config })) print(line);
     return { app, url, stop: stopper(app, limiter) };
   } catch (error) {

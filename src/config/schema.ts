@@ -50,7 +50,8 @@ export const SETTINGS = {
   ipv6Prefix: integer("RATE_LIMIT_IPV6_PREFIX", 64, [48, 64], "Bits of an IPv6 address that make one caller."),
   trustProxy: networks(
     "RATE_LIMIT_TRUST_PROXY",
-    "Networks of the proxies in front, whose `X-Forwarded-For` is believed. Not `true`, nor a number of hops: either would let a client that reaches this server past the proxy choose its own address.",
+    "Networks of the proxies in front, whose `X-Forwarded-For` is believed.",
+    "; not true or a number of hops, with which a client that reaches this server past the proxy chooses its own address",
   ),
   requireAuthentication: flag("RATE_LIMIT_REQUIRE_AUTHENTICATION", false, "Refuse calls without an API key."),
   corsOrigins: origins(

@@ -91,13 +91,13 @@ export function choice<const T extends readonly [string, ...string[]]>(
   return setting(variable, z.enum(words), fallback, (text) => text, { mayBe, description });
 }
 
-/** Networks in CIDR notation, separated by commas. */
-export function networks(variable: string, description: string): Setting<string[]> {
+/** Networks in CIDR notation, separated by commas; `but` says what else one might expect, and why not. */
+export function networks(variable: string, description: string, but = ""): Setting<string[]> {
   const network = z.string().superRefine((cidr, context) => {
     const parsed = parseNetwork(cidr);
     if (typeof parsed === "string") context.addIssue(`${cidr || "an empty item"} can't be used: ${parsed}`);
   });
-  const mayBe = "networks in CIDR notation, separated by commas, such as 10.0.0.0/8,2001:db8::/32";
+  const mayBe = `networks in CIDR notation, separated by commas, such as 10.0.0.0/8,2001:db8::/32${but}`;
   return setting(variable, z.array(network), [], listOf, { mayBe, description });
 }
 

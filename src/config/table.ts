@@ -4,7 +4,7 @@ import type { Setting } from "./setting.js";
 /** The settings as the Markdown table of `docs/configuration.md`, from which a test generates it. */
 export function settingsTable(): string {
   const rows = Object.values<Setting<unknown>>(SETTINGS).map(({ variable, fallback, mayBe, description }) =>
-    row(`\`${variable}\``, shown(fallback), sentence(mayBe), description),
+    row(`\`${variable}\``, shown(fallback), mayBe, description),
   );
   return [row("variable", "default", "may be", ""), row("---", "---", "---", "---"), ...rows].join("\n");
 }
@@ -17,8 +17,4 @@ function shown(fallback: unknown): string {
   if (fallback === undefined) return "none";
   const text = Array.isArray(fallback) ? fallback.join(",") : String(fallback);
   return text === "" ? "none" : `\`${text}\``;
-}
-
-function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -152,12 +152,12 @@ export class JsEngine implements Engine {
   }
 
   adjust(key: string, tierId: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void {
+    const now = this.#observe(nowMs);
     const entry = this.#entries[tierId];
     const state = flags & ADJUST.OVERFLOW ? entry?.overflow : this.#keys.get(key);
-    if (state === undefined || entry === undefined) return;
-    const now = this.#observe(nowMs);
+    if (state === undefined || entry?.tier === undefined) return;
     state.advance(now);
-    for (const { slot, rule: charged } of (entry.tier ?? { limits: [] }).limits) {
+    for (const { slot, rule: charged } of entry.tier.limits) {
       const rule = state.plan[slot];
       if (rule === undefined || (rule.type === "bucket" && flags & ADJUST.QUOTAS_ONLY)) continue;
       if (

@@ -84,6 +84,9 @@ export const RESULT = {
   LENGTH: 6,
 } as const;
 
+/** The numbers of {@link Engine.result}, which TypeScript can't know to be there. */
+export type EngineResult = Float64Array & { readonly [index in 0 | 1 | 2 | 3 | 4 | 5]: number };
+
 /**
  * Holds the state of every key and decides. An engine reports amounts, not limits: what remains and when it resets is
  * arithmetic over the tier's limits, done by `Decision` only when somebody asks.

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import ipaddr from "ipaddr.js";
 import { type Ip, isWithin, type Network, parseIp, parseNetwork } from "../config/network.js";
 import { TollkeeperError } from "../errors.js";
@@ -19,6 +20,8 @@ export interface AddressOptions {
 export class AddressReader {
   readonly #proxies: readonly Network[];
   readonly #ipv6Prefix: number;
+  /** The peers of open connections, which carry many calls each. */
+  readonly #peers = new WeakMap<Socket, Ip | undefined>();
 
   /** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
   constructor({ trustProxy, ipv6Prefix = 64 }: AddressOptions) {
@@ -31,11 +34,11 @@ export class AddressReader {
 
   /**
    * The address of the nearest hop that is no trusted proxy; undefined if it can't be known, as on a Unix socket or
-   * when a trusted proxy reports something that is no address.
+   * when a trusted proxy reports something that is no address. Calls that come straight from one connection give the
+   * same object.
    */
   read(request: IncomingMessage): Ip | undefined {
-    const peer = request.socket.remoteAddress;
-    let ip = peer === undefined ? undefined : parseIp(peer);
+    let ip = this.#peerOf(request.socket);
     if (this.#proxies.length === 0) return ip;
     let forwarded = forwardedFor(request);
     while (ip !== undefined && forwarded !== "" && isWithin(ip, this.#proxies)) {
@@ -43,6 +46,14 @@ export class AddressReader {
       ip = parseIp(withoutPort(forwarded.slice(comma + 1).trim()));
       forwarded = comma < 0 ? "" : forwarded.slice(0, comma);
     }
+    return ip;
+  }
+
+  #peerOf(socket: Socket): Ip | undefined {
+    const known = this.#peers.get(socket);
+    if (known !== undefined || socket.remoteAddress === undefined) return known;
+    const ip = parseIp(socket.remoteAddress);
+    this.#peers.set(socket, ip);
     return ip;
   }
 

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import { isWithin } from "../config/network.js";
+import { type Ip, isWithin } from "../config/network.js";
 import { type AddressOptions, AddressReader, networksOf } from "./address.js";
 import { type Problem, problem } from "./problem.js";
 
@@ -41,9 +41,15 @@ export function identifyByAddress(
 ): (request: FastifyRequest) => Identity | Refusal {
   const reader = new AddressReader(options);
   const trusted = networksOf("trusted", options.trusted ?? []);
+  const known = new WeakMap<Ip, Identity>();
   return (request) => {
     const ip = reader.read(request.raw);
     if (ip === undefined) return ADDRESS_UNKNOWN;
-    return { key: reader.keyOf(ip), tier: isWithin(ip, trusted) ? "trusted" : "anonymous" };
+    let identity = known.get(ip);
+    if (identity === undefined) {
+      identity = { key: reader.keyOf(ip), tier: isWithin(ip, trusted) ? "trusted" : "anonymous" };
+      known.set(ip, identity);
+    }
+    return identity;
   };
 }

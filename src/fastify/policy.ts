@@ -3,10 +3,10 @@ import { dayOf, monthOf, type Period } from "../engine/period.js";
 import type { LimitSpec, TierSpec, Tiers } from "../engine/types.js";
 import type { LimitState } from "../limiter/decision.js";
 
-/** The revision of the draft that {@link TierPolicy} writes; the draft still moves. */
-export const RATE_LIMIT_DRAFT = "draft-ietf-httpapi-ratelimit-headers-11";
-
-/** What a tier's limits say in `RateLimit-Policy` and `RateLimit`, as far as it can be known before the call. */
+/**
+ * What a tier's limits say in `RateLimit-Policy` and `RateLimit`, as draft-ietf-httpapi-ratelimit-headers-11 has them; the
+ * draft still moves. What can be known before the call is written only once.
+ */
 export class TierPolicy {
   /** Tokens that a single call may cost at most; infinite for an unlimited tier. */
   readonly maxCost: number;
@@ -24,10 +24,6 @@ export class TierPolicy {
     this.#items = limits.map(({ name }) => `${serializeItem(name, new Map())};r=`);
     this.maxCost = Math.min(...limits.map(capacityOf));
     this.monthly = limits.findIndex((limit) => limit.type === "quota" && limit.period === "month");
-  }
-
-  get isUnlimited(): boolean {
-    return this.#limits.length === 0;
   }
 
   /** The period of the quota of that name; undefined for a bucket. */

@@ -9,9 +9,10 @@ export interface Fingerprint {
   compare(json: string): string;
   /**
    * An array of `{ id, fingerprint }`, at most 100, to an array of `{ id, result }` or, where the signals can't be
-   * used, `{ id, problem }`, in the same order. Throws a {@link FingerprintError} if it is no such array.
+   * used, `{ id, problem }`, in the same order. Works off the event loop, since a hundred take milliseconds. Rejects
+   * with a {@link FingerprintError} if it is no such array.
    */
-  batch(json: string): string;
+  batch(json: string): Promise<string>;
 }
 
 /** Input that can't be used. */
@@ -40,17 +41,27 @@ export function loadFingerprint(): Fingerprint {
     throw new TollkeeperError("ERR_NATIVE_MISSING", `fingerprints need the native binary, and ${reason}`);
   }
   const { identify, compare, batch } = binding as Fingerprint;
-  return { identify: explained(identify), compare: explained(compare), batch: explained(batch) };
+  return {
+    identify: (json) => {
+      try {
+        return identify(json);
+      } catch (error) {
+        throw explained(error);
+      }
+    },
+    compare: (json) => {
+      try {
+        return compare(json);
+      } catch (error) {
+        throw explained(error);
+      }
+    },
+    batch: (json) => batch(json).catch((error) => Promise.reject(explained(error))),
+  };
 }
 
-/** The same computation; what it refuses comes from Rust as JSON in the error's message. */
-function explained(compute: (json: string) => string): (json: string) => string {
-  return (json) => {
-    try {
-      return compute(json);
-    } catch (cause) {
-      const { code, path, message } = JSON.parse((cause as Error).message) as FingerprintError;
-      throw new FingerprintError(code, path, message, { cause });
-    }
-  };
+/** What the computation refuses comes from Rust as JSON in the error's message. */
+function explained(cause: unknown): FingerprintError {
+  const { code, path, message } = JSON.parse((cause as Error).message) as FingerprintError;
+  return new FingerprintError(code, path, message, { cause });
 }

@@ -1,6 +1,6 @@
 import { toMilli } from "../engine/amount.js";
-import type { Tier } from "../engine/tier.js";
-import { ADJUST, type Engine, OUTCOME, RESULT } from "../engine/types.js";
+import type { Tier, TierLimit } from "../engine/tier.js";
+import { ADJUST, type Engine, type EngineResult, OUTCOME, RESULT } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 
 /** Where one limit stands after a decision. */
@@ -14,79 +14,88 @@ export interface LimitState {
   resetMs: number;
 }
 
-/** What a correction needs to know of the call that it corrects. */
-export interface Charge {
+/** Who decides for a tier: what all decisions of it have in common. */
+export interface Judge {
   readonly engine: Engine;
   readonly clock: () => number;
-  readonly key: string;
   readonly tierId: number;
   readonly tier: Tier;
 }
 
-/** The answer to one call. A denial is an answer like any other; what is not read costs nothing. */
+/**
+ * The answer to one call. A denial is an answer like any other; what is not read costs nothing.
+ *
+ * One is made for every call, so it is one flat object: its private fields are TypeScript's and not the language's, and
+ * the amounts are not in an array, since both would double what it costs to make.
+ */
 export class Decision {
   /** Whether the call may go on; if not, nothing was spent. */
   readonly allowed: boolean;
-  readonly #charge: Charge;
-  readonly #outcome: number;
-  readonly #nowMs: number;
-  readonly #costMilli: number;
-  readonly #spent: readonly number[];
-  #open: boolean;
+  private readonly judge: Judge;
+  private readonly key: string;
+  private readonly outcome: number;
+  private readonly costMilli: number;
+  private readonly nowMs: number;
+  private readonly spent0: number;
+  private readonly spent1: number;
+  private readonly spent2: number;
+  private readonly spent3: number;
+  /** Whether it can still be refunded or settled. */
+  private open: boolean;
 
-  /** Made by a limiter; copies what the engine's result holds. `settles` is false for a peek. */
-  constructor(charge: Charge, outcome: number, costMilli: number, settles: boolean) {
-    const { result } = charge.engine;
-    this.#charge = charge;
-    this.#outcome = outcome;
-    this.#costMilli = costMilli;
-    this.#nowMs = result[RESULT.NOW] as number;
-    const spent: number[] = [];
-    for (let index = 0; index < charge.tier.limits.length; index++) {
-      spent.push(result[RESULT.SPENT + index] as number);
-    }
-    this.#spent = spent;
+  /** Made by a limiter; copies what the engine's result holds. `spends` is false for a peek. */
+  constructor(judge: Judge, key: string, outcome: number, costMilli: number, spends: boolean) {
+    const result = judge.engine.result as EngineResult;
+    this.judge = judge;
+    this.key = key;
+    this.outcome = outcome;
+    this.costMilli = costMilli;
+    this.nowMs = result[RESULT.NOW];
+    this.spent0 = result[RESULT.SPENT];
+    this.spent1 = result[3];
+    this.spent2 = result[4];
+    this.spent3 = result[5];
     this.allowed = (outcome & OUTCOME.LIMIT_MASK) === 0;
-    this.#open = settles && this.allowed;
+    this.open = spends && this.allowed;
   }
 
   /** The tier that decided. */
   get tier(): string {
-    return this.#charge.tier.name;
+    return this.judge.tier.name;
   }
 
   /** Tokens that the call cost, or would have. */
   get cost(): number {
-    return this.#costMilli / 1000;
+    return this.costMilli / 1000;
   }
 
   /** The limit that denied, with the longest wait if several did; null when allowed. */
   get deniedBy(): string | null {
-    return this.#deniedBy?.name ?? null;
+    return this.denier?.name ?? null;
   }
 
   /** Milliseconds, rounded up, until the same call would pass; 0 when allowed. */
   get retryAfterMs(): number {
-    const index = (this.#outcome & OUTCOME.LIMIT_MASK) - 1;
-    return this.#deniedBy?.rule.waitMs(this.#spent[index] as number, this.#costMilli, this.#nowMs) ?? 0;
+    const spent = this.spent((this.outcome & OUTCOME.LIMIT_MASK) - 1);
+    return this.denier?.rule.waitMs(spent, this.costMilli, this.nowMs) ?? 0;
   }
 
   /** Every limit of the tier, after the call; empty when unlimited. */
   get limits(): LimitState[] {
-    return this.#charge.tier.limits.map(({ name, limit, rule }, index) => {
-      const spent = this.#spent[index] as number;
+    return this.judge.tier.limits.map(({ name, limit, rule }, index) => {
+      const spent = this.spent(index);
       return {
         name,
         limit,
         remaining: rule.remainingMilli(spent) / 1000,
-        resetMs: rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.#nowMs),
+        resetMs: rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs),
       };
     });
   }
 
   /** Whether the key found no room in the table and shared the overflow bucket of its tier. */
   get overflowed(): boolean {
-    return (this.#outcome & OUTCOME.OVERFLOW) !== 0;
+    return (this.outcome & OUTCOME.OVERFLOW) !== 0;
   }
 
   /**
@@ -96,7 +105,7 @@ export class Decision {
    * @returns Whether it did: once for an allowed decision, never for a denial or a peek.
    */
   refund(part: "all" | "quotas" = "all"): boolean {
-    return this.#correct(-this.#costMilli, part === "quotas" ? ADJUST.QUOTAS_ONLY : 0);
+    return this.correct(-this.costMilli, part === "quotas" ? ADJUST.QUOTAS_ONLY : 0);
   }
 
   /**
@@ -110,7 +119,7 @@ export class Decision {
   settle(actual: number): boolean {
     const actualMilli = typeof actual === "number" ? toMilli(actual) : Number.NaN;
     if (Number.isNaN(actualMilli)) throw invalidCost(actual);
-    return this.#correct(actualMilli - this.#costMilli, 0);
+    return this.correct(actualMilli - this.costMilli, 0);
   }
 
   /** The same fields as read one by one, for logs. */
@@ -119,16 +128,21 @@ export class Decision {
     return { allowed, deniedBy, retryAfterMs, tier, cost, limits };
   }
 
-  get #deniedBy() {
-    return this.#charge.tier.limits[(this.#outcome & OUTCOME.LIMIT_MASK) - 1];
+  private get denier(): TierLimit | undefined {
+    return this.judge.tier.limits[(this.outcome & OUTCOME.LIMIT_MASK) - 1];
   }
 
-  #correct(deltaMilli: number, flags: number): boolean {
-    if (!this.#open) return false;
-    this.#open = false;
-    const { engine, key, tierId, clock } = this.#charge;
+  /** What was spent of a limit of the tier after the call, in the limit's units. */
+  private spent(index: number): number {
+    return index === 0 ? this.spent0 : index === 1 ? this.spent1 : index === 2 ? this.spent2 : this.spent3;
+  }
+
+  private correct(deltaMilli: number, flags: number): boolean {
+    if (!this.open) return false;
+    this.open = false;
+    const { engine, tierId, clock } = this.judge;
     if (deltaMilli !== 0) {
-      engine.adjust(key, tierId, deltaMilli, this.#nowMs, flags | (this.#outcome & ADJUST.OVERFLOW), clock());
+      engine.adjust(this.key, tierId, deltaMilli, this.nowMs, flags | (this.outcome & ADJUST.OVERFLOW), clock());
     }
     return true;
   }

@@ -1,8 +1,8 @@
 import { toMilli } from "../engine/amount.js";
-import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
+import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
 import { type Engine, type EngineStats, OUTCOME, type RecordStore, RESULT, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
-import { Decision, invalidCost } from "./decision.js";
+import { Decision, invalidCost, type Judge } from "./decision.js";
 
 const SWEEP_INTERVAL_MS = 100;
 
@@ -29,7 +29,7 @@ export class Limiter {
   readonly #slots: SlotNames = new Map();
   readonly #maxSlots: number;
   #version = 0;
-  #tiers = new Map<string, { id: number; tier: Tier }>();
+  #judges = new Map<string, Judge>();
   #closing: Promise<void> | undefined;
 
   constructor({ engine, clock, flushMs, onStorageError }: LimiterSettings) {
@@ -125,7 +125,7 @@ export class Limiter {
   /** Stores everything and lets go. Decisions made from then on throw `ERR_LIMITER_CLOSED`. Calling it again is fine. */
   close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
-    this.#tiers = new Map();
+    this.#judges = new Map();
     this.#closing ??= this.#engine.close();
     return this.#closing;
   }
@@ -133,37 +133,40 @@ export class Limiter {
   #decide(key: string, tierName: string, cost: number, spends: boolean): Decision {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
     if (Number.isNaN(costMilli)) throw invalidCost(cost);
-    let entry = this.#tiers.get(tierName) ?? this.#lookUp(tierName);
+    let judge = this.#judges.get(tierName) ?? this.#lookUp(tierName);
     const nowMs = this.#clock();
     const engine = this.#engine;
     const outcome = spends
-      ? engine.consume(key, entry.id, costMilli, nowMs)
-      : engine.peek(key, entry.id, costMilli, nowMs);
+      ? engine.consume(key, judge.tierId, costMilli, nowMs)
+      : engine.peek(key, judge.tierId, costMilli, nowMs);
     if (outcome < 0) throw this.#misuse(outcome, key, tierName, cost);
     if (engine.result[RESULT.VERSION] !== this.#version) {
       // The tiers were reloaded, maybe by another thread: the amounts are in units of the new ones.
       const spent = engine.result.slice();
       this.#refresh();
       engine.result.set(spent);
-      entry = this.#lookUp(tierName);
+      judge = this.#lookUp(tierName);
     }
-    const charge = { engine, clock: this.#clock, key, tierId: entry.id, tier: entry.tier };
-    return new Decision(charge, outcome, costMilli, spends);
+    return new Decision(judge, key, outcome, costMilli, spends);
   }
 
-  #lookUp(name: string): { id: number; tier: Tier } {
+  #lookUp(name: string): Judge {
     this.#checkOpen();
     if (this.#engine.version !== this.#version) this.#refresh();
-    const entry = this.#tiers.get(name);
-    if (entry === undefined) throw unknownTier(name, this.#tiers);
-    return entry;
+    const judge = this.#judges.get(name);
+    if (judge === undefined) throw unknownTier(name, this.#judges);
+    return judge;
   }
 
   /** Makes the tiers in force ready for this thread. */
   #refresh(): void {
-    const version = this.#engine.version;
-    const compiled = compileTiers(this.#engine.tiers, this.#slots);
-    this.#tiers = new Map([...compiled].map(([name, tier]) => [name, { id: this.#engine.tierId(name), tier }]));
+    const engine = this.#engine;
+    const { version } = engine;
+    const judges = new Map<string, Judge>();
+    for (const [name, tier] of compileTiers(engine.tiers, this.#slots)) {
+      judges.set(name, { engine, clock: this.#clock, tierId: engine.tierId(name), tier });
+    }
+    this.#judges = judges;
     this.#version = version;
   }
 
@@ -173,9 +176,9 @@ export class Limiter {
         return invalidKey(key);
       case OUTCOME.TIER_UNKNOWN:
         this.#refresh();
-        return unknownTier(tierName, this.#tiers);
+        return unknownTier(tierName, this.#judges);
       case OUTCOME.COST_EXCEEDS_CAPACITY: {
-        const most = (this.#tiers.get(tierName)?.tier.maxCostMilli ?? 0) / 1000;
+        const most = (this.#judges.get(tierName)?.tier.maxCostMilli ?? 0) / 1000;
         return new TollkeeperError(
           "ERR_COST_EXCEEDS_CAPACITY",
           `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${most}`,

@@ -44,7 +44,9 @@ describe("identify", () => {
   });
 
   it("answers 200 and no candidates to signals that match nothing", async () => {
-    const { status, body } = await call("/identify", { fingerprint: { tls: { ja4: "t10i010100_000000000000_000000000000" } } });
+    const { status, body } = await call("/identify", {
+      fingerprint: { tls: { ja4: "t10i010100_000000000000_000000000000" } },
+    });
     expect(status).toBe(200);
     expect(body.candidates).toEqual([]);
   });
@@ -57,7 +59,12 @@ describe("identify", () => {
   ])("refuses %j with %s at %s", async (fingerprint, code, path) => {
     const { status, body } = await call("/v1/identify", { fingerprint });
     expect(status).toBe(400);
-    expect(body).toMatchObject({ type: "about:blank", status: 400, code, errors: [{ path, detail: expect.any(String) }] });
+    expect(body).toMatchObject({
+      type: "about:blank",
+      status: 400,
+      code,
+      errors: [{ path, detail: expect.any(String) }],
+    });
   });
 });
 
@@ -98,7 +105,10 @@ describe("batch", () => {
       { id: "good", result: { fingerprint_id: expect.stringMatching(/^fp1_/) } },
       { id: "bad", problem: { code: "ERR_SIGNAL_INVALID", path: "items[1].fingerprint.tls.ja4" } },
       { problem: { path: "items[2]" } },
-      { id: "also good", result: { candidates: expect.arrayContaining([expect.objectContaining({ client: "firefox" })]) } },
+      {
+        id: "also good",
+        result: { candidates: expect.arrayContaining([expect.objectContaining({ client: "firefox" })]) },
+      },
     ]);
   });
 });

@@ -59,7 +59,10 @@ describe("the first start", () => {
     const { stdout } = await promisify(exec)(`${lines.at(-1)?.trim()} --silent`);
     expect(stdout).toMatch(/^HTTP\/1\.1 200 OK/);
     expect(stdout).toMatch(/x-quota-tier: free/i);
-    expect(JSON.parse(stdout.slice(stdout.indexOf("{")))).toMatchObject({ candidates: [{ client: "chromium" }], cost: 1 });
+    expect(JSON.parse(stdout.slice(stdout.indexOf("{")))).toMatchObject({
+      candidates: [{ client: "chromium" }],
+      cost: 1,
+    });
   });
 
   it("makes no demo keys where they are not wanted, and the line to try works without one", async () => {
@@ -77,7 +80,9 @@ describe("the first start", () => {
   it.each([{ RATE_LIMIT_FILE: "x.redb" }, { RATE_LIMIT_STORAGE: "file" }])(
     "does not happen without the storage that was asked for: %j",
     async (asked) => {
-      await expect(start({ RATE_LIMIT_ENGINE: "js", ...asked })).rejects.toMatchObject({ code: "ERR_STORAGE_NEEDS_NATIVE" });
+      await expect(start({ RATE_LIMIT_ENGINE: "js", ...asked })).rejects.toMatchObject({
+        code: "ERR_STORAGE_NEEDS_NATIVE",
+      });
     },
   );
 });
@@ -160,7 +165,7 @@ describe("stopping", () => {
     const stopped = stop();
     // By then the server has closed every connection on which nothing has begun.
     await vi.waitFor(() => expect(app.server.listening).toBe(false));
-    expect(await probe("host: x\r\n\r\n")).toMatch(/^HTTP\/1\.1 503 [^]*"code":"draining"/);
+    expect(await probe("host: x\r\n\r\n")).toMatch(/^HTTP\/1\.1 503 [\s\S]*"code":"draining"/);
     expect(await call(body)).toMatch(/^HTTP\/1\.1 200 OK/);
     await stopped;
   });

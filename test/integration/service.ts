@@ -24,7 +24,7 @@ export interface TestService {
 export const echo: Fingerprint = {
   identify: () => '{"candidates":[]}',
   compare: () => '{"similarity":1}',
-  batch: () => "[]",
+  batch: async () => "[]",
 };
 
 /** A service that is closed when the test is over. */

@@ -78,7 +78,10 @@ it("records are kept beside the keys", async () => {
   await first.records.put("gone", undefined);
   await first.close();
   const { records } = openFile(path);
-  expect(records.list("key/")).toEqual([["key/1", "one"], ["key/2", "two"]]);
+  expect(records.list("key/")).toEqual([
+    ["key/1", "one"],
+    ["key/2", "two"],
+  ]);
   expect([records.get("key/1"), records.get("gone")]).toEqual(["one", undefined]);
 });
 

@@ -35,7 +35,9 @@ impl Bucket {
         }
         let divisor = greatest_common_divisor(limit_milli, window_ms);
         let max_cost_milli = u64::try_from(u128::from(limit_milli) * u128::from(burst_milli) / 1_000).ok()?;
-        let units = max_cost_milli.checked_mul(window_ms / divisor).filter(|&units| units <= MAX_CAPACITY)?;
+        let units = max_cost_milli
+            .checked_mul(window_ms / divisor)
+            .filter(|&units| units <= MAX_CAPACITY)?;
         let scale = 1 << (MAX_CAPACITY / units).ilog2();
         let per_milli = window_ms / divisor * scale;
         Some(Self {
@@ -69,14 +71,20 @@ impl Bucket {
     /// [`max_cost_milli`](Self::max_cost_milli).
     #[must_use]
     pub fn wait_ms(&self, spent: u64, cost_milli: u64) -> u64 {
-        (spent + cost_milli * self.per_milli).saturating_sub(self.capacity).div_ceil(self.per_ms)
+        (spent + cost_milli * self.per_milli)
+            .saturating_sub(self.capacity)
+            .div_ceil(self.per_ms)
     }
 
     /// What is spent after so many thousandths of a token more, or less.
     #[must_use]
     pub fn charged(&self, spent: u64, delta_milli: i64) -> u64 {
         let delta = delta_milli.unsigned_abs().saturating_mul(self.per_milli);
-        if delta_milli < 0 { spent.saturating_sub(delta) } else { spent.saturating_add(delta).min(MAX_AMOUNT) }
+        if delta_milli < 0 {
+            spent.saturating_sub(delta)
+        } else {
+            spent.saturating_add(delta).min(MAX_AMOUNT)
+        }
     }
 
     /// Tokens left, in thousandths, rounded down.

@@ -52,7 +52,11 @@ impl Outcome {
                     Limit::Bucket(bucket) => (bucket.remaining_milli(spent), bucket.reset_ms(spent)),
                     Limit::Quota(quota) => (quota.remaining_milli(spent), quota.reset_ms(self.now_ms)),
                 };
-                Report { name: spec.name.clone(), remaining_milli, reset_ms }
+                Report {
+                    name: spec.name.clone(),
+                    remaining_milli,
+                    reset_ms,
+                }
             })
             .collect()
     }
@@ -64,7 +68,9 @@ impl Outcome {
             Verdict::Allowed => 0,
             Verdict::Denied { limit } => {
                 let index = usize::from(limit);
-                tier.limits[index].limit.wait_ms(self.spent[index], cost_milli, self.now_ms)
+                tier.limits[index]
+                    .limit
+                    .wait_ms(self.spent[index], cost_milli, self.now_ms)
             }
         }
     }

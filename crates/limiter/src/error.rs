@@ -26,7 +26,10 @@ impl fmt::Display for Error {
         match self {
             Self::TierUnknown => f.write_str("no such tier"),
             Self::CostExceedsCapacity { most_milli } => {
-                write!(f, "the cost can never pass: at most {most_milli} thousandths of a token can")
+                write!(
+                    f,
+                    "the cost can never pass: at most {most_milli} thousandths of a token can"
+                )
             }
             Self::TiersInvalid(why) => f.write_str(why),
             Self::TooManyKeys { max_keys } => write!(f, "more keys are stored than maxKeys, {max_keys}, allows"),

@@ -16,7 +16,9 @@ pub(crate) struct Journal {
 
 impl Journal {
     pub(crate) fn new() -> Self {
-        Self { shards: std::array::from_fn(|_| CachePadded::default()) }
+        Self {
+            shards: std::array::from_fn(|_| CachePadded::default()),
+        }
     }
 
     pub(crate) fn mark(&self, key: KeyHash) {

@@ -7,8 +7,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 /// The secret of the hash, 128 random bits.
 pub type Secret = [u8; 16];
 
-/// A key, as SipHash-1-3-128 of its UTF-16 units under a secret (Aumasson and Bernstein, "SipHash: a fast short-input
-/// PRF"; 1-3 with 128 bits as in its reference implementation). It stands for the key itself, so a collision would spend
+/// A key, as `SipHash`-1-3-128 of its UTF-16 units under a secret (method: Aumasson and Bernstein, "`SipHash`: a fast
+/// short-input PRF"; 1-3 with 128 bits as in its reference implementation). It stands for the key itself, so a collision would spend
 /// somebody else's tokens: with a secret nobody can look for one, and by chance it takes 2⁶⁴ keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KeyHash(pub [u64; 2]);
@@ -70,7 +70,11 @@ mod tests {
     fn the_hash_depends_on_the_secret_and_on_every_unit() {
         let hasher = KeyHasher::new(&[1; 16]);
         let key = hasher.hash(&[b'a'.into(), 0x0142]);
-        assert_ne!(key, hasher.hash(&[b'a'.into(), 0x0042]), "the high byte of a unit counts");
+        assert_ne!(
+            key,
+            hasher.hash(&[b'a'.into(), 0x0042]),
+            "the high byte of a unit counts"
+        );
         assert_ne!(key, KeyHasher::new(&[2; 16]).hash(&[b'a'.into(), 0x0142]));
         assert_eq!(key, hasher.hash(&[b'a'.into(), 0x0142]));
     }

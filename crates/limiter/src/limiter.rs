@@ -72,7 +72,13 @@ impl Limiter {
         };
         let counters = Counters::default();
         counters.reserve(book.names().len());
-        Ok(Self { book, keys, hasher: KeyHasher::new(&settings.secret), clock: Clock::default(), counters })
+        Ok(Self {
+            book,
+            keys,
+            hasher: KeyHasher::new(&settings.secret),
+            clock: Clock::default(),
+            counters,
+        })
     }
 
     /// What stands for a key, given as UTF-8.
@@ -90,7 +96,10 @@ impl Limiter {
     /// The number of a tier that is in force.
     #[must_use]
     pub fn tier_id(&self, name: &str) -> Option<TierId> {
-        self.book.tiers().find(|tier| tier.spec().name == name).map(|tier| tier.id)
+        self.book
+            .tiers()
+            .find(|tier| tier.spec().name == name)
+            .map(|tier| tier.id)
     }
 
     /// A tier that is in force.
@@ -133,13 +142,24 @@ impl Limiter {
         tier.check_cost(cost_milli)?;
         let now_ms = self.clock.observe(now_ms);
         let outcome = if tier.limits.is_empty() {
-            Outcome { verdict: Verdict::Allowed, overflow: false, version, now_ms, spent: [0; MAX_LIMITS] }
+            Outcome {
+                verdict: Verdict::Allowed,
+                overflow: false,
+                version,
+                now_ms,
+                spent: [0; MAX_LIMITS],
+            }
         } else if cost_milli == 0 {
             self.keys.peek(self, version, key, tier, 0, now_ms)
         } else {
             self.keys.consume(self, version, key, tier, cost_milli, now_ms)
         };
-        self.counters.count(tier.id, |limit| tier.limits[usize::from(limit)].slot, outcome.verdict, key);
+        self.counters.count(
+            tier.id,
+            |limit| tier.limits[usize::from(limit)].slot,
+            outcome.verdict,
+            key,
+        );
         Ok(outcome)
     }
 
@@ -150,7 +170,9 @@ impl Limiter {
     pub fn peek(&self, key: KeyHash, tier: TierId, cost_milli: u64, now_ms: u64) -> Result<Outcome, Error> {
         let (version, tier) = self.book.tier(tier)?;
         tier.check_cost(cost_milli)?;
-        Ok(self.keys.peek(self, version, key, tier, cost_milli, self.clock.observe(now_ms)))
+        Ok(self
+            .keys
+            .peek(self, version, key, tier, cost_milli, self.clock.observe(now_ms)))
     }
 
     /// Corrects an allowed decision, made under a tier. Nothing happens if the key was forgotten meanwhile.
@@ -158,8 +180,9 @@ impl Limiter {
     /// # Errors
     /// [`Error::TierUnknown`]
     pub fn correct(&self, key: KeyHash, tier: TierId, correction: Correction, now_ms: u64) -> Result<(), Error> {
+        let now_ms = self.clock.observe(now_ms);
         let (_, tier) = self.book.tier(tier)?;
-        self.keys.correct(&self.book, key, tier, correction, self.clock.observe(now_ms));
+        self.keys.correct(&self.book, key, tier, correction, now_ms);
         Ok(())
     }
 
@@ -261,7 +284,11 @@ struct Store<const N: usize> {
 
 impl<const N: usize> Store<N> {
     fn new(max_keys: usize, journal: Option<Journal>) -> Self {
-        Self { table: Table::new(max_keys), overflow: DashMap::default(), journal }
+        Self {
+            table: Table::new(max_keys),
+            overflow: DashMap::default(),
+            journal,
+        }
     }
 
     fn mark(&self, key: KeyHash, state: &mut State<N>) {
@@ -274,7 +301,9 @@ impl<const N: usize> Store<N> {
 
     fn mark_forgotten(&self, keys: &[KeyHash]) {
         if let Some(journal) = &self.journal {
-            keys.iter().for_each(|key| journal.mark(*key));
+            for key in keys {
+                journal.mark(*key);
+            }
         }
     }
 }
@@ -305,7 +334,13 @@ impl<const N: usize> Keys for Store<N> {
                 // No cost that passes is as large as 2^51.
                 state.charge(tier, cost_milli.cast_signed());
             }
-            Outcome { verdict, overflow: false, version, now_ms: state.at_ms(), spent: state.spent_of(tier) }
+            Outcome {
+                verdict,
+                overflow: false,
+                version,
+                now_ms: state.at_ms(),
+                spent: state.spent_of(tier),
+            }
         };
         let mut forgotten = Vec::new();
         let outcome = self.table.upsert(
@@ -320,13 +355,19 @@ impl<const N: usize> Keys for Store<N> {
             },
         );
         if !forgotten.is_empty() {
-            limiter.counters.evictions.fetch_add(forgotten.len() as u64, Ordering::Relaxed);
+            limiter
+                .counters
+                .evictions
+                .fetch_add(forgotten.len() as u64, Ordering::Relaxed);
             self.mark_forgotten(&forgotten);
         }
         outcome.unwrap_or_else(|Full| {
             limiter.counters.overflow.fetch_add(1, Ordering::Relaxed);
             let mut state = self.overflow.entry(tier.id).or_insert_with(|| State::new(tier, now_ms));
-            Outcome { overflow: true, ..spend(&mut state) }
+            Outcome {
+                overflow: true,
+                ..spend(&mut state)
+            }
         })
     }
 
@@ -342,12 +383,27 @@ impl<const N: usize> Keys for Store<N> {
         let mut state = self.table.get(key).unwrap_or_else(|| State::new(tier, now_ms));
         state.enter(tier, &limiter.book, now_ms);
         let now_ms = state.at_ms();
-        let verdict = if cost_milli == 0 { Verdict::Allowed } else { tier.judge(&state.spent, cost_milli, now_ms) };
-        Outcome { verdict, overflow: false, version, now_ms, spent: state.spent_of(tier) }
+        let verdict = if cost_milli == 0 {
+            Verdict::Allowed
+        } else {
+            tier.judge(&state.spent, cost_milli, now_ms)
+        };
+        Outcome {
+            verdict,
+            overflow: false,
+            version,
+            now_ms,
+            spent: state.spent_of(tier),
+        }
     }
 
     fn correct(&self, book: &TierBook, key: KeyHash, tier: &Tier, correction: Correction, now_ms: u64) {
-        let Correction { delta_milli, charged_at_ms, overflow, quotas_only } = correction;
+        let Correction {
+            delta_milli,
+            charged_at_ms,
+            overflow,
+            quotas_only,
+        } = correction;
         let apply = |state: &mut State<N>| {
             state.advance(book, now_ms);
             state.correct(tier, book, delta_milli, charged_at_ms, quotas_only);
@@ -373,7 +429,11 @@ impl<const N: usize> Keys for Store<N> {
     fn sweep(&self, book: &TierBook, now_ms: u64) -> usize {
         let pressed = self.table.len() > self.table.max_keys() / 100 * PRESSURE_PERCENT;
         let forgotten = self.table.sweep(|state| {
-            if pressed { state.is_idle(book, now_ms) } else { state.is_as_new(book, now_ms) }
+            if pressed {
+                state.is_idle(book, now_ms)
+            } else {
+                state.is_as_new(book, now_ms)
+            }
         });
         self.mark_forgotten(&forgotten);
         forgotten.len()
@@ -389,7 +449,11 @@ impl<const N: usize> Keys for Store<N> {
                     state.clean();
                     let mut spent = [0; MAX_LIMITS];
                     spent[..N].copy_from_slice(&state.spent);
-                    KeySnapshot { at_ms: state.at_ms(), plan: state.plan(), spent }
+                    KeySnapshot {
+                        at_ms: state.at_ms(),
+                        plan: state.plan(),
+                        spent,
+                    }
                 });
                 Change { key, state }
             })
@@ -398,7 +462,7 @@ impl<const N: usize> Keys for Store<N> {
 
     fn give_back_changes(&self, changes: &[Change]) {
         for Change { key, .. } in changes {
-            self.table.update(*key, |state| state.soil());
+            self.table.update(*key, State::soil);
             self.mark_forgotten(&[*key]);
         }
     }
@@ -411,6 +475,8 @@ impl<const N: usize> Keys for Store<N> {
         let state = State::stored(at_ms, plan.plan, slots);
         self.table
             .upsert(key, u64::MAX, || state, |_| false, &mut Vec::new(), |_| ())
-            .map_err(|Full| Error::TooManyKeys { max_keys: self.table.max_keys() })
+            .map_err(|Full| Error::TooManyKeys {
+                max_keys: self.table.max_keys(),
+            })
     }
 }

@@ -49,7 +49,10 @@ impl Period {
                 }
             }
         };
-        Bounds { start_ms: to_ms(start), end_ms: to_ms(end) }
+        Bounds {
+            start_ms: to_ms(start),
+            end_ms: to_ms(end),
+        }
     }
 }
 
@@ -101,7 +104,13 @@ mod tests {
     #[test]
     fn a_day_runs_from_midnight_to_midnight() {
         let bounds = Period::Day.bounds(FEBRUARY_29_2028 + 1);
-        assert_eq!(bounds, Bounds { start_ms: FEBRUARY_29_2028, end_ms: FEBRUARY_29_2028 + DAY_MS });
+        assert_eq!(
+            bounds,
+            Bounds {
+                start_ms: FEBRUARY_29_2028,
+                end_ms: FEBRUARY_29_2028 + DAY_MS
+            }
+        );
         assert!(bounds.contains(FEBRUARY_29_2028) && !bounds.contains(FEBRUARY_29_2028 + DAY_MS));
     }
 
@@ -111,13 +120,22 @@ mod tests {
         let bounds = month.bounds(FEBRUARY_29_2028);
         assert_eq!(bounds.start_ms, FEBRUARY_29_2028);
         assert_eq!(bounds.end_ms, FEBRUARY_29_2028 + 31 * DAY_MS);
-        assert_eq!(month.bounds(FEBRUARY_29_2028 - 1).start_ms, FEBRUARY_29_2028 - 29 * DAY_MS);
+        assert_eq!(
+            month.bounds(FEBRUARY_29_2028 - 1).start_ms,
+            FEBRUARY_29_2028 - 29 * DAY_MS
+        );
     }
 
     #[test]
     fn the_month_of_the_epoch_begins_at_the_latest_there() {
         let bounds = Period::Month { anchor_day: 15 }.bounds(0);
-        assert_eq!(bounds, Bounds { start_ms: 0, end_ms: 14 * DAY_MS });
+        assert_eq!(
+            bounds,
+            Bounds {
+                start_ms: 0,
+                end_ms: 14 * DAY_MS
+            }
+        );
     }
 
     #[test]

@@ -20,7 +20,11 @@ impl Quota {
     /// A quota of thousandths of a token.
     #[must_use]
     pub fn new(limit_milli: u64, period: Period) -> Self {
-        Self { limit_milli, period, last: AtomicU64::new(0) }
+        Self {
+            limit_milli,
+            period,
+            last: AtomicU64::new(0),
+        }
     }
 
     /// The highest cost that can ever pass, in thousandths of a token.
@@ -39,12 +43,18 @@ impl Quota {
     #[must_use]
     pub fn bounds(&self, now_ms: u64) -> Bounds {
         let days = self.last.load(Ordering::Relaxed);
-        let last = Bounds { start_ms: (days >> 32) * DAY_MS, end_ms: (days & 0xFFFF_FFFF) * DAY_MS };
+        let last = Bounds {
+            start_ms: (days >> 32) * DAY_MS,
+            end_ms: (days & 0xFFFF_FFFF) * DAY_MS,
+        };
         if last.contains(now_ms) {
             return last;
         }
         let bounds = self.period.bounds(now_ms);
-        self.last.store((bounds.start_ms / DAY_MS) << 32 | bounds.end_ms / DAY_MS, Ordering::Relaxed);
+        self.last.store(
+            ((bounds.start_ms / DAY_MS) << 32) | (bounds.end_ms / DAY_MS),
+            Ordering::Relaxed,
+        );
         bounds
     }
 
@@ -57,7 +67,11 @@ impl Quota {
     /// The milliseconds until a call passes: 0 if it passes now.
     #[must_use]
     pub fn wait_ms(&self, spent: u64, cost_milli: u64, now_ms: u64) -> u64 {
-        if spent + cost_milli > self.limit_milli { self.reset_ms(now_ms) } else { 0 }
+        if spent + cost_milli > self.limit_milli {
+            self.reset_ms(now_ms)
+        } else {
+            0
+        }
     }
 
     /// What is spent after so many thousandths of a token more, or less.
@@ -82,7 +96,11 @@ impl Quota {
     /// period, nothing otherwise.
     #[must_use]
     pub fn converted(&self, spent: u64, from: &Self, at_ms: u64, now_ms: u64) -> u64 {
-        if from.bounds(at_ms).start_ms == self.bounds(now_ms).start_ms { spent } else { 0 }
+        if from.bounds(at_ms).start_ms == self.bounds(now_ms).start_ms {
+            spent
+        } else {
+            0
+        }
     }
 }
 
@@ -110,7 +128,10 @@ mod tests {
     fn only_the_same_period_is_carried_over() {
         let first = Quota::new(5_000, Period::Month { anchor_day: 1 });
         let other = Quota::new(9_000, Period::Month { anchor_day: 15 });
-        assert_eq!(Quota::new(9_000, Period::Month { anchor_day: 1 }).converted(3, &first, MAY_2026, MAY_2026 + 9), 3);
+        assert_eq!(
+            Quota::new(9_000, Period::Month { anchor_day: 1 }).converted(3, &first, MAY_2026, MAY_2026 + 9),
+            3
+        );
         assert_eq!(other.converted(3, &first, MAY_2026, MAY_2026 + 9), 0);
     }
 

@@ -38,12 +38,13 @@ impl<const N: usize> State<N> {
         self.meta >> (PLAN_BITS + 1)
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the bits above are those of the instant")]
     pub(crate) fn plan(&self) -> PlanId {
         (self.meta >> 1) as u32 & ((1 << PLAN_BITS) - 1)
     }
 
     fn place(&mut self, at_ms: u64, plan: PlanId) {
-        self.meta = at_ms << (PLAN_BITS + 1) | u64::from(plan) << 1 | self.meta & DIRTY;
+        self.meta = (at_ms << (PLAN_BITS + 1)) | (u64::from(plan) << 1) | (self.meta & DIRTY);
     }
 
     /// Notes a change; says whether it is the first since the key was last stored.
@@ -93,7 +94,9 @@ impl<const N: usize> State<N> {
     /// Brings the key to `now_ms` under the limits that govern it.
     pub(crate) fn advance(&mut self, book: &TierBook, now_ms: u64) {
         let at_ms = self.at_ms();
-        let Some(plan) = book.plan(self.plan()).filter(|_| now_ms > at_ms) else { return };
+        let Some(plan) = book.plan(self.plan()).filter(|_| now_ms > at_ms) else {
+            return;
+        };
         for (spent, slot) in self.spent.iter_mut().zip(&plan.slots) {
             if let Some(slot) = slot {
                 *spent = slot.limit.settled(*spent, at_ms, now_ms);
@@ -138,14 +141,20 @@ impl<const N: usize> State<N> {
     pub(crate) fn is_idle(&self, book: &TierBook, now_ms: u64) -> bool {
         let limits = book.plan(self.plan()).map(|plan| &plan.slots);
         limits.into_iter().flatten().zip(&self.spent).all(|(slot, spent)| {
-            slot.as_ref().is_none_or(|slot| slot.limit.settled(*spent, self.at_ms(), now_ms) == 0)
+            slot.as_ref()
+                .is_none_or(|slot| slot.limit.settled(*spent, self.at_ms(), now_ms) == 0)
         })
     }
 
     /// Whether forgetting the key would change no later decision: idle, and new keys begin with full buckets too.
     pub(crate) fn is_as_new(&self, book: &TierBook, now_ms: u64) -> bool {
         let limits = book.plan(self.plan()).map(|plan| &plan.slots);
-        limits.into_iter().flatten().flatten().all(|slot| slot.limit.initial() == 0) && self.is_idle(book, now_ms)
+        limits
+            .into_iter()
+            .flatten()
+            .flatten()
+            .all(|slot| slot.limit.initial() == 0)
+            && self.is_idle(book, now_ms)
     }
 
     /// The amounts spent of a tier's limits, in its order.

@@ -54,7 +54,9 @@ impl Counters {
     }
 
     pub(crate) fn count(&self, tier: TierId, slot_of: impl Fn(u8) -> usize, verdict: Verdict, key: KeyHash) {
-        let Some(stripes) = self.tiers.get(usize::from(tier)) else { return };
+        let Some(stripes) = self.tiers.get(usize::from(tier)) else {
+            return;
+        };
         let index = match verdict {
             Verdict::Allowed => 0,
             Verdict::Denied { limit } => 1 + slot_of(limit),

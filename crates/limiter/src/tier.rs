@@ -70,9 +70,11 @@ pub(crate) enum Limit {
 impl Limit {
     fn new(rule: Rule) -> Option<Self> {
         match rule {
-            Rule::Bucket { limit_milli, window_ms, burst_milli } => {
-                Bucket::new(limit_milli, window_ms, burst_milli).map(Self::Bucket)
-            }
+            Rule::Bucket {
+                limit_milli,
+                window_ms,
+                burst_milli,
+            } => Bucket::new(limit_milli, window_ms, burst_milli).map(Self::Bucket),
             Rule::Quota { limit_milli, period } => {
                 let anchored = !matches!(period, Period::Month { anchor_day } if !(1..=31).contains(&anchor_day));
                 (anchored && (1..=MAX_CAPACITY).contains(&limit_milli))
@@ -153,7 +155,9 @@ impl Tier {
 
     pub(crate) fn check_cost(&self, cost_milli: u64) -> Result<(), Error> {
         if cost_milli > self.max_cost_milli {
-            return Err(Error::CostExceedsCapacity { most_milli: self.max_cost_milli });
+            return Err(Error::CostExceedsCapacity {
+                most_milli: self.max_cost_milli,
+            });
         }
         Ok(())
     }
@@ -238,12 +242,20 @@ impl TierBook {
     /// The version that decides now, and a tier of it.
     pub(crate) fn tier(&self, id: TierId) -> Result<(usize, &Tier), Error> {
         let version = self.version();
-        let tier = self.editions.get(version).and_then(|edition| edition.tiers.get(usize::from(id)));
-        tier.and_then(Option::as_ref).map(|tier| (version, tier)).ok_or(Error::TierUnknown)
+        let tier = self
+            .editions
+            .get(version)
+            .and_then(|edition| edition.tiers.get(usize::from(id)));
+        tier.and_then(Option::as_ref)
+            .map(|tier| (version, tier))
+            .ok_or(Error::TierUnknown)
     }
 
     pub(crate) fn tiers(&self) -> impl Iterator<Item = &Tier> {
-        self.editions.get(self.version()).into_iter().flat_map(|edition| edition.tiers.iter().flatten())
+        self.editions
+            .get(self.version())
+            .into_iter()
+            .flat_map(|edition| edition.tiers.iter().flatten())
     }
 
     pub(crate) fn slot_names(&self) -> Vec<String> {
@@ -271,10 +283,14 @@ impl TierBook {
             let mut limits = Vec::with_capacity(spec.limits.len());
             for LimitSpec { name, rule } in &spec.limits {
                 let slot = slot_for(&mut slots, name, *rule, max_slots)?;
-                let limit = Limit::new(*rule)
-                    .ok_or_else(|| Error::TiersInvalid(format!("limit {name} of tier {} is out of range", spec.name)))?;
+                let limit = Limit::new(*rule).ok_or_else(|| {
+                    Error::TiersInvalid(format!("limit {name} of tier {} is out of range", spec.name))
+                })?;
                 if rules[slot].replace(*rule).is_some() {
-                    return Err(Error::TiersInvalid(format!("tier {} has two limits named {name}", spec.name)));
+                    return Err(Error::TiersInvalid(format!(
+                        "tier {} has two limits named {name}",
+                        spec.name
+                    )));
                 }
                 limits.push(TierLimit { slot, limit });
             }
@@ -285,8 +301,18 @@ impl TierBook {
             let plan = self
                 .plan_for(&mut register, rules)
                 .ok_or_else(|| Error::TiersInvalid("too many different tiers were in force".into()))?;
-            let max_cost_milli = limits.iter().map(|limit| limit.limit.max_cost_milli()).min().unwrap_or(u64::MAX);
-            tiers[usize::from(id)] = Some(Tier { id, plan, limits, max_cost_milli, spec });
+            let max_cost_milli = limits
+                .iter()
+                .map(|limit| limit.limit.max_cost_milli())
+                .min()
+                .unwrap_or(u64::MAX);
+            tiers[usize::from(id)] = Some(Tier {
+                id,
+                plan,
+                limits,
+                max_cost_milli,
+                spec,
+            });
         }
         register.names = names;
         register.slots = slots;
@@ -302,10 +328,15 @@ impl TierBook {
 
     /// The plan of a key of plan `before` that enters a tier: the tier's limits, and its old ones in the other slots.
     pub(crate) fn merge(&self, before: &Plan, tier: &Tier) -> PlanId {
-        let Some(plan) = self.plan(tier.plan) else { return tier.plan };
+        let Some(plan) = self.plan(tier.plan) else {
+            return tier.plan;
+        };
         let mut rules = PlanRules::default();
         for (slot, rule) in rules.iter_mut().enumerate() {
-            *rule = plan.slots[slot].as_ref().or(before.slots[slot].as_ref()).map(|slot| slot.rule);
+            *rule = plan.slots[slot]
+                .as_ref()
+                .or(before.slots[slot].as_ref())
+                .map(|slot| slot.rule);
         }
         // After a million different combinations a key keeps only what its present tier counts.
         self.plan_for(&mut self.lock(), rules).unwrap_or(tier.plan)
@@ -318,7 +349,11 @@ impl TierBook {
         slots
             .filter_map(|(slot, limit)| {
                 let name = register.slots.get(slot)?.name.clone();
-                Some(PlanLimit { slot, name, rule: limit.as_ref()?.rule })
+                Some(PlanLimit {
+                    slot,
+                    name,
+                    rule: limit.as_ref()?.rule,
+                })
             })
             .collect()
     }
@@ -328,8 +363,16 @@ impl TierBook {
         let mut register = self.lock();
         let mut rules = PlanRules::default();
         let mut stored_slots = [None; MAX_LIMITS];
-        for PlanLimit { slot: stored, name, rule } in limits {
-            let slot = register.slots.iter().position(|slot| slot.name == *name && slot.kind == kind(*rule));
+        for PlanLimit {
+            slot: stored,
+            name,
+            rule,
+        } in limits
+        {
+            let slot = register
+                .slots
+                .iter()
+                .position(|slot| slot.name == *name && slot.kind == kind(*rule));
             if let (Some(slot), Some(_)) = (slot, Limit::new(*rule)) {
                 rules[slot] = Some(*rule);
                 stored_slots[slot] = Some(*stored);
@@ -348,7 +391,14 @@ impl TierBook {
         if self.plans.count() == MAX_PLANS {
             return None;
         }
-        let slots = rules.map(|rule| rule.and_then(|rule| Some(PlanSlot { rule, limit: Limit::new(rule)? })));
+        let slots = rules.map(|rule| {
+            rule.and_then(|rule| {
+                Some(PlanSlot {
+                    rule,
+                    limit: Limit::new(rule)?,
+                })
+            })
+        });
         let id = PlanId::try_from(self.plans.push(Plan { slots })).ok()?;
         register.plan_ids.insert(rules, id);
         Some(id)
@@ -367,21 +417,31 @@ fn slot_for(slots: &mut Vec<Slot>, name: &str, rule: Rule, max_slots: usize) -> 
         if before == kind {
             return Ok(index);
         }
-        return Err(Error::TiersInvalid(format!("limit {name} is a {kind} here and a {before} elsewhere")));
+        return Err(Error::TiersInvalid(format!(
+            "limit {name} is a {kind} here and a {before} elsewhere"
+        )));
     }
     if slots.len() == max_slots {
         return Err(Error::TiersInvalid(format!(
             "limit {name} is one name too many: this limiter tells {max_slots} limits apart by name"
         )));
     }
-    slots.push(Slot { name: name.into(), kind });
+    slots.push(Slot {
+        name: name.into(),
+        kind,
+    });
     Ok(slots.len() - 1)
 }
 
 fn kind(rule: Rule) -> &'static str {
     match rule {
         Rule::Bucket { .. } => "bucket",
-        Rule::Quota { period: Period::Day, .. } => "day quota",
-        Rule::Quota { period: Period::Month { .. }, .. } => "month quota",
+        Rule::Quota {
+            period: Period::Day, ..
+        } => "day quota",
+        Rule::Quota {
+            period: Period::Month { .. },
+            ..
+        } => "month quota",
     }
 }

@@ -1,5 +1,7 @@
 //! A table that is full, swept, or shared by threads.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use std::sync::Barrier;
 use std::thread;
 
@@ -8,19 +10,41 @@ use tollkeeper_limiter::{Correction, Error, LimitSpec, Limiter, Period, Rule, Se
 const NOW_MS: u64 = 1_790_000_000_000;
 
 fn bucket(name: &str, limit: u64, burst_milli: u64) -> LimitSpec {
-    LimitSpec { name: name.into(), rule: Rule::Bucket { limit_milli: limit * 1_000, window_ms: 60_000, burst_milli } }
+    LimitSpec {
+        name: name.into(),
+        rule: Rule::Bucket {
+            limit_milli: limit * 1_000,
+            window_ms: 60_000,
+            burst_milli,
+        },
+    }
 }
 
 fn day(name: &str, limit: u64) -> LimitSpec {
-    LimitSpec { name: name.into(), rule: Rule::Quota { limit_milli: limit * 1_000, period: Period::Day } }
+    LimitSpec {
+        name: name.into(),
+        rule: Rule::Quota {
+            limit_milli: limit * 1_000,
+            period: Period::Day,
+        },
+    }
 }
 
 fn tier(name: &str, limits: Vec<LimitSpec>) -> TierSpec {
-    TierSpec { name: name.into(), limits }
+    TierSpec {
+        name: name.into(),
+        limits,
+    }
 }
 
 fn limiter(max_keys: usize, limits: Vec<LimitSpec>) -> Limiter {
-    Limiter::new(Settings { tiers: vec![tier("free", limits)], max_keys, secret: [9; 16], durable: false }).unwrap()
+    Limiter::new(Settings {
+        tiers: vec![tier("free", limits)],
+        max_keys,
+        secret: [9; 16],
+        durable: false,
+    })
+    .unwrap()
 }
 
 fn allowed(limiter: &Limiter, key: &str, now_ms: u64) -> bool {
@@ -34,7 +58,9 @@ fn a_full_table_never_forgets_a_limited_key_and_the_rest_share_one_bucket() {
         assert!(allowed(&limiter, "victim", NOW_MS));
     }
     // An attacker with ever new keys gets three calls in all once the table is full.
-    let passed = (0..100_000).filter(|key| allowed(&limiter, &format!("attacker {key}"), NOW_MS)).count();
+    let passed = (0..100_000)
+        .filter(|key| allowed(&limiter, &format!("attacker {key}"), NOW_MS))
+        .count();
     assert_eq!(passed, 99 + 3);
     assert!(!allowed(&limiter, "victim", NOW_MS));
     let stats = limiter.stats();
@@ -47,9 +73,19 @@ fn full_buckets_make_room_and_used_quotas_do_not() {
     for key in 0..50 {
         assert!(allowed(&limiter, &format!("old {key}"), NOW_MS));
     }
-    assert!(limiter.consume(limiter.hash("new"), 0, 1_000, NOW_MS + 3_600_000).unwrap().overflow);
+    assert!(
+        limiter
+            .consume(limiter.hash("new"), 0, 1_000, NOW_MS + 3_600_000)
+            .unwrap()
+            .overflow
+    );
     // The next day the quotas count anew, and every bucket is full.
-    assert!(!limiter.consume(limiter.hash("new"), 0, 1_000, NOW_MS + 86_400_000).unwrap().overflow);
+    assert!(
+        !limiter
+            .consume(limiter.hash("new"), 0, 1_000, NOW_MS + 86_400_000)
+            .unwrap()
+            .overflow
+    );
     assert!(limiter.stats().evictions > 0);
 }
 
@@ -87,7 +123,12 @@ fn a_refund_on_the_overflow_bucket_goes_back_to_it() {
     let shared = limiter.consume(limiter.hash("other"), 0, 1_000, NOW_MS).unwrap();
     assert!(shared.overflow && shared.verdict == Verdict::Allowed);
     assert!(!allowed(&limiter, "third", NOW_MS));
-    let correction = Correction { delta_milli: -1_000, charged_at_ms: NOW_MS, overflow: true, quotas_only: false };
+    let correction = Correction {
+        delta_milli: -1_000,
+        charged_at_ms: NOW_MS,
+        overflow: true,
+        quotas_only: false,
+    };
     limiter.correct(limiter.hash("other"), 0, correction, NOW_MS).unwrap();
     assert!(allowed(&limiter, "third", NOW_MS));
 }
@@ -118,9 +159,11 @@ fn threads_that_bring_new_keys_never_pass_the_bound() {
     thread::scope(|scope| {
         for thread in 0..4 {
             let limiter = &limiter;
-            scope.spawn(move || (0..1_000).for_each(|key| {
-                allowed(limiter, &format!("{thread} {key}"), NOW_MS);
-            }));
+            scope.spawn(move || {
+                (0..1_000).for_each(|key| {
+                    allowed(limiter, &format!("{thread} {key}"), NOW_MS);
+                });
+            });
         }
     });
     assert_eq!(limiter.stats().keys, 500);
@@ -150,13 +193,22 @@ fn tiers_that_cannot_be_used_change_nothing() {
     let refused = [
         vec![tier("free", vec![bucket("minute", 0, 1_000)])],
         vec![tier("free", vec![bucket("minute", 1, 999)])],
-        vec![tier("free", vec![bucket("minute", 1, 1_000), bucket("minute", 2, 1_000)])],
+        vec![tier(
+            "free",
+            vec![bucket("minute", 1, 1_000), bucket("minute", 2, 1_000)],
+        )],
         vec![tier("free", vec![day("minute", 1)])],
         vec![tier("free", vec![bucket("minute", 1, 1_000), day("a", 1), day("b", 1)])],
-        vec![tier("free", vec![LimitSpec {
-            name: "month".into(),
-            rule: Rule::Quota { limit_milli: 1, period: Period::Month { anchor_day: 32 } },
-        }])],
+        vec![tier(
+            "free",
+            vec![LimitSpec {
+                name: "month".into(),
+                rule: Rule::Quota {
+                    limit_milli: 1,
+                    period: Period::Month { anchor_day: 32 },
+                },
+            }],
+        )],
     ];
     for tiers in refused {
         assert!(matches!(limiter.reload(tiers), Err(Error::TiersInvalid(_))));
@@ -172,8 +224,15 @@ fn a_tier_that_was_dropped_is_unknown_until_it_is_back() {
     let key = limiter.hash("key");
     assert_eq!(limiter.consume(key, 0, 1_000, NOW_MS), Err(Error::TierUnknown));
     assert_eq!(limiter.tier_id("free"), None);
-    assert!(limiter.consume(key, limiter.tier_id("pro").unwrap(), u64::MAX, NOW_MS).is_ok(), "unlimited");
-    limiter.reload(vec![tier("free", vec![bucket("minute", 1, 1_000)])]).unwrap();
+    assert!(
+        limiter
+            .consume(key, limiter.tier_id("pro").unwrap(), u64::MAX, NOW_MS)
+            .is_ok(),
+        "unlimited"
+    );
+    limiter
+        .reload(vec![tier("free", vec![bucket("minute", 1, 1_000)])])
+        .unwrap();
     assert_eq!(limiter.tier_id("free"), Some(0));
 }
 

@@ -1,5 +1,7 @@
 //! The limiter beside a model of one key in exact fractions.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use num_rational::BigRational;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,7 +27,11 @@ impl Model {
             Rule::Bucket { limit_milli, .. } => number(limit_milli),
             Rule::Quota { .. } => number(0),
         };
-        Self { rule, amount, at_ms: now_ms }
+        Self {
+            rule,
+            amount,
+            at_ms: now_ms,
+        }
     }
 
     fn capacity(limit_milli: u64, burst_milli: u64) -> Number {
@@ -34,7 +40,11 @@ impl Model {
 
     fn advance(&mut self, now_ms: u64) {
         match self.rule {
-            Rule::Bucket { limit_milli, window_ms, burst_milli } => {
+            Rule::Bucket {
+                limit_milli,
+                window_ms,
+                burst_milli,
+            } => {
                 let refill = number(now_ms - self.at_ms) * number(limit_milli) / number(window_ms);
                 self.amount = (&self.amount + refill).min(Self::capacity(limit_milli, burst_milli));
             }
@@ -49,13 +59,19 @@ impl Model {
 
     fn wait_ms(&self, cost_milli: u64) -> u64 {
         match self.rule {
-            Rule::Bucket { limit_milli, window_ms, .. } => {
+            Rule::Bucket {
+                limit_milli, window_ms, ..
+            } => {
                 let missing = number(cost_milli) - &self.amount;
-                whole((missing.max(number(0)) * number(window_ms) / number(limit_milli)).ceil())
+                whole(&(missing.max(number(0)) * number(window_ms) / number(limit_milli)).ceil())
             }
             Rule::Quota { limit_milli, period } => {
                 let fits = &self.amount + number(cost_milli) <= number(limit_milli);
-                if fits { 0 } else { period.bounds(self.at_ms).end_ms - self.at_ms }
+                if fits {
+                    0
+                } else {
+                    period.bounds(self.at_ms).end_ms - self.at_ms
+                }
             }
         }
     }
@@ -69,7 +85,11 @@ impl Model {
 
     fn refund(&mut self, cost_milli: u64, charged_at_ms: u64) {
         match self.rule {
-            Rule::Bucket { limit_milli, burst_milli, .. } => {
+            Rule::Bucket {
+                limit_milli,
+                burst_milli,
+                ..
+            } => {
                 self.amount = (&self.amount + number(cost_milli)).min(Self::capacity(limit_milli, burst_milli));
             }
             Rule::Quota { period, .. } => {
@@ -82,13 +102,13 @@ impl Model {
 
     fn remaining_milli(&self) -> u64 {
         match self.rule {
-            Rule::Bucket { .. } => whole(self.amount.floor()),
-            Rule::Quota { limit_milli, .. } => whole(number(limit_milli) - &self.amount),
+            Rule::Bucket { .. } => whole(&self.amount.floor()),
+            Rule::Quota { limit_milli, .. } => whole(&(number(limit_milli) - &self.amount)),
         }
     }
 }
 
-fn whole(value: Number) -> u64 {
+fn whole(value: &Number) -> u64 {
     value.to_integer().try_into().unwrap()
 }
 
@@ -101,11 +121,21 @@ enum Call {
 }
 
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
-    let bucket = (1..20_000_u64, 1..90_000_u64, 1_000..4_000_u64)
-        .prop_map(|(limit_milli, window_ms, burst_milli)| Rule::Bucket { limit_milli, window_ms, burst_milli });
-    let quota = (1..50_000_u64, 1..=31_u8)
-        .prop_map(|(limit_milli, anchor_day)| Rule::Quota { limit_milli, period: Period::Month { anchor_day } });
-    let day = (1..50_000_u64).prop_map(|limit_milli| Rule::Quota { limit_milli, period: Period::Day });
+    let bucket = (1..20_000_u64, 1..90_000_u64, 1_000..4_000_u64).prop_map(|(limit_milli, window_ms, burst_milli)| {
+        Rule::Bucket {
+            limit_milli,
+            window_ms,
+            burst_milli,
+        }
+    });
+    let quota = (1..50_000_u64, 1..=31_u8).prop_map(|(limit_milli, anchor_day)| Rule::Quota {
+        limit_milli,
+        period: Period::Month { anchor_day },
+    });
+    let day = (1..50_000_u64).prop_map(|limit_milli| Rule::Quota {
+        limit_milli,
+        period: Period::Day,
+    });
     vec(prop_oneof![2 => bucket, 1 => quota, 1 => day], 1..=4)
 }
 
@@ -179,14 +209,18 @@ proptest! {
                 peeked = new();
                 &mut peeked
             };
-            limits.iter_mut().for_each(|limit| limit.advance(now_ms));
+            for limit in limits.iter_mut() {
+                limit.advance(now_ms);
+            }
             let waits: Vec<_> = limits.iter().map(|limit| limit.wait_ms(cost)).collect();
             let longest = waits.iter().copied().max().unwrap();
             match outcome.verdict {
                 Verdict::Allowed => {
                     prop_assert_eq!(longest, 0);
                     if spends {
-                        limits.iter_mut().for_each(|limit| limit.spend(cost));
+                        for limit in limits.iter_mut() {
+                            limit.spend(cost);
+                        }
                         allowed.push((cost, now_ms));
                     }
                 }

@@ -1,11 +1,11 @@
 //! The conformance vectors, which every implementation of the limits passes.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use tollkeeper_limiter::{
-    Correction, LimitSpec, Limiter, Outcome, Period, Rule, Settings, TierId, TierSpec, Verdict,
-};
+use tollkeeper_limiter::{Correction, LimitSpec, Limiter, Outcome, Period, Rule, Settings, TierId, TierSpec, Verdict};
 
 #[derive(Deserialize)]
 struct Vectors {
@@ -26,6 +26,7 @@ struct Tier {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the field is so named in the vectors")]
 struct Limit {
     name: String,
     r#type: String,
@@ -64,7 +65,11 @@ struct ExpectedLimit {
     reset_ms: u64,
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the vectors hold small positive numbers")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the vectors hold small positive numbers"
+)]
 fn milli(value: f64) -> u64 {
     (value * 1000.0).round() as u64
 }
@@ -78,15 +83,27 @@ fn spec(name: &str, tier: &Tier) -> TierSpec {
                 window_ms: milli(limit.window_seconds.unwrap()),
                 burst_milli: milli(limit.burst.unwrap()),
             },
-            ("quota", Some("day")) => Rule::Quota { limit_milli, period: Period::Day },
-            ("quota", Some("month")) => {
-                Rule::Quota { limit_milli, period: Period::Month { anchor_day: limit.anchor_day.unwrap_or(1) } }
-            }
+            ("quota", Some("day")) => Rule::Quota {
+                limit_milli,
+                period: Period::Day,
+            },
+            ("quota", Some("month")) => Rule::Quota {
+                limit_milli,
+                period: Period::Month {
+                    anchor_day: limit.anchor_day.unwrap_or(1),
+                },
+            },
             other => panic!("unknown limit {other:?}"),
         };
-        LimitSpec { name: limit.name.clone(), rule }
+        LimitSpec {
+            name: limit.name.clone(),
+            rule,
+        }
     });
-    TierSpec { name: name.into(), limits: limits.collect() }
+    TierSpec {
+        name: name.into(),
+        limits: limits.collect(),
+    }
 }
 
 /// A decision, and the call that it was made for.
@@ -108,7 +125,12 @@ fn check(limiter: &Limiter, (outcome, tier, cost): (Outcome, TierId, u64), expec
         assert_eq!(report.name, expected.name, "{at}");
         let remaining = report.remaining_milli.abs_diff(milli(expected.remaining));
         assert!(remaining <= 2, "{at}: {}: {} left", report.name, report.remaining_milli);
-        assert!(report.reset_ms.abs_diff(expected.reset_ms) <= 1, "{at}: {}: {}", report.name, report.reset_ms);
+        assert!(
+            report.reset_ms.abs_diff(expected.reset_ms) <= 1,
+            "{at}: {}: {}",
+            report.name,
+            report.reset_ms
+        );
     }
 }
 
@@ -118,7 +140,13 @@ fn every_vector_holds() {
     assert!(vectors.cases.len() >= 26);
     for case in &vectors.cases {
         let tiers = case.tiers.iter().map(|(name, tier)| spec(name, tier)).collect();
-        let limiter = Limiter::new(Settings { tiers, max_keys: 100, secret: [1; 16], durable: false }).unwrap();
+        let limiter = Limiter::new(Settings {
+            tiers,
+            max_keys: 100,
+            secret: [1; 16],
+            durable: false,
+        })
+        .unwrap();
         let mut decided: Vec<Decided> = Vec::new();
         for (index, operation) in case.ops.iter().enumerate() {
             let at = format!("{}, operation {index}", case.name);

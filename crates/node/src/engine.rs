@@ -1,5 +1,13 @@
 //! The engine as JavaScript sees it, without its hot calls.
 
+#![allow(clippy::needless_pass_by_value, reason = "napi hands over what it has made of an argument")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "JavaScript has checked its numbers, and no count comes near 2^53"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,21 +63,32 @@ impl Engine {
     /// Opens a table, or joins the one of that name. `tiers` is the JSON of `Object.entries(tiers)`.
     #[napi(factory)]
     pub fn open(name: String, tiers: String, max_keys: f64, file: Option<String>) -> Result<Self> {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "JavaScript has checked it")]
         let max_keys = max_keys as usize;
-        let shared = Shared::open(Options { name, tiers, max_keys, file })?;
-        Ok(Self { shared, closed: Arc::default() })
+        let shared = Shared::open(Options {
+            name,
+            tiers,
+            max_keys,
+            file,
+        })?;
+        Ok(Self {
+            shared,
+            closed: Arc::default(),
+        })
     }
 
     /// A function `(key, tier, costMilli, nowMs) => outcome` that fills `result`; `spends` tells consume from peek.
     #[napi(ts_return_type = "(key: string, tier: number, costMilli: number, nowMs: number) => number")]
-    pub fn decider(&self, env: Env, spends: bool, #[napi(ts_arg_type = "Float64Array")] result: RawValue) -> Result<RawValue> {
-        hot::decider(&env, Arc::clone(&self.shared), Arc::clone(&self.closed), spends, &result)
+    pub fn decider(
+        &self,
+        env: Env,
+        spends: bool,
+        #[napi(ts_arg_type = "Float64Array")] result: RawValue,
+    ) -> Result<RawValue> {
+        hot::decider(&env, Arc::clone(&self.shared), Arc::clone(&self.closed), spends, result)
     }
 
     /// Counts the reloads.
     #[napi(getter)]
-    #[expect(clippy::cast_precision_loss, reason = "no one reloads 2^53 times")]
     pub fn version(&self) -> f64 {
         self.shared.limiter.version() as f64
     }
@@ -88,7 +107,6 @@ impl Engine {
 
     /// Corrects an allowed decision.
     #[napi]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers below 2^53")]
     pub fn adjust(&self, key: Utf16String, tier: u16, delta_milli: f64, charged_at_ms: f64, flags: u32, now_ms: f64) {
         let limiter = &self.shared.limiter;
         let correction = Correction {
@@ -126,12 +144,20 @@ impl Engine {
 
     /// What was counted.
     #[napi]
-    #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 may lose their last digit")]
     pub fn stats(&self) -> EngineStats {
         let stats = self.shared.limiter.stats();
         let tiers = stats.tiers.into_iter().map(|tier| {
-            let (denied_by, denied) = tier.denied.into_iter().map(|(name, count)| (name, count as f64)).unzip();
-            TierStats { tier: tier.tier, allowed: tier.allowed as f64, denied_by, denied }
+            let (denied_by, denied) = tier
+                .denied
+                .into_iter()
+                .map(|(name, count)| (name, count as f64))
+                .unzip();
+            TierStats {
+                tier: tier.tier,
+                allowed: tier.allowed as f64,
+                denied_by,
+                denied,
+            }
         });
         EngineStats {
             keys: stats.keys as f64,
@@ -144,33 +170,47 @@ impl Engine {
     /// Stores what has changed, on a thread of the pool.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn flush(&self) -> AsyncTask<Work> {
-        AsyncTask::new(Work { shared: Arc::clone(&self.shared), job: Job::Flush })
+        AsyncTask::new(Work {
+            shared: Arc::clone(&self.shared),
+            job: Job::Flush,
+        })
     }
 
     /// Lets go, after a last flush. Call it once.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> AsyncTask<Work> {
         self.closed.store(true, Ordering::Relaxed);
-        AsyncTask::new(Work { shared: Arc::clone(&self.shared), job: Job::Close })
+        AsyncTask::new(Work {
+            shared: Arc::clone(&self.shared),
+            job: Job::Close,
+        })
     }
 
     /// A record of the storage file.
     #[napi]
     pub fn record(&self, name: String) -> Result<Option<String>> {
-        self.shared.with_storage(|storage| storage.record(&name)).unwrap_or(Ok(None))
+        self.shared
+            .with_storage(|storage| storage.record(&name))
+            .unwrap_or(Ok(None))
     }
 
     /// Every record whose name begins so: name, value, name, value …
     #[napi]
     pub fn records(&self, prefix: String) -> Result<Vec<String>> {
-        let records = self.shared.with_storage(|storage| storage.records(&prefix)).unwrap_or(Ok(Vec::new()))?;
+        let records = self
+            .shared
+            .with_storage(|storage| storage.records(&prefix))
+            .unwrap_or(Ok(Vec::new()))?;
         Ok(records.into_iter().flat_map(|(name, value)| [name, value]).collect())
     }
 
     /// Writes or deletes a record, on a thread of the pool.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn put_record(&self, name: String, value: Option<String>) -> AsyncTask<Work> {
-        AsyncTask::new(Work { shared: Arc::clone(&self.shared), job: Job::PutRecord { name, value } })
+        AsyncTask::new(Work {
+            shared: Arc::clone(&self.shared),
+            job: Job::PutRecord { name, value },
+        })
     }
 }
 
@@ -205,9 +245,10 @@ impl Task for Work {
         match &self.job {
             Job::Flush => self.shared.save(),
             Job::Close => self.shared.close(),
-            Job::PutRecord { name, value } => {
-                self.shared.with_storage(|storage| storage.put_record(name, value.as_deref())).unwrap_or(Ok(()))
-            }
+            Job::PutRecord { name, value } => self
+                .shared
+                .with_storage(|storage| storage.put_record(name, value.as_deref()))
+                .unwrap_or(Ok(())),
         }
     }
 

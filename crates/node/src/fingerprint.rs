@@ -1,10 +1,14 @@
 //! The fingerprints: JSON in, JSON out.
 
-use napi::{Error, Result, Status};
+#![allow(clippy::needless_pass_by_value, reason = "napi hands over what it has made of an argument")]
+#![cfg_attr(test, allow(dead_code, reason = "napi registers nothing in a test build"))]
+
+use napi::bindgen_prelude::AsyncTask;
+use napi::{Env, Error, Result, Status, Task};
 use napi_derive::napi;
 use tollkeeper_fingerprint::{Error as FingerprintError, batch_json, compare_json, identify_json};
 
-/// Who a client may be: `{ fingerprint }` to what it computes to and its candidates.
+/// Who a client may be: a fingerprint to what it computes to and its candidates.
 #[napi]
 pub fn identify(input: String) -> Result<String> {
     identify_json(&input).map_err(|why| problem(&why))
@@ -16,10 +20,29 @@ pub fn compare(input: String) -> Result<String> {
     compare_json(&input).map_err(|why| problem(&why))
 }
 
-/// Many clients: `{ items }` to results in order, each an identification or a problem.
-#[napi]
-pub fn batch(input: String) -> Result<String> {
-    batch_json(&input).map_err(|why| problem(&why))
+/// Many clients, on a thread of the pool: `[{ id, fingerprint }]` to results in order, each with an identification or a
+/// problem.
+#[napi(ts_return_type = "Promise<string>")]
+pub fn batch(input: String) -> AsyncTask<Batch> {
+    AsyncTask::new(Batch { input })
+}
+
+/// A batch under way.
+pub struct Batch {
+    input: String,
+}
+
+impl Task for Batch {
+    type Output = String;
+    type JsValue = String;
+
+    fn compute(&mut self) -> Result<String> {
+        batch_json(&self.input).map_err(|why| problem(&why))
+    }
+
+    fn resolve(&mut self, _: Env, output: String) -> Result<String> {
+        Ok(output)
+    }
 }
 
 /// An error whose message is JSON: the code, the path of the field, and a text for people.

@@ -49,6 +49,7 @@ struct Hot {
 }
 
 /// A value of JavaScript that is passed on as it is.
+#[derive(Clone, Copy)]
 pub struct RawValue(sys::napi_value);
 
 impl FromNapiValue for RawValue {
@@ -80,12 +81,18 @@ impl ValidateNapiValue for RawValue {
 }
 
 /// An instant given by JavaScript: the system's clock for anything below 0.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole milliseconds below 2^43")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole milliseconds below 2^43"
+)]
 pub(crate) fn instant(now_ms: f64) -> u64 {
     if now_ms >= 0.0 {
         return now_ms as u64;
     }
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Makes the function that decides.
@@ -94,7 +101,7 @@ pub(crate) fn decider(
     shared: Arc<Shared>,
     closed: Arc<AtomicBool>,
     spends: bool,
-    result: &RawValue,
+    result: RawValue,
 ) -> Result<RawValue> {
     let env = env.raw();
     let (mut kind, mut length, mut data, mut keep) = (0, 0, ptr::null_mut(), ptr::null_mut());
@@ -102,23 +109,48 @@ pub(crate) fn decider(
     // which means unwanted.
     let array = unsafe {
         sys::napi_get_typedarray_info(
-            env, result.0, &raw mut kind, &raw mut length, &raw mut data, ptr::null_mut(), ptr::null_mut(),
+            env,
+            result.0,
+            &raw mut kind,
+            &raw mut length,
+            &raw mut data,
+            ptr::null_mut(),
+            ptr::null_mut(),
         ) == sys::Status::napi_ok
             && sys::napi_create_reference(env, result.0, 1, &raw mut keep) == sys::Status::napi_ok
     };
     if !array || kind != sys::TypedarrayType::float64_array || length < RESULT_LENGTH {
-        return Err(coded("ERR_ENGINE_FAILED", "the result array is not a Float64Array of the right length"));
+        return Err(coded(
+            "ERR_ENGINE_FAILED",
+            "the result array is not a Float64Array of the right length",
+        ));
     }
-    let hot = Box::into_raw(Box::new(Hot { shared, closed, spends, result: data.cast(), keep }));
+    let hot = Box::into_raw(Box::new(Hot {
+        shared,
+        closed,
+        spends,
+        result: data.cast(),
+        keep,
+    }));
     let mut function = ptr::null_mut();
     // SAFETY: as above; `hot` is a live allocation that only `release` frees, when the function is collected.
     let made = unsafe {
         sys::napi_create_function(env, c"decide".as_ptr(), -1, Some(decide), hot.cast(), &raw mut function)
             == sys::Status::napi_ok
-            && sys::napi_add_finalizer(env, function, hot.cast(), Some(release), ptr::null_mut(), ptr::null_mut())
-                == sys::Status::napi_ok
+            && sys::napi_add_finalizer(
+                env,
+                function,
+                hot.cast(),
+                Some(release),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            ) == sys::Status::napi_ok
     };
-    if made { Ok(RawValue(function)) } else { Err(coded("ERR_ENGINE_FAILED", "the hot function can't be made")) }
+    if made {
+        Ok(RawValue(function))
+    } else {
+        Err(coded("ERR_ENGINE_FAILED", "the hot function can't be made"))
+    }
 }
 
 /// Frees the data of a function that was collected, or whose environment ends.
@@ -137,7 +169,12 @@ unsafe extern "C" fn decide(env: sys::napi_env, info: sys::napi_callback_info) -
     // SAFETY: Node passes a live environment and call; it fills all four arguments, with undefined if need be.
     unsafe {
         sys::napi_get_cb_info(
-            env, info, &raw mut count, arguments.as_mut_ptr(), ptr::null_mut(), &raw mut data,
+            env,
+            info,
+            &raw mut count,
+            arguments.as_mut_ptr(),
+            ptr::null_mut(),
+            &raw mut data,
         );
     }
     // SAFETY: `data` is the `Hot` given in `decider`, which lives as long as the function that is being called.
@@ -169,13 +206,17 @@ impl Hot {
         let (Some(tier), Some(cost), Some(now)) = (number(env, tier), number(env, cost), number(env, now)) else {
             return outcome::FAILED;
         };
-        if !(cost >= 0.0) {
+        if cost.is_nan() || cost < 0.0 {
             return outcome::COST_INVALID;
         }
         if !(0.0..65_536.0).contains(&tier) {
             return outcome::TIER_UNKNOWN;
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked, or saturates")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked, or saturates"
+        )]
         let (tier, cost) = (tier as u16, cost as u64);
         let limiter = &self.shared.limiter;
         let key = limiter.hash_utf16(key);
@@ -192,7 +233,16 @@ impl Hot {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "instants and amounts are below 2^53")]
-    fn report(&self, Outcome { verdict, overflow, version, now_ms, spent }: Outcome) -> i32 {
+    fn report(
+        &self,
+        Outcome {
+            verdict,
+            overflow,
+            version,
+            now_ms,
+            spent,
+        }: Outcome,
+    ) -> i32 {
         let [first, second, third, fourth] = spent.map(|spent| spent as f64);
         let result = [version as f64, now_ms as f64, first, second, third, fourth];
         // SAFETY: the array has at least this many elements, as `decider` has checked, and is kept alive by `keep`; it

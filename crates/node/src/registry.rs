@@ -58,7 +58,10 @@ impl Shared {
                 && shared.path == options.file
                 && *lock(&shared.tiers) == options.tiers;
             if !same {
-                let text = format_args!("a limiter named {} is open with other tiers, storage or maxKeys", options.name);
+                let text = format_args!(
+                    "a limiter named {} is open with other tiers, storage or maxKeys",
+                    options.name
+                );
                 return Err(coded("ERR_NAME_CONFLICT", text));
             }
             *lock(&shared.users) += 1;
@@ -69,7 +72,14 @@ impl Shared {
         Ok(shared)
     }
 
-    fn new(Options { name, tiers, max_keys, file }: Options) -> Result<Self> {
+    fn new(
+        Options {
+            name,
+            tiers,
+            max_keys,
+            file,
+        }: Options,
+    ) -> Result<Self> {
         let specs = tiers::parse(&tiers).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
         let storage = file
             .as_deref()
@@ -79,7 +89,12 @@ impl Shared {
             Some(storage) => storage.secret(),
             None => random_secret()?,
         };
-        let settings = Settings { tiers: specs, max_keys, secret, durable: storage.is_some() };
+        let settings = Settings {
+            tiers: specs,
+            max_keys,
+            secret,
+            durable: storage.is_some(),
+        };
         let limiter = Limiter::new(settings).map_err(|why| error::limiter(&why))?;
         if let (Some(storage), Some(path)) = (&storage, &file) {
             storage.load(&limiter).map_err(|why| error::storage(path, &why))?;
@@ -99,7 +114,8 @@ impl Shared {
     /// Stores what has changed; nothing without a file.
     pub(crate) fn save(&self) -> Result<()> {
         let _saving = lock(&self.saving);
-        self.with_storage(|storage| storage.save(&self.limiter).map(|_| ())).unwrap_or(Ok(()))
+        self.with_storage(|storage| storage.save(&self.limiter).map(|_| ()))
+            .unwrap_or(Ok(()))
     }
 
     /// Lets one user go; the last one takes the table along. What has changed is stored in any case.
@@ -122,7 +138,9 @@ impl Shared {
     ) -> Option<Result<T>> {
         let storage = self.storage.read().unwrap_or_else(PoisonError::into_inner);
         let path = self.path.as_deref().unwrap_or_default();
-        storage.as_ref().map(|storage| call(storage).map_err(|why| error::storage(path, &why)))
+        storage
+            .as_ref()
+            .map(|storage| call(storage).map_err(|why| error::storage(path, &why)))
     }
 }
 

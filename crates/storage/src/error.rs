@@ -41,10 +41,17 @@ impl fmt::Display for StorageError {
         match self {
             Self::Foreign => f.write_str("it was not written by tollkeeper; name another file, or move this one away"),
             Self::Version(found) => {
-                write!(f, "it is of format {found}, and this release reads format {}", crate::FORMAT)
+                write!(
+                    f,
+                    "it is of format {found}, and this release reads format {}",
+                    crate::FORMAT
+                )
             }
             Self::Corrupt(what) => {
-                write!(f, "it is damaged ({what}) and was left as it is; restore a copy, or move it away to begin anew")
+                write!(
+                    f,
+                    "it is damaged ({what}) and was left as it is; restore a copy, or move it away to begin anew"
+                )
             }
             Self::Locked => f.write_str("it is open elsewhere; one process at a time may open it"),
             Self::Refused(why) => write!(f, "{why}"),
@@ -73,7 +80,9 @@ impl From<redb::Error> for StorageError {
             redb::Error::DatabaseAlreadyOpen => Self::Locked,
             redb::Error::Corrupted(what) => Self::Corrupt(what),
             redb::Error::Io(why) if why.kind() == std::io::ErrorKind::InvalidData => Self::Corrupt(why.to_string()),
-            redb::Error::Io(why) if why.kind() == std::io::ErrorKind::UnexpectedEof => Self::Corrupt("it is cut short".into()),
+            redb::Error::Io(why) if why.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Self::Corrupt("it is cut short".into())
+            }
             // The tables are there, but not as this release makes them.
             redb::Error::TableTypeMismatch { .. } | redb::Error::TableDoesNotExist(_) => Self::Foreign,
             other => Self::Io(other.to_string()),
@@ -92,4 +101,10 @@ macro_rules! from_redb {
     };
 }
 
-from_redb!(redb::DatabaseError, redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError);
+from_redb!(
+    redb::DatabaseError,
+    redb::StorageError,
+    redb::TableError,
+    redb::TransactionError,
+    redb::CommitError
+);

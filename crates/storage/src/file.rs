@@ -9,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
-use tollkeeper_limiter::{Change, KeyHash, KeySnapshot, Limiter, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS, PlanId, Secret};
+use tollkeeper_limiter::{
+    Change, KeyHash, KeySnapshot, Limiter, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS, PlanId, Secret,
+};
 
 use crate::error::StorageError;
 use crate::plan;
@@ -59,11 +61,15 @@ impl Storage {
     }
 
     fn use_file(backend: impl StorageBackend, new: bool) -> Result<Self, StorageError> {
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
+        let database = Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create_with_backend(backend)?;
         if new {
             let secret = random_secret()?;
             let transaction = database.begin_write()?;
-            transaction.open_table(META)?.insert("format", &FORMAT.to_le_bytes()[..])?;
+            transaction
+                .open_table(META)?
+                .insert("format", &FORMAT.to_le_bytes()[..])?;
             transaction.open_table(META)?.insert("secret", &secret[..])?;
             transaction.open_table(PLANS)?;
             transaction.open_table(KEYS)?;
@@ -71,7 +77,11 @@ impl Storage {
             transaction.commit()?;
         }
         let secret = read_secret(&database)?;
-        Ok(Self { database, secret, plans: Mutex::default() })
+        Ok(Self {
+            database,
+            secret,
+            plans: Mutex::default(),
+        })
     }
 
     /// The secret under which the stored keys are hashed.
@@ -95,8 +105,11 @@ impl Storage {
         let mut keys = 0;
         for entry in transaction.open_table(KEYS)?.iter()? {
             let (key, state) = entry?;
-            let (at_ms, stored_plan, spent) = decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
-            let plan = plans.get(&stored_plan).ok_or_else(|| StorageError::Corrupt("a plan is missing".into()))?;
+            let (at_ms, stored_plan, spent) =
+                decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
+            let plan = plans
+                .get(&stored_plan)
+                .ok_or_else(|| StorageError::Corrupt("a plan is missing".into()))?;
             limiter.restore(to_hash(key.value()), at_ms, *plan, spent)?;
             keys += 1;
         }
@@ -113,7 +126,8 @@ impl Storage {
         if changes.is_empty() {
             return Ok(0);
         }
-        self.write(limiter, &changes).inspect_err(|_| limiter.give_back_changes(&changes))?;
+        self.write(limiter, &changes)
+            .inspect_err(|_| limiter.give_back_changes(&changes))?;
         Ok(changes.len())
     }
 
@@ -128,7 +142,9 @@ impl Storage {
                     Some(state) => {
                         let plan = match known.get(&state.plan) {
                             Some(plan) => *plan,
-                            None => *known.entry(state.plan).or_insert(store_plan(&transaction, limiter, state.plan)?),
+                            None => *known
+                                .entry(state.plan)
+                                .or_insert(store_plan(&transaction, limiter, state.plan)?),
                         };
                         keys.insert(&to_bytes(*key), &encode(state, plan))?
                     }
@@ -146,7 +162,10 @@ impl Storage {
     /// [`StorageError::Io`]
     pub fn record(&self, name: &str) -> Result<Option<String>, StorageError> {
         let transaction = self.database.begin_read()?;
-        let value = transaction.open_table(RECORDS)?.get(name)?.map(|value| value.value().to_owned());
+        let value = transaction
+            .open_table(RECORDS)?
+            .get(name)?
+            .map(|value| value.value().to_owned());
         Ok(value)
     }
 
@@ -215,7 +234,11 @@ fn open_file(path: &Path) -> Result<(File, bool), StorageError> {
 fn check_magic(file: &File) -> Result<(), StorageError> {
     let mut begin = Vec::new();
     file.take(MAGIC.len() as u64).read_to_end(&mut begin)?;
-    if begin == MAGIC { Ok(()) } else { Err(StorageError::Foreign) }
+    if begin == MAGIC {
+        Ok(())
+    } else {
+        Err(StorageError::Foreign)
+    }
 }
 
 /// Opens the file as it will be opened, repair included, but without changing it.
@@ -239,7 +262,9 @@ fn try_out(file: FileBackend) -> Result<(), StorageError> {
 fn read_secret(database: &Database) -> Result<Secret, StorageError> {
     let transaction = database.begin_read()?;
     let meta = transaction.open_table(META)?;
-    let format = meta.get("format")?.and_then(|format| Some(u64::from_le_bytes(*format.value().first_chunk()?)));
+    let format = meta
+        .get("format")?
+        .and_then(|format| Some(u64::from_le_bytes(*format.value().first_chunk()?)));
     match format {
         Some(FORMAT) => {}
         Some(other) => return Err(StorageError::Version(other)),
@@ -250,11 +275,7 @@ fn read_secret(database: &Database) -> Result<Secret, StorageError> {
 }
 
 /// The number in the file of a plan, which is stored if it is new.
-fn store_plan(
-    transaction: &redb::WriteTransaction,
-    limiter: &Limiter,
-    id: PlanId,
-) -> Result<u32, StorageError> {
+fn store_plan(transaction: &redb::WriteTransaction, limiter: &Limiter, id: PlanId) -> Result<u32, StorageError> {
     let json = plan::encode(&limiter.plan_limits(id));
     let mut plans = transaction.open_table(PLANS)?;
     let mut next = 0;

@@ -13,9 +13,18 @@ struct StoredLimit {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum StoredRule {
-    Bucket { limit_milli: u64, window_ms: u64, burst_milli: u64 },
-    DayQuota { limit_milli: u64 },
-    MonthQuota { limit_milli: u64, anchor_day: u8 },
+    Bucket {
+        limit_milli: u64,
+        window_ms: u64,
+        burst_milli: u64,
+    },
+    DayQuota {
+        limit_milli: u64,
+    },
+    MonthQuota {
+        limit_milli: u64,
+        anchor_day: u8,
+    },
 }
 
 /// A plan, as JSON.
@@ -26,13 +35,26 @@ pub(crate) fn encode(limits: &[PlanLimit]) -> String {
             slot: limit.slot,
             name: limit.name.clone(),
             rule: match limit.rule {
-                Rule::Bucket { limit_milli, window_ms, burst_milli } => {
-                    StoredRule::Bucket { limit_milli, window_ms, burst_milli }
-                }
-                Rule::Quota { limit_milli, period: Period::Day } => StoredRule::DayQuota { limit_milli },
-                Rule::Quota { limit_milli, period: Period::Month { anchor_day } } => {
-                    StoredRule::MonthQuota { limit_milli, anchor_day }
-                }
+                Rule::Bucket {
+                    limit_milli,
+                    window_ms,
+                    burst_milli,
+                } => StoredRule::Bucket {
+                    limit_milli,
+                    window_ms,
+                    burst_milli,
+                },
+                Rule::Quota {
+                    limit_milli,
+                    period: Period::Day,
+                } => StoredRule::DayQuota { limit_milli },
+                Rule::Quota {
+                    limit_milli,
+                    period: Period::Month { anchor_day },
+                } => StoredRule::MonthQuota {
+                    limit_milli,
+                    anchor_day,
+                },
             },
         })
         .collect();
@@ -44,13 +66,26 @@ pub(crate) fn decode(json: &str) -> Option<Vec<PlanLimit>> {
     let stored: Vec<StoredLimit> = serde_json::from_str(json).ok()?;
     let limits = stored.into_iter().map(|StoredLimit { slot, name, rule }| {
         let rule = match rule {
-            StoredRule::Bucket { limit_milli, window_ms, burst_milli } => {
-                Rule::Bucket { limit_milli, window_ms, burst_milli }
-            }
-            StoredRule::DayQuota { limit_milli } => Rule::Quota { limit_milli, period: Period::Day },
-            StoredRule::MonthQuota { limit_milli, anchor_day } => {
-                Rule::Quota { limit_milli, period: Period::Month { anchor_day } }
-            }
+            StoredRule::Bucket {
+                limit_milli,
+                window_ms,
+                burst_milli,
+            } => Rule::Bucket {
+                limit_milli,
+                window_ms,
+                burst_milli,
+            },
+            StoredRule::DayQuota { limit_milli } => Rule::Quota {
+                limit_milli,
+                period: Period::Day,
+            },
+            StoredRule::MonthQuota {
+                limit_milli,
+                anchor_day,
+            } => Rule::Quota {
+                limit_milli,
+                period: Period::Month { anchor_day },
+            },
         };
         PlanLimit { slot, name, rule }
     });

@@ -1,6 +1,7 @@
 //! A file that can be written to without being changed.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
-const PAGE: u64 = 4096;
+const PAGE_BYTES: usize = 4096;
+const PAGE: u64 = PAGE_BYTES as u64;
 
 /// A storage file as it would be after the writes made to it, which stay in memory. The locks are the file's own.
 ///
@@ -30,7 +32,14 @@ struct Written {
 impl Trial {
     pub(crate) fn new(file: FileBackend) -> io::Result<Self> {
         let len = file.len()?;
-        Ok(Self { file, written: Mutex::new(Written { len, file_len: len, pages: HashMap::new() }) })
+        Ok(Self {
+            file,
+            written: Mutex::new(Written {
+                len,
+                file_len: len,
+                pages: HashMap::new(),
+            }),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Written> {
@@ -39,7 +48,7 @@ impl Trial {
 
     /// The page as it is in the file; zeros where the file does not show through.
     fn page_of_file(&self, page: u64, file_len: u64) -> io::Result<Box<[u8]>> {
-        let mut bytes = vec![0; PAGE as usize].into_boxed_slice();
+        let mut bytes = vec![0; PAGE_BYTES].into_boxed_slice();
         let there = file_len.saturating_sub(page * PAGE).min(PAGE) as usize;
         if there > 0 {
             self.file.read(page * PAGE, &mut bytes[..there])?;
@@ -49,6 +58,7 @@ impl Trial {
 }
 
 /// The pages that a range covers: number, where in the page it begins, and how much of the range is in it.
+#[expect(clippy::cast_possible_truncation, reason = "at most a page")]
 fn pages(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let end = offset + len as u64;
     (offset / PAGE..end.div_ceil(PAGE)).map(move |page| {
@@ -98,13 +108,11 @@ impl StorageBackend for Trial {
         let mut rest = data;
         for (page, from, len) in pages(offset, data.len()) {
             let (part, after) = rest.split_at(len);
-            if !written.pages.contains_key(&page) {
-                let bytes = self.page_of_file(page, file_len)?;
-                written.pages.insert(page, bytes);
-            }
-            if let Some(bytes) = written.pages.get_mut(&page) {
-                bytes[from..from + len].copy_from_slice(part);
-            }
+            let bytes = match written.pages.entry(page) {
+                Entry::Occupied(bytes) => bytes.into_mut(),
+                Entry::Vacant(vacancy) => vacancy.insert(self.page_of_file(page, file_len)?),
+            };
+            bytes[from..from + len].copy_from_slice(part);
             rest = after;
         }
         written.len = written.len.max(offset + data.len() as u64);

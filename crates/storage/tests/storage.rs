@@ -1,5 +1,7 @@
 //! What survives, and what is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -12,23 +14,39 @@ const NOW_MS: u64 = 1_790_000_000_000;
 fn bucket(limit: u64) -> LimitSpec {
     LimitSpec {
         name: "minute".into(),
-        rule: Rule::Bucket { limit_milli: limit * 1_000, window_ms: 60_000, burst_milli: 1_500 },
+        rule: Rule::Bucket {
+            limit_milli: limit * 1_000,
+            window_ms: 60_000,
+            burst_milli: 1_500,
+        },
     }
 }
 
 fn quota(name: &str, limit: u64) -> LimitSpec {
     LimitSpec {
         name: name.into(),
-        rule: Rule::Quota { limit_milli: limit * 1_000, period: Period::Month { anchor_day: 1 } },
+        rule: Rule::Quota {
+            limit_milli: limit * 1_000,
+            period: Period::Month { anchor_day: 1 },
+        },
     }
 }
 
 fn tier(name: &str, limits: Vec<LimitSpec>) -> TierSpec {
-    TierSpec { name: name.into(), limits }
+    TierSpec {
+        name: name.into(),
+        limits,
+    }
 }
 
 fn limiter(storage: &Storage, tiers: Vec<TierSpec>) -> Limiter {
-    Limiter::new(Settings { tiers, max_keys: 10_000, secret: storage.secret(), durable: true }).unwrap()
+    Limiter::new(Settings {
+        tiers,
+        max_keys: 10_000,
+        secret: storage.secret(),
+        durable: true,
+    })
+    .unwrap()
 }
 
 fn free() -> Vec<TierSpec> {
@@ -37,13 +55,20 @@ fn free() -> Vec<TierSpec> {
 
 fn spend(limiter: &Limiter, key: &str, tokens: u64) -> Verdict {
     let tier = limiter.tier_id("free").unwrap();
-    limiter.consume(limiter.hash(key), tier, tokens * 1_000, NOW_MS).unwrap().verdict
+    limiter
+        .consume(limiter.hash(key), tier, tokens * 1_000, NOW_MS)
+        .unwrap()
+        .verdict
 }
 
 fn left(limiter: &Limiter, key: &str) -> Vec<u64> {
     let tier = limiter.tier_id("free").unwrap();
     let outcome = limiter.peek(limiter.hash(key), tier, 0, NOW_MS).unwrap();
-    outcome.report(limiter.tier(tier).unwrap()).iter().map(|report| report.remaining_milli).collect()
+    outcome
+        .report(limiter.tier(tier).unwrap())
+        .iter()
+        .map(|report| report.remaining_milli)
+        .collect()
 }
 
 /// A file with one saved key that has spent 40 tokens.
@@ -141,7 +166,12 @@ fn more_keys_than_the_table_may_hold_are_refused() {
     let first = limiter(&storage, free());
     spend(&first, "acct:2", 1);
     storage.save(&first).unwrap();
-    let settings = Settings { tiers: free(), max_keys: 1, secret: storage.secret(), durable: true };
+    let settings = Settings {
+        tiers: free(),
+        max_keys: 1,
+        secret: storage.secret(),
+        durable: true,
+    };
     let refused = storage.load(&Limiter::new(settings).unwrap()).unwrap_err();
     assert_eq!(refused.code(), "ERR_STORAGE_FULL");
 }
@@ -156,7 +186,12 @@ fn records_are_kept_and_listed_by_prefix() {
     storage.put_record("other", None).unwrap();
     drop(storage);
     let storage = Storage::open(&path).unwrap();
-    let found: Vec<_> = storage.records("key/").unwrap().into_iter().map(|(name, _)| name).collect();
+    let found: Vec<_> = storage
+        .records("key/")
+        .unwrap()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert_eq!(found, ["key/a", "key/b"]);
     assert_eq!(storage.record("kez").unwrap().as_deref(), Some("kez"));
     assert_eq!(storage.record("other").unwrap(), None);
@@ -204,7 +239,11 @@ fn another_format_is_refused() {
     let database = redb::Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("tollkeeper");
-    transaction.open_table(meta).unwrap().insert("format", &9_u64.to_le_bytes()[..]).unwrap();
+    transaction
+        .open_table(meta)
+        .unwrap()
+        .insert("format", &9_u64.to_le_bytes()[..])
+        .unwrap();
     transaction.commit().unwrap();
     drop(database);
     let refused = Storage::open(&path).unwrap_err();
@@ -230,7 +269,10 @@ fn a_damaged_file_is_refused_or_whole_and_left_as_it_is() {
             }
             Err(error) => {
                 refused += 1;
-                assert!(matches!(error, StorageError::Corrupt(_) | StorageError::Foreign), "byte {position}: {error}");
+                assert!(
+                    matches!(error, StorageError::Corrupt(_) | StorageError::Foreign),
+                    "byte {position}: {error}"
+                );
                 assert!(bad == fs::read(&path).unwrap(), "byte {position}: the file was changed");
             }
         }
@@ -245,7 +287,10 @@ fn a_file_cut_short_is_refused_and_left_as_it_is() {
     for length in [5, 64, 4_096, good.len() / 2, good.len() - 1] {
         fs::write(&path, &good[..length]).unwrap();
         let error = Storage::open(&path).unwrap_err();
-        assert!(matches!(error, StorageError::Corrupt(_) | StorageError::Foreign), "{length} bytes: {error}");
+        assert!(
+            matches!(error, StorageError::Corrupt(_) | StorageError::Foreign),
+            "{length} bytes: {error}"
+        );
         assert_eq!(fs::metadata(&path).unwrap().len(), length as u64);
     }
 }

@@ -41,8 +41,10 @@ pub fn read_opening(stream: &mut (impl Read + Write)) -> Result<Opening> {
         match kind {
             SETTINGS if flags & ACK == 0 => {
                 for setting in payload.as_chunks::<6>().0 {
-                    let [a, b, c, d, e, f] = *setting;
-                    akamai.settings.push((u16::from_be_bytes([a, b]), u32::from_be_bytes([c, d, e, f])));
+                    let [high, low, value @ ..] = *setting;
+                    akamai
+                        .settings
+                        .push((u16::from_be_bytes([high, low]), u32::from_be_bytes(value)));
                 }
                 stream.write_all(&frame(SETTINGS, ACK, 0, &[]))?;
             }
@@ -63,14 +65,19 @@ pub fn read_opening(stream: &mut (impl Read + Write)) -> Result<Opening> {
         }
     }
     let mut headers = Vec::new();
-    let fields = hpack::Decoder::new().decode(&block).map_err(|error| anyhow::anyhow!("HPACK: {error:?}"))?;
+    let fields = hpack::Decoder::new()
+        .decode(&block)
+        .map_err(|error| anyhow::anyhow!("HPACK: {error:?}"))?;
     for (name, _) in fields {
         match name.as_slice() {
             [b':', letter, ..] => akamai.pseudo_headers.push(char::from(*letter)),
             _ => headers.push(String::from_utf8(name)?),
         }
     }
-    Ok(Opening { akamai: akamai.to_string(), headers })
+    Ok(Opening {
+        akamai: akamai.to_string(),
+        headers,
+    })
 }
 
 fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
@@ -117,6 +124,9 @@ fn fragment(flags: u8, payload: &[u8]) -> Result<&[u8]> {
     if flags & PRIORITY_FLAG != 0 {
         block = block.get(5..).context("short HEADERS")?;
     }
-    let end = block.len().checked_sub(padding).context("padding longer than HEADERS")?;
+    let end = block
+        .len()
+        .checked_sub(padding)
+        .context("padding longer than HEADERS")?;
     Ok(&block[..end])
 }

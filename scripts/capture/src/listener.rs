@@ -44,11 +44,14 @@ impl Authority {
             .with_no_client_auth()
             .with_single_cert(vec![leaf.der().clone()], key)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { pem: root.pem(), config: Arc::new(config) })
+        Ok(Self {
+            pem: root.pem(),
+            config: Arc::new(config),
+        })
     }
 
-    /// Serves until the listener is gone, sending what each connection showed.
-    pub fn serve(&self, listener: TcpListener, seen: &Sender<Seen>) {
+    /// Serves for as long as the process lives, sending what each connection showed.
+    pub fn serve(&self, listener: &TcpListener, seen: &Sender<Seen>) {
         for stream in listener.incoming().flatten() {
             let (config, seen) = (Arc::clone(&self.config), seen.clone());
             std::thread::spawn(move || match watch(stream, config) {
@@ -63,8 +66,15 @@ impl Authority {
 fn watch(mut stream: TcpStream, config: Arc<ServerConfig>) -> Result<Seen> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let hello = first_flight(&mut stream)?;
-    let mut seen = Seen { hello: hello.clone(), akamai: None, headers: None };
-    let replayed = Replayed { first: Cursor::new(hello), stream };
+    let mut seen = Seen {
+        hello: hello.clone(),
+        akamai: None,
+        headers: None,
+    };
+    let replayed = Replayed {
+        first: Cursor::new(hello),
+        stream,
+    };
     let mut tls = StreamOwned::new(ServerConnection::new(config)?, replayed);
     // A client that leaves after the handshake, or refuses it, has still said hello.
     if let Err(error) = request(&mut tls, &mut seen) {

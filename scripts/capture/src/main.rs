@@ -62,7 +62,7 @@ fn capture(client: &Client, run: usize, authority: &'static Authority, ca: &Path
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let port = listener.local_addr()?.port();
     let (sender, receiver) = channel();
-    std::thread::spawn(move || authority.serve(listener, &sender));
+    std::thread::spawn(move || authority.serve(&listener, &sender));
     let dir = scratch(&format!("{}-{run}", client.name))?;
     let line = client
         .command

@@ -32,7 +32,9 @@ pub fn write(client: &Client, version: &str, seen: &[Seen]) -> Result<()> {
         let hello = ClientHello::parse(&connection.hello)?;
         let tls = lists(&hello);
         let known = |row: &Value| {
-            row["tls"] == tls && row["akamai_h2"] == json!(connection.akamai) && row["headers"] == json!(connection.headers)
+            row["tls"] == tls
+                && row["akamai_h2"] == json!(connection.akamai)
+                && row["headers"] == json!(connection.headers)
         };
         if rows.iter().filter(|row| !kept(row)).any(known) {
             continue;
@@ -82,7 +84,8 @@ fn block(value: &Value, depth: usize) -> String {
     let Value::Object(fields) = value else {
         return value.to_string();
     };
-    let line = |(key, value): (&String, &Value)| format!("{}\"{key}\": {}", "  ".repeat(depth + 1), block(value, depth + 1));
+    let line =
+        |(key, value): (&String, &Value)| format!("{}\"{key}\": {}", "  ".repeat(depth + 1), block(value, depth + 1));
     let lines: Vec<String> = Map::iter(fields).map(line).collect();
     format!("{{\n{}\n{}}}", lines.join(",\n"), "  ".repeat(depth))
 }

@@ -84,7 +84,12 @@ describe("readEnvironment", () => {
   });
 
   it("names all problems at once", () => {
-    const { message } = refusal({ PORT: "x", RATE_LIMIT_STORAGE: "y", RATE_LIMIT_REDIS: "z", RATE_LIMIT_FLUSH_MS: "0" });
+    const { message } = refusal({
+      PORT: "x",
+      RATE_LIMIT_STORAGE: "y",
+      RATE_LIMIT_REDIS: "z",
+      RATE_LIMIT_FLUSH_MS: "0",
+    });
     expect(message).toContain("4 problems");
     for (const variable of ["PORT", "RATE_LIMIT_STORAGE", "RATE_LIMIT_REDIS", "RATE_LIMIT_FLUSH_MS"]) {
       expect(message).toContain(`\n  ${variable} is `);

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { settingsTable } from "../../../src/config/table.js";
 
 const FILE = "docs/configuration.md";
-const PLACE = /(<!-- settings:.*-->\n)[^]*?(<!-- \/settings -->)/;
+const PLACE = /(<!-- settings:.*-->\n)[\s\S]*?(<!-- \/settings -->)/;
 
 it("docs/configuration.md has every setting as the schema has it; vitest run --update writes it anew", async () => {
   const documented = readFileSync(FILE, "utf8");

@@ -29,7 +29,12 @@ fn main() -> Result<()> {
         }
     }
     let ja3s = tshark(&hellos.iter().map(|(_, bytes, _)| bytes.as_slice()).collect::<Vec<_>>())?;
-    ensure!(ja3s.len() == hellos.len(), "TShark saw {} hellos of {}", ja3s.len(), hellos.len());
+    ensure!(
+        ja3s.len() == hellos.len(),
+        "TShark saw {} hellos of {}",
+        ja3s.len(),
+        hellos.len()
+    );
     let mut values = Vec::new();
     for ((client, bytes, text), (ja3, ja3_full)) in hellos.iter().zip(ja3s) {
         let signature = TlsClientHelloReader::new()
@@ -72,7 +77,14 @@ fn tshark(hellos: &[&[u8]]) -> Result<Vec<(String, String)>> {
     let output = Command::new("tshark")
         .arg("-r")
         .arg(&path)
-        .args(["-T", "fields", "-e", "tls.handshake.ja3", "-e", "tls.handshake.ja3_full"])
+        .args([
+            "-T",
+            "fields",
+            "-e",
+            "tls.handshake.ja3",
+            "-e",
+            "tls.handshake.ja3_full",
+        ])
         .output()
         .context("tshark")?;
     std::fs::remove_file(path)?;

@@ -1,0 +1,205 @@
+import fastify, { type FastifyInstance } from "fastify";
+import { describe, expect, it, onTestFinished } from "vitest";
+import tollkeeper, { type Identity, type TollkeeperOptions } from "../../../src/fastify/plugin.js";
+import { createLimiter, type Limiter, type Tiers } from "../../../src/index.js";
+
+const bucket = (limit: number) => ({ name: "minute", type: "bucket", limit, windowSeconds: 60, burst: 1 }) as const;
+
+const TIERS: Tiers = {
+  anonymous: { limits: [bucket(5)] },
+  trusted: { limits: [bucket(50)] },
+  daily: { limits: [{ name: "day", type: "quota", limit: 2, period: "day" }] },
+};
+
+function openLimiter(tiers = TIERS): Limiter {
+  const limiter = createLimiter({ tiers, engine: "js", clock: () => Date.UTC(2026, 10, 10) });
+  onTestFinished(() => limiter.close());
+  return limiter;
+}
+
+/** An app of someone else's with the plugin, a route that costs 1 and one per kind of toll. */
+async function openApp(options: Partial<TollkeeperOptions> = {}): Promise<FastifyInstance> {
+  const app = fastify();
+  onTestFinished(() => app.close());
+  app.get("/early", async () => "registered before the plugin");
+  await app.register(tollkeeper, { limiter: openLimiter(), ...options });
+  app.get("/one", async ({ toll }) => ({ cost: toll?.cost, allowed: toll?.allowed }));
+  app.get("/two", { config: { toll: { cost: 2 } } }, async () => "two");
+  app.get("/free", { config: { toll: false } }, async ({ toll }) => ({ toll: toll ?? null }));
+  app.get("/zero", { config: { toll: { cost: 0 } } }, async () => "zero");
+  app.post("/sum", { config: { toll: { total: ({ body }) => Number(body) } } }, async ({ toll }) => ({
+    cost: toll?.cost,
+  }));
+  return app;
+}
+
+const left = async (app: FastifyInstance, url: string) => (await app.inject(url)).headers["x-ratelimit-remaining"];
+
+describe("a route", () => {
+  it("costs 1, what its config says, or nothing", async () => {
+    const app = await openApp();
+    expect(await left(app, "/one")).toBe("4");
+    expect(await left(app, "/two")).toBe("2");
+    expect(await left(app, "/free")).toBeUndefined();
+    expect(await left(app, "/zero")).toBeUndefined();
+    expect(await left(app, "/one")).toBe("1");
+  });
+
+  it("registered before the plugin is limited too", async () => {
+    expect(await left(await openApp(), "/early")).toBe("4");
+  });
+
+  it("finds the decision at request.toll", async () => {
+    const app = await openApp();
+    expect((await app.inject("/one")).json()).toEqual({ cost: 1, allowed: true });
+    expect((await app.inject("/free")).json()).toEqual({ toll: null });
+  });
+
+  it("is charged what its body turns out to cost, whole or not at all", async () => {
+    const app = await openApp();
+    const sum = (payload: string) =>
+      app.inject({ method: "POST", url: "/sum", payload, headers: { "content-type": "text/plain" } });
+    const answers = [await sum("3"), await sum("3"), await sum("2"), await sum("6"), await sum("1")];
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([200, 429, 200, 429, 429]);
+    expect(answers.map(({ headers }) => headers["x-request-cost"])).toEqual(["3", "3", "2", "1", "1"]);
+    expect(answers[0]?.json()).toEqual({ cost: 3 });
+    const other = await openApp();
+    const never = await other.inject({
+      method: "POST",
+      url: "/sum",
+      payload: "6",
+      headers: { "content-type": "text/plain" },
+    });
+    expect(never.statusCode).toBe(422);
+    expect(never.json()).toMatchObject({ code: "cost_exceeds_capacity", cost: 6, maximum: 5 });
+  });
+
+  it("of a cost that the tier never holds is 422 with the maximum", async () => {
+    const app = await openApp();
+    app.get("/dear", { config: { toll: { cost: 6 } } }, async () => "dear");
+    const answer = await app.inject("/dear");
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json()).toMatchObject({ cost: 6, maximum: 5 });
+  });
+
+  it.each([
+    { cost: -1 },
+    { cost: "2" },
+    { cost: 0.0001 },
+    { cost: Number.NaN },
+    { price: 1 },
+    { total: 5 },
+    { cost: 0, total: () => 1 },
+    2,
+    true,
+  ])("of the toll %j can't be registered", async (toll) => {
+    const app = await openApp();
+    expect(() => app.get("/bad", { config: { toll: toll as never } }, async () => "bad")).toThrow(
+      expect.objectContaining({ code: "ERR_OPTION_INVALID" }),
+    );
+  });
+});
+
+describe("identify", () => {
+  const by = (identity: Identity | Promise<Identity>) => openApp({ identify: () => identity });
+
+  it("says whose tokens are spent, at once or later", async () => {
+    expect((await (await by({ key: "acct:1", tier: "trusted" })).inject("/one")).headers["x-ratelimit-remaining"]).toBe(
+      "49",
+    );
+    const later = await by(Promise.resolve({ key: "acct:1", tier: "trusted" }));
+    expect((await later.inject("/one")).headers["x-ratelimit-remaining"]).toBe("49");
+  });
+
+  it("that fails, lets nobody in", async () => {
+    for (const identify of [
+      () => Promise.reject(new Error("the user table is down")),
+      () => {
+        throw new Error("the user table is down");
+      },
+      () => ({ key: "acct:1", tier: "no such tier" }),
+      () => ({ key: "", tier: "anonymous" }),
+      () => undefined as never,
+    ]) {
+      expect((await (await openApp({ identify })).inject("/one")).statusCode).toBe(500);
+    }
+  });
+
+  it("is not asked on free routes", async () => {
+    const app = await openApp({
+      identify: () => {
+        throw new Error("asked");
+      },
+    });
+    expect((await app.inject("/free")).statusCode).toBe(200);
+  });
+});
+
+describe("the address", () => {
+  it("is not Fastify's request.ip, which trustProxy: true lets the client choose", async () => {
+    const app = fastify({ trustProxy: true });
+    onTestFinished(() => app.close());
+    await app.register(tollkeeper, { limiter: openLimiter() });
+    app.get("/", async () => "ok");
+    const from = (header: string) => app.inject({ url: "/", headers: { "x-forwarded-for": header } });
+    expect((await from("203.0.113.1")).headers["x-ratelimit-remaining"]).toBe("4");
+    expect((await from("203.0.113.2")).headers["x-ratelimit-remaining"]).toBe("3");
+  });
+
+  it("that is not known is a 403, and takes nobody's tokens: no address means unlimited, or one shared bucket", async () => {
+    const limiter = openLimiter();
+    const app = await openApp({ limiter, trustProxy: ["127.0.0.1"] });
+    for (let call = 0; call < 10; call++) {
+      const answer = await app.inject({ url: "/one", headers: { "x-forwarded-for": "unknown" } });
+      expect(answer.statusCode).toBe(403);
+      expect(answer.headers["content-type"]).toBe("application/problem+json");
+    }
+    expect(limiter.stats().keys).toBe(0);
+  });
+});
+
+describe("a reload of the tiers", () => {
+  it("is seen in the very next answer", async () => {
+    const limiter = openLimiter();
+    const app = await openApp({ limiter });
+    expect((await app.inject("/one")).headers["ratelimit-policy"]).toBe('"minute";q=5;w=60');
+    limiter.reload({ ...TIERS, anonymous: { limits: [bucket(10)] } });
+    const { headers } = await app.inject("/one");
+    expect(headers["ratelimit-policy"]).toBe('"minute";q=10;w=60');
+    expect(headers["ratelimit"]).toMatch(/^"minute";r=7;/);
+  });
+});
+
+it("a daily quota that is used up has a code of its own, and the advice not to retry", async () => {
+  const app = await openApp({ identify: () => ({ key: "acct:1", tier: "daily" }) });
+  await app.inject("/two");
+  const { headers, body } = await app.inject("/one");
+  expect(headers).toMatchObject({ "retry-after": "86400", "x-should-retry": "false" });
+  expect(JSON.parse(body)).toMatchObject({ code: "daily_quota_exceeded", "violated-policies": ["day"] });
+});
+
+describe("options", () => {
+  it.each([
+    [{ limiter: undefined }, /limiter is missing/],
+    [{ limter: 1 }, /limter is unknown/],
+    [{ trustProxy: true }, /choose its own address/],
+    [{ trustProxy: 1 }, /choose its own address/],
+    [{ extendedHeaders: "no" }, /extendedHeaders/],
+    [{ clock: 5 }, /clock/],
+    [{ identify: "address" }, /identify/],
+    [{ identify: () => ({ key: "a", tier: "b" }), trustProxy: [] }, /trustProxy has no effect beside identify/],
+    [{ limiter: openLimiter, trusted: [] }, /limiter is missing/],
+  ])("%j are refused", async (options, message) => {
+    await expect(openApp(options as never)).rejects.toMatchObject({
+      code: "ERR_OPTION_INVALID",
+      message: expect.stringMatching(message),
+    });
+  });
+
+  it("need the tiers that addresses are of", async () => {
+    const limiter = openLimiter({ free: { limits: [] } });
+    await expect(openApp({ limiter })).rejects.toThrow(/no tier anonymous/);
+    const half = openLimiter({ anonymous: { limits: [] } });
+    await expect(openApp({ limiter: half, trusted: ["10.0.0.0/8"] })).rejects.toThrow(/no tier trusted/);
+  });
+});
