@@ -6,8 +6,9 @@
  * clock starts, and every call is allowed. Samples of the two engines alternate, so that a change of the machine's
  * speed meets both.
  */
-import { createLimiter, type Limiter } from "tollkeeper";
+
 import { Bench } from "tinybench";
+import { createLimiter, type Limiter } from "tollkeeper";
 import { median, type Row, report, spread } from "./report.js";
 
 const ENGINES = ["native", "js"] as const;

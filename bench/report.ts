@@ -21,7 +21,9 @@ export function spread(samples: readonly number[]): { p25: number; p75: number }
 export function report(name: string, unit: string, rows: readonly Row[]): void {
   const machine = `${availableParallelism()} × ${cpus()[0]?.model ?? "unknown"}, Node ${process.versions.node}`;
   console.log(`\n${name}: ${unit}\n${machine}`);
-  console.table(rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, rounded(value)]))));
+  console.table(
+    rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, rounded(value)]))),
+  );
   mkdirSync("bench/results", { recursive: true });
   writeFileSync(`bench/results/${name}.json`, `${JSON.stringify({ name, unit, machine, rows }, null, 2)}\n`);
 }

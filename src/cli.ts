@@ -4,6 +4,9 @@ import { serve } from "./api/serve.js";
 import { VERSION } from "./api/version.js";
 import { TollkeeperError } from "./errors.js";
 
+/** Ctrl-C under npm arrives twice, from the terminal and from npm; a person who insists takes longer than this, in ms. */
+const SAME_SIGNAL_MS = 300;
+
 const HELP = `tollkeeper ${VERSION}
 
 usage: tollkeeper serve     start fingerprint-api; its settings are environment variables, see docs/configuration.md
@@ -19,19 +22,27 @@ async function main(args: string[]): Promise<void> {
       command === undefined ? "a command is missing" : `there is no command ${positionals.join(" ")}`,
     );
   }
-  const service = await serve({ environment: process.env, print, logStream: process.stderr });
+  const starting = serve({ environment: process.env, print, logStream: process.stderr });
+  stopOnSignals(async () => (await starting).stop());
+  await starting;
+}
 
-  let told = false;
-  const stop = (): void => {
-    if (told) process.exit(1);
-    told = true;
-    service
-      .stop()
-      .catch(fail)
-      .finally(() => process.exit());
+/** Ends the process in order at the first signal, and at once if another comes later. */
+function stopOnSignals(stop: () => Promise<void>): void {
+  let toldAt: number | undefined;
+  const told = (): void => {
+    const now = performance.now();
+    if (toldAt === undefined) {
+      toldAt = now;
+      stop()
+        .catch(fail)
+        .finally(() => process.exit());
+    } else if (now - toldAt > SAME_SIGNAL_MS) {
+      process.exit(1);
+    }
   };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  process.on("SIGINT", told);
+  process.on("SIGTERM", told);
 }
 
 /** What was typed makes no command. */

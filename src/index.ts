@@ -4,9 +4,9 @@ export type {
   LimitSpec,
   QuotaSpec,
   RecordStore,
-  Tiers,
   TierSpec,
   TierStats,
+  Tiers,
 } from "./engine/types.js";
 export { ERROR_CODES, type ErrorCode, TollkeeperError } from "./errors.js";
 export { createLimiter, type LimiterOptions, type StorageOptions } from "./limiter/create.js";

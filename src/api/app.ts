@@ -21,15 +21,13 @@ export interface AppOptions {
   keys: ApiKeys;
   /** Gives the fingerprint computations, or throws why they can't be had; from the native binary by default. */
   loadFingerprint?: () => Fingerprint;
-  /** Milliseconds since the epoch, the limiter's own clock if that has one; the system's by default. */
-  clock?: () => number;
   /** Fastify's own option; nothing is logged by default. */
   logger?: FastifyServerOptions["logger"];
 }
 
 /** Makes the service `fingerprint-api`, ready to listen or to be called by `inject`. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, limiter, keys, clock = Date.now, logger = false } = options;
+  const { config, limiter, keys, logger = false } = options;
   const app = fastify({
     logger,
     // The framework's lines hold the address as called, in which there may be a key.
@@ -58,7 +56,6 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     limiter,
     identify: identifyCaller({ keys, requireAuthentication, trustProxy, trusted: ipWhitelist, ipv6Prefix }),
     extendedHeaders: config.headers,
-    clock,
   });
 
   const load = options.loadFingerprint ?? loadFingerprint;

@@ -1,20 +1,23 @@
 import { TollkeeperError } from "../errors.js";
 import { MemoryRecords } from "./records.js";
 import { KeyState, planOf } from "./state.js";
-import { compileTiers, type SlotNames, type Tier } from "./tier.js";
+import { Table } from "./table.js";
+import { compileTiers, type SlotNames, type Tier, type TierLimit } from "./tier.js";
 import { ADJUST, type Engine, type EngineOptions, type EngineStats, OUTCOME, RESULT, type Tiers } from "./types.js";
-
-/** Keys looked at by one sweep, and by one search for a key to forget. */
-const SWEEP_KEYS = 256;
-const SEARCH_KEYS = 32;
 
 /** What a JavaScript `Map` can hold, roughly. */
 const MAX_KEYS = 16_000_000;
 
-/** By name; on the global object, since the ESM and the CommonJS build may be loaded side by side. */
-const openEngines: Map<string, JsEngine> = ((globalThis as Record<symbol, unknown>)[
-  Symbol.for("tollkeeper.engines")
-] ??= new Map<string, JsEngine>()) as Map<string, JsEngine>;
+/** Engines by name; on the global object, since the ESM and the CommonJS build may be loaded side by side. */
+const openEngines = registry();
+
+function registry(): Map<string, JsEngine> {
+  const shared = globalThis as { [key: symbol]: Map<string, JsEngine> | undefined };
+  const key = Symbol.for("tollkeeper.engines");
+  const engines = shared[key] ?? new Map<string, JsEngine>();
+  shared[key] = engines;
+  return engines;
+}
 
 interface TierEntry {
   readonly name: string;
@@ -39,11 +42,8 @@ export class JsEngine implements Engine {
   readonly #slots: SlotNames = new Map();
   readonly #entries: TierEntry[] = [];
   readonly #ids = new Map<string, number>();
-  readonly #keys = new Map<string, KeyState>();
-  readonly #maxKeys: number;
+  readonly #table: Table;
   #nowMs = 0;
-  #cursor = this.#keys.entries();
-  #evictions = 0;
   #overflow = 0;
 
   /**
@@ -59,7 +59,7 @@ export class JsEngine implements Engine {
       if (name !== "") openEngines.set(name, engine);
       return engine;
     }
-    if (open.#maxKeys !== maxKeys || JSON.stringify(open.#tiers) !== JSON.stringify(options.tiers)) {
+    if (open.#table.maxKeys !== maxKeys || JSON.stringify(open.#tiers) !== JSON.stringify(options.tiers)) {
       throw new TollkeeperError("ERR_NAME_CONFLICT", `a limiter named ${name} is open with other tiers or maxKeys`);
     }
     open.#users++;
@@ -80,9 +80,9 @@ export class JsEngine implements Engine {
       );
     }
     this.#name = options.name;
-    this.#maxKeys = options.maxKeys;
-    this.#tiers = options.tiers;
-    this.#enact(options.tiers);
+    this.#table = new Table(options.maxKeys);
+    this.#tiers = structuredClone(options.tiers);
+    this.#enact(this.#tiers);
   }
 
   get version(): number {
@@ -114,47 +114,40 @@ export class JsEngine implements Engine {
     if (entry === undefined || tier === undefined) return OUTCOME.TIER_UNKNOWN;
     if (costMilli > tier.maxCostMilli) return OUTCOME.COST_EXCEEDS_CAPACITY;
     const now = this.#observe(nowMs);
-    this.result[RESULT.VERSION] = this.#version;
-    this.result[RESULT.NOW] = now;
-
     const changes = spends && costMilli > 0 && tier.limits.length > 0;
     let overflow = 0;
-    let state = this.#keys.get(key);
+    let state = this.#table.get(key);
     if (state === undefined) {
-      if (!changes || this.#hasRoom(now)) {
-        state = new KeyState(tier, entry.plan, now);
-        if (changes) this.#keys.set(key, state);
-      } else {
+      state = new KeyState(tier, entry.plan, now);
+      if (changes && !this.#table.add(key, state, now)) {
         overflow = OUTCOME.OVERFLOW;
         this.#overflow++;
-        entry.overflow ??= new KeyState(tier, entry.plan, now);
+        entry.overflow ??= state;
         state = entry.overflow;
       }
     } else if (!changes) {
       state = state.copy();
     }
     state.enter(tier, entry.plan, now);
-
     const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, now);
-    for (let index = 0; index < tier.limits.length; index++) {
-      const { slot, rule } = tier.limits[index] as Tier["limits"][number];
-      if (changes && denied === 0) state.spent[slot] = rule.charged(state.spent[slot] as number, costMilli);
-      this.result[RESULT.SPENT + index] = state.spent[slot] as number;
-    }
-    if (spends) {
-      if (denied === 0) entry.allowed++;
-      else {
-        const name = (tier.limits[denied - 1] as Tier["limits"][number]).name;
-        entry.denied.set(name, (entry.denied.get(name) ?? 0) + 1);
-      }
-    }
+    if (changes && denied === 0) state.charge(tier, costMilli);
+    if (spends) count(entry, tier, denied);
+    this.#report(state, tier, now);
     return denied | overflow;
+  }
+
+  #report(state: KeyState, { limits }: Tier, nowMs: number): void {
+    this.result[RESULT.VERSION] = this.#version;
+    this.result[RESULT.NOW] = nowMs;
+    for (let index = 0; index < limits.length; index++) {
+      this.result[RESULT.SPENT + index] = state.spent[(limits[index] as TierLimit).slot] as number;
+    }
   }
 
   adjust(key: string, tierId: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void {
     const now = this.#observe(nowMs);
     const entry = this.#entries[tierId];
-    const state = flags & ADJUST.OVERFLOW ? entry?.overflow : this.#keys.get(key);
+    const state = flags & ADJUST.OVERFLOW ? entry?.overflow : this.#table.get(key);
     if (state === undefined || entry?.tier === undefined) return;
     state.advance(now);
     for (const { slot, rule: charged } of entry.tier.limits) {
@@ -172,12 +165,13 @@ export class JsEngine implements Engine {
   }
 
   reset(key: string): void {
-    this.#keys.delete(key);
+    this.#table.delete(key);
   }
 
   reload(tiers: Tiers): void {
-    this.#enact(tiers);
-    this.#tiers = tiers;
+    const own = structuredClone(tiers);
+    this.#enact(own);
+    this.#tiers = own;
     this.#version++;
   }
 
@@ -198,22 +192,25 @@ export class JsEngine implements Engine {
   }
 
   sweep(nowMs: number): void {
-    const now = this.#observe(nowMs);
-    this.#forget(SWEEP_KEYS, (state) =>
-      this.#keys.size > 0.75 * this.#maxKeys ? state.isIdle(now) : state.isAsNew(now),
-    );
+    this.#table.sweep(this.#observe(nowMs));
   }
 
   stats(): EngineStats {
     return {
-      keys: this.#keys.size,
-      evictions: this.#evictions,
+      keys: this.#table.size,
+      evictions: this.#table.evictions,
       overflow: this.#overflow,
-      tiers: this.#entries.map(({ name, allowed, denied }) => ({ tier: name, allowed, denied: Object.fromEntries(denied) })),
+      tiers: this.#entries.map(({ name, allowed, denied }) => ({
+        tier: name,
+        allowed,
+        denied: Object.fromEntries(denied),
+      })),
     };
   }
 
-  async flush(): Promise<void> {}
+  async flush(): Promise<void> {
+    // Nothing is stored.
+  }
 
   async close(): Promise<void> {
     this.#users--;
@@ -226,29 +223,13 @@ export class JsEngine implements Engine {
     if (now > this.#nowMs) this.#nowMs = now;
     return this.#nowMs;
   }
+}
 
-  #hasRoom(nowMs: number): boolean {
-    if (this.#keys.size < this.#maxKeys) return true;
-    this.#forget(SEARCH_KEYS, (state) => state.isIdle(nowMs));
-    return this.#keys.size < this.#maxKeys;
-  }
-
-  /** Goes on from where the last look stopped, round and round. */
-  #forget(keys: number, mayGo: (state: KeyState) => boolean): void {
-    for (let looked = 0; looked < keys; looked++) {
-      const next = this.#cursor.next();
-      if (next.done) {
-        this.#cursor = this.#keys.entries();
-        if (this.#keys.size <= looked) return;
-        continue;
-      }
-      const [key, state] = next.value;
-      if (mayGo(state)) {
-        this.#keys.delete(key);
-        this.#evictions++;
-      }
-    }
-  }
+/** Counts a decision; `denied` as from {@link denyingLimit}. */
+function count(entry: TierEntry, tier: Tier, denied: number): void {
+  const name = tier.limits[denied - 1]?.name;
+  if (name === undefined) entry.allowed++;
+  else entry.denied.set(name, (entry.denied.get(name) ?? 0) + 1);
 }
 
 /** The limit that denies with the longest wait, counted from 1; 0 if none does. */
@@ -256,7 +237,7 @@ function denyingLimit(state: KeyState, tier: Tier, costMilli: number, nowMs: num
   let denied = 0;
   let longest = 0;
   for (let index = 0; index < tier.limits.length; index++) {
-    const { slot, rule } = tier.limits[index] as Tier["limits"][number];
+    const { slot, rule } = tier.limits[index] as TierLimit;
     const wait = rule.waitMs(state.spent[slot] as number, costMilli, nowMs);
     if (wait > longest) {
       longest = wait;

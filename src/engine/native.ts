@@ -57,8 +57,6 @@ class NativeEngine implements Engine {
   readonly consume: Decide;
   readonly peek: Decide;
   readonly #handle: NativeHandle;
-  /** The tiers of one version; the same object for as long as that is in force, which callers may compare. */
-  #tiers: { version: number; tiers: Tiers } | undefined;
 
   constructor(binding: Binding, { name, tiers, maxKeys, file }: EngineOptions) {
     const handle = translated(() => binding.Engine.open(name, JSON.stringify(Object.entries(tiers)), maxKeys, file));
@@ -73,12 +71,7 @@ class NativeEngine implements Engine {
   }
 
   get tiers(): Tiers {
-    const { version } = this.#handle;
-    if (this.#tiers?.version !== version) {
-      const tiers = Object.fromEntries(JSON.parse(this.#handle.tiers) as [string, Tiers[string]][]);
-      this.#tiers = { version, tiers };
-    }
-    return this.#tiers.tiers;
+    return Object.fromEntries(JSON.parse(this.#handle.tiers) as [string, Tiers[string]][]);
   }
 
   tierId(name: string): number {

@@ -64,6 +64,11 @@ export class KeyState {
     this.plan = merged ?? plan;
   }
 
+  /** Spends a cost of every limit of the tier that the key is under. */
+  charge(tier: Tier, costMilli: number): void {
+    for (const { slot, rule } of tier.limits) this.spent[slot] = rule.charged(this.spent[slot] as number, costMilli);
+  }
+
   /** Whether every bucket is full and no quota is used at `nowMs`. */
   isIdle(nowMs: number): boolean {
     return this.plan.every((rule, slot) => {

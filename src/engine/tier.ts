@@ -2,7 +2,7 @@ import { TollkeeperError } from "../errors.js";
 import { MAX_CAPACITY, toMilli } from "./amount.js";
 import { Bucket } from "./bucket.js";
 import { Quota } from "./quota.js";
-import type { BucketSpec, LimitSpec, QuotaSpec, Tiers } from "./types.js";
+import type { BucketSpec, LimitSpec, QuotaSpec, TierSpec, Tiers } from "./types.js";
 
 /** Limits that one limiter can tell apart by name, over all its tiers. */
 export const MAX_SLOTS = 4;
@@ -28,6 +28,7 @@ export interface TierLimit {
 /** A tier, ready to decide. */
 export interface Tier {
   readonly name: string;
+  readonly spec: TierSpec;
   readonly limits: readonly TierLimit[];
   /** Highest cost that can ever pass, in thousandths; infinite for an unlimited tier. */
   readonly maxCostMilli: number;
@@ -51,11 +52,14 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
     if (name.length === 0 || name.length > 64) throw invalid(path, name, "a name of 1 to 64 characters");
     const limits = checkObject(path, tier).limits;
     if (!Array.isArray(limits)) throw invalid(`${path}.limits`, limits, "an array of limits, empty for unlimited");
-    const compiledLimits = limits.map((limit, index) => compileLimit(`${path}.limits[${index}]`, limit, known, maxSlots));
+    const compiledLimits = limits.map((limit, index) =>
+      compileLimit(`${path}.limits[${index}]`, limit, known, maxSlots),
+    );
     const twice = compiledLimits.find((limit, index) => compiledLimits.findIndex((l) => l.name === limit.name) < index);
     if (twice) throw invalid(`${path}.limits`, twice.name, "limits of different names");
     compiled.set(name, {
       name,
+      spec: tier,
       limits: compiledLimits,
       maxCostMilli: Math.min(...compiledLimits.map((limit) => limit.rule.maxCostMilli)),
     });
@@ -71,9 +75,11 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
   }
   const limitMilli = positiveMilli(`${path}.limit`, limit);
   const rule =
-    spec.type === "bucket" ? compileBucket(path, spec, limitMilli)
-    : spec.type === "quota" ? compileQuota(path, spec, limitMilli)
-    : undefined;
+    spec.type === "bucket"
+      ? compileBucket(path, spec, limitMilli)
+      : spec.type === "quota"
+        ? compileQuota(path, spec, limitMilli)
+        : undefined;
   if (!rule) throw invalid(`${path}.type`, (spec as { type: unknown }).type, '"bucket" or "quota"');
   const kind = rule.type === "bucket" ? "bucket" : `${rule.period} quota`;
   const before = slots.get(name);
@@ -131,6 +137,7 @@ function checkObject<T extends object>(path: string, value: T): T {
 }
 
 function invalid(path: string, was: unknown, mayBe: string): TollkeeperError {
-  const shown = typeof was === "string" ? was : typeof was === "number" ? String(was) : (JSON.stringify(was) ?? typeof was);
+  const shown =
+    typeof was === "string" ? was : typeof was === "number" ? String(was) : (JSON.stringify(was) ?? typeof was);
   return new TollkeeperError("ERR_TIERS_INVALID", `${path} is ${shown}; it may be ${mayBe}`);
 }

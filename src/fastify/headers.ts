@@ -1,8 +1,7 @@
 import type { FastifyReply } from "fastify";
-import type { Tiers } from "../engine/types.js";
+import type { TierSpec } from "../engine/types.js";
 import type { Decision, LimitState } from "../limiter/decision.js";
-import type { Limiter } from "../limiter/limiter.js";
-import { policiesOf, type TierPolicy } from "./policy.js";
+import { TierPolicy } from "./policy.js";
 
 /** Names of every field that says how a caller stands, for CORS to expose. */
 export const LIMIT_FIELDS = [
@@ -20,35 +19,30 @@ export const LIMIT_FIELDS = [
 
 /** Writes what a decision leaves the caller into the header of the answer. */
 export class LimitHeaders {
-  readonly #limiter: Limiter;
   readonly #extended: boolean;
-  readonly #clock: () => number;
-  #tiers: Tiers | undefined;
-  #policies = new Map<string, TierPolicy>();
+  /** By tier as configured: a reload brings other objects, and the old ones go with their policies. */
+  readonly #policies = new WeakMap<TierSpec, TierPolicy>();
 
-  /** `extended`: whether the `X-` fields are written too. `clock` gives ms since the epoch. */
-  constructor(limiter: Limiter, extended: boolean, clock: () => number) {
-    this.#limiter = limiter;
+  /** `extended`: whether the `X-` fields are written too. */
+  constructor(extended: boolean) {
     this.#extended = extended;
-    this.#clock = clock;
   }
 
-  /** The policy of a tier that has just decided. */
-  policyOf(tier: string): TierPolicy | undefined {
-    const { tiers } = this.#limiter;
-    if (tiers !== this.#tiers) {
-      this.#policies = policiesOf(tiers);
-      this.#tiers = tiers;
+  /** The policy under which a decision was made. */
+  policyOf({ tierSpec }: Decision): TierPolicy {
+    let policy = this.#policies.get(tierSpec);
+    if (policy === undefined) {
+      policy = new TierPolicy(tierSpec);
+      this.#policies.set(tierSpec, policy);
     }
-    return this.#policies.get(tier);
+    return policy;
   }
 
   write(reply: FastifyReply, decision: Decision): void {
-    const { tier, cost, limits } = decision;
-    const policy = this.policyOf(tier);
-    const nowMs = this.#clock();
-    if (policy !== undefined && limits.length > 0) {
-      reply.header("ratelimit-policy", policy.policyField(nowMs));
+    const { tier, cost, limits, atMs } = decision;
+    const policy = this.policyOf(decision);
+    if (limits.length > 0) {
+      reply.header("ratelimit-policy", policy.policyField(atMs));
       reply.header("ratelimit", policy.stateField(limits));
     }
     if (!this.#extended) return;
@@ -56,10 +50,10 @@ export class LimitHeaders {
     if (least !== undefined) {
       reply.header("x-ratelimit-limit", Math.floor(least.limit));
       reply.header("x-ratelimit-remaining", Math.floor(least.remaining));
-      reply.header("x-ratelimit-reset", Math.ceil((nowMs + least.resetMs) / 1000));
+      reply.header("x-ratelimit-reset", Math.ceil((atMs + least.resetMs) / 1000));
     }
     reply.header("x-quota-tier", tier);
-    const monthly = limits[policy?.monthly ?? -1];
+    const monthly = limits[policy.monthly];
     if (monthly !== undefined) reply.header("x-quota-monthly-remaining", Math.floor(monthly.remaining));
     reply.header("x-request-cost", cost);
   }

@@ -32,8 +32,6 @@ export interface TollkeeperOptions extends AddressIdentityOptions {
   identify?: Identify;
   /** Whether the `X-` fields are sent beside `RateLimit` and `RateLimit-Policy`; true by default. */
   extendedHeaders?: boolean;
-  /** Milliseconds since the epoch, the limiter's own clock if that has one; the system's by default. */
-  clock?: () => number;
 }
 
 declare module "fastify" {
@@ -57,14 +55,14 @@ interface Pending {
 const kPending = Symbol("tollkeeper.pending");
 
 const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
-const OPTIONS = ["limiter", "identify", "extendedHeaders", "clock", ...ADDRESS_OPTIONS];
+const OPTIONS = ["limiter", "identify", "extendedHeaders", ...ADDRESS_OPTIONS];
 
 /** Charges every call before its body is read, says in the answer what is left, and denies what is too much. */
 async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Promise<void> {
   checkOptions(options);
-  const { limiter, extendedHeaders = true, clock = Date.now } = options;
+  const { limiter, extendedHeaders = true } = options;
   const identify = options.identify ?? identifyByAddress(options);
-  const headers = new LimitHeaders(limiter, extendedHeaders, clock);
+  const headers = new LimitHeaders(extendedHeaders);
 
   app.decorateRequest("toll", undefined);
   app.decorateRequest(kPending, undefined);
@@ -91,7 +89,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
       const total = pending.total(request);
       const { toll } = request;
       if (toll === undefined || total <= toll.cost) return done();
-      const { maxCost = Number.POSITIVE_INFINITY } = headers.policyOf(toll.tier) ?? {};
+      const maxCost = limiter.maxCost(toll.tier);
       if (total > maxCost) {
         toll.refund("quotas");
         return void sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
@@ -129,7 +127,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     request.toll = decision;
     headers.write(reply, decision);
     if (decision.allowed) return true;
-    const period = headers.policyOf(tier)?.periodOf(decision.deniedBy);
+    const period = headers.policyOf(decision).periodOf(decision.deniedBy);
     const document = quotaExceeded(decision, period);
     reply.header("retry-after", document["retry_after"]);
     // Clients made by common generators sleep for Retry-After, which would be weeks.
@@ -141,7 +139,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   function answerFault(error: unknown, request: FastifyRequest, reply: FastifyReply, tier: string, cost: number): void {
     const code = error instanceof TollkeeperError ? error.code : undefined;
     if (code === "ERR_COST_EXCEEDS_CAPACITY") {
-      sendProblem(reply, costExceedsCapacity(cost, headers.policyOf(tier)?.maxCost ?? 0, tier));
+      sendProblem(reply, costExceedsCapacity(cost, limiter.maxCost(tier), tier));
     } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED") {
       request.log.error({ err: error }, "the limits can't be checked");
       sendProblem(reply, temporaryReducedCapacity());
@@ -159,12 +157,11 @@ function isPreflight({ method, headers }: FastifyRequest): boolean {
 function checkOptions(options: TollkeeperOptions): void {
   const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option) && option !== "prefix");
   if (unknown !== undefined) throw invalid(`${unknown} is unknown; it may be one of ${OPTIONS.join(", ")}`);
-  const { limiter, identify, extendedHeaders, clock } = options;
+  const { limiter, identify, extendedHeaders } = options;
   if (typeof limiter?.consume !== "function")
     throw invalid("limiter is missing; it may be what createLimiter returned");
   if (extendedHeaders !== undefined && typeof extendedHeaders !== "boolean")
     throw invalid("extendedHeaders may be true or false");
-  if (clock !== undefined && typeof clock !== "function") throw invalid("clock may be a function");
   if (identify === undefined) {
     const tiers = options.trusted?.length ? ["anonymous", "trusted"] : ["anonymous"];
     const missing = tiers.find((tier) => !Object.hasOwn(limiter.tiers, tier));

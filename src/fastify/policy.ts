@@ -1,6 +1,6 @@
 import { serializeItem, serializeList } from "structured-headers";
 import { dayOf, monthOf, type Period } from "../engine/period.js";
-import type { LimitSpec, TierSpec, Tiers } from "../engine/types.js";
+import type { LimitSpec, TierSpec } from "../engine/types.js";
 import type { LimitState } from "../limiter/decision.js";
 
 /**
@@ -8,8 +8,6 @@ import type { LimitState } from "../limiter/decision.js";
  * draft still moves. What can be known before the call is written only once.
  */
 export class TierPolicy {
-  /** Tokens that a single call may cost at most; infinite for an unlimited tier. */
-  readonly maxCost: number;
   /** Index of the limit that is a monthly quota; -1 if there is none. */
   readonly monthly: number;
   readonly #limits: readonly LimitSpec[];
@@ -22,7 +20,6 @@ export class TierPolicy {
   constructor({ limits }: TierSpec) {
     this.#limits = limits;
     this.#items = limits.map(({ name }) => `${serializeItem(name, new Map())};r=`);
-    this.maxCost = Math.min(...limits.map(capacityOf));
     this.monthly = limits.findIndex((limit) => limit.type === "quota" && limit.period === "month");
   }
 
@@ -68,11 +65,6 @@ export class TierPolicy {
     this.#policy = serializeList(items);
     this.#holds = holds;
   }
-}
-
-/** The policy of every tier. */
-export function policiesOf(tiers: Tiers): Map<string, TierPolicy> {
-  return new Map(Object.entries(tiers).map(([name, tier]) => [name, new TierPolicy(tier)]));
 }
 
 /** Tokens that a limit can ever hold. */

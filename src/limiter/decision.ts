@@ -1,6 +1,6 @@
 import { toMilli } from "../engine/amount.js";
 import type { Tier, TierLimit } from "../engine/tier.js";
-import { ADJUST, type Engine, type EngineResult, OUTCOME, RESULT } from "../engine/types.js";
+import { ADJUST, type Engine, type EngineResult, OUTCOME, RESULT, type TierSpec } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 
 /** Where one limit stands after a decision. */
@@ -62,6 +62,16 @@ export class Decision {
   /** The tier that decided. */
   get tier(): string {
     return this.judge.tier.name;
+  }
+
+  /** The tier as configured: one object for as long as the tiers are not reloaded. */
+  get tierSpec(): TierSpec {
+    return this.judge.tier.spec;
+  }
+
+  /** When it was decided, in ms since the epoch by the limiter's clock. */
+  get atMs(): number {
+    return this.nowMs;
   }
 
   /** Tokens that the call cost, or would have. */
@@ -151,5 +161,8 @@ export class Decision {
 /** A cost that is none. */
 export function invalidCost(cost: unknown): TollkeeperError {
   const shown = typeof cost === "number" ? String(cost) : typeof cost;
-  return new TollkeeperError("ERR_COST_INVALID", `cost is ${shown}; it may be a number from 0 with at most three decimals`);
+  return new TollkeeperError(
+    "ERR_COST_INVALID",
+    `cost is ${shown}; it may be a number from 0 with at most three decimals`,
+  );
 }

@@ -1,6 +1,6 @@
 import { toMilli } from "../engine/amount.js";
 import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
-import { type Engine, type EngineStats, OUTCOME, type RecordStore, RESULT, type Tiers } from "../engine/types.js";
+import { type Engine, type EngineStats, OUTCOME, RESULT, type RecordStore, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { Decision, invalidCost, type Judge } from "./decision.js";
 
@@ -82,7 +82,11 @@ export class Limiter {
    * @param costs One cost for all, or one per key.
    * @throws {TollkeeperError} as `consume` does, before anything is spent.
    */
-  consumeMany(keys: readonly string[], tiers: string | readonly string[], costs: number | readonly number[] = 1): Decision[] {
+  consumeMany(
+    keys: readonly string[],
+    tiers: string | readonly string[],
+    costs: number | readonly number[] = 1,
+  ): Decision[] {
     checkLength("tiers", tiers, keys.length);
     checkLength("costs", costs, keys.length);
     const calls = keys.map((key, index) => ({ key, tier: at(tiers, index), cost: at(costs, index) }));
@@ -108,6 +112,11 @@ export class Limiter {
     compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
     this.#engine.reload(tiers);
     this.#refresh();
+  }
+
+  /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
+  maxCost(tier: string): number {
+    return (this.#judges.get(tier) ?? this.#lookUp(tier)).tier.maxCostMilli / 1000;
   }
 
   /** What was counted since the limiter was opened, over all threads that share it. */
@@ -178,10 +187,9 @@ export class Limiter {
         this.#refresh();
         return unknownTier(tierName, this.#judges);
       case OUTCOME.COST_EXCEEDS_CAPACITY: {
-        const most = (this.#judges.get(tierName)?.tier.maxCostMilli ?? 0) / 1000;
         return new TollkeeperError(
           "ERR_COST_EXCEEDS_CAPACITY",
-          `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${most}`,
+          `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
         );
       }
       case OUTCOME.CLOSED:
@@ -189,7 +197,10 @@ export class Limiter {
       case OUTCOME.COST_INVALID:
         return invalidCost(cost);
       default:
-        return new TollkeeperError("ERR_ENGINE_FAILED", "the native engine met a fault of its own; the call was not decided");
+        return new TollkeeperError(
+          "ERR_ENGINE_FAILED",
+          "the native engine met a fault of its own; the call was not decided",
+        );
     }
   }
 
@@ -205,7 +216,10 @@ export class Limiter {
 function checkedNow(now: number): number {
   // 2^43 ms, the year 2248, is the last instant that an engine can hold.
   if (!(now >= 0 && now < 2 ** 43)) {
-    throw new TollkeeperError("ERR_CLOCK_INVALID", `the clock gave ${now}; it may give milliseconds since 1970, below 2^43`);
+    throw new TollkeeperError(
+      "ERR_CLOCK_INVALID",
+      `the clock gave ${now}; it may give milliseconds since 1970, below 2^43`,
+    );
   }
   return Math.floor(now);
 }
@@ -231,6 +245,9 @@ function at<T extends string | number>(values: T | readonly T[], index: number):
 
 function checkLength(name: string, values: unknown, length: number): void {
   if (Array.isArray(values) && values.length !== length) {
-    throw new TollkeeperError("ERR_OPTION_INVALID", `${name} has ${values.length} items; it may have one per key, ${length}`);
+    throw new TollkeeperError(
+      "ERR_OPTION_INVALID",
+      `${name} has ${values.length} items; it may have one per key, ${length}`,
+    );
   }
 }

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { createLimiter, type Decision, type Limiter, type LimitSpec, type Tiers, TollkeeperError } from "../../src/index.js";
+import {
+  createLimiter,
+  type Decision,
+  type Limiter,
+  type LimitSpec,
+  type Tiers,
+  TollkeeperError,
+} from "../../src/index.js";
 
 const DECEMBER_30_2026 = 1_798_588_800_000;
 
@@ -10,7 +17,7 @@ const bucket = (name: string) =>
   fc.record({
     name: fc.constant(name),
     type: fc.constant("bucket" as const),
-    limit: fc.oneof(milli(50), fc.integer({ min: 1, max: 10_000 })),
+    limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 10_000 })),
     windowSeconds: fc.oneof(milli(5), fc.constantFrom(1, 7, 60, 3600, 86_400)),
     burst: fc.constantFrom(1, 1.001, 1.25, 1.5, 2, 3.333),
   });
@@ -19,7 +26,7 @@ const quota = (name: string, period: "day" | "month") =>
   fc.record({
     name: fc.constant(name),
     type: fc.constant("quota" as const),
-    limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 1000 })),
+    limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 100 })),
     period: fc.constant(period),
     ...(period === "month" ? { anchorDay: fc.integer({ min: 1, max: 31 }) } : {}),
   });
@@ -35,11 +42,16 @@ const tiers: fc.Arbitrary<Tiers> = fc.record({
   c: fc.record({ limits }),
 });
 
-const cost = fc.oneof(fc.constantFrom(0, 0.001, 0.5, 1, 2, 1000), milli(40));
+const cost = fc.oneof(
+  { weight: 9, arbitrary: fc.constantFrom(0, 0.001, 0.5, 1, 1, 2, 3) },
+  { weight: 3, arbitrary: milli(8) },
+  { weight: 1, arbitrary: fc.constantFrom(40, 1000) },
+);
 const operation = fc.record({
   advanceMs: fc.oneof(
-    { weight: 6, arbitrary: fc.integer({ min: 0, max: 3000 }) },
-    { weight: 2, arbitrary: fc.integer({ min: 0, max: 86_400_000 }) },
+    { weight: 60, arbitrary: fc.integer({ min: 0, max: 500 }) },
+    { weight: 10, arbitrary: fc.integer({ min: 0, max: 30_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: 0, max: 86_400_000 }) },
     { weight: 1, arbitrary: fc.integer({ min: -10_000, max: 40 * 86_400_000 }) },
   ),
   kind: fc.oneof(
@@ -84,25 +96,29 @@ it("the native and the JavaScript engine answer every operation alike", async ()
   let decisions = 0;
   let denials = 0;
   await fc.assert(
-    fc.asyncProperty(tiers, fc.array(operation, { minLength: 1, maxLength: 120, size: "max" }), async (tiers, operations) => {
-      let now = DECEMBER_30_2026;
-      const engines = (["native", "js"] as const).map((engine) => ({
-        limiter: createLimiter({ tiers, engine, clock: () => now }),
-        made: [] as Decision[],
-      }));
-      for (const [index, next] of operations.entries()) {
-        now += next.advanceMs;
-        const [native, js] = engines.map(({ limiter, made }) => perform(limiter, made, next));
-        expect(native, `operation ${index}, ${JSON.stringify(next)}`).toEqual(js);
-        if (typeof native === "object") decisions++;
-        if (typeof native === "object" && !(native as Decision).allowed) denials++;
-      }
-      const [native, js] = engines.map(({ limiter }) => ({ ...limiter.stats(), engine: "" }));
-      expect(native).toEqual(js);
-      await Promise.all(engines.map(({ limiter }) => limiter.close()));
-    }),
+    fc.asyncProperty(
+      tiers,
+      fc.array(operation, { minLength: 1, maxLength: 120, size: "max" }),
+      async (tiers, operations) => {
+        let now = DECEMBER_30_2026;
+        const engines = (["native", "js"] as const).map((engine) => ({
+          limiter: createLimiter({ tiers, engine, clock: () => now }),
+          made: [] as Decision[],
+        }));
+        for (const [index, next] of operations.entries()) {
+          now += next.advanceMs;
+          const [native, js] = engines.map(({ limiter, made }) => perform(limiter, made, next));
+          expect(native, `operation ${index}, ${JSON.stringify(next)}`).toEqual(js);
+          if (typeof native === "object") decisions++;
+          if (typeof native === "object" && !(native as Decision).allowed) denials++;
+        }
+        const [native, js] = engines.map(({ limiter }) => ({ ...limiter.stats(), engine: "" }));
+        expect(native).toEqual(js);
+        await Promise.all(engines.map(({ limiter }) => limiter.close()));
+      },
+    ),
     { numRuns: 2000 },
   );
   expect(decisions).toBeGreaterThan(30_000);
-  expect(denials / decisions).toBeGreaterThan(0.05);
+  expect(denials).toBeGreaterThan(500);
 }, 120_000);

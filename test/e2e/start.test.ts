@@ -19,7 +19,8 @@ describe.skipIf(process.platform === "win32")("npm start", () => {
       printed += chunk;
       if (printed.includes("try:")) break;
     }
-    expect(printed).toContain("try:");
+    const url = /http:\/\/[\d.:]+/.exec(printed)?.[0];
+    expect((await fetch(`${url}/health`)).status).toBe(200);
   }, 60_000);
   afterEach(() => {
     if (npm.exitCode === null && npm.signalCode === null) process.kill(-Number(npm.pid), "SIGKILL");

@@ -38,7 +38,7 @@ export async function startService(
   const keys = await ApiKeys.open(limiter.records, undefined, () => clock.nowMs);
   const log: string[] = [];
   const logger = { level: "trace", stream: { write: (text: string) => void log.push(text) } };
-  const app = await createApp({ config, limiter, keys, loadFingerprint, clock: () => clock.nowMs, logger });
+  const app = await createApp({ config, limiter, keys, loadFingerprint, logger });
   const key = (tier: string) => keys.create("test", { account: `test-${tier}`, tier, scopes: ["fingerprint"] });
   onTestFinished(async () => {
     await app.close();

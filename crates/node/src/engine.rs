@@ -1,6 +1,9 @@
 //! The engine as JavaScript sees it, without its hot calls.
 
-#![allow(clippy::needless_pass_by_value, reason = "napi hands over what it has made of an argument")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "napi hands over what it has made of an argument"
+)]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

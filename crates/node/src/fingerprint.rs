@@ -1,6 +1,9 @@
 //! The fingerprints: JSON in, JSON out.
 
-#![allow(clippy::needless_pass_by_value, reason = "napi hands over what it has made of an argument")]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "napi hands over what it has made of an argument"
+)]
 #![cfg_attr(test, allow(dead_code, reason = "napi registers nothing in a test build"))]
 
 use napi::bindgen_prelude::AsyncTask;

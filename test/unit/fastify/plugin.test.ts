@@ -185,7 +185,6 @@ describe("options", () => {
     [{ trustProxy: true }, /choose its own address/],
     [{ trustProxy: 1 }, /choose its own address/],
     [{ extendedHeaders: "no" }, /extendedHeaders/],
-    [{ clock: 5 }, /clock/],
     [{ identify: "address" }, /identify/],
     [{ identify: () => ({ key: "a", tier: "b" }), trustProxy: [] }, /trustProxy has no effect beside identify/],
     [{ limiter: openLimiter, trusted: [] }, /limiter is missing/],

@@ -56,8 +56,8 @@ describe.each(ENGINES)("arithmetic of the %s engine", (engine) => {
 
   it("exhaustion of the minute is reported as the minute's", () => {
     const { limiter } = open({ engine });
-    const denied = (admitted(limiter, "k", "free", 100), limiter.consume("k", "free"));
-    expect(denied).toMatchObject({ allowed: false, deniedBy: "minute", retryAfterMs: 600 });
+    admitted(limiter, "k", "free", 100);
+    expect(limiter.consume("k", "free")).toMatchObject({ allowed: false, deniedBy: "minute", retryAfterMs: 600 });
   });
 
   it("exhaustion of the month is reported as the month's, with the longer wait", () => {

@@ -14,7 +14,9 @@ describe.each(ENGINES)("misuse of the %s engine", (engine) => {
   ])("a key that is %s is refused", (shown, key) => {
     const { limiter } = open({ engine });
     for (const call of [() => limiter.consume(key as string, "free"), () => limiter.reset(key as string)]) {
-      expect(call).toThrow(expect.objectContaining({ code: "ERR_KEY_INVALID", message: expect.stringContaining(shown) }));
+      expect(call).toThrow(
+        expect.objectContaining({ code: "ERR_KEY_INVALID", message: expect.stringContaining(shown) }),
+      );
     }
     expect(limiter.stats().keys).toBe(0);
   });
@@ -39,11 +41,15 @@ describe.each(ENGINES)("misuse of the %s engine", (engine) => {
     const refused = { code: "ERR_COST_EXCEEDS_CAPACITY", message: expect.stringContaining("at most 150") };
     expect(() => limiter.consume("k", "free", 150.001)).toThrow(expect.objectContaining(refused));
     expect(() => limiter.peek("k", "free", 151)).toThrow(expect.objectContaining(refused));
+    expect([limiter.maxCost("free"), limiter.maxCost("enterprise")]).toEqual([150, Number.POSITIVE_INFINITY]);
   });
 
   it("an unknown tier is refused, with those that there are", () => {
     const { limiter } = open({ engine });
-    const refused = { code: "ERR_TIER_UNKNOWN", message: "tier is gold; it may be one of free, pro, enterprise, anonymous" };
+    const refused = {
+      code: "ERR_TIER_UNKNOWN",
+      message: "tier is gold; it may be one of free, pro, enterprise, anonymous",
+    };
     expect(() => limiter.consume("k", "gold")).toThrow(expect.objectContaining(refused));
   });
 
@@ -68,7 +74,9 @@ describe.each(ENGINES)("misuse of the %s engine", (engine) => {
   it("a reload with bad tiers changes nothing, one with good tiers holds from the next decision", () => {
     const { limiter } = open({ engine });
     limiter.consume("k", "free", 50);
-    expect(() => limiter.reload({ free: { limits: [{ ...minute, burst: 0.5 }] } })).toThrow("tiers.free.limits[0].burst");
+    expect(() => limiter.reload({ free: { limits: [{ ...minute, burst: 0.5 }] } })).toThrow(
+      "tiers.free.limits[0].burst",
+    );
     expect(limiter.peek("k", "free").limits[0]?.remaining).toBe(50);
     limiter.reload({ ...TIERS, free: { limits: [{ ...minute, limit: 10, burst: 1.5 }] } });
     // Of 150 tokens 100 were spent or not yet there, and the fraction is kept.
@@ -91,21 +99,53 @@ describe("tiers", () => {
     ["no tiers", {}, "tiers is {}; it may be at least one tier"],
     ["no object", null, "tiers is null"],
     ["a tier without limits", { t: {} }, "tiers.t.limits is undefined; it may be an array of limits"],
-    ["a fifth name", { a: limits("a", "b", "c"), b: limits("d", "e") }, "tiers.b.limits[1].name is e; it may be one of a, b, c, d"],
-    ["a burst below 1", { t: { limits: [{ ...minute, burst: 0.999 }] } }, "tiers.t.limits[0].burst is 0.999; it may be a number from 1"],
+    [
+      "a fifth name",
+      { a: limits("a", "b", "c"), b: limits("d", "e") },
+      "tiers.b.limits[1].name is e; it may be one of a, b, c, d",
+    ],
+    [
+      "a burst below 1",
+      { t: { limits: [{ ...minute, burst: 0.999 }] } },
+      "tiers.t.limits[0].burst is 0.999; it may be a number from 1",
+    ],
     ["two limits of one name", { t: limits("a", "a") }, "tiers.t.limits is a; it may be limits of different names"],
     ["a window of 0", { t: { limits: [{ ...minute, windowSeconds: 0 }] } }, "tiers.t.limits[0].windowSeconds is 0"],
     ["a limit of 0", { t: { limits: [{ ...minute, limit: 0 }] } }, "tiers.t.limits[0].limit is 0"],
     ["a limit with four decimals", { t: { limits: [{ ...minute, limit: 0.0001 }] } }, "at most three decimals"],
     ["a limit of text", { t: { limits: [{ ...minute, limit: "5" }] } }, "tiers.t.limits[0].limit is 5"],
-    ["an unknown type", { t: { limits: [{ ...minute, type: "window" }] } }, 'tiers.t.limits[0].type is window; it may be "bucket" or "quota"'],
+    [
+      "an unknown type",
+      { t: { limits: [{ ...minute, type: "window" }] } },
+      'tiers.t.limits[0].type is window; it may be "bucket" or "quota"',
+    ],
     ["an unknown field", { t: { limits: [{ ...minute, brust: 2 }] } }, "tiers.t.limits[0].brust is an unknown field"],
     ["a bad name", { t: { limits: [{ ...minute, name: "per minute" }] } }, "tiers.t.limits[0].name is per minute"],
-    ["an unknown period", { t: { limits: [{ name: "w", type: "quota", limit: 1, period: "week" }] } }, 'it may be "day" or "month"'],
-    ["an anchor of 32", { t: { limits: [{ name: "m", type: "quota", limit: 1, period: "month", anchorDay: 32 }] } }, "anchorDay is 32"],
-    ["an anchored day", { t: { limits: [{ name: "d", type: "quota", limit: 1, period: "day", anchorDay: 2 }] } }, "left out for a day"],
-    ["a name of two kinds", { a: limits("m"), b: { limits: [{ name: "m", type: "quota", limit: 1, period: "day" }] } }, 'tiers.b.limits[0] is a day quota named "m"'],
-    ["what is too fine to count", { t: { limits: [{ ...minute, limit: 9_999_999_999.999, windowSeconds: 86_399.999 }] } }, "too fine to count exactly"],
+    [
+      "an unknown period",
+      { t: { limits: [{ name: "w", type: "quota", limit: 1, period: "week" }] } },
+      'it may be "day" or "month"',
+    ],
+    [
+      "an anchor of 32",
+      { t: { limits: [{ name: "m", type: "quota", limit: 1, period: "month", anchorDay: 32 }] } },
+      "anchorDay is 32",
+    ],
+    [
+      "an anchored day",
+      { t: { limits: [{ name: "d", type: "quota", limit: 1, period: "day", anchorDay: 2 }] } },
+      "left out for a day",
+    ],
+    [
+      "a name of two kinds",
+      { a: limits("m"), b: { limits: [{ name: "m", type: "quota", limit: 1, period: "day" }] } },
+      'tiers.b.limits[0] is a day quota named "m"',
+    ],
+    [
+      "what is too fine to count",
+      { t: { limits: [{ ...minute, limit: 9_999_999_999.999, windowSeconds: 86_399.999 }] } },
+      "too fine to count exactly",
+    ],
   ])("%s: refused, by name", (_, tiers, message) => {
     for (const engine of ENGINES) {
       expect(() => createLimiter({ tiers: tiers as Tiers, engine })).toThrow(

@@ -27,7 +27,9 @@ describe.each(ENGINES)("names of limiters on the %s engine", (engine) => {
     const limit = { name: "minute", type: "bucket", limit: 3, windowSeconds: 7, burst: 3 } as const;
     first.reload({ anonymous: { limits: [limit] } });
     // Of 45 tokens 30 were spent or not yet there: of 9 tokens, 6 are.
-    expect(second.consume("k", "anonymous").limits).toEqual([{ name: "minute", limit: 3, remaining: 2, resetMs: 16_334 }]);
+    expect(second.consume("k", "anonymous").limits).toEqual([
+      { name: "minute", limit: 3, remaining: 2, resetMs: 16_334 },
+    ]);
     expect(second.tiers).toEqual(first.tiers);
   });
 
