@@ -67,6 +67,12 @@ impl Bucket {
         spent.saturating_sub(elapsed_ms.saturating_mul(self.per_ms))
     }
 
+    /// Whether a call passes now. The cost is at most [`max_cost_milli`](Self::max_cost_milli).
+    #[must_use]
+    pub fn fits(&self, spent: u64, cost_milli: u64) -> bool {
+        spent + cost_milli * self.per_milli <= self.capacity
+    }
+
     /// The milliseconds until a call passes, rounded up: 0 if it passes now. The cost is at most
     /// [`max_cost_milli`](Self::max_cost_milli).
     #[must_use]

@@ -36,6 +36,7 @@ mod key;
 mod limiter;
 mod period;
 pub mod quota;
+mod shard;
 mod snapshot;
 mod state;
 mod stats;

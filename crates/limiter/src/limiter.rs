@@ -1,9 +1,9 @@
 //! The limiter: tiers over a table of keys.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::atomic::Ordering;
-
-use dashmap::DashMap;
+use std::sync::{Mutex, PoisonError};
 
 use crate::MAX_LIMITS;
 use crate::clock::Clock;
@@ -278,7 +278,7 @@ trait Keys: Debug + Send + Sync {
 struct Store<const N: usize> {
     table: Table<N>,
     /// One state for all keys of a tier that found no room.
-    overflow: DashMap<TierId, State<N>, std::hash::RandomState>,
+    overflow: Mutex<HashMap<TierId, State<N>>>,
     journal: Option<Journal>,
 }
 
@@ -286,7 +286,7 @@ impl<const N: usize> Store<N> {
     fn new(max_keys: usize, journal: Option<Journal>) -> Self {
         Self {
             table: Table::new(max_keys),
-            overflow: DashMap::default(),
+            overflow: Mutex::default(),
             journal,
         }
     }
@@ -342,18 +342,19 @@ impl<const N: usize> Keys for Store<N> {
                 spent: state.spent_of(tier),
             }
         };
+        let spend_and_mark = |state: &mut State<N>| {
+            self.mark(key, state);
+            spend(state)
+        };
+        if let Some(outcome) = self.table.update(key, spend_and_mark) {
+            return outcome;
+        }
         let mut forgotten = Vec::new();
-        let outcome = self.table.upsert(
-            key,
-            now_ms,
-            || State::new(tier, now_ms),
-            |state| state.is_idle(book, now_ms),
-            &mut forgotten,
-            |state| {
-                self.mark(key, state);
-                spend(state)
-            },
-        );
+        let new = State::new(tier, now_ms);
+        let may_go = |state: &State<N>| state.is_idle(book, now_ms);
+        let outcome = self
+            .table
+            .insert(key, new, now_ms, may_go, &mut forgotten, spend_and_mark);
         if !forgotten.is_empty() {
             limiter
                 .counters
@@ -363,10 +364,10 @@ impl<const N: usize> Keys for Store<N> {
         }
         outcome.unwrap_or_else(|Full| {
             limiter.counters.overflow.fetch_add(1, Ordering::Relaxed);
-            let mut state = self.overflow.entry(tier.id).or_insert_with(|| State::new(tier, now_ms));
+            let mut shared = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
             Outcome {
                 overflow: true,
-                ..spend(&mut state)
+                ..spend(shared.entry(tier.id).or_insert(new))
             }
         })
     }
@@ -409,8 +410,9 @@ impl<const N: usize> Keys for Store<N> {
             state.correct(tier, book, delta_milli, charged_at_ms, quotas_only);
         };
         if overflow {
-            if let Some(mut state) = self.overflow.get_mut(&tier.id) {
-                apply(&mut state);
+            let mut shared = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(state) = shared.get_mut(&tier.id) {
+                apply(state);
             }
         } else {
             self.table.update(key, |state| {
@@ -474,7 +476,7 @@ impl<const N: usize> Keys for Store<N> {
         }
         let state = State::stored(at_ms, plan.plan, slots);
         self.table
-            .upsert(key, u64::MAX, || state, |_| false, &mut Vec::new(), |_| ())
+            .insert(key, state, u64::MAX, |_| false, &mut Vec::new(), |_| ())
             .map_err(|Full| Error::TooManyKeys {
                 max_keys: self.table.max_keys(),
             })

@@ -64,13 +64,19 @@ impl Quota {
         if at_ms < self.bounds(now_ms).start_ms { 0 } else { spent }
     }
 
+    /// Whether a call passes now.
+    #[must_use]
+    pub fn fits(&self, spent: u64, cost_milli: u64) -> bool {
+        spent + cost_milli <= self.limit_milli
+    }
+
     /// The milliseconds until a call passes: 0 if it passes now.
     #[must_use]
     pub fn wait_ms(&self, spent: u64, cost_milli: u64, now_ms: u64) -> u64 {
-        if spent + cost_milli > self.limit_milli {
-            self.reset_ms(now_ms)
-        } else {
+        if self.fits(spent, cost_milli) {
             0
+        } else {
+            self.reset_ms(now_ms)
         }
     }
 

@@ -16,6 +16,9 @@ pub(crate) struct State<const N: usize> {
 }
 
 impl<const N: usize> State<N> {
+    /// What stands where there is no key.
+    pub(crate) const VACANT: Self = Self { meta: 0, spent: [0; N] };
+
     /// A key at its first call.
     pub(crate) fn new(tier: &Tier, now_ms: u64) -> Self {
         let mut state = Self { meta: 0, spent: [0; N] };

@@ -97,6 +97,13 @@ impl Limit {
         }
     }
 
+    fn fits(&self, spent: u64, cost_milli: u64) -> bool {
+        match self {
+            Self::Bucket(bucket) => bucket.fits(spent, cost_milli),
+            Self::Quota(quota) => quota.fits(spent, cost_milli),
+        }
+    }
+
     pub(crate) fn wait_ms(&self, spent: u64, cost_milli: u64, now_ms: u64) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.wait_ms(spent, cost_milli),
@@ -163,7 +170,21 @@ impl Tier {
     }
 
     /// The denying limit with the longest wait, if any denies.
+    #[inline]
     pub(crate) fn judge(&self, spent: &[u64], cost_milli: u64, now_ms: u64) -> Verdict {
+        // Waits take divisions, and most calls pass.
+        if self
+            .limits
+            .iter()
+            .all(|TierLimit { slot, limit }| limit.fits(spent[*slot], cost_milli))
+        {
+            return Verdict::Allowed;
+        }
+        self.longest_wait(spent, cost_milli, now_ms)
+    }
+
+    #[cold]
+    fn longest_wait(&self, spent: &[u64], cost_milli: u64, now_ms: u64) -> Verdict {
         let mut verdict = Verdict::Allowed;
         let mut longest = 0;
         for (limit, TierLimit { slot, limit: rule }) in (0..).zip(&self.limits) {

@@ -90,9 +90,9 @@ pub(crate) fn instant(now_ms: f64) -> u64 {
     if now_ms >= 0.0 {
         return now_ms as u64;
     }
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Half the work of as_millis, which counts in 128 bits.
+    since.as_secs() * 1_000 + u64::from(since.subsec_millis())
 }
 
 /// Makes the function that decides.
