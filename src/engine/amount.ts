@@ -1,7 +1,13 @@
 /** The most that any limit can hold, in its own units; what a bucket or quota holds and a cost add up exactly. */
 export const MAX_CAPACITY = 2 ** 51;
 
-/** The largest amount spent that is kept: a debt beyond it is cut to it. */
+/** How many units a bucket is given if it can do with fewer: fine enough to convert, with room for debts. */
+export const SCALED_CAPACITY = 2 ** 40;
+
+/**
+ * The largest amount spent that is kept: a debt beyond it is cut to it. It is at least twice what a limit holds, and
+ * 4,096 times what one holds that counts in fewer than 2^40 units.
+ */
 export const MAX_AMOUNT = 2 ** 52;
 
 /** The greatest common divisor of two whole numbers above 0. */

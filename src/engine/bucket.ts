@@ -1,12 +1,12 @@
-import { greatestCommonDivisor, MAX_AMOUNT, MAX_CAPACITY } from "./amount.js";
+import { greatestCommonDivisor, MAX_AMOUNT, MAX_CAPACITY, SCALED_CAPACITY } from "./amount.js";
 
 /**
  * A token bucket in exact integers.
  *
  * What is spent is counted in a unit of the bucket's own, so small that a millisecond refills a whole number of units
  * (`perMs`) and a thousandth of a token costs a whole number of them (`perMilli`). So no rate, however uneven, ever
- * rounds. The unit is then halved as long as the capacity stays within 2^51, which leaves a change of tier, the one
- * operation that has to round, an error of 2^-50 of the capacity.
+ * rounds. The unit is then halved as long as the capacity stays within 2^40, which leaves a change of tier, the one
+ * operation that has to round, an error of 2^-39 of the capacity, and room for debts.
  */
 export class Bucket {
   readonly type = "bucket";
@@ -35,7 +35,7 @@ export class Bucket {
       );
     }
     let scale = 1;
-    while (units * scale * 2 <= MAX_CAPACITY) scale *= 2;
+    while (units * scale * 2 <= SCALED_CAPACITY) scale *= 2;
     this.perMs = (limitMilli / divisor) * scale;
     this.perMilli = perMilli * scale;
     this.capacity = units * scale;

@@ -3,7 +3,16 @@ import { MemoryRecords } from "./records.js";
 import { KeyState, planOf } from "./state.js";
 import { Table } from "./table.js";
 import { compileTiers, type SlotNames, type Tier, type TierLimit } from "./tier.js";
-import { ADJUST, type Engine, type EngineOptions, type EngineStats, OUTCOME, RESULT, type Tiers } from "./types.js";
+import {
+  ADJUST,
+  type DecisionRef,
+  type Engine,
+  type EngineOptions,
+  type EngineStats,
+  OUTCOME,
+  RESULT,
+  type Tiers,
+} from "./types.js";
 
 /** What a JavaScript `Map` can hold, roughly. */
 const MAX_KEYS = 16_000_000;
@@ -37,10 +46,12 @@ export class JsEngine implements Engine {
   readonly records = new MemoryRecords();
   readonly #name: string;
   #users = 1;
-  #version = 1;
+  #version = 0;
   #tiers: Tiers;
   readonly #slots: SlotNames = new Map();
   readonly #entries: TierEntry[] = [];
+  /** The tiers of every version by number, for corrections of what an old one has decided. */
+  readonly #editions: Map<number, Tier>[] = [];
   readonly #ids = new Map<string, number>();
   readonly #table: Table;
   #nowMs = 0;
@@ -117,7 +128,10 @@ export class JsEngine implements Engine {
     const changes = spends && costMilli > 0 && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
-    if (state === undefined) {
+    if (state === undefined && !changes && this.#table.isFull && entry.overflow) {
+      overflow = OUTCOME.OVERFLOW;
+      state = entry.overflow.copy();
+    } else if (state === undefined) {
       state = new KeyState(tier, entry.plan, now);
       if (changes && !this.#table.add(key, state, now)) {
         overflow = OUTCOME.OVERFLOW;
@@ -144,24 +158,22 @@ export class JsEngine implements Engine {
     }
   }
 
-  adjust(key: string, tierId: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void {
+  adjust(key: string, deltaMilli: number, { version, tier, atMs }: DecisionRef, flags: number, nowMs: number): void {
     const now = this.#observe(nowMs);
-    const entry = this.#entries[tierId];
-    const state = flags & ADJUST.OVERFLOW ? entry?.overflow : this.#table.get(key);
-    if (state === undefined || entry?.tier === undefined) return;
-    state.advance(now);
-    for (const { slot, rule: charged } of entry.tier.limits) {
-      const rule = state.plan[slot];
-      if (rule === undefined || (rule.type === "bucket" && flags & ADJUST.QUOTAS_ONLY)) continue;
-      if (
-        rule.type === "quota" &&
-        charged.type === "quota" &&
-        rule.periodOf(now).startMs !== charged.periodOf(chargedAtMs).startMs
-      ) {
-        continue;
+    const entry = this.#entries[tier];
+    const charged = this.#editions[version]?.get(tier);
+    if (entry === undefined || charged === undefined) return;
+    const charges = deltaMilli > 0 && charged.limits.length > 0;
+    let state = flags & ADJUST.OVERFLOW ? undefined : this.#table.get(key);
+    if (state === undefined && (charges || flags & ADJUST.OVERFLOW)) {
+      state = new KeyState(charged, planOf(charged), now);
+      if (flags & ADJUST.OVERFLOW || !this.#table.add(key, state, now)) {
+        entry.overflow ??= state;
+        state = entry.overflow;
       }
-      state.spent[slot] = rule.charged(state.spent[slot] as number, deltaMilli);
     }
+    state?.advance(now);
+    state?.correct(charged, deltaMilli, atMs, (flags & ADJUST.QUOTAS_ONLY) !== 0);
   }
 
   reset(key: string): void {
@@ -178,8 +190,11 @@ export class JsEngine implements Engine {
   #enact(tiers: Tiers): void {
     const compiled = compileTiers(tiers, this.#slots);
     for (const entry of this.#entries) entry.tier = undefined;
+    const edition = new Map<number, Tier>();
+    this.#editions.push(edition);
     for (const [name, tier] of compiled) {
       const id = this.#ids.get(name) ?? this.#entries.length;
+      edition.set(id, tier);
       const before = this.#entries[id];
       if (before) {
         before.tier = tier;

@@ -2,6 +2,7 @@ import { ERROR_CODES, type ErrorCode, TollkeeperError } from "../errors.js";
 import { loadBinding } from "./binding.cjs";
 import { MemoryRecords } from "./records.js";
 import {
+  type DecisionRef,
   type Engine,
   type EngineOptions,
   type EngineStats,
@@ -24,7 +25,7 @@ interface NativeHandle {
   readonly tiers: string;
   decider(spends: boolean, result: Float64Array): Decide;
   tierId(name: string): number;
-  adjust(key: string, tier: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void;
+  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void;
   reset(key: string): void;
   reload(tiers: string): void;
   sweep(nowMs: number): void;
@@ -51,7 +52,8 @@ export function openNative(options: EngineOptions): { engine: Engine } | { engin
 /** The engine in Rust: one table for all threads of the process, hashed keys, file storage. */
 class NativeEngine implements Engine {
   readonly kind = "native";
-  readonly result = new Float64Array(RESULT.LENGTH);
+  /** Shared, so that nobody can take it away from the binding by transferring it. */
+  readonly result = new Float64Array(new SharedArrayBuffer(RESULT.LENGTH * Float64Array.BYTES_PER_ELEMENT));
   readonly records: RecordStore;
   /** Decides and spends; a plain function and no method, since the binding makes it so. */
   readonly consume: Decide;
@@ -78,8 +80,8 @@ class NativeEngine implements Engine {
     return this.#handle.tierId(name);
   }
 
-  adjust(key: string, tier: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void {
-    this.#handle.adjust(key, tier, deltaMilli, chargedAtMs, flags, nowMs);
+  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void {
+    this.#handle.adjust(key, deltaMilli, decision, flags, nowMs);
   }
 
   reset(key: string): void {
@@ -125,8 +127,8 @@ class FileRecords implements RecordStore {
     return Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index] ?? "", flat[2 * index + 1] ?? ""]);
   }
 
-  put(name: string, value: string | undefined): Promise<void> {
-    return this.#handle.putRecord(name, value).catch(rethrow);
+  async put(name: string, value: string | undefined): Promise<void> {
+    await translated(() => this.#handle.putRecord(name, value)).catch(rethrow);
   }
 }
 

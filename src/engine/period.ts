@@ -12,14 +12,17 @@ export function dayOf(nowMs: number): Period {
   return { startMs, endMs: startMs + DAY_MS };
 }
 
-/** The month that holds `nowMs`, where months begin on `anchorDay` (1 to 31), clamped to the month's last day. */
+/**
+ * The month that holds `nowMs`, where months begin on `anchorDay` (1 to 31), clamped to the month's last day. For one
+ * that began before 1970, 0 stands for its start.
+ */
 export function monthOf(nowMs: number, anchorDay: number): Period {
   const now = new Date(nowMs);
   const year = now.getUTCFullYear();
   const month = now.getUTCMonth();
   const thisMonth = monthStart(year, month, anchorDay);
   return thisMonth > nowMs
-    ? { startMs: monthStart(year, month - 1, anchorDay), endMs: thisMonth }
+    ? { startMs: Math.max(0, monthStart(year, month - 1, anchorDay)), endMs: thisMonth }
     : { startMs: thisMonth, endMs: monthStart(year, month + 1, anchorDay) };
 }
 

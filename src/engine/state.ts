@@ -44,8 +44,10 @@ export class KeyState {
   enter(tier: Tier, plan: Plan, nowMs: number): void {
     const beforeMs = this.atMs;
     const before = this.plan;
+    const spentBefore = before === plan ? this.spent : [...this.spent];
     this.advance(nowMs);
-    if (before === plan) return;
+    // A key that was in tiers with more limits is under those as well, for good.
+    if (before === plan || tier.limits.every(({ slot, rule }) => before[slot] === rule)) return;
     let merged: (Bucket | Quota | undefined)[] | undefined;
     for (let slot = 0; slot < before.length; slot++) {
       if (before[slot] !== undefined && plan[slot] === undefined) {
@@ -59,7 +61,8 @@ export class KeyState {
       const spent = this.spent[slot];
       if (from === undefined || spent === undefined) this.spent[slot] = rule.initial;
       else if (rule.type === "bucket") this.spent[slot] = rule.converted(spent, from as Bucket);
-      else this.spent[slot] = rule.converted(spent, from as Quota, beforeMs, this.atMs);
+      // Not what the old quota has left of it, whose period may have ended where this one's goes on.
+      else this.spent[slot] = rule.converted(spentBefore[slot] as number, from as Quota, beforeMs, this.atMs);
     }
     this.plan = merged ?? plan;
   }
@@ -67,6 +70,19 @@ export class KeyState {
   /** Spends a cost of every limit of the tier that the key is under. */
   charge(tier: Tier, costMilli: number): void {
     for (const { slot, rule } of tier.limits) this.spent[slot] = rule.charged(this.spent[slot] as number, costMilli);
+  }
+
+  /** Corrects what a call under `charged` spent at `chargedAtMs`. The key is at the present, maybe under another tier. */
+  correct(charged: Tier, deltaMilli: number, chargedAtMs: number, quotasOnly: boolean): void {
+    for (const { slot, rule: chargedRule } of charged.limits) {
+      const rule = this.plan[slot];
+      if (rule === undefined) continue;
+      const applies =
+        rule.type === "quota" && chargedRule.type === "quota"
+          ? rule.periodOf(this.atMs).startMs === chargedRule.periodOf(chargedAtMs).startMs
+          : !quotasOnly;
+      if (applies) this.spent[slot] = rule.charged(this.spent[slot] as number, deltaMilli);
+    }
   }
 
   /** Whether every bucket is full and no quota is used at `nowMs`. */

@@ -20,6 +20,10 @@ export class Table {
     return this.#keys.size;
   }
 
+  get isFull(): boolean {
+    return this.#keys.size >= this.maxKeys;
+  }
+
   /** Keys forgotten so far other than by {@link delete}. */
   get evictions(): number {
     return this.#evictions;
@@ -31,8 +35,8 @@ export class Table {
 
   /** Takes a new key in, if there is room or an idle key can go; returns whether it did. */
   add(key: string, state: KeyState, nowMs: number): boolean {
-    if (this.#keys.size >= this.maxKeys) this.#forget(SEARCH_KEYS, (other) => other.isIdle(nowMs));
-    if (this.#keys.size >= this.maxKeys) return false;
+    if (this.isFull) this.#forget(SEARCH_KEYS, (other) => other.isIdle(nowMs));
+    if (this.isFull) return false;
     this.#keys.set(key, state);
     return true;
   }
@@ -43,7 +47,7 @@ export class Table {
 
   /** Looks at the next few keys and forgets those that are as good as new, or, if room is scarce, idle. */
   sweep(nowMs: number): void {
-    const scarce = this.#keys.size > 0.75 * this.maxKeys;
+    const scarce = this.#keys.size > this.maxKeys - Math.floor(this.maxKeys / 4);
     this.#forget(SWEEP_KEYS, (state) => (scarce ? state.isIdle(nowMs) : state.isAsNew(nowMs)));
   }
 

@@ -65,6 +65,16 @@ export const OUTCOME = {
   CLOSED: -6,
 } as const;
 
+/** What is to be known of a decision to correct it. */
+export interface DecisionRef {
+  /** The version of the tiers that decided. */
+  readonly version: number;
+  /** The number of the tier. */
+  readonly tier: number;
+  /** When it was decided, in ms since the epoch. */
+  readonly atMs: number;
+}
+
 /** How {@link Engine.adjust} corrects. */
 export const ADJUST = {
   /** Leave the buckets alone. */
@@ -97,7 +107,7 @@ export interface Engine {
   readonly kind: "native" | "js";
   /** Filled by `consume` and `peek`, laid out as in {@link RESULT}; valid until the next call. */
   readonly result: Float64Array;
-  /** Counts the reloads of the tiers, from 1. */
+  /** Counts the reloads of the tiers. */
   readonly version: number;
   /** The tiers in force. */
   readonly tiers: Tiers;
@@ -109,19 +119,19 @@ export interface Engine {
   peek(key: string, tier: number, costMilli: number, nowMs: number): number;
   /**
    * Corrects an allowed decision by `deltaMilli`: below 0 gives tokens back, above 0 charges more, even past empty.
-   * Quotas are corrected only while the period of `chargedAtMs` lasts. `flags` is a sum of {@link ADJUST}.
+   * Quotas are corrected only while the period of the decision lasts. `flags` is a sum of {@link ADJUST}.
    */
-  adjust(key: string, tier: number, deltaMilli: number, chargedAtMs: number, flags: number, nowMs: number): void;
+  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void;
   /** Forgets a key. */
   reset(key: string): void;
   /** Puts other tiers in force from the next decision on; throws and changes nothing if they can't be used. */
   reload(tiers: Tiers): void;
-  /** Looks at a few hundred keys and forgets those that are as good as new. */
+  /** Looks at a small part of the table, round and round, and forgets the keys that are as good as new. */
   sweep(nowMs: number): void;
   stats(): EngineStats;
   /** Writes what changed since the last flush to the storage file, off the event loop. */
   flush(): Promise<void>;
-  /** Releases the engine, after a last flush if it is the last to hold the storage file. */
+  /** Releases the engine, after a last flush; may be called again if that fails, and not if it does not. */
   close(): Promise<void>;
   /** Small records kept beside the keys in the storage file, for the API keys of an app. */
   readonly records: RecordStore;

@@ -18,6 +18,10 @@ export interface LimitState {
 export interface Judge {
   readonly engine: Engine;
   readonly clock: () => number;
+  /** Whether the limiter is closed; then nothing is corrected any more. */
+  readonly isClosed: () => boolean;
+  /** The version of the tiers that this is of. */
+  readonly version: number;
   readonly tierId: number;
   readonly tier: Tier;
 }
@@ -112,15 +116,20 @@ export class Decision {
    * Gives the cost back to each bucket, never past full, and to each quota whose period still lasts.
    *
    * @param part `"quotas"` gives back to the quotas only: the call failed, but it did take its place in the rate.
-   * @returns Whether it did: once for an allowed decision, never for a denial or a peek.
+   * @returns Whether it did: once for an allowed decision, never for a denial or a peek, nor after `close`.
+   * @throws {TollkeeperError} `ERR_OPTION_INVALID`, `ERR_CLOCK_INVALID`
    */
   refund(part: "all" | "quotas" = "all"): boolean {
+    if (part !== "all" && part !== "quotas") {
+      throw new TollkeeperError("ERR_OPTION_INVALID", `part is ${String(part)}; it may be "all" or "quotas"`);
+    }
     return this.correct(-this.costMilli, part === "quotas" ? ADJUST.QUOTAS_ONLY : 0);
   }
 
   /**
    * Corrects an estimate: what the call really cost, below the cost it was charged gives the rest back, above it
-   * charges the rest, even past empty.
+   * charges the rest, even past empty. A debt counts up to 4,096 times what the limit holds; twice, for the few limits
+   * that need very fine units.
    *
    * @param actual Tokens, from 0, at most three decimals.
    * @returns Whether it did: a decision is refunded or settled once.
@@ -148,12 +157,13 @@ export class Decision {
   }
 
   private correct(deltaMilli: number, flags: number): boolean {
-    if (!this.open) return false;
+    const { engine, version, tierId, clock, isClosed } = this.judge;
+    if (!this.open || isClosed()) return false;
+    const nowMs = clock();
     this.open = false;
-    const { engine, tierId, clock } = this.judge;
-    if (deltaMilli !== 0) {
-      engine.adjust(this.key, tierId, deltaMilli, this.nowMs, flags | (this.outcome & ADJUST.OVERFLOW), clock());
-    }
+    if (deltaMilli === 0) return true;
+    const decision = { version, tier: tierId, atMs: this.nowMs };
+    engine.adjust(this.key, deltaMilli, decision, flags | (this.outcome & ADJUST.OVERFLOW), nowMs);
     return true;
   }
 }

@@ -30,16 +30,18 @@ export class Limiter {
   readonly #maxSlots: number;
   #version = 0;
   #judges = new Map<string, Judge>();
+  #closed = false;
   #closing: Promise<void> | undefined;
+  #flushing = false;
 
   constructor({ engine, clock, flushMs, onStorageError }: LimiterSettings) {
     this.#engine = engine;
     this.#clock = clock === undefined ? () => -1 : () => checkedNow(clock());
     this.#refresh();
     this.#maxSlots = slotsFor(this.#slots.size);
-    this.#every(SWEEP_INTERVAL_MS, () => engine.sweep(this.#clock()));
+    this.#every(SWEEP_INTERVAL_MS, (limiter) => limiter.#sweep());
     // Half the promised time, so that the writing itself has the other half.
-    if (flushMs !== undefined) this.#every(flushMs / 2, () => void engine.flush().catch(onStorageError));
+    if (flushMs !== undefined) this.#every(flushMs / 2, (limiter) => limiter.#flushUnlessBusy(onStorageError));
   }
 
   /** Which engine decides. */
@@ -54,6 +56,7 @@ export class Limiter {
 
   /** Small named records beside the keys, durable when the storage is; an app keeps its API keys there. */
   get records(): RecordStore {
+    this.#checkOpen();
     return this.#engine.records;
   }
 
@@ -87,6 +90,7 @@ export class Limiter {
     tiers: string | readonly string[],
     costs: number | readonly number[] = 1,
   ): Decision[] {
+    if (!Array.isArray(keys)) throw invalidOption("keys", keys, "an array of keys");
     checkLength("tiers", tiers, keys.length);
     checkLength("costs", costs, keys.length);
     const calls = keys.map((key, index) => ({ key, tier: at(tiers, index), cost: at(costs, index) }));
@@ -131,11 +135,18 @@ export class Limiter {
     await this.#engine.flush();
   }
 
-  /** Stores everything and lets go. Decisions made from then on throw `ERR_LIMITER_CLOSED`. Calling it again is fine. */
+  /**
+   * Stores everything and lets go. Decisions made from then on throw `ERR_LIMITER_CLOSED`. Calling it again is fine; if
+   * the last write fails it rejects, and calling it again tries again.
+   */
   close(): Promise<void> {
+    this.#closed = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.#judges = new Map();
-    this.#closing ??= this.#engine.close();
+    this.#closing ??= this.#engine.close().catch((error) => {
+      this.#closing = undefined;
+      throw error;
+    });
     return this.#closing;
   }
 
@@ -172,8 +183,9 @@ export class Limiter {
     const engine = this.#engine;
     const { version } = engine;
     const judges = new Map<string, Judge>();
+    const isClosed = () => this.#closed;
     for (const [name, tier] of compileTiers(engine.tiers, this.#slots)) {
-      judges.set(name, { engine, clock: this.#clock, tierId: engine.tierId(name), tier });
+      judges.set(name, { engine, clock: this.#clock, isClosed, version, tierId: engine.tierId(name), tier });
     }
     this.#judges = judges;
     this.#version = version;
@@ -205,11 +217,40 @@ export class Limiter {
   }
 
   #checkOpen(): void {
-    if (this.#closing) throw new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
+    if (this.#closed) throw new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
   }
 
-  #every(intervalMs: number, task: () => void): void {
-    this.#timers.push(setInterval(task, intervalMs).unref());
+  #sweep(): void {
+    let nowMs: number;
+    try {
+      nowMs = this.#clock();
+    } catch {
+      return; // The next call says what is wrong with the clock; here there is nobody to tell.
+    }
+    this.#engine.sweep(nowMs);
+  }
+
+  /** Slow writes are not piled up. */
+  #flushUnlessBusy(onError: (error: unknown) => void): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    this.#engine
+      .flush()
+      .catch(onError)
+      .finally(() => {
+        this.#flushing = false;
+      });
+  }
+
+  /** A limiter that nobody holds any more is collected, and its timers end. */
+  #every(intervalMs: number, task: (limiter: Limiter) => void): void {
+    const self = new WeakRef(this);
+    const timer = setInterval(() => {
+      const limiter = self.deref();
+      if (limiter === undefined) clearInterval(timer);
+      else task(limiter);
+    }, intervalMs).unref();
+    this.#timers.push(timer);
   }
 }
 
@@ -244,10 +285,12 @@ function at<T extends string | number>(values: T | readonly T[], index: number):
 }
 
 function checkLength(name: string, values: unknown, length: number): void {
+  if (typeof values === "object" && !Array.isArray(values)) throw invalidOption(name, values, "one value, or an array");
   if (Array.isArray(values) && values.length !== length) {
-    throw new TollkeeperError(
-      "ERR_OPTION_INVALID",
-      `${name} has ${values.length} items; it may have one per key, ${length}`,
-    );
+    throw invalidOption(name, `${values.length} items long`, `one item per key, ${length}`);
   }
+}
+
+function invalidOption(name: string, was: unknown, mayBe: string): TollkeeperError {
+  return new TollkeeperError("ERR_OPTION_INVALID", `${name} is ${String(was)}; it may be ${mayBe}`);
 }

@@ -2,12 +2,15 @@
 
 use crate::{MAX_AMOUNT, MAX_CAPACITY};
 
+/// How many units a bucket is given if it can do with fewer.
+const SCALED_CAPACITY: u64 = 1 << 40;
+
 /// A token bucket: `limit` tokens a window, refilled continuously, holding at most `limit × burst`.
 ///
 /// What is spent is counted in a unit of the bucket's own, so small that a millisecond refills a whole number of units
 /// and a thousandth of a token costs a whole number of them. So no rate, however uneven, ever rounds. The unit is then
-/// halved as long as the capacity stays within [`MAX_CAPACITY`], which leaves a change of tier, the one operation that
-/// has to round, an error of 2⁻⁵⁰ of the capacity.
+/// halved as long as the capacity stays within 2⁴⁰, which leaves a change of tier, the one operation that has to round,
+/// an error of 2⁻³⁹ of the capacity, and room for debts.
 ///
 /// The method is the generic cell rate algorithm (ITU-T I.371) with the theoretical arrival time kept as its distance
 /// from the instant of the last call.
@@ -38,7 +41,7 @@ impl Bucket {
         let units = max_cost_milli
             .checked_mul(window_ms / divisor)
             .filter(|&units| units <= MAX_CAPACITY)?;
-        let scale = 1 << (MAX_CAPACITY / units).ilog2();
+        let scale = 1 << (SCALED_CAPACITY / units).max(1).ilog2();
         let per_milli = window_ms / divisor * scale;
         Some(Self {
             per_ms: limit_milli / divisor * scale,

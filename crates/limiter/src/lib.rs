@@ -56,7 +56,8 @@ pub use tier::{LimitSpec, MAX_LIMITS, PlanId, Rule, Tier, TierId, TierSpec};
 /// doubles of JavaScript.
 pub const MAX_CAPACITY: u64 = 1 << 51;
 
-/// The largest amount spent that is kept: a debt beyond it is cut to it.
+/// The largest amount spent that is kept: a debt beyond it is cut to it. It is at least twice what a limit holds, and
+/// 4,096 times what one holds that counts in fewer than 2⁴⁰ units.
 pub const MAX_AMOUNT: u64 = 1 << 52;
 
 /// The first instant, in milliseconds since the epoch, that can no longer be held: in the year 2248.

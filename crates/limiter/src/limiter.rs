@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::MAX_LIMITS;
 use crate::clock::Clock;
@@ -17,8 +17,8 @@ use crate::stats::{Counters, Stats};
 use crate::table::{Full, Table};
 use crate::tier::{PlanId, Tier, TierBook, TierId, TierSpec};
 
-/// Above this share of `max_keys`, in percent, the sweep forgets every idle key, not only those that are as good as new.
-const PRESSURE_PERCENT: usize = 75;
+/// When less than a quarter of the table is free, the sweep forgets every idle key, not only those as good as new.
+const SPARE_SHARE: usize = 4;
 
 /// How a limiter is made.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct Settings {
 pub struct Correction {
     /// Thousandths of a token: below 0 gives back, above 0 charges more, even past empty.
     pub delta_milli: i64,
+    /// The version of the tiers that decided; see [`Outcome::version`].
+    pub version: usize,
     /// When the decision was made. Quotas are corrected only while the period of that instant lasts.
     pub charged_at_ms: u64,
     /// Whether the decision was made on the overflow bucket of its tier.
@@ -175,13 +177,14 @@ impl Limiter {
             .peek(self, version, key, tier, cost_milli, self.clock.observe(now_ms)))
     }
 
-    /// Corrects an allowed decision, made under a tier. Nothing happens if the key was forgotten meanwhile.
+    /// Corrects an allowed decision, made under a tier. To a key that was forgotten meanwhile there is nothing to give
+    /// back; charged more, it begins anew.
     ///
     /// # Errors
     /// [`Error::TierUnknown`]
     pub fn correct(&self, key: KeyHash, tier: TierId, correction: Correction, now_ms: u64) -> Result<(), Error> {
         let now_ms = self.clock.observe(now_ms);
-        let (_, tier) = self.book.tier(tier)?;
+        let tier = self.book.tier_of(correction.version, tier)?;
         self.keys.correct(&self.book, key, tier, correction, now_ms);
         Ok(())
     }
@@ -291,6 +294,10 @@ impl<const N: usize> Store<N> {
         }
     }
 
+    fn overflow(&self) -> MutexGuard<'_, HashMap<TierId, State<N>>> {
+        self.overflow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn mark(&self, key: KeyHash, state: &mut State<N>) {
         if let Some(journal) = &self.journal
             && state.soil()
@@ -364,7 +371,7 @@ impl<const N: usize> Keys for Store<N> {
         }
         outcome.unwrap_or_else(|Full| {
             limiter.counters.overflow.fetch_add(1, Ordering::Relaxed);
-            let mut shared = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shared = self.overflow();
             Outcome {
                 overflow: true,
                 ..spend(shared.entry(tier.id).or_insert(new))
@@ -381,7 +388,12 @@ impl<const N: usize> Keys for Store<N> {
         cost_milli: u64,
         now_ms: u64,
     ) -> Outcome {
-        let mut state = self.table.get(key).unwrap_or_else(|| State::new(tier, now_ms));
+        let known = self.table.get(key);
+        let shared = match known {
+            None if self.table.is_full() => self.overflow().get(&tier.id).copied(),
+            _ => None,
+        };
+        let mut state = known.or(shared).unwrap_or_else(|| State::new(tier, now_ms));
         state.enter(tier, &limiter.book, now_ms);
         let now_ms = state.at_ms();
         let verdict = if cost_milli == 0 {
@@ -391,7 +403,7 @@ impl<const N: usize> Keys for Store<N> {
         };
         Outcome {
             verdict,
-            overflow: false,
+            overflow: shared.is_some(),
             version,
             now_ms,
             spent: state.spent_of(tier),
@@ -399,26 +411,31 @@ impl<const N: usize> Keys for Store<N> {
     }
 
     fn correct(&self, book: &TierBook, key: KeyHash, tier: &Tier, correction: Correction, now_ms: u64) {
-        let Correction {
-            delta_milli,
-            charged_at_ms,
-            overflow,
-            quotas_only,
-        } = correction;
         let apply = |state: &mut State<N>| {
             state.advance(book, now_ms);
-            state.correct(tier, book, delta_milli, charged_at_ms, quotas_only);
+            state.correct(tier, book, correction);
         };
-        if overflow {
-            let mut shared = self.overflow.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(state) = shared.get_mut(&tier.id) {
-                apply(state);
+        let apply_and_mark = |state: &mut State<N>| {
+            self.mark(key, state);
+            apply(state);
+        };
+        if !correction.overflow && self.table.update(key, apply_and_mark).is_some() {
+            return;
+        }
+        let charges = correction.delta_milli > 0 && !tier.limits.is_empty();
+        let new = State::new(tier, now_ms);
+        if charges && !correction.overflow {
+            let never = |_: &State<N>| false;
+            let inserted = self
+                .table
+                .insert(key, new, now_ms, never, &mut Vec::new(), apply_and_mark);
+            if inserted.is_ok() {
+                return;
             }
-        } else {
-            self.table.update(key, |state| {
-                self.mark(key, state);
-                apply(state);
-            });
+        }
+        if charges || correction.overflow {
+            let mut shared = self.overflow();
+            apply(shared.entry(tier.id).or_insert(new));
         }
     }
 
@@ -429,7 +446,7 @@ impl<const N: usize> Keys for Store<N> {
     }
 
     fn sweep(&self, book: &TierBook, now_ms: u64) -> usize {
-        let pressed = self.table.len() > self.table.max_keys() / 100 * PRESSURE_PERCENT;
+        let pressed = self.table.len() > self.table.max_keys() - self.table.max_keys() / SPARE_SHARE;
         let forgotten = self.table.sweep(|state| {
             if pressed {
                 state.is_idle(book, now_ms)

@@ -1,6 +1,6 @@
 //! Calendar periods in UTC.
 
-const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 
 /// What a quota counts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::MAX_AMOUNT;
-use crate::period::{Bounds, Period};
-
-const DAY_MS: u64 = 86_400_000;
+use crate::period::{Bounds, DAY_MS, Period};
 
 /// A quota: so many tokens per calendar period in UTC. What is spent is counted in thousandths of a token.
 #[derive(Debug)]
@@ -31,12 +29,6 @@ impl Quota {
     #[must_use]
     pub fn max_cost_milli(&self) -> u64 {
         self.limit_milli
-    }
-
-    /// What the quota counts by.
-    #[must_use]
-    pub fn period(&self) -> Period {
-        self.period
     }
 
     /// The period that holds an instant.

@@ -1,6 +1,7 @@
 //! What one key has spent.
 
 use crate::MAX_LIMITS;
+use crate::limiter::Correction;
 use crate::tier::{Limit, PlanId, Tier, TierBook, TierLimit};
 
 const PLAN_BITS: u32 = 20;
@@ -82,13 +83,17 @@ impl<const N: usize> State<N> {
     #[cold]
     fn convert(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
         let before_ms = self.at_ms();
+        let before = self.spent;
         let now_ms = now_ms.max(before_ms);
         self.advance(book, now_ms);
-        let Some(plan) = book.plan(self.plan()) else { return };
+        // A key that was in tiers with more limits is under those as well, for good.
+        let Some(plan) = book.plan(self.plan()).filter(|plan| !plan.covers(tier)) else {
+            return;
+        };
         for TierLimit { slot, limit } in &tier.limits {
-            self.spent[*slot] = match &plan.slots[*slot] {
+            self.spent[*slot] = match plan.slots[*slot].as_ref().map(|from| &from.limit) {
                 None => limit.initial(),
-                Some(from) => limit.converted(self.spent[*slot], &from.limit, before_ms, now_ms),
+                Some(from) => limit.converted(before[*slot], self.spent[*slot], from, before_ms, now_ms),
             };
         }
         self.place(now_ms, book.merge(plan, tier));
@@ -115,27 +120,20 @@ impl<const N: usize> State<N> {
         }
     }
 
-    /// Corrects what a call under `charged` spent at `charged_at_ms`. The key is at `now_ms`, maybe under another tier.
-    pub(crate) fn correct(
-        &mut self,
-        charged: &Tier,
-        book: &TierBook,
-        delta_milli: i64,
-        charged_at_ms: u64,
-        quotas_only: bool,
-    ) {
+    /// Corrects what a call under `charged` spent. The key is at the present, maybe under another tier.
+    pub(crate) fn correct(&mut self, charged: &Tier, book: &TierBook, correction: Correction) {
         let now_ms = self.at_ms();
         let Some(plan) = book.plan(self.plan()) else { return };
         for TierLimit { slot, limit } in &charged.limits {
             let Some(present) = &plan.slots[*slot] else { continue };
             let applies = match (&present.limit, limit) {
                 (Limit::Quota(present), Limit::Quota(charged)) => {
-                    present.bounds(now_ms).start_ms == charged.bounds(charged_at_ms).start_ms
+                    present.bounds(now_ms).start_ms == charged.bounds(correction.charged_at_ms).start_ms
                 }
-                _ => !quotas_only,
+                _ => !correction.quotas_only,
             };
             if applies {
-                self.spent[*slot] = present.limit.charged(self.spent[*slot], delta_milli);
+                self.spent[*slot] = present.limit.charged(self.spent[*slot], correction.delta_milli);
             }
         }
     }

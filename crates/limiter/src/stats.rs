@@ -46,7 +46,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Makes room for tiers up to a number of them. Called under the lock of the tiers.
+    /// Makes room for tiers up to a number of them. Two callers at once may make more room than is needed.
     pub(crate) fn reserve(&self, tiers: usize) {
         while self.tiers.count() < tiers {
             self.tiers.push(Default::default());

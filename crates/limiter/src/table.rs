@@ -73,6 +73,10 @@ impl<const N: usize> Table<N> {
         self.max_keys
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.max_keys
+    }
+
     /// A copy of a key's state.
     pub(crate) fn get(&self, key: KeyHash) -> Option<State<N>> {
         self.shard(key).lock().get(key).copied()

@@ -126,12 +126,14 @@ impl Limit {
         }
     }
 
-    /// What is spent at `now_ms` by a key that comes from another limit of the same kind, under which it was settled.
-    pub(crate) fn converted(&self, spent: u64, from: &Self, at_ms: u64, now_ms: u64) -> u64 {
+    /// What is spent at `now_ms` by a key that comes from another limit of the same kind: there it had spent `before` at
+    /// `at_ms`, of which `settled` is left at `now_ms`.
+    pub(crate) fn converted(&self, before: u64, settled: u64, from: &Self, at_ms: u64, now_ms: u64) -> u64 {
         match (self, from) {
-            (Self::Bucket(bucket), Self::Bucket(from)) => bucket.converted(spent, from),
-            (Self::Quota(quota), Self::Quota(from)) => quota.converted(spent, from, at_ms, now_ms),
-            _ => unreachable!("a slot's kind never changes: TierBook::slot_for refuses it"),
+            (Self::Bucket(bucket), Self::Bucket(from)) => bucket.converted(settled, from),
+            // Not what the old quota has left of it, whose period may have ended where this one's goes on.
+            (Self::Quota(quota), Self::Quota(from)) => quota.converted(before, from, at_ms, now_ms),
+            _ => unreachable!("a slot's kind never changes: slot_for refuses it"),
         }
     }
 }
@@ -204,6 +206,17 @@ pub(crate) struct Plan {
     pub(crate) slots: [Option<PlanSlot>; MAX_LIMITS],
 }
 
+impl Plan {
+    /// Whether every limit of a tier is the one that governs its slot.
+    pub(crate) fn covers(&self, tier: &Tier) -> bool {
+        let governs = |slot: usize, rule: Rule| self.slots[slot].as_ref().is_some_and(|present| present.rule == rule);
+        tier.limits
+            .iter()
+            .zip(&tier.spec.limits)
+            .all(|(limit, spec)| governs(limit.slot, spec.rule))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct PlanSlot {
     pub(crate) rule: Rule,
@@ -261,14 +274,20 @@ impl TierBook {
     }
 
     /// The version that decides now, and a tier of it.
+    #[inline]
     pub(crate) fn tier(&self, id: TierId) -> Result<(usize, &Tier), Error> {
         let version = self.version();
-        let tier = self
-            .editions
-            .get(version)
-            .and_then(|edition| edition.tiers.get(usize::from(id)));
-        tier.and_then(Option::as_ref)
-            .map(|tier| (version, tier))
+        self.tier_of(version, id).map(|tier| (version, tier))
+    }
+
+    /// A tier of a version that decides or has decided.
+    #[inline]
+    pub(crate) fn tier_of(&self, version: usize, id: TierId) -> Result<&Tier, Error> {
+        let edition = self.editions.get(version).ok_or(Error::TierUnknown)?;
+        edition
+            .tiers
+            .get(usize::from(id))
+            .and_then(Option::as_ref)
             .ok_or(Error::TierUnknown)
     }
 

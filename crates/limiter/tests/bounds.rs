@@ -132,6 +132,7 @@ fn a_refund_on_the_overflow_bucket_goes_back_to_it() {
     assert!(!allowed(&limiter, "third", NOW_MS));
     let correction = Correction {
         delta_milli: -1_000,
+        version: 0,
         charged_at_ms: NOW_MS,
         overflow: true,
         quotas_only: false,

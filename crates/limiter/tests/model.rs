@@ -172,7 +172,7 @@ proptest! {
                     if allowed.len() > back {
                         let (cost, charged_at_ms) = allowed.remove(allowed.len() - 1 - back);
                         let correction = Correction {
-                            delta_milli: -i64::try_from(cost).unwrap(), charged_at_ms, overflow: false, quotas_only: false,
+                            delta_milli: -i64::try_from(cost).unwrap(), version: 0, charged_at_ms, overflow: false, quotas_only: false,
                         };
                         limiter.correct(key, tier, correction, now_ms).unwrap();
                         for limit in model.iter_mut().flatten() {

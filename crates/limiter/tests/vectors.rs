@@ -172,6 +172,7 @@ fn every_vector_holds() {
                     let (outcome, tier, cost) = decided[operation.of.unwrap()].unwrap();
                     let correction = Correction {
                         delta_milli: -cost.cast_signed(),
+                        version: outcome.version,
                         charged_at_ms: outcome.now_ms,
                         overflow: outcome.overflow,
                         quotas_only: false,

@@ -11,6 +11,7 @@
     reason = "JavaScript has checked its numbers, and no count comes near 2^53"
 )]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,6 +34,17 @@ const OVERFLOW: u32 = 8;
 pub struct Engine {
     shared: Arc<Shared>,
     closed: Arc<AtomicBool>,
+}
+
+/// What is to be known of a decision to correct it.
+#[napi(object)]
+pub struct Decision {
+    /// The version of the tiers that decided.
+    pub version: f64,
+    /// The number of the tier.
+    pub tier: u16,
+    /// When it was decided, in ms since the epoch.
+    pub at_ms: f64,
 }
 
 /// Decisions of one tier.
@@ -64,7 +76,7 @@ pub struct EngineStats {
 #[napi]
 impl Engine {
     /// Opens a table, or joins the one of that name. `tiers` is the JSON of `Object.entries(tiers)`.
-    #[napi(factory)]
+    #[napi(factory, catch_unwind)]
     pub fn open(name: String, tiers: String, max_keys: f64, file: Option<String>) -> Result<Self> {
         let max_keys = max_keys as usize;
         let shared = Shared::open(Options {
@@ -103,34 +115,40 @@ impl Engine {
     }
 
     /// The number of a tier in force, or -1.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn tier_id(&self, name: String) -> i32 {
         self.shared.limiter.tier_id(&name).map_or(-1, i32::from)
     }
 
     /// Corrects an allowed decision.
-    #[napi]
-    pub fn adjust(&self, key: Utf16String, tier: u16, delta_milli: f64, charged_at_ms: f64, flags: u32, now_ms: f64) {
+    #[napi(catch_unwind)]
+    pub fn adjust(&self, key: Utf16String, delta_milli: f64, decision: Decision, flags: u32, now_ms: f64) {
         let limiter = &self.shared.limiter;
         let correction = Correction {
             delta_milli: delta_milli as i64,
-            charged_at_ms: charged_at_ms as u64,
+            version: decision.version as usize,
+            charged_at_ms: decision.at_ms as u64,
             overflow: flags & OVERFLOW != 0,
             quotas_only: flags & QUOTAS_ONLY != 0,
         };
-        // A tier that a reload has dropped has nothing left to correct.
-        let _ = limiter.correct(limiter.hash_utf16(&key), tier, correction, hot::instant(now_ms));
+        // No decision is of a tier that never was.
+        let _ = limiter.correct(
+            limiter.hash_utf16(&key),
+            decision.tier,
+            correction,
+            hot::instant(now_ms),
+        );
     }
 
     /// Forgets a key.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn reset(&self, key: Utf16String) {
         let limiter = &self.shared.limiter;
         limiter.reset(limiter.hash_utf16(&key));
     }
 
     /// Puts other tiers in force. `tiers` is the JSON of `Object.entries(tiers)`.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn reload(&self, tiers: String) -> Result<()> {
         let specs = tiers::parse(&tiers).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
         let mut in_force = lock(&self.shared.tiers);
@@ -140,13 +158,13 @@ impl Engine {
     }
 
     /// Looks at a small part of the table and forgets what is as good as new.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn sweep(&self, now_ms: f64) {
         self.shared.limiter.sweep(hot::instant(now_ms));
     }
 
     /// What was counted.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn stats(&self) -> EngineStats {
         let stats = self.shared.limiter.stats();
         let tiers = stats.tiers.into_iter().map(|tier| {
@@ -179,7 +197,7 @@ impl Engine {
         })
     }
 
-    /// Lets go, after a last flush. Call it once.
+    /// Lets go, after a last flush; call it again if that fails, and not if it does not.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> AsyncTask<Work> {
         self.closed.store(true, Ordering::Relaxed);
@@ -190,16 +208,18 @@ impl Engine {
     }
 
     /// A record of the storage file.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn record(&self, name: String) -> Result<Option<String>> {
+        self.check_open()?;
         self.shared
             .with_storage(|storage| storage.record(&name))
             .unwrap_or(Ok(None))
     }
 
     /// Every record whose name begins so: name, value, name, value …
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn records(&self, prefix: String) -> Result<Vec<String>> {
+        self.check_open()?;
         let records = self
             .shared
             .with_storage(|storage| storage.records(&prefix))
@@ -209,17 +229,25 @@ impl Engine {
 
     /// Writes or deletes a record, on a thread of the pool.
     #[napi(ts_return_type = "Promise<void>")]
-    pub fn put_record(&self, name: String, value: Option<String>) -> AsyncTask<Work> {
-        AsyncTask::new(Work {
+    pub fn put_record(&self, name: String, value: Option<String>) -> Result<AsyncTask<Work>> {
+        self.check_open()?;
+        Ok(AsyncTask::new(Work {
             shared: Arc::clone(&self.shared),
             job: Job::PutRecord { name, value },
-        })
+        }))
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(coded("ERR_LIMITER_CLOSED", "the limiter is closed"));
+        }
+        Ok(())
     }
 }
 
 impl Drop for Engine {
-    /// An environment that ends without closing: what it changed is stored, a table of its own is given up, a table
-    /// with a name stays.
+    /// An environment that ends without closing, other than by `process.exit`: what it changed is stored, a table of its
+    /// own is given up, a table with a name stays.
     fn drop(&mut self) {
         if !self.closed.swap(true, Ordering::Relaxed) {
             // There is nobody left to tell.
@@ -245,14 +273,16 @@ impl Task for Work {
     type JsValue = ();
 
     fn compute(&mut self) -> Result<()> {
-        match &self.job {
+        // A panic must not end the process; napi lets it through on this thread.
+        catch_unwind(AssertUnwindSafe(|| match &self.job {
             Job::Flush => self.shared.save(),
             Job::Close => self.shared.close(),
             Job::PutRecord { name, value } => self
                 .shared
                 .with_storage(|storage| storage.put_record(name, value.as_deref()))
-                .unwrap_or(Ok(())),
-        }
+                .unwrap_or_else(|| Err(coded("ERR_LIMITER_CLOSED", "the limiter is closed"))),
+        }))
+        .unwrap_or_else(|_| Err(coded("ERR_ENGINE_FAILED", "the storage met a fault of its own")))
     }
 
     fn resolve(&mut self, _: Env, (): ()) -> Result<()> {

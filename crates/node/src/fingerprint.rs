@@ -12,13 +12,13 @@ use napi_derive::napi;
 use tollkeeper_fingerprint::{Error as FingerprintError, batch_json, compare_json, identify_json};
 
 /// Who a client may be: a fingerprint to what it computes to and its candidates.
-#[napi]
+#[napi(catch_unwind)]
 pub fn identify(input: String) -> Result<String> {
     identify_json(&input).map_err(|why| problem(&why))
 }
 
 /// How alike two clients are: `{ a, b }` to their similarity.
-#[napi]
+#[napi(catch_unwind)]
 pub fn compare(input: String) -> Result<String> {
     compare_json(&input).map_err(|why| problem(&why))
 }

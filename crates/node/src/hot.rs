@@ -3,7 +3,8 @@
 //! A decision crosses into Rust as one call of a plain function, made with a pointer to its [`Hot`] data: looking up a
 //! method of a class costs twice as much as the decision. The key is read once, as UTF-16 into the stack: as Latin-1
 //! two keys could become one, and as UTF-8 or a `String` it would cost more. What the decision says goes into a
-//! `Float64Array` that JavaScript allocated and that stays alive as long as the function.
+//! `Float64Array` that JavaScript allocated and that stays alive as long as the function; over a `SharedArrayBuffer`, since
+//! any other can be taken away by transferring it.
 
 #![allow(unsafe_code)]
 
@@ -104,25 +105,30 @@ pub(crate) fn decider(
     result: RawValue,
 ) -> Result<RawValue> {
     let env = env.raw();
-    let (mut kind, mut length, mut data, mut keep) = (0, 0, ptr::null_mut(), ptr::null_mut());
+    let (mut kind, mut length, mut data, mut buffer) = (0, 0, ptr::null_mut(), ptr::null_mut());
+    let (mut detachable, mut keep) = (true, ptr::null_mut());
     // SAFETY: the environment and the value are those of the running call, and every out-parameter is valid or null,
     // which means unwanted.
-    let array = unsafe {
+    let usable = unsafe {
         sys::napi_get_typedarray_info(
             env,
             result.0,
             &raw mut kind,
             &raw mut length,
             &raw mut data,
-            ptr::null_mut(),
+            &raw mut buffer,
             ptr::null_mut(),
         ) == sys::Status::napi_ok
+            && sys::napi_is_arraybuffer(env, buffer, &raw mut detachable) == sys::Status::napi_ok
+            && kind == sys::TypedarrayType::float64_array
+            && length >= RESULT_LENGTH
+            && !detachable
             && sys::napi_create_reference(env, result.0, 1, &raw mut keep) == sys::Status::napi_ok
     };
-    if !array || kind != sys::TypedarrayType::float64_array || length < RESULT_LENGTH {
+    if !usable {
         return Err(coded(
             "ERR_ENGINE_FAILED",
-            "the result array is not a Float64Array of the right length",
+            "the result is not a Float64Array of the right length over a SharedArrayBuffer",
         ));
     }
     let hot = Box::into_raw(Box::new(Hot {
@@ -167,7 +173,7 @@ unsafe extern "C" fn decide(env: sys::napi_env, info: sys::napi_callback_info) -
     let mut count = arguments.len();
     let mut data = ptr::null_mut();
     // SAFETY: Node passes a live environment and call; it fills all four arguments, with undefined if need be.
-    unsafe {
+    let known = unsafe {
         sys::napi_get_cb_info(
             env,
             info,
@@ -175,7 +181,10 @@ unsafe extern "C" fn decide(env: sys::napi_env, info: sys::napi_callback_info) -
             arguments.as_mut_ptr(),
             ptr::null_mut(),
             &raw mut data,
-        );
+        )
+    };
+    if known != sys::Status::napi_ok {
+        return ptr::null_mut();
     }
     // SAFETY: `data` is the `Hot` given in `decider`, which lives as long as the function that is being called.
     let hot = unsafe { &*data.cast::<Hot>() };
@@ -245,8 +254,8 @@ impl Hot {
     ) -> i32 {
         let [first, second, third, fourth] = spent.map(|spent| spent as f64);
         let result = [version as f64, now_ms as f64, first, second, third, fourth];
-        // SAFETY: the array has at least this many elements, as `decider` has checked, and is kept alive by `keep`; it
-        // is never transferred, and JavaScript does not run meanwhile.
+        // SAFETY: the array has at least this many elements, as `decider` has checked, and is kept alive by `keep`; a
+        // SharedArrayBuffer can't be detached or shrunk, and JavaScript does not run meanwhile.
         unsafe { ptr::copy_nonoverlapping(result.as_ptr(), self.result, RESULT_LENGTH) };
         let denied = match verdict {
             Verdict::Allowed => 0,
