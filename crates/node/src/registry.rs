@@ -118,9 +118,9 @@ impl Shared {
             .unwrap_or(Ok(()))
     }
 
-    /// Lets one user go; the last one takes the table along. What has changed is stored in any case.
+    /// Lets one user go, once what has changed is stored; the last one takes the table along.
     pub(crate) fn close(&self) -> Result<()> {
-        let saved = self.save();
+        self.save()?;
         let mut named = lock(&NAMED);
         let mut users = lock(&self.users);
         *users -= 1;
@@ -128,7 +128,7 @@ impl Shared {
             named.remove(&self.name);
             self.storage.write().unwrap_or_else(PoisonError::into_inner).take();
         }
-        saved
+        Ok(())
     }
 
     /// Calls the storage; None if there is no file.

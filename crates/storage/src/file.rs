@@ -1,42 +1,29 @@
 //! The file.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tollkeeper_limiter::{
     Change, KeyHash, KeySnapshot, Limiter, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS, PlanId, Secret,
 };
 
+use crate::connection::Connection;
 use crate::error::StorageError;
 use crate::plan;
-use crate::trial::Trial;
 
-/// The version of the format that this release reads and writes.
-pub const FORMAT: u64 = 1;
-
-/// `format` as a little-endian u64, and `secret`.
-const META: TableDefinition<&str, &[u8]> = TableDefinition::new("tollkeeper");
-const PLANS: TableDefinition<u32, &str> = TableDefinition::new("plans");
-const KEYS: TableDefinition<&[u8; 16], &[u8; STATE]> = TableDefinition::new("keys");
-const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
+pub(crate) const PLANS: TableDefinition<u32, &str> = TableDefinition::new("plans");
+pub(crate) const KEYS: TableDefinition<&[u8; 16], &[u8; STATE]> = TableDefinition::new("keys");
+pub(crate) const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
 
 /// Bytes of a stored key: the instant, the plan, and the amount spent per slot.
 const STATE: usize = 8 + 4 + 8 * MAX_LIMITS;
-const CACHE_BYTES: usize = 64 << 20;
-/// With which every redb file begins; see its `docs/design.md`.
-const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// An open storage file. Its calls block; what takes long belongs on a thread that may wait.
 #[derive(Debug)]
 pub struct Storage {
-    database: Database,
-    secret: Secret,
+    connection: Connection,
     /// The number in the file of each plan of the limiter that was stored or loaded.
     plans: Mutex<HashMap<PlanId, u32>>,
 }
@@ -47,39 +34,8 @@ impl Storage {
     /// # Errors
     /// Any [`StorageError`] but `Refused`; a file that is there is then as it was.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
-        let (file, new) = open_file(path)?;
-        if !new {
-            check_magic(&file)?;
-            try_out(FileBackend::new(file.try_clone()?)?)?;
-        }
-        let made = Self::use_file(FileBackend::new(file)?, new);
-        if made.is_err() && new {
-            // Nothing of ours is in it yet.
-            let _ = std::fs::remove_file(path);
-        }
-        made
-    }
-
-    fn use_file(backend: impl StorageBackend, new: bool) -> Result<Self, StorageError> {
-        let database = Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(backend)?;
-        if new {
-            let secret = random_secret()?;
-            let transaction = database.begin_write()?;
-            transaction
-                .open_table(META)?
-                .insert("format", &FORMAT.to_le_bytes()[..])?;
-            transaction.open_table(META)?.insert("secret", &secret[..])?;
-            transaction.open_table(PLANS)?;
-            transaction.open_table(KEYS)?;
-            transaction.open_table(RECORDS)?;
-            transaction.commit()?;
-        }
-        let secret = read_secret(&database)?;
         Ok(Self {
-            database,
-            secret,
+            connection: Connection::open(path)?,
             plans: Mutex::default(),
         })
     }
@@ -87,7 +43,7 @@ impl Storage {
     /// The secret under which the stored keys are hashed.
     #[must_use]
     pub fn secret(&self) -> Secret {
-        self.secret
+        self.connection.secret()
     }
 
     /// Takes every stored key up into a limiter, made with [`secret`](Self::secret); says how many there were.
@@ -95,25 +51,7 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Refused`] if they are more than the limiter takes.
     pub fn load(&self, limiter: &Limiter) -> Result<usize, StorageError> {
-        let transaction = self.database.begin_read()?;
-        let mut plans = HashMap::new();
-        for entry in transaction.open_table(PLANS)?.iter()? {
-            let (id, json) = entry?;
-            let limits = plan::decode(json.value()).ok_or_else(|| StorageError::Corrupt("a plan".into()))?;
-            plans.insert(id.value(), limiter.adopt(&limits)?);
-        }
-        let mut keys = 0;
-        for entry in transaction.open_table(KEYS)?.iter()? {
-            let (key, state) = entry?;
-            let (at_ms, stored_plan, spent) =
-                decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
-            let plan = plans
-                .get(&stored_plan)
-                .ok_or_else(|| StorageError::Corrupt("a plan is missing".into()))?;
-            limiter.restore(to_hash(key.value()), at_ms, *plan, spent)?;
-            keys += 1;
-        }
-        Ok(keys)
+        self.connection.with(|database| load(database, limiter))
     }
 
     /// Stores every key that has changed since the last call; says how many there were. If it fails, nothing is stored
@@ -126,13 +64,14 @@ impl Storage {
         if changes.is_empty() {
             return Ok(0);
         }
-        self.write(limiter, &changes)
+        self.connection
+            .with(|database| self.write(database, limiter, &changes))
             .inspect_err(|_| limiter.give_back_changes(&changes))?;
         Ok(changes.len())
     }
 
-    fn write(&self, limiter: &Limiter, changes: &[Change]) -> Result<(), StorageError> {
-        let transaction = self.database.begin_write()?;
+    fn write(&self, database: &Database, limiter: &Limiter, changes: &[Change]) -> Result<(), StorageError> {
+        let transaction = database.begin_write()?;
         let mut known = self.plans.lock().unwrap_or_else(PoisonError::into_inner).clone();
         {
             let mut keys = transaction.open_table(KEYS)?;
@@ -161,12 +100,11 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Io`]
     pub fn record(&self, name: &str) -> Result<Option<String>, StorageError> {
-        let transaction = self.database.begin_read()?;
-        let value = transaction
-            .open_table(RECORDS)?
-            .get(name)?
-            .map(|value| value.value().to_owned());
-        Ok(value)
+        self.connection.with(|database| {
+            let transaction = database.begin_read()?;
+            let value = transaction.open_table(RECORDS)?.get(name)?;
+            Ok(value.map(|value| value.value().to_owned()))
+        })
     }
 
     /// Every record whose name begins so, ordered by name.
@@ -174,16 +112,18 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Io`]
     pub fn records(&self, prefix: &str) -> Result<Vec<(String, String)>, StorageError> {
-        let transaction = self.database.begin_read()?;
-        let mut found = Vec::new();
-        for entry in transaction.open_table(RECORDS)?.range(prefix..)? {
-            let (name, value) = entry?;
-            if !name.value().starts_with(prefix) {
-                break;
+        self.connection.with(|database| {
+            let transaction = database.begin_read()?;
+            let mut found = Vec::new();
+            for entry in transaction.open_table(RECORDS)?.range(prefix..)? {
+                let (name, value) = entry?;
+                if !name.value().starts_with(prefix) {
+                    break;
+                }
+                found.push((name.value().to_owned(), value.value().to_owned()));
             }
-            found.push((name.value().to_owned(), value.value().to_owned()));
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// Writes a record, or deletes it; durable when this returns.
@@ -191,87 +131,39 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Io`]
     pub fn put_record(&self, name: &str, value: Option<&str>) -> Result<(), StorageError> {
-        let transaction = self.database.begin_write()?;
-        {
-            let mut records = transaction.open_table(RECORDS)?;
-            match value {
-                Some(value) => records.insert(name, value)?,
-                None => records.remove(name)?,
-            };
-        }
-        transaction.commit()?;
-        Ok(())
+        self.connection.with(|database| {
+            let transaction = database.begin_write()?;
+            {
+                let mut records = transaction.open_table(RECORDS)?;
+                match value {
+                    Some(value) => records.insert(name, value)?,
+                    None => records.remove(name)?,
+                };
+            }
+            Ok(transaction.commit()?)
+        })
     }
 }
 
-/// A new random secret.
-///
-/// # Errors
-/// [`StorageError::Io`] if the system has no randomness to give.
-pub fn random_secret() -> Result<Secret, StorageError> {
-    let mut secret = Secret::default();
-    getrandom::fill(&mut secret).map_err(|why| StorageError::Io(why.to_string()))?;
-    Ok(secret)
-}
-
-/// The file, and whether it is new or still empty.
-fn open_file(path: &Path) -> Result<(File, bool), StorageError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.clone().create_new(true).open(path) {
-        Ok(file) => Ok((file, true)),
-        Err(why) if why.kind() == ErrorKind::AlreadyExists => {
-            let file = options.open(path)?;
-            let new = file.metadata()?.len() == 0;
-            Ok((file, new))
-        }
-        Err(why) => Err(why.into()),
-    }
-}
-
-fn check_magic(file: &File) -> Result<(), StorageError> {
-    let mut begin = Vec::new();
-    file.take(MAGIC.len() as u64).read_to_end(&mut begin)?;
-    if begin == MAGIC {
-        Ok(())
-    } else {
-        Err(StorageError::Foreign)
-    }
-}
-
-/// Opens the file as it will be opened, repair included, but without changing it.
-fn try_out(file: FileBackend) -> Result<(), StorageError> {
-    let trial = Trial::new(file)?;
-    // redb may panic on a file that was tampered with.
-    catch_unwind(AssertUnwindSafe(|| {
-        let mut builder = Builder::new();
-        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-        let database = builder.create_with_backend(trial)?;
-        read_secret(&database)?;
-        let transaction = database.begin_read()?;
-        transaction.open_table(PLANS)?;
-        transaction.open_table(KEYS)?;
-        transaction.open_table(RECORDS)?;
-        Ok(())
-    }))
-    .unwrap_or_else(|_| Err(StorageError::Corrupt("its structure".into())))
-}
-
-fn read_secret(database: &Database) -> Result<Secret, StorageError> {
+fn load(database: &Database, limiter: &Limiter) -> Result<usize, StorageError> {
     let transaction = database.begin_read()?;
-    let meta = transaction.open_table(META)?;
-    let format = meta
-        .get("format")?
-        .and_then(|format| Some(u64::from_le_bytes(*format.value().first_chunk()?)));
-    match format {
-        Some(FORMAT) => {}
-        Some(other) => return Err(StorageError::Version(other)),
-        None => return Err(StorageError::Foreign),
+    let mut plans = HashMap::new();
+    for entry in transaction.open_table(PLANS)?.iter()? {
+        let (id, json) = entry?;
+        let limits = plan::decode(json.value()).ok_or_else(|| StorageError::Corrupt("a plan".into()))?;
+        plans.insert(id.value(), limiter.adopt(&limits)?);
     }
-    let secret = meta.get("secret")?.and_then(|secret| secret.value().try_into().ok());
-    secret.ok_or_else(|| StorageError::Corrupt("the secret".into()))
+    let mut keys = 0;
+    for entry in transaction.open_table(KEYS)?.iter()? {
+        let (key, state) = entry?;
+        let (at_ms, stored_plan, spent) = decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
+        let plan = plans
+            .get(&stored_plan)
+            .ok_or_else(|| StorageError::Corrupt("a plan is missing".into()))?;
+        limiter.restore(to_hash(key.value()), at_ms, *plan, spent)?;
+        keys += 1;
+    }
+    Ok(keys)
 }
 
 /// The number in the file of a plan, which is stored if it is new.
@@ -319,4 +211,68 @@ fn decode(bytes: &[u8; STATE]) -> Option<(u64, u32, [u64; MAX_LIMITS])> {
         *spent = u64::from_le_bytes(*bytes.first_chunk()?);
     }
     (at_ms < MAX_INSTANT_MS && spent.iter().all(|&spent| spent <= MAX_AMOUNT)).then_some((at_ms, plan, spent))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use tollkeeper_limiter::{LimitSpec, Period, Rule, Settings, TierSpec};
+
+    use super::*;
+    use crate::connection::tests::{FULL, on_a_disk_that_may_be_full};
+
+    const NOW_MS: u64 = 1_790_000_000_000;
+
+    fn limiter(storage: &Storage) -> Limiter {
+        let rule = Rule::Quota {
+            limit_milli: 9_000,
+            period: Period::Day,
+        };
+        let limits = vec![LimitSpec {
+            name: "day".into(),
+            rule,
+        }];
+        let tiers = vec![TierSpec {
+            name: "free".into(),
+            limits,
+        }];
+        Limiter::new(Settings {
+            tiers,
+            max_keys: 10,
+            secret: storage.secret(),
+            durable: true,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_when_there_is_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("limits.redb");
+        let connection = on_a_disk_that_may_be_full(&path);
+        let storage = Storage {
+            connection,
+            plans: Mutex::default(),
+        };
+        let spender = limiter(&storage);
+        spender.consume(spender.hash("key"), 0, 4_000, NOW_MS).unwrap();
+        FULL.store(true, Ordering::Relaxed);
+        for _ in 0..3 {
+            assert_eq!(storage.save(&spender).unwrap_err().code(), "ERR_STORAGE_IO");
+            assert!(storage.put_record("name", Some("value")).is_err());
+        }
+        FULL.store(false, Ordering::Relaxed);
+        storage.put_record("name", Some("value")).unwrap();
+        assert_eq!(storage.save(&spender).unwrap(), 1);
+        drop(storage);
+        let storage = Storage::open(&path).unwrap();
+        let reader = limiter(&storage);
+        storage.load(&reader).unwrap();
+        let spent = reader.peek(reader.hash("key"), 0, 0, NOW_MS).unwrap().spent[0];
+        assert_eq!(
+            (spent, storage.record("name").unwrap().as_deref()),
+            (4_000, Some("value"))
+        );
+    }
 }

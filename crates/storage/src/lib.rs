@@ -6,10 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+mod connection;
 mod error;
 mod file;
 mod plan;
 mod trial;
 
+pub use connection::{FORMAT, random_secret};
 pub use error::StorageError;
-pub use file::{FORMAT, Storage, random_secret};
+pub use file::Storage;

@@ -1,7 +1,7 @@
 //! The limits under which a stored key counts, as they are written.
 
 use serde::{Deserialize, Serialize};
-use tollkeeper_limiter::{Period, PlanLimit, Rule};
+use tollkeeper_limiter::{MAX_LIMITS, Period, PlanLimit, Rule};
 
 #[derive(Serialize, Deserialize)]
 struct StoredLimit {
@@ -89,5 +89,26 @@ pub(crate) fn decode(json: &str) -> Option<Vec<PlanLimit>> {
         };
         PlanLimit { slot, name, rule }
     });
-    Some(limits.collect())
+    let limits: Vec<_> = limits.collect();
+    let sound = |(index, limit): (usize, &PlanLimit)| {
+        limit.slot < MAX_LIMITS && limits[..index].iter().all(|other| other.slot != limit.slot)
+    };
+    limits.iter().enumerate().all(sound).then_some(limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_written_is_no_plan() {
+        let plan = |slots: &[usize]| {
+            let limit = |slot| format!(r#"{{"slot":{slot},"name":"day","rule":{{"day_quota":{{"limit_milli":1}}}}}}"#);
+            decode(&format!("[{}]", slots.iter().map(limit).collect::<Vec<_>>().join(",")))
+        };
+        assert_eq!(plan(&[0, 3]).map(|limits| limits.len()), Some(2));
+        assert_eq!(plan(&[4]), None);
+        assert_eq!(plan(&[1, 1]), None);
+        assert_eq!(decode("{}"), None);
+    }
 }

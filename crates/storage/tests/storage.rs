@@ -300,3 +300,63 @@ fn a_folder_that_is_not_there_is_an_error_of_its_own() {
     let error = Storage::open(&PathBuf::from("/nowhere/at/all/limits.redb")).unwrap_err();
     assert_eq!(error.code(), "ERR_STORAGE_IO");
 }
+
+#[test]
+fn a_file_that_another_is_just_making_is_locked_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("limits.redb");
+    fs::write(&path, b"").unwrap();
+    let making = redb::Database::create(&path).unwrap();
+    assert!(matches!(
+        Storage::open(&path),
+        Err(StorageError::Locked | StorageError::Foreign)
+    ));
+    assert!(path.exists());
+    drop(making);
+}
+
+#[test]
+fn of_many_that_make_a_file_at_once_one_wins_and_its_file_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let path = folder.path().join(format!("{round}.redb"));
+        let opened: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..2).map(|_| scope.spawn(|| Storage::open(&path))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let won = opened.iter().filter(|opened| opened.is_ok()).count();
+        assert!(
+            won >= 1 || opened.iter().all(|opened| matches!(opened, Err(StorageError::Locked))),
+            "{opened:?}"
+        );
+        drop(opened);
+        assert!(path.exists());
+        Storage::open(&path).unwrap();
+    }
+}
+
+#[test]
+fn nothing_but_the_file_is_left_of_its_making() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Storage::open(&folder.path().join("limits.redb")).unwrap());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Storage::open(folder.path()).unwrap_err().code(), "ERR_STORAGE_IO");
+    assert!(folder.path().exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_empty_file_becomes_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("limits.redb");
+    fs::write(&path, b"").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    drop(Storage::open(&path).unwrap());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
