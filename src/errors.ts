@@ -10,7 +10,6 @@ export const ERROR_CODES = {
   ERR_COST_INVALID: "a cost is a number from 0 with at most three decimals",
   ERR_COST_EXCEEDS_CAPACITY: "the cost is more than a limit of the tier can ever hold",
   ERR_CLOCK_INVALID: "the clock gave something else than milliseconds since 1970",
-  ERR_DECISION_INVALID: "this decision can't be refunded or settled",
   ERR_NAME_CONFLICT: "a limiter of that name is open with another configuration",
   ERR_LIMITER_CLOSED: "the limiter is closed",
   ERR_ENGINE_FAILED: "the native engine met a fault of its own",
@@ -24,6 +23,7 @@ export const ERROR_CODES = {
   ERR_STORAGE_IO: "the storage file can't be read or written",
   ERR_CONFIG_INVALID: "the configuration can't be used as it is",
   ERR_ADDRESS_IN_USE: "the port is taken",
+  ERR_ADDRESS_UNAVAILABLE: "the address can't be listened on",
 } as const;
 
 /** A stable code of a {@link TollkeeperError}. */

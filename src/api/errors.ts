@@ -33,13 +33,16 @@ const BY_CODE: Record<string, [status: number, code: string, detail: string]> = 
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "length_contradicts", "The body is not as long as Content-Length says."],
 };
 
+/** Errors of a body that are told. */
+const MAX_ERRORS = 20;
+
 const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
 
 function problemOf(error: FastifyError | z.ZodError): Problem {
   if (error instanceof z.ZodError) {
     return invalidBody(
       "body_invalid",
-      error.issues.map((issue) => ({ path: jsonPath(issue.path), detail: issue.message })),
+      error.issues.slice(0, MAX_ERRORS).map((issue) => ({ path: jsonPath(issue.path), detail: issue.message })),
     );
   }
   if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);

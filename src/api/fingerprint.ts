@@ -36,8 +36,21 @@ export async function fingerprintRoutes(app: FastifyInstance, { load }: { load: 
   app.post<{ Body: BatchBody }>(
     "/batch",
     { bodyLimit: BODY_LIMIT.batch, schema: { body: batchBody }, config: { toll: perItem } },
-    async (request) => answer(request, { results: JSON.parse(await load().batch(JSON.stringify(request.body.items))) }),
+    async (request) => answer(request, { results: JSON.parse(await load().batch(texts(request.body.items))) }),
   );
+}
+
+/** A JSON array of the JSON text of each item: one that can't be read as such fails alone. */
+function texts(items: readonly unknown[]): string {
+  return JSON.stringify(items.map(textOf));
+}
+
+function textOf(item: unknown): string {
+  try {
+    return JSON.stringify(item);
+  } catch {
+    return ""; // Nested deeper than the stack reaches, and so refused like any text that is not JSON.
+  }
 }
 
 /** A computed result, with what the service adds to it. */

@@ -4,8 +4,13 @@ import { z } from "zod";
 export const BODY_LIMIT = { identify: 16 * 1024, compare: 32 * 1024, batch: 512 * 1024 } as const;
 export const MAX_BATCH_ITEMS = 100;
 
+/** A list whose items are looked at only if there are not too many. */
+function list<T extends z.ZodType>(max: number, item: T) {
+  return z.array(z.unknown()).max(max).pipe(z.array(item));
+}
+
 /** Numbers as they stand in a ClientHello. Their meaning is checked where it is used, in Rust. */
-const numbers = z.array(z.int().min(0).max(0xffff));
+const numbers = list(256, z.int().min(0).max(0xffff));
 
 const tls = z.strictObject({
   /** Base64. */
@@ -20,12 +25,12 @@ const tls = z.strictObject({
   point_formats: numbers.optional(),
   signature_algorithms: numbers.optional(),
   supported_versions: numbers.optional(),
-  alpn: z.array(z.string()).optional(),
+  alpn: list(32, z.string()).optional(),
 });
 
 const http2 = z.strictObject({ akamai: z.string().optional() });
 
-const http = z.strictObject({ headers: z.array(z.tuple([z.string(), z.string()])).optional() });
+const http = z.strictObject({ headers: list(128, z.tuple([z.string(), z.string()])).optional() });
 
 /** What is known of a client; at least one signal. */
 export const fingerprint = z.strictObject({ tls: tls.optional(), http2: http2.optional(), http: http.optional() });

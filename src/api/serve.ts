@@ -91,11 +91,24 @@ function loggerOptions({ logLevel }: Config, stream: ServeOptions["logStream"]):
   };
 }
 
+/** What the system means when it refuses an address. */
+const UNAVAILABLE: Record<string, string> = {
+  EACCES: "this user may not; a port from 1024 on is free to all",
+  EADDRNOTAVAIL: "the address is none of this machine's",
+  ENOTFOUND: "no such host is known",
+  EAI_AGAIN: "no such host is known",
+};
+
 async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
   try {
     return await app.listen({ host, port });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
+    const unavailable = UNAVAILABLE[code ?? ""];
+    if (unavailable !== undefined) {
+      const message = `HOST ${host} and PORT ${port} can't be listened on: ${unavailable}`;
+      throw new TollkeeperError("ERR_ADDRESS_UNAVAILABLE", message, { cause: error });
+    }
     if (code !== "EADDRINUSE") throw error;
     throw new TollkeeperError(
       "ERR_ADDRESS_IN_USE",

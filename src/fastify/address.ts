@@ -34,13 +34,15 @@ export class AddressReader {
 
   /**
    * The address of the nearest hop that is no trusted proxy; undefined if it can't be known, as on a Unix socket or
-   * when a trusted proxy reports something that is no address. Calls that come straight from one connection give the
+   * when a trusted proxy reports nothing, or something that is no address. Calls that come straight from one connection give the
    * same object.
    */
   read(request: IncomingMessage): Ip | undefined {
     let ip = this.#peerOf(request.socket);
     if (this.#proxies.length === 0) return ip;
     let forwarded = forwardedFor(request);
+    // A proxy that does not say for whom it calls: its own address would be everybody's.
+    if (forwarded === "" && ip !== undefined && isWithin(ip, this.#proxies)) return undefined;
     while (ip !== undefined && forwarded !== "" && isWithin(ip, this.#proxies)) {
       const comma = forwarded.lastIndexOf(",");
       ip = parseIp(withoutPort(forwarded.slice(comma + 1).trim()));

@@ -75,8 +75,10 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
       const toll = tollOf(request);
       if (toll.cost === 0 || isPreflight(request)) return done();
       const identity = identify(request);
-      if (!(identity instanceof Promise)) return enter(request, reply, identity, toll, done);
-      identity.then((identity) => enter(request, reply, identity, toll, done)).catch(done);
+      if (!isThenable(identity)) return enter(request, reply, identity, toll, done);
+      Promise.resolve(identity)
+        .then((identity) => enter(request, reply, identity, toll, done))
+        .catch(done);
     } catch (error) {
       done(error as Error);
     }
@@ -86,7 +88,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     const pending = request[kPending];
     if (pending === undefined) return done();
     try {
-      const total = pending.total(request);
+      const total = checkTotal(pending.total(request));
       const { toll } = request;
       if (toll === undefined || total <= toll.cost) return done();
       const maxCost = limiter.maxCost(toll.tier);
@@ -109,6 +111,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     { cost, total }: Toll,
     done: () => void,
   ): void {
+    checkIdentity(identity);
     if ("key" in identity && !charge(request, reply, identity, cost)) return;
     if (identity.refusal) return void sendProblem(reply, identity.refusal, identity.headers);
     if ("key" in identity && total) request[kPending] = { identity, total };
@@ -149,9 +152,29 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   }
 }
 
-/** A browser's question before a call from another origin; the call itself is what costs. */
-function isPreflight({ method, headers }: FastifyRequest): boolean {
-  return method === "OPTIONS" && headers["access-control-request-method"] !== undefined && headers.origin !== undefined;
+/** A question of how to call, such as a browser asks before a call from another origin; the call itself costs. */
+function isPreflight({ method }: FastifyRequest): boolean {
+  return method === "OPTIONS";
+}
+
+/** Promises of other realms and libraries count too. */
+function isThenable(value: unknown): value is PromiseLike<Identity | Refusal> {
+  return typeof (value as { then?: unknown } | null)?.then === "function";
+}
+
+/** Nobody gets in because a look-up came back empty. */
+function checkIdentity(identity: Identity | Refusal): void {
+  const { key, tier, refusal } = (identity ?? {}) as Partial<Identity & Refusal>;
+  if (refusal === undefined && (typeof key !== "string" || typeof tier !== "string")) {
+    throw invalid("identify returned neither a key and a tier nor a refusal; it may return one of these");
+  }
+}
+
+function checkTotal(total: number): number {
+  if (typeof total !== "number" || !(total >= 0)) {
+    throw invalid(`config.toll.total returned ${String(total)}; it may return a number from 0`);
+  }
+  return total;
 }
 
 function checkOptions(options: TollkeeperOptions): void {

@@ -1,6 +1,5 @@
 //! Time of one identification and one comparison, from JSON to JSON: `cargo bench -p tollkeeper-fingerprint`.
 
-use std::fmt::Write;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -32,12 +31,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         lists["ciphers"] = serde_json::json!([0x1301, 0x1302]);
         let unknown = format!(r#"{{"tls":{lists}}}"#);
         let two = format!(r#"{{"a":{one},"b":{one}}}"#);
-        let mut hundred = String::from("[");
-        for index in 0..100 {
-            let comma = if index > 0 { "," } else { "" };
-            write!(hundred, r#"{comma}{{"id":"{index}","fingerprint":{one}}}"#)?;
-        }
-        hundred.push(']');
+        let items: Vec<_> = (0..100)
+            .map(|index| format!(r#"{{"id":"{index}","fingerprint":{one}}}"#))
+            .collect();
+        let hundred = serde_json::json!(items).to_string();
         let text =
             |result: Result<String, tollkeeper_fingerprint::Error>| result.unwrap_or_else(|error| error.to_string());
         time(&format!("{name}, identify"), ROUNDS, || text(identify_json(&one)));

@@ -42,6 +42,12 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
     /// Headers from pairs of name and value, in order. Names are compared without case, since
     /// HTTP/2 has none. Pseudo-headers (`:method`) are refused: their order is the HTTP/2 signal's.
     ///

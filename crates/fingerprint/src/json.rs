@@ -58,15 +58,16 @@ struct Problem {
     detail: String,
 }
 
-/// Identifies each item of the text of an array of `{ "id": …, "fingerprint": … }`, at most
-/// [`MAX_ITEMS`]; `id` is a string and may be left out. Answers with the text of an array in the
+/// Identifies each item of the text of an array of texts, at most [`MAX_ITEMS`], each of `{ "id": …,
+/// "fingerprint": … }`; `id` is a string and may be left out. An item that can't be read fails alone. Answers with the text of an array in the
 /// same order, of `{ "id", "result" }` or, for an item that is refused, `{ "id", "problem": { "code",
 /// "path", "detail" } }`, the path starting with `items[n]`.
 ///
 /// # Errors
 /// `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_NOT_JSON`; `ERR_SIGNAL_INVALID` if it is no array.
 pub fn batch_json(items: &str) -> Result<String, Error> {
-    let value = parse(items)?;
+    // Texts within a text are longer for their quotes.
+    let value = parse_within(items, 2 * MAX_INPUT)?;
     let items = array(&value, MAX_ITEMS).map_err(|error| error.under("items"))?;
     let answers: Vec<Answer> = items
         .iter()
@@ -77,8 +78,10 @@ pub fn batch_json(items: &str) -> Result<String, Error> {
 }
 
 fn answer(index: usize, item: &Value) -> Answer {
-    let id = item.get("id").and_then(Value::as_str).filter(|id| id.len() <= MAX_ID);
-    let (result, problem) = match one(item) {
+    let item = string(item).and_then(parse);
+    let id = item.as_ref().ok().and_then(|item| item.get("id")?.as_str());
+    let id = id.filter(|id| id.len() <= MAX_ID).map(str::to_owned);
+    let (result, problem) = match item.and_then(|item| one(&item)) {
         Ok(result) => (Some(result), None),
         Err(error) => {
             let error = error.under(&format!("items[{index}]"));
@@ -90,11 +93,7 @@ fn answer(index: usize, item: &Value) -> Answer {
             (None, Some(problem))
         }
     };
-    Answer {
-        id: id.map(str::to_owned),
-        result,
-        problem,
-    }
+    Answer { id, result, problem }
 }
 
 fn one(item: &Value) -> Result<Identification, Error> {
@@ -111,10 +110,14 @@ fn one(item: &Value) -> Result<Identification, Error> {
 }
 
 fn parse(input: &str) -> Result<Value, Error> {
-    if input.len() > MAX_INPUT {
+    parse_within(input, MAX_INPUT)
+}
+
+fn parse_within(input: &str, max: usize) -> Result<Value, Error> {
+    if input.len() > max {
         return Err(Error::new(
             ErrorCode::InputTooLarge,
-            format!("has {} bytes; it may have {MAX_INPUT}", input.len()),
+            format!("has {} bytes; it may have {max}", input.len()),
         ));
     }
     serde_json::from_str(input).map_err(|error| Error::new(ErrorCode::InputNotJson, format!("is not JSON: {error}")))

@@ -85,7 +85,8 @@ impl Signals {
             let http = object(value, &["headers"])?;
             field(http, "headers", headers)
         })?
-        .flatten();
+        .flatten()
+        .filter(|headers| !headers.is_empty());
         let (tls, tls_disagree) = tls.unzip();
         let profile = Profile {
             tls,

@@ -266,6 +266,38 @@ fn refused_comparisons_say_which_side() {
     }
 }
 
+/// The text of an array of the texts of the items.
+fn texts(items: &Value) -> String {
+    json!(
+        items
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(Value::to_string)
+            .collect::<Vec<_>>()
+    )
+    .to_string()
+}
+
+#[test]
+fn an_item_that_is_no_json_fails_alone() {
+    let good = json!({ "fingerprint": { "tls": { "client_hello": curl()["client_hello"] } } }).to_string();
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let input = json!([good, r#"{"id":"\ud800"}"#, "", deep, good]).to_string();
+    let answers: Value = serde_json::from_str(&batch_json(&input).unwrap()).unwrap();
+    for index in 1..4 {
+        assert_eq!(answers[index]["problem"]["code"], "ERR_INPUT_NOT_JSON");
+        assert_eq!(answers[index]["problem"]["path"], format!("items[{index}]"));
+    }
+    assert_eq!(answers[0]["result"], answers[4]["result"]);
+}
+
+#[test]
+fn an_empty_list_of_headers_is_no_signal() {
+    let error = identify_json(r#"{"tls":{},"http":{"headers":[]}}"#).unwrap_err();
+    assert_eq!(error.code(), "ERR_NO_SIGNAL");
+}
+
 #[test]
 fn a_bad_item_of_a_batch_fails_alone() {
     let good = json!({ "tls": { "client_hello": curl()["client_hello"] } });
@@ -277,9 +309,10 @@ fn a_bad_item_of_a_batch_fails_alone() {
         { "id": "five" },
         { "id": "x".repeat(MAX_ID + 1), "fingerprint": good },
         null,
+        "\u{e000}",
     ]);
-    let answers: Value = serde_json::from_str(&batch_json(&items.to_string()).unwrap()).unwrap();
-    assert_eq!(answers.as_array().unwrap().len(), 7);
+    let answers: Value = serde_json::from_str(&batch_json(&texts(&items)).unwrap()).unwrap();
+    assert_eq!(answers.as_array().unwrap().len(), 8);
     assert_eq!(answers[0]["id"], "one");
     assert_eq!(answers[0]["result"], identified(&good));
     assert!(answers[0].get("problem").is_none());
@@ -299,6 +332,7 @@ fn a_bad_item_of_a_batch_fails_alone() {
         (4, "items[4].fingerprint"),
         (5, "items[5].id"),
         (6, "items[6]"),
+        (7, "items[7]"),
     ] {
         assert_eq!(answers[index]["problem"]["path"], path);
     }

@@ -57,7 +57,8 @@ describe("behind trusted proxies", () => {
     ["a port", "10.0.0.1", "203.0.113.7:5678", "ip:203.0.113.7"],
     ["IPv6 in brackets", "10.0.0.1", "[2001:db8:1:2::3]", "ip:2001:db8:1:2::/64"],
     ["IPv6 in brackets with a port", "10.0.0.1", "[2001:db8:1:2::3]:5678", "ip:2001:db8:1:2::/64"],
-    ["a call of the proxy itself", "10.0.0.1", undefined, "ip:10.0.0.1"],
+    ["a proxy that does not say for whom it calls", "10.0.0.1", undefined, undefined],
+    ["a proxy that says nothing", "10.0.0.1", "", undefined],
     ["a call from within", "10.0.0.1", "10.1.1.1, 10.2.2.2", "ip:10.1.1.1"],
     ["a peer that is no proxy", "203.0.113.9", "1.1.1.1", "ip:203.0.113.9"],
   ])("the address of %s", (_what, peer, header, key) => {
