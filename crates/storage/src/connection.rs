@@ -1,14 +1,16 @@
 //! The database behind a storage file: made, opened, and opened again after a failure.
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition};
-use tollkeeper_limiter::Secret;
+use tollkeeper_limiter::{PlanId, Secret};
 
 use crate::error::StorageError;
 use crate::file::{KEYS, PLANS, RECORDS};
@@ -23,7 +25,9 @@ const CACHE_BYTES: usize = 64 << 20;
 /// With which every redb file begins; see its `docs/design.md`.
 const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
-type Opener = fn(&Path) -> Result<Database, StorageError>;
+const OPEN_ATTEMPTS: usize = 8;
+
+type Opener = fn(File) -> Result<Database, StorageError>;
 
 /// An open database. redb uses none again that once failed to write, so after a failure it is closed, and opened anew for
 /// the next call.
@@ -33,32 +37,29 @@ pub(crate) struct Connection {
     opener: Opener,
     secret: Secret,
     database: RwLock<Option<Database>>,
+    /// The number in the database of each plan of the limiter that was stored since it was opened.
+    pub(crate) plans: Mutex<HashMap<PlanId, u32>>,
 }
 
 impl Connection {
     /// Opens a file, or makes a new one.
     pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
-        contained(|| {
-            match fs::metadata(path) {
-                Err(why) if why.kind() == ErrorKind::NotFound => publish(path)?,
-                Err(why) => return Err(why.into()),
-                Ok(found) if !found.is_file() => return Err(StorageError::Io("it is no regular file".into())),
-                Ok(found) if found.len() == 0 => return Self::over(path, begin(private(path, false)?)?, open_database),
-                Ok(_) => {}
-            }
-            check_magic(&File::open(path)?)?;
-            try_out(FileBackend::new(private(path, false)?)?)?;
-            Self::over(path, open_database(path)?, open_database)
-        })
+        Self::open_with(path, open_database)
     }
 
-    fn over(path: &Path, database: Database, opener: Opener) -> Result<Self, StorageError> {
-        let secret = read_secret(&database)?;
-        Ok(Self {
-            path: path.into(),
-            opener,
-            secret,
-            database: RwLock::new(Some(database)),
+    fn open_with(path: &Path, opener: Opener) -> Result<Self, StorageError> {
+        contained(|| {
+            // It may have to be opened again when the process works in another folder.
+            let path = std::path::absolute(path)?;
+            let file = open_file(&path)?;
+            let secret = examine(&file)?;
+            Ok(Self {
+                path,
+                opener,
+                secret,
+                database: RwLock::new(Some(opener(file)?)),
+                plans: Mutex::default(),
+            })
         })
     }
 
@@ -90,10 +91,14 @@ impl Connection {
         }
         let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if place.is_none() {
-            let database = contained(|| (self.opener)(&self.path))?;
-            if contained(|| read_secret(&database))? != self.secret {
-                return Err(StorageError::Io("another file has taken its place".into()));
-            }
+            let database = contained(|| {
+                let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
+                if examine(&file)? != self.secret {
+                    return Err(StorageError::Io("another file has taken its place".into()));
+                }
+                (self.opener)(file)
+            })?;
+            self.plans.lock().unwrap_or_else(PoisonError::into_inner).clear();
             *place = Some(database);
         }
         Ok(())
@@ -105,40 +110,84 @@ fn contained<T>(call: impl FnOnce() -> Result<T, StorageError>) -> Result<T, Sto
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(StorageError::Corrupt("its structure".into())))
 }
 
-/// Makes a new file under another name and gives it its own when it is complete: a crash leaves none that is half made,
-/// and of several processes that do this at once one wins.
-fn publish(path: &Path) -> Result<(), StorageError> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| StorageError::Io("it has no name".into()))?;
-    let unique = u128::from_ne_bytes(random_secret()?);
-    let draft = path.with_file_name(format!(".{}.new-{unique:032x}", name.to_string_lossy()));
-    let made = private(&draft, true).and_then(begin).map(drop);
-    let published = made.and_then(|()| match fs::hard_link(&draft, path) {
-        // Another process was faster, and its file is the one to open.
-        Err(why) if why.kind() == ErrorKind::AlreadyExists => Ok(()),
-        // A file system without hard links.
-        Err(_) if !path.exists() => Ok(fs::rename(&draft, path)?),
-        linked => Ok(linked?),
-    });
-    let _ = fs::remove_file(&draft);
-    published
+/// The file, which is made if it isn't there or is empty.
+fn open_file(path: &Path) -> Result<File, StorageError> {
+    // More than twice only if others make and empty it meanwhile.
+    for _ in 0..OPEN_ATTEMPTS {
+        let file = private().create(true).truncate(false).open(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(StorageError::Io("it is no regular file".into()));
+        }
+        if found.len() > 0 {
+            return Ok(file);
+        }
+        replace(&file, path)?;
+    }
+    Err(StorageError::Io("it is emptied again and again".into()))
 }
 
-/// Opens a file that is for its owner alone.
-fn private(path: &Path, new: bool) -> Result<File, StorageError> {
+/// Makes a new file under another name and, when it is complete, puts it in the place of an empty one: neither a crash
+/// nor another process ever finds one that is half made. Does nothing if there is another file in that place by now.
+fn replace(empty: &File, path: &Path) -> Result<(), StorageError> {
+    // Of all that would replace this file one at a time goes on, until its `empty` is dropped.
+    match empty.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StorageError::Locked),
+        // A file system without locks.
+        Err(TryLockError::Error(why)) if why.kind() == ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(why)) => return Err(why.into()),
+    }
+    // A link to the file stays.
+    let path = fs::canonicalize(path)?;
+    let unique = u128::from_ne_bytes(random_secret()?);
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".new-{unique:032x}"));
+    let draft = path.with_file_name(name);
+    let replaced = begin(&draft).and_then(|()| {
+        let wanted = is_there(empty, &path)?;
+        if wanted {
+            fs::rename(&draft, &path)?;
+        }
+        Ok(wanted)
+    });
+    if let Ok(true) = replaced {
+        // So that the name is durable too, where folders can be synced.
+        let _ = path.parent().map(|folder| File::open(folder)?.sync_all());
+    } else {
+        let _ = fs::remove_file(&draft);
+    }
+    replaced.map(drop)
+}
+
+/// Whether an empty file is still empty, and still where it was.
+fn is_there(empty: &File, path: &Path) -> Result<bool, StorageError> {
+    let found = fs::metadata(path)?;
+    #[cfg(unix)]
+    let same = {
+        use std::os::unix::fs::MetadataExt;
+        let ours = empty.metadata()?;
+        (ours.dev(), ours.ino()) == (found.dev(), found.ino())
+    };
+    #[cfg(not(unix))]
+    let same = empty.metadata()?.len() == 0;
+    Ok(same && found.len() == 0)
+}
+
+/// To open a file that, if it is made, is for its owner alone.
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(new);
+    options.read(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok(options.open(path)?)
+    options
 }
 
-/// Makes an empty file a storage file.
-fn begin(file: File) -> Result<Database, StorageError> {
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    let database = build(FileBackend::new(file)?, false)?;
+/// Makes a file with a secret and nothing else in it, durable when this returns.
+fn begin(draft: &Path) -> Result<(), StorageError> {
+    let file = private().create_new(true).open(draft)?;
+    let database = open_database(file.try_clone()?)?;
     let secret = random_secret()?;
     let transaction = database.begin_write()?;
     transaction
@@ -147,7 +196,8 @@ fn begin(file: File) -> Result<Database, StorageError> {
     transaction.open_table(META)?.insert("secret", &secret[..])?;
     open_tables(&transaction)?;
     transaction.commit()?;
-    Ok(database)
+    database.close()?;
+    Ok(file.sync_all()?)
 }
 
 fn open_tables(transaction: &redb::WriteTransaction) -> Result<(), StorageError> {
@@ -157,14 +207,20 @@ fn open_tables(transaction: &redb::WriteTransaction) -> Result<(), StorageError>
     Ok(())
 }
 
-fn open_database(path: &Path) -> Result<Database, StorageError> {
-    build(FileBackend::new(private(path, false)?)?, false)
+fn open_database(file: File) -> Result<Database, StorageError> {
+    build(FileBackend::new(file)?, false)
 }
 
 fn build(backend: impl StorageBackend, checks: bool) -> Result<Database, StorageError> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(checks);
     Ok(builder.create_with_backend(backend)?)
+}
+
+/// Finds out, without changing it, whether a file can be used, and with what secret.
+fn examine(file: &File) -> Result<Secret, StorageError> {
+    check_magic(file)?;
+    try_out(FileBackend::new(file.try_clone()?)?)
 }
 
 fn check_magic(file: &File) -> Result<(), StorageError> {
@@ -178,14 +234,14 @@ fn check_magic(file: &File) -> Result<(), StorageError> {
 }
 
 /// Opens the file as it will be opened, repair included, but without changing it.
-fn try_out(file: FileBackend) -> Result<(), StorageError> {
+fn try_out(file: FileBackend) -> Result<Secret, StorageError> {
     let database = build(Trial::new(file)?, true)?;
-    read_secret(&database)?;
+    let secret = read_secret(&database)?;
     let transaction = database.begin_read()?;
     transaction.open_table(PLANS)?;
     transaction.open_table(KEYS)?;
     transaction.open_table(RECORDS)?;
-    Ok(())
+    Ok(secret)
 }
 
 fn read_secret(database: &Database) -> Result<Secret, StorageError> {
@@ -215,16 +271,18 @@ pub fn random_secret() -> Result<Secret, StorageError> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::cell::Cell;
     use std::io;
     use std::ops::Bound;
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     use redb::BackendError;
 
     use super::*;
 
-    /// Whether the disk is full.
-    pub(crate) static FULL: AtomicBool = AtomicBool::new(false);
+    thread_local! {
+        /// Whether the disk is full.
+        pub(crate) static FULL: Cell<bool> = const { Cell::new(false) };
+    }
 
     /// A file on that disk.
     #[derive(Debug)]
@@ -248,7 +306,7 @@ pub(crate) mod tests {
         }
 
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-            if FULL.load(Ordering::Relaxed) {
+            if FULL.get() {
                 return Err(ErrorKind::StorageFull.into());
             }
             self.0.write(offset, data)
@@ -269,8 +327,6 @@ pub(crate) mod tests {
 
     /// A connection to a new file on that disk.
     pub(crate) fn on_a_disk_that_may_be_full(path: &Path) -> Connection {
-        publish(path).unwrap();
-        let opener: Opener = |path| build(Disk(FileBackend::new(private(path, false)?)?), false);
-        Connection::over(path, opener(path).unwrap(), opener).unwrap()
+        Connection::open_with(path, |file| build(Disk(FileBackend::new(file)?), false)).unwrap()
     }
 }

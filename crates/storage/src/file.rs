@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tollkeeper_limiter::{
@@ -24,19 +24,16 @@ const STATE: usize = 8 + 4 + 8 * MAX_LIMITS;
 #[derive(Debug)]
 pub struct Storage {
     connection: Connection,
-    /// The number in the file of each plan of the limiter that was stored or loaded.
-    plans: Mutex<HashMap<PlanId, u32>>,
 }
 
 impl Storage {
-    /// Opens a storage file, or makes a new one that only its owner can read.
+    /// Opens a storage file, or makes a new one that only its owner can read, also in the place of an empty one.
     ///
     /// # Errors
     /// Any [`StorageError`] but `Refused`; a file that is there is then as it was.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         Ok(Self {
             connection: Connection::open(path)?,
-            plans: Mutex::default(),
         })
     }
 
@@ -49,16 +46,17 @@ impl Storage {
     /// Takes every stored key up into a limiter, made with [`secret`](Self::secret); says how many there were.
     ///
     /// # Errors
-    /// [`StorageError::Refused`] if they are more than the limiter takes.
+    /// [`StorageError::Refused`] if they are more than the limiter takes, [`StorageError::Corrupt`] if one of them is
+    /// damaged, and as of [`save`](Self::save).
     pub fn load(&self, limiter: &Limiter) -> Result<usize, StorageError> {
         self.connection.with(|database| load(database, limiter))
     }
 
-    /// Stores every key that has changed since the last call; says how many there were. If it fails, nothing is stored
-    /// and the next call tries again.
+    /// Stores every key that has changed since the last call; says how many there were. If it fails, the next call tries
+    /// again.
     ///
     /// # Errors
-    /// [`StorageError::Io`]
+    /// [`StorageError::Io`], or after a failure any of [`open`](Self::open).
     pub fn save(&self, limiter: &Limiter) -> Result<usize, StorageError> {
         let changes = limiter.take_changes();
         if changes.is_empty() {
@@ -72,7 +70,12 @@ impl Storage {
 
     fn write(&self, database: &Database, limiter: &Limiter, changes: &[Change]) -> Result<(), StorageError> {
         let transaction = database.begin_write()?;
-        let mut known = self.plans.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut known = self
+            .connection
+            .plans
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         {
             let mut keys = transaction.open_table(KEYS)?;
             for Change { key, state } in changes {
@@ -91,14 +94,14 @@ impl Storage {
             }
         }
         transaction.commit()?;
-        *self.plans.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        *self.connection.plans.lock().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(())
     }
 
     /// A record.
     ///
     /// # Errors
-    /// [`StorageError::Io`]
+    /// As of [`save`](Self::save).
     pub fn record(&self, name: &str) -> Result<Option<String>, StorageError> {
         self.connection.with(|database| {
             let transaction = database.begin_read()?;
@@ -110,7 +113,7 @@ impl Storage {
     /// Every record whose name begins so, ordered by name.
     ///
     /// # Errors
-    /// [`StorageError::Io`]
+    /// As of [`save`](Self::save).
     pub fn records(&self, prefix: &str) -> Result<Vec<(String, String)>, StorageError> {
         self.connection.with(|database| {
             let transaction = database.begin_read()?;
@@ -126,10 +129,10 @@ impl Storage {
         })
     }
 
-    /// Writes a record, or deletes it; durable when this returns.
+    /// Writes a record, or deletes it; durable when this returns. If it fails, either may be found afterwards.
     ///
     /// # Errors
-    /// [`StorageError::Io`]
+    /// As of [`save`](Self::save).
     pub fn put_record(&self, name: &str, value: Option<&str>) -> Result<(), StorageError> {
         self.connection.with(|database| {
             let transaction = database.begin_write()?;
@@ -215,7 +218,7 @@ fn decode(bytes: &[u8; STATE]) -> Option<(u64, u32, [u64; MAX_LIMITS])> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
+    use std::fs;
 
     use tollkeeper_limiter::{LimitSpec, Period, Rule, Settings, TierSpec};
 
@@ -251,18 +254,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits.redb");
         let connection = on_a_disk_that_may_be_full(&path);
-        let storage = Storage {
-            connection,
-            plans: Mutex::default(),
-        };
+        let storage = Storage { connection };
         let spender = limiter(&storage);
         spender.consume(spender.hash("key"), 0, 4_000, NOW_MS).unwrap();
-        FULL.store(true, Ordering::Relaxed);
+        FULL.set(true);
         for _ in 0..3 {
             assert_eq!(storage.save(&spender).unwrap_err().code(), "ERR_STORAGE_IO");
             assert!(storage.put_record("name", Some("value")).is_err());
         }
-        FULL.store(false, Ordering::Relaxed);
+        FULL.set(false);
         storage.put_record("name", Some("value")).unwrap();
         assert_eq!(storage.save(&spender).unwrap(), 1);
         drop(storage);
@@ -274,5 +274,45 @@ mod tests {
             (spent, storage.record("name").unwrap().as_deref()),
             (4_000, Some("value"))
         );
+    }
+
+    #[test]
+    fn after_a_failure_only_the_same_file_is_opened_again_and_any_other_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("limits.redb");
+        let connection = on_a_disk_that_may_be_full(&path);
+        let storage = Storage { connection };
+        FULL.set(true);
+        storage.put_record("name", Some("value")).unwrap_err();
+        FULL.set(false);
+        let away = folder.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        assert_eq!(storage.record("name").unwrap_err().code(), "ERR_STORAGE_IO");
+        assert!(!path.exists());
+        for other in [&b""[..], b"not a database"] {
+            fs::write(&path, other).unwrap();
+            assert_eq!(storage.record("name").unwrap_err().code(), "ERR_STORAGE_FOREIGN");
+            assert_eq!(fs::read(&path).unwrap(), other);
+        }
+        fs::remove_file(&path).unwrap();
+        drop(Storage::open(&path).unwrap());
+        let before = fs::read(&path).unwrap();
+        assert_eq!(storage.put_record("name", None).unwrap_err().code(), "ERR_STORAGE_IO");
+        assert!(before == fs::read(&path).unwrap());
+        fs::rename(&away, &path).unwrap();
+        storage.put_record("name", Some("value")).unwrap();
+        assert_eq!(storage.record("name").unwrap().as_deref(), Some("value"));
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_the_next_call_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Storage::open(&folder.path().join("limits.redb")).unwrap();
+        let panicked = storage.connection.with(|database| -> Result<(), StorageError> {
+            let _transaction = database.begin_write()?;
+            panic!("as redb may on a file that was tampered with")
+        });
+        assert_eq!(panicked.unwrap_err().code(), "ERR_STORAGE_CORRUPT");
+        storage.put_record("name", Some("value")).unwrap();
     }
 }

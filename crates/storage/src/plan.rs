@@ -1,7 +1,12 @@
 //! The limits under which a stored key counts, as they are written.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use tollkeeper_limiter::{MAX_LIMITS, Period, PlanLimit, Rule};
+
+/// How many characters the name of a limit has.
+const NAME_CHARS: RangeInclusive<usize> = 1..=64;
 
 #[derive(Serialize, Deserialize)]
 struct StoredLimit {
@@ -61,7 +66,7 @@ pub(crate) fn encode(limits: &[PlanLimit]) -> String {
     serde_json::to_string(&stored).expect("numbers and strings can always be written as JSON")
 }
 
-/// The plan that JSON stands for, if any.
+/// The plan that JSON stands for; None if it is none that was ever written.
 pub(crate) fn decode(json: &str) -> Option<Vec<PlanLimit>> {
     let stored: Vec<StoredLimit> = serde_json::from_str(json).ok()?;
     let limits = stored.into_iter().map(|StoredLimit { slot, name, rule }| {
@@ -91,7 +96,9 @@ pub(crate) fn decode(json: &str) -> Option<Vec<PlanLimit>> {
     });
     let limits: Vec<_> = limits.collect();
     let sound = |(index, limit): (usize, &PlanLimit)| {
-        limit.slot < MAX_LIMITS && limits[..index].iter().all(|other| other.slot != limit.slot)
+        limit.slot < MAX_LIMITS
+            && NAME_CHARS.contains(&limit.name.chars().count())
+            && limits[..index].iter().all(|other| other.slot != limit.slot)
     };
     limits.iter().enumerate().all(sound).then_some(limits)
 }
@@ -102,10 +109,17 @@ mod tests {
 
     #[test]
     fn what_was_never_written_is_no_plan() {
-        let plan = |slots: &[usize]| {
-            let limit = |slot| format!(r#"{{"slot":{slot},"name":"day","rule":{{"day_quota":{{"limit_milli":1}}}}}}"#);
-            decode(&format!("[{}]", slots.iter().map(limit).collect::<Vec<_>>().join(",")))
+        let limit = |slot, name: &str| {
+            format!(r#"{{"slot":{slot},"name":"{name}","rule":{{"day_quota":{{"limit_milli":1}}}}}}"#)
         };
+        let plan = |slots: &[usize]| {
+            let limits: Vec<_> = slots.iter().map(|slot| limit(*slot, "day")).collect();
+            decode(&format!("[{}]", limits.join(",")))
+        };
+        let named = |name: &str| decode(&format!("[{}]", limit(0, name))).is_some();
+        assert!(named(&"é".repeat(64)));
+        assert!(!named(&"n".repeat(65)));
+        assert!(!named(""));
         assert_eq!(plan(&[0, 3]).map(|limits| limits.len()), Some(2));
         assert_eq!(plan(&[4]), None);
         assert_eq!(plan(&[1, 1]), None);
