@@ -4,7 +4,7 @@ import cors from "@fastify/cors";
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from "fastify";
 import type { Config } from "../config/schema.js";
 import tollkeeper, { LIMIT_FIELDS } from "../fastify/plugin.js";
-import { problem } from "../fastify/problem.js";
+import { problem, sendProblem } from "../fastify/problem.js";
 import { type Fingerprint, loadFingerprint } from "../fingerprint/index.js";
 import type { Limiter } from "../limiter/limiter.js";
 import { answerProblems } from "./errors.js";
@@ -12,6 +12,14 @@ import { fingerprintRoutes } from "./fingerprint.js";
 import { identifyCaller } from "./identity.js";
 import type { ApiKeys } from "./keys.js";
 import { addOperations } from "./operations.js";
+
+/** How long a call may take to arrive whole, in ms; a sender slower than that is cut off. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** How often slow senders are looked for, in ms. */
+const TIMEOUT_CHECK_MS = 1000;
+
+/** Where calls go whose address can't be decoded, to be charged, counted and answered like any other. */
+const UNREADABLE_URL = "/unreadable-address";
 
 /** What the service is made of. */
 export interface AppOptions {
@@ -28,13 +36,20 @@ export interface AppOptions {
 /** Makes the service `fingerprint-api`, ready to listen or to be called by `inject`. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { config, limiter, keys, logger = false } = options;
-  const app = fastify({
+  const app: FastifyInstance = fastify({
     logger,
     // The framework's lines hold the address as called, in which there may be a key.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     return503OnClosing: false, // Calls that are already here are answered while the service shuts down.
     clientErrorHandler: answerUnreadable,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    // Instead of the framework's own answer, before any hook, which repeats the address.
+    frameworkErrors: (_error, { raw }, reply) => {
+      raw.url = UNREADABLE_URL;
+      app.routing(raw, reply.raw);
+    },
   });
   app.removeContentTypeParser("text/plain");
   answerProblems(app);
@@ -58,6 +73,9 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     extendedHeaders: config.headers,
   });
 
+  app.all(UNREADABLE_URL, async (_request, reply) =>
+    sendProblem(reply, problem(400, "address_malformed", "The address of the call can't be decoded.")),
+  );
   const load = options.loadFingerprint ?? loadFingerprint;
   await app.register(fingerprintRoutes, { load });
   await app.register(fingerprintRoutes, { load, prefix: "/v1" });

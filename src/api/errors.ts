@@ -33,8 +33,9 @@ const BY_CODE: Record<string, [status: number, code: string, detail: string]> = 
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "length_contradicts", "The body is not as long as Content-Length says."],
 };
 
-/** Errors of a body that are told. */
+/** Errors of a body that are told, and UTF-16 units of what is told of each: it may repeat what was sent. */
 const MAX_ERRORS = 20;
+const MAX_DETAIL = 200;
 
 const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
 
@@ -42,7 +43,9 @@ function problemOf(error: FastifyError | z.ZodError): Problem {
   if (error instanceof z.ZodError) {
     return invalidBody(
       "body_invalid",
-      error.issues.slice(0, MAX_ERRORS).map((issue) => ({ path: jsonPath(issue.path), detail: issue.message })),
+      error.issues
+        .slice(0, MAX_ERRORS)
+        .map((issue) => ({ path: jsonPath(issue.path), detail: shortened(issue.message) })),
     );
   }
   if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);
@@ -61,6 +64,10 @@ function invalidBody(code: string, errors: FieldError[]): Problem {
   const [first] = errors;
   const detail = first === undefined ? "The body can't be used." : `${first.path || "The body"}: ${first.detail}`;
   return problem(400, code, detail, { errors });
+}
+
+function shortened(text: string): string {
+  return text.length <= MAX_DETAIL ? text : `${text.slice(0, MAX_DETAIL - 1)}…`;
 }
 
 function jsonPath(path: readonly PropertyKey[]): string {

@@ -45,11 +45,15 @@ function texts(items: readonly unknown[]): string {
   return JSON.stringify(items.map(textOf));
 }
 
+/** Stands for an item that is nested deeper than the stack reaches: refused as that one would be, for its depth. */
+const TOO_DEEP = "[".repeat(200);
+
 function textOf(item: unknown): string {
   try {
     return JSON.stringify(item);
-  } catch {
-    return ""; // Nested deeper than the stack reaches, and so refused like any text that is not JSON.
+  } catch (error) {
+    if (error instanceof RangeError) return TOO_DEEP;
+    throw error;
   }
 }
 

@@ -35,7 +35,7 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
       return refuse(
         request,
         "credentials_contradict",
-        "Authorization and X-API-Key name different keys; send one of them.",
+        "The call names different keys in Authorization or X-API-Key; send one of them.",
       );
     }
     const record = keys.find(credential);
@@ -48,11 +48,16 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
 const CONTRADICTION = Symbol("two credentials that disagree");
 
 /** What a call shows as its key; never taken from the query, which ends up in logs and histories. */
-function credentialOf({ headers }: FastifyRequest): string | typeof CONTRADICTION | undefined {
-  const { authorization } = headers;
+function credentialOf({ headers, raw }: FastifyRequest): string | typeof CONTRADICTION | undefined {
   const apiKey = headers["x-api-key"]?.toString();
-  if (authorization === undefined) return apiKey;
-  // Another scheme, or none, is a credential too: one that is not known here.
-  const bearer = /^bearer +(\S*) *$/i.exec(authorization)?.[1] ?? "";
-  return apiKey === undefined || apiKey === bearer ? bearer : CONTRADICTION;
+  if (headers.authorization === undefined) return apiKey;
+  // Of several lines `headers` has the first only; calls made by `inject` have no other.
+  const [bearer, ...others] = (raw.headersDistinct?.["authorization"] ?? [headers.authorization]).map(bearerOf);
+  if (apiKey !== undefined) others.push(apiKey);
+  return others.every((other) => other === bearer) ? bearer : CONTRADICTION;
+}
+
+/** The key of one line; another scheme, or none, is a credential too: one that is not known here. */
+function bearerOf(authorization: string): string {
+  return /^bearer +(\S*) *$/i.exec(authorization)?.[1] ?? "";
 }

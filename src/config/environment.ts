@@ -3,6 +3,8 @@ import { type Config, configSchema, SETTINGS } from "./schema.js";
 import type { Setting } from "./setting.js";
 
 const PREFIX = "RATE_LIMIT_";
+/** Most keys that the JavaScript engine holds. */
+const MAX_KEYS_JS = 16_000_000;
 
 /** Environment variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -35,6 +37,11 @@ export function readEnvironment(environment: Environment): Config {
       const reason = issue.code === "custom" && issue.message !== "Invalid input" ? ` (${issue.message})` : "";
       problems.push(`${setting.variable} is ${shown(setting, environment)}; it may be ${setting.mayBe}${reason}`);
     }
+  }
+  if (parsed.success && parsed.data.engine === "js" && parsed.data.maxKeys > MAX_KEYS_JS) {
+    const { maxKeys, engine } = SETTINGS;
+    const mayBe = `a whole number, 1 to ${MAX_KEYS_JS}, with ${engine.variable}=js`;
+    problems.push(`${maxKeys.variable} is ${shown(maxKeys, environment)}; it may be ${mayBe}`);
   }
   if (problems.length > 0 || !parsed.success) {
     const heading = problems.length === 1 ? "1 problem" : `${problems.length} problems`;

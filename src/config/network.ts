@@ -35,6 +35,17 @@ export function parseNetwork(text: string): Network | string {
   return [ip, canonical];
 }
 
+/** Whether networks hold every address of IPv4 or of IPv6 between them. */
+export function holdEverything(networks: readonly Network[]): boolean {
+  return ["ipv4", "ipv6"].some((kind) => {
+    // Two networks are apart or one holds the other; the widest are all apart, so that their shares add up.
+    const widest: Network[] = [];
+    const own = networks.filter(([address]) => address.kind() === kind).sort(([, a], [, b]) => a - b);
+    for (const network of own) if (!isWithin(network[0], widest)) widest.push(network);
+    return widest.reduce((share, [, length]) => share + 2 ** -length, 0) >= 1;
+  });
+}
+
 /** Whether any of the networks holds the address. */
 export function isWithin(ip: Ip, networks: readonly Network[]): boolean {
   return networks.some(([address, length]) => address.kind() === ip.kind() && ip.match(address, length));

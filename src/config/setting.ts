@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parseNetwork } from "./network.js";
+import { holdEverything, type Network, parseNetwork } from "./network.js";
 
 /** One setting: what it may be, how it is written in the environment, and what to say when it is something else. */
 export interface Setting<T> {
@@ -98,7 +98,11 @@ export function networks(variable: string, description: string, but = ""): Setti
     if (typeof parsed === "string") context.addIssue(`${cidr || "an empty item"} can't be used: ${parsed}`);
   });
   const mayBe = `networks in CIDR notation, separated by commas, such as 10.0.0.0/8,2001:db8::/32${but}`;
-  return setting(variable, z.array(network), [], listOf, { mayBe, description });
+  const list = z.array(network).superRefine((cidrs, context) => {
+    const parsed = cidrs.map(parseNetwork).filter((cidr): cidr is Network => typeof cidr !== "string");
+    if (holdEverything(parsed)) context.addIssue("together they hold every address, so they would trust everybody");
+  });
+  return setting(variable, list, [], listOf, { mayBe, description });
 }
 
 /** Origins as browsers send them, separated by commas; `*` is any. */

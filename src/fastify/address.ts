@@ -34,8 +34,8 @@ export class AddressReader {
 
   /**
    * The address of the nearest hop that is no trusted proxy; undefined if it can't be known, as on a Unix socket or
-   * when a trusted proxy reports nothing, or something that is no address. Calls that come straight from one connection give the
-   * same object.
+   * when a trusted proxy reports nothing, or something that is no address. Calls that come straight from one connection
+   * give the same object.
    */
   read(request: IncomingMessage): Ip | undefined {
     let ip = this.#peerOf(request.socket);

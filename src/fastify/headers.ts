@@ -38,8 +38,9 @@ export class LimitHeaders {
     return policy;
   }
 
-  write(reply: FastifyReply, decision: Decision): void {
-    const { tier, cost, limits, atMs } = decision;
+  /** `cost` is that of the call, where it is not the decision's. */
+  write(reply: FastifyReply, decision: Decision, cost = decision.cost): void {
+    const { tier, limits, atMs } = decision;
     const policy = this.policyOf(decision);
     if (limits.length > 0) {
       reply.header("ratelimit-policy", policy.policyField(atMs));

@@ -18,7 +18,7 @@ export interface Identity extends Partial<Refusal> {
 }
 
 /** Says who calls; without a key nothing is charged and the call is refused. */
-export type Identify = (request: FastifyRequest) => Identity | Refusal | Promise<Identity | Refusal>;
+export type Identify = (request: FastifyRequest) => Identity | Refusal | PromiseLike<Identity | Refusal>;
 
 /** How callers are told apart by address. */
 export interface AddressIdentityOptions extends AddressOptions {

@@ -42,17 +42,15 @@ declare module "fastify" {
   interface FastifyRequest {
     /** The decision on this call; undefined where it cost nothing or has not been made. */
     toll: Decision | undefined;
-    [kPending]: Pending | undefined;
+    [kCaller]: Identity | undefined;
+    [kHandled]: boolean;
   }
 }
 
-/** A call that was let in at its first cost, until the whole cost is known. */
-interface Pending {
-  identity: Identity;
-  total: (request: FastifyRequest) => number;
-}
-
-const kPending = Symbol("tollkeeper.pending");
+/** Whose tokens a call has spent that was let in. */
+const kCaller = Symbol("tollkeeper.caller");
+/** Whether the call was good enough to be handled, and its whole cost spent. */
+const kHandled = Symbol("tollkeeper.handled");
 
 const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
 const OPTIONS = ["limiter", "identify", "extendedHeaders", ...ADDRESS_OPTIONS];
@@ -65,7 +63,8 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   const headers = new LimitHeaders(extendedHeaders);
 
   app.decorateRequest("toll", undefined);
-  app.decorateRequest(kPending, undefined);
+  app.decorateRequest(kCaller, undefined);
+  app.decorateRequest(kHandled, false);
 
   // Routes registered earlier are checked when they are first called.
   app.addHook("onRoute", ({ config }) => void checkToll(config?.toll));
@@ -73,49 +72,81 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   app.addHook("onRequest", (request, reply, done) => {
     try {
       const toll = tollOf(request);
-      if (toll.cost === 0 || isPreflight(request)) return done();
+      if (toll.cost === 0 || request.method === "OPTIONS") return done();
       const identity = identify(request);
       if (!isThenable(identity)) return enter(request, reply, identity, toll, done);
       Promise.resolve(identity)
         .then((identity) => enter(request, reply, identity, toll, done))
-        .catch(done);
+        .catch((error: unknown) => done(errorOf(error)));
     } catch (error) {
-      done(error as Error);
+      done(errorOf(error));
     }
   });
 
   app.addHook("preHandler", (request, reply, done) => {
-    const pending = request[kPending];
-    if (pending === undefined) return done();
+    const caller = request[kCaller];
+    if (caller === undefined) return done();
     try {
-      const total = checkTotal(pending.total(request));
-      const { toll } = request;
-      if (toll === undefined || total <= toll.cost) return done();
-      const maxCost = limiter.maxCost(toll.tier);
-      if (total > maxCost) {
-        toll.refund("quotas");
-        return void sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
-      }
-      // Nothing comes between: what the first cost gives back is there for the whole.
-      toll.refund();
-      if (charge(request, reply, pending.identity, total)) done();
+      const { total } = tollOf(request);
+      if (total !== undefined && !chargeWhole(request, reply, caller, total(request))) return;
+      request[kHandled] = true;
+      done();
     } catch (error) {
-      done(error as Error);
+      done(errorOf(error));
     }
+  });
+
+  app.addHook("onSend", (request, reply, _payload, done) => {
+    const caller = request[kCaller];
+    if (caller !== undefined && hasFailed(request, reply)) refundQuotas(request, reply, caller);
+    done();
   });
 
   function enter(
     request: FastifyRequest,
     reply: FastifyReply,
     identity: Identity | Refusal,
-    { cost, total }: Toll,
+    { cost }: Toll,
     done: () => void,
   ): void {
     checkIdentity(identity);
     if ("key" in identity && !charge(request, reply, identity, cost)) return;
     if (identity.refusal) return void sendProblem(reply, identity.refusal, identity.headers);
-    if ("key" in identity && total) request[kPending] = { identity, total };
+    if ("key" in identity) request[kCaller] = identity;
     done();
+  }
+
+  /** Spends the whole cost in place of the first, or answers; returns whether the call may go on. */
+  function chargeWhole(request: FastifyRequest, reply: FastifyReply, caller: Identity, total: number): boolean {
+    const { toll } = request;
+    if (toll === undefined) return true;
+    checkTotal(total, toll.cost);
+    if (total === toll.cost) return true;
+    const maxCost = limiter.maxCost(toll.tier);
+    if (total > maxCost) {
+      refundQuotas(request, reply, caller, total);
+      sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
+      return false;
+    }
+    // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
+    const rest = Math.round((total - toll.cost) * 1000) / 1000;
+    const fits = limiter.peek(caller.key, caller.tier, rest).allowed;
+    toll.refund(fits ? "all" : "quotas");
+    return charge(request, reply, caller, total);
+  }
+
+  /** Gives back to the quotas what the call has spent, once, and says so in the answer. The rate keeps it. */
+  function refundQuotas(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { key, tier }: Identity,
+    cost = request.toll?.cost,
+  ): void {
+    try {
+      if (request.toll?.refund("quotas")) headers.write(reply, limiter.peek(key, tier, 0), cost);
+    } catch (error) {
+      request.log.error({ err: error }, "the quotas can't be given back what a failed call has spent");
+    }
   }
 
   /** Spends the cost, or answers; returns whether the call may go on. */
@@ -152,9 +183,17 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   }
 }
 
-/** A question of how to call, such as a browser asks before a call from another origin; the call itself costs. */
-function isPreflight({ method }: FastifyRequest): boolean {
-  return method === "OPTIONS";
+/**
+ * Whether a call that was let in failed through the server's fault, or was rejected before it was handled. One whose
+ * caller went away did not: else a client could have all the work done and never pay.
+ */
+function hasFailed({ raw, [kHandled]: handled }: FastifyRequest, { statusCode }: FastifyReply): boolean {
+  return (statusCode >= 500 || (statusCode >= 400 && !handled)) && !raw.socket.destroyed;
+}
+
+/** What was thrown; Fastify would take `undefined` and the like for no error at all, and let the call in. */
+function errorOf(thrown: unknown): Error {
+  return thrown ? (thrown as Error) : new Error(`${String(thrown)} was thrown where the call was to be charged`);
 }
 
 /** Promises of other realms and libraries count too. */
@@ -170,11 +209,11 @@ function checkIdentity(identity: Identity | Refusal): void {
   }
 }
 
-function checkTotal(total: number): number {
-  if (typeof total !== "number" || !(total >= 0)) {
-    throw invalid(`config.toll.total returned ${String(total)}; it may return a number from 0`);
-  }
-  return total;
+function checkTotal(total: unknown, first: number): void {
+  const isNumber = typeof total === "number" && Number.isFinite(total);
+  if (isNumber && total >= first && Math.round(total * 1000) / 1000 === total) return;
+  const mayBe = `a number from ${first}, the route's cost, with at most three decimals`;
+  throw invalid(`config.toll.total returned ${String(total)}; it may return ${mayBe}`);
 }
 
 function checkOptions(options: TollkeeperOptions): void {

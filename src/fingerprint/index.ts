@@ -8,9 +8,9 @@ export interface Fingerprint {
   /** `{ a, b }`, the signals of two clients, to how alike they are. Throws a {@link FingerprintError}. */
   compare(json: string): string;
   /**
-   * An array of JSON texts of `{ id, fingerprint }`, at most 100, to an array of `{ id, result }` or, where the signals can't be
-   * used, `{ id, problem }`, in the same order. Works off the event loop, since a hundred take milliseconds. Rejects
-   * with a {@link FingerprintError} if it is no such array.
+   * An array of JSON texts of `{ id, fingerprint }`, at most 100, to an array of `{ id, result }` or, where the signals
+   * can't be used, `{ id, problem }`, in the same order. Works off the event loop, since a hundred take milliseconds.
+   * Rejects with a {@link FingerprintError} if it is no such array.
    */
   batch(json: string): Promise<string>;
 }

@@ -111,4 +111,31 @@ describe("batch", () => {
       },
     ]);
   });
+
+  it("names the depth that an item of any greater depth may have", async () => {
+    const { app, pro } = await startService({}, loadFingerprint);
+    const deep = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+    const payload = `{"items":[${deep(200)},${deep(100_000)}]}`;
+    const headers = { "x-api-key": pro, "content-type": "application/json" };
+    const answer = await app.inject({ method: "POST", url: "/v1/batch", payload, headers });
+    expect(answer.statusCode).toBe(200);
+    const problem = { code: "ERR_INPUT_NOT_JSON", detail: expect.stringContaining("nested 127 deep") };
+    expect(answer.json().results).toMatchObject([{ problem }, { problem }]);
+  });
+});
+
+it.each([
+  ["identify", '{"fingerprint":', "}"],
+  ["identify", '{"fingerprint":{"tls":{"ciphers":', "}}}"],
+  ["compare", '{"b":{},"a":{"http":{"headers":', "}}}"],
+  ["batch", '{"items":{"0":', "}}"],
+])("%s of %s… nested deep is 400", async (route, start, end) => {
+  const { app, pro } = await startService({}, loadFingerprint);
+  const headers = { "x-api-key": pro, "content-type": "application/json" };
+  for (const depth of [200, 8000]) {
+    const payload = start + "[".repeat(depth) + "]".repeat(depth) + end;
+    const answer = await app.inject({ method: "POST", url: `/v1/${route}`, payload, headers });
+    expect(answer.statusCode).toBe(400);
+    expect(answer.json().errors[0].detail).not.toBe("");
+  }
 });

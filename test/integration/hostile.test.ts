@@ -89,3 +89,8 @@ it("a bad item of a batch fails alone, however bad", async () => {
   const { results } = answer.json<{ results: { id: string | null; problem?: { code: string; path: string } }[] }>();
   expect(results.map(({ problem }) => problem?.path)).toEqual([undefined, "items[1]", "items[2]", undefined]);
 });
+
+it("a call may not take for ever to arrive", async () => {
+  const { app } = await startService();
+  expect(app.server.requestTimeout).toBe(30_000);
+});

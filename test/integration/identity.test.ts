@@ -1,3 +1,4 @@
+import { request } from "node:http";
 import { describe, expect, it } from "vitest";
 import { compare, identify, startService } from "./service.js";
 
@@ -119,6 +120,23 @@ describe("a call without a good key", () => {
       expect(answer.statusCode).toBe(401);
       expect(answer.json().code).toBe("credentials_contradict");
     }
+  });
+
+  it("that sends Authorization twice, with different keys, is refused", async () => {
+    const { app, free, pro } = await startService();
+    const url = await app.listen({ port: 0, host: "127.0.0.1" });
+    const answerTo = (first: string, second: string) =>
+      new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
+        const headers = ["host", "x", "authorization", `Bearer ${first}`, "authorization", `Bearer ${second}`];
+        const call = request(`${url}/nowhere`, { headers }, async (answer) => {
+          resolve({ status: answer.statusCode, body: (await answer.toArray()).join("") });
+        });
+        call.on("error", reject).end();
+      });
+    const { status, body } = await answerTo(free, pro);
+    expect(status).toBe(401);
+    expect(JSON.parse(body).code).toBe("credentials_contradict");
+    expect((await answerTo(free, free)).status).toBe(404);
   });
 
   it("is refused where authentication is required, and charged to the address", async () => {

@@ -150,17 +150,27 @@ describe("a batch", () => {
     expect((await app.inject(batch(1, free))).statusCode).toBe(429);
   });
 
-  it("that does not fit is denied whole and spends nothing: a denied call spends", async () => {
-    const { app, free } = await startService();
+  it("that does not fit is denied whole: no quota, and of the rate what its body was read for", async () => {
+    const { app, free, clock } = await startService();
     for (let call = 0; call < 95; call++) await app.inject(identify(free));
     const { statusCode, headers, body } = await app.inject(batch(10, free));
     expect(statusCode).toBe(429);
-    expect(headers["retry-after"]).toBe("3");
+    expect(headers["retry-after"]).toBe("4");
     expect(headers["x-request-cost"]).toBe("10");
-    expect(headers["x-ratelimit-remaining"]).toBe("5");
+    expect(headers["x-ratelimit-remaining"]).toBe("4");
     expect(headers["x-quota-monthly-remaining"]).toBe("49905");
-    expect(JSON.parse(body).retry_after).toBe(3);
-    expect((await app.inject(batch(5, free))).statusCode).toBe(200);
+    expect(JSON.parse(body).retry_after).toBe(4);
+    clock.nowMs += 4000;
+    expect((await app.inject(batch(10, free))).statusCode).toBe(200);
+  });
+
+  it("that is denied again and again is denied before its body is read: big bodies for nothing", async () => {
+    const { app, free } = await startService();
+    for (let call = 0; call < 95; call++) await app.inject(identify(free));
+    for (let call = 0; call < 5; call++) await app.inject(batch(10, free));
+    const { statusCode, headers } = await app.inject({ ...batch(10, free), payload: "{" });
+    expect(statusCode).toBe(429);
+    expect(headers["x-quota-monthly-remaining"]).toBe("49905");
   });
 
   it("that could never pass is 422 with the maximum, not a 429 that can't be satisfied", async () => {
@@ -170,6 +180,18 @@ describe("a batch", () => {
     expect(JSON.parse(body)).toMatchObject({ status: 422, code: "cost_exceeds_capacity", cost: 46, maximum: 45 });
     expect(headers["retry-after"]).toBeUndefined();
     expect(headers["ratelimit"]).toBeDefined();
+    expect(headers["x-request-cost"]).toBe("46");
+  });
+
+  it("that could never pass costs nothing of the month, and says so", async () => {
+    const { app, free } = await startService({ RATE_LIMIT_FREE_MINUTE_LIMIT: "10" });
+    const { statusCode, headers } = await app.inject(batch(46, free));
+    expect(statusCode).toBe(422);
+    expect(headers).toMatchObject({
+      "x-request-cost": "46",
+      "x-ratelimit-remaining": "9",
+      "x-quota-monthly-remaining": "50000",
+    });
   });
 
   it("of more items than a batch takes pays for one call, and none of the quota's other 100", async () => {
@@ -243,6 +265,8 @@ describe("limits counted after the handler", () => {
     expect([malformed, unknown, wrong, head].map(({ statusCode }) => statusCode)).toEqual([400, 404, 405, 405]);
     const left = [malformed, unknown, wrong, head].map((answer) => answer.headers["x-ratelimit-remaining"]);
     expect(left).toEqual(["99", "98", "97", "96"]);
+    const month = [malformed, unknown, wrong, head].map((answer) => answer.headers["x-quota-monthly-remaining"]);
+    expect(month).toEqual(["50000", "49999", "49998", "49997"]);
     expect(head.body).toBe("");
   });
 
@@ -253,6 +277,7 @@ describe("limits counted after the handler", () => {
     const { statusCode, headers, body } = await app.inject(identify(free));
     expect(statusCode).toBe(500);
     expect(headers["x-ratelimit-remaining"]).toBe("99");
+    expect(headers["x-quota-monthly-remaining"]).toBe("50000");
     expect(body).not.toContain("broken");
   });
 });

@@ -42,6 +42,19 @@ describe("a body that can't be used", () => {
     expect(problem.errors[0].detail).not.toBe("");
   });
 
+  it.each([
+    ["/v1/compare", { a: { tls: { ciphers: Array.from({ length: 10_800 }, () => []) } }, b: {} }],
+    ["/v1/compare", Object.fromEntries(Array.from({ length: 2000 }, (_, index) => [`field${index}`, 1]))],
+    ["/v1/identify", { fingerprint: { tls: { ciphers: Array.from({ length: 250 }, () => "x") } } }],
+    ["/v1/identify", { fingerprint: { ["x".repeat(15_000)]: 1 } }],
+  ])("at %s is not answered at length, however much of it is wrong", async (url, payload) => {
+    const { app } = await startService();
+    const { statusCode, body } = await app.inject(post(JSON.stringify(payload), {}, url));
+    expect(statusCode).toBe(400);
+    expect(body.length).toBeLessThan(8 * 1024);
+    expect(JSON.parse(body).errors.length).toBeLessThanOrEqual(20);
+  });
+
   it("names fields that there are not", async () => {
     const { app } = await startService();
     const { statusCode, body } = await app.inject(post('{"fingerprint":{},"tier":"enterprise"}'));
@@ -80,6 +93,18 @@ describe("an address", () => {
     expect(statusCode).toBe(404);
     expect(body).not.toContain("script");
     expect(JSON.parse(body)).toMatchObject({ status: 404, code: "not_found" });
+  });
+
+  it("that can't be decoded is 400, charged and counted like any other", async () => {
+    const { app, free } = await startService();
+    for (const url of ["/%zz", "/v1/identify/%e0%a4"]) {
+      const { statusCode, headers, body } = await app.inject({ url, headers: { "x-api-key": free } });
+      expect(statusCode).toBe(400);
+      expect(headers["content-type"]).toBe("application/problem+json");
+      expect(headers["x-request-cost"]).toBe("1");
+      expect(JSON.parse(body)).toMatchObject({ status: 400, code: "address_malformed" });
+    }
+    expect((await app.inject("/metrics")).body).toContain('route="/unreadable-address",status="400"} 2');
   });
 
   it("called by another method is 405 and says which it takes", async () => {
@@ -134,6 +159,20 @@ describe("on a socket", () => {
     const answer = await exchange(port, `GET / HTTP/1.1\r\nhost: x\r\nx-api-key: ${"x".repeat(20_000)}\r\n\r\n`);
     expect(answer).toMatch(/^HTTP\/1\.1 431 /);
     expect(answer).toContain("application/problem+json");
+  });
+
+  it("a call that does not arrive in time is 408: slow senders hold every connection", async () => {
+    const { app } = await startService();
+    expect(app.server.requestTimeout).toBe(30_000);
+    app.server.requestTimeout = 100;
+    await app.listen({ port: 0 });
+    const { port } = app.server.address() as { port: number };
+    const socket = connect(port, "127.0.0.1");
+    socket.write("POST /v1/identify HTTP/1.1\r\nhost: x\r\n");
+    let answer = "";
+    for await (const chunk of socket) answer += chunk;
+    expect(answer).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
+    expect(answer).toContain("request_timeout");
   });
 
   it("a caller is known by its own address", async () => {

@@ -143,6 +143,16 @@ describe("a start that can't be", () => {
     expect(keysIn((await start({ RATE_LIMIT_FILE })).lines)).toHaveLength(4);
   });
 
+  it.each([
+    ["192.0.2.1", "none of this machine's"], // TEST-NET-1
+    ["no-such-host.invalid", "no such host"],
+  ])("on %s names HOST and PORT, and what is wrong", async (HOST, why) => {
+    await expect(start({ HOST, RATE_LIMIT_STORAGE: "memory" })).rejects.toMatchObject({
+      code: "ERR_ADDRESS_UNAVAILABLE",
+      message: expect.stringMatching(new RegExp(`HOST ${HOST} and PORT 0 .*${why}`)),
+    });
+  });
+
   it("with bad settings says them all and touches no file", async () => {
     const RATE_LIMIT_FILE = temporaryFile("usage.redb");
     await expect(start({ RATE_LIMIT_FILE, PORT: "http", RATE_LIMIT_FREE_LIMIT: "1" })).rejects.toMatchObject({

@@ -11,6 +11,8 @@ use crate::similarity::compare;
 
 /// Longest text accepted, in bytes.
 pub const MAX_INPUT: usize = 512 * 1024;
+/// Most arrays and objects within each other; the parser's own bound.
+pub const MAX_DEPTH: usize = 127;
 /// Most items in a batch.
 pub const MAX_ITEMS: usize = 100;
 /// Longest `id` of a batch's item, in bytes.
@@ -59,15 +61,15 @@ struct Problem {
 }
 
 /// Identifies each item of the text of an array of texts, at most [`MAX_ITEMS`], each of `{ "id": …,
-/// "fingerprint": … }`; `id` is a string and may be left out. An item that can't be read fails alone. Answers with the text of an array in the
-/// same order, of `{ "id", "result" }` or, for an item that is refused, `{ "id", "problem": { "code",
+/// "fingerprint": … }`; `id` is a string and may be left out. An item that can't be read fails
+/// alone, and its `id` is then null. Answers with the text of an array in the same order, of `{ "id", "result" }` or, for an item that is refused, `{ "id", "problem": { "code",
 /// "path", "detail" } }`, the path starting with `items[n]`.
 ///
 /// # Errors
 /// `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_NOT_JSON`; `ERR_SIGNAL_INVALID` if it is no array.
 pub fn batch_json(items: &str) -> Result<String, Error> {
-    // Texts within a text are longer for their quotes.
-    let value = parse_within(items, 2 * MAX_INPUT)?;
+    // Texts within a text are longer for their quotes, and numbers once they are written out: 1e20 as 21 digits.
+    let value = parse_within(items, 8 * MAX_INPUT)?;
     let items = array(&value, MAX_ITEMS).map_err(|error| error.under("items"))?;
     let answers: Vec<Answer> = items
         .iter()
@@ -120,7 +122,18 @@ fn parse_within(input: &str, max: usize) -> Result<Value, Error> {
             format!("has {} bytes; it may have {max}", input.len()),
         ));
     }
-    serde_json::from_str(input).map_err(|error| Error::new(ErrorCode::InputNotJson, format!("is not JSON: {error}")))
+    serde_json::from_str(input).map_err(|error| Error::new(ErrorCode::InputNotJson, unreadable(&error.to_string())))
+}
+
+/// What the parser found, in words for who sent it. It tells its reasons only by their text, which a test holds.
+fn unreadable(reason: &str) -> String {
+    if reason.starts_with("recursion limit exceeded") {
+        return format!("is nested too deep; it may be nested {MAX_DEPTH} deep");
+    }
+    if reason.starts_with("lone leading surrogate") || reason.starts_with("unexpected end of hex escape") {
+        return "holds a string that is not valid Unicode: half of a surrogate pair without the other".to_owned();
+    }
+    format!("is not JSON: {reason}")
 }
 
 fn text(answer: &impl Serialize) -> String {

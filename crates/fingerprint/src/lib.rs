@@ -53,7 +53,7 @@ pub use headers::{Headers, MAX_HEADERS, MAX_NAME, MAX_VALUE, header_order_hash};
 pub use identify::{Candidate, Computed, Evidence, Identification, identify};
 pub use ja3::{Ja3, MAX_JA3};
 pub use ja4::{Ja4, Ja4Raw, MAX_JA4_R};
-pub use json::{MAX_ID, MAX_INPUT, MAX_ITEMS, batch_json, compare_json, identify_json};
+pub use json::{MAX_DEPTH, MAX_ID, MAX_INPUT, MAX_ITEMS, batch_json, compare_json, identify_json};
 pub use signals::Signals;
 pub use similarity::{Comparison, Components, MATCH_THRESHOLD, Resolution, compare};
 pub use user_agent::{Family, UserAgent};

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
-use tollkeeper_fingerprint::{MAX_ID, MAX_INPUT, MAX_ITEMS, batch_json, compare_json, identify_json};
+use tollkeeper_fingerprint::{MAX_DEPTH, MAX_ID, MAX_INPUT, MAX_ITEMS, batch_json, compare_json, identify_json};
 
 const AKAMAI: &str = "1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p";
 const CHROME: &str =
@@ -336,6 +336,32 @@ fn a_bad_item_of_a_batch_fails_alone() {
     ] {
         assert_eq!(answers[index]["problem"]["path"], path);
     }
+}
+
+#[test]
+fn text_that_can_not_be_read_says_why() {
+    for lone in [r"\ud800", r"\udc00", r"\ud800\u0041", r"a\ud800b"] {
+        let error = identify_json(&format!(r#"{{"tls":{{"ja4":"{lone}"}}}}"#)).unwrap_err();
+        assert_eq!(error.code(), "ERR_INPUT_NOT_JSON");
+        assert!(error.message().contains("not valid Unicode"), "{lone}: {error}");
+    }
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    let deepest = identify_json(&nested(MAX_DEPTH)).unwrap_err();
+    assert_eq!(deepest.code(), "ERR_SIGNAL_INVALID", "{deepest}");
+    for depth in [MAX_DEPTH + 1, 200, 100_000] {
+        let error = compare_json(&nested(depth)).unwrap_err();
+        assert_eq!(error.code(), "ERR_INPUT_NOT_JSON");
+        assert!(error.message().contains("nested 127 deep"), "{error}");
+    }
+}
+
+#[test]
+fn an_item_that_is_too_long_fails_alone() {
+    let good = json!({ "fingerprint": { "http2": { "akamai": AKAMAI } } }).to_string();
+    let items = json!([" ".repeat(2 * MAX_INPUT), good]).to_string();
+    let answers: Value = serde_json::from_str(&batch_json(&items).unwrap()).unwrap();
+    assert_eq!(answers[0]["problem"]["code"], "ERR_INPUT_TOO_LARGE");
+    assert!(answers[1]["result"].is_object());
 }
 
 #[test]

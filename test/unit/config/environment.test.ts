@@ -71,6 +71,8 @@ describe("readEnvironment", () => {
     ["RATE_LIMIT_TRUST_PROXY", "1", "networks in CIDR notation"],
     ["RATE_LIMIT_TRUST_PROXY", "10.0.0.0/8,0.0.0.0/0", "trust everybody"],
     ["RATE_LIMIT_IP_WHITELIST", "::ffff:0:0/96", "trust everybody"],
+    ["RATE_LIMIT_TRUST_PROXY", "0.0.0.0/1,128.0.0.0/1", "trust everybody"],
+    ["RATE_LIMIT_TRUST_PROXY", "10.0.0.0/8,::/1,c000::/2,8000::/2,8000::/3", "trust everybody"],
     ["RATE_LIMIT_IP_WHITELIST", "10.0.0.0/8,", "an empty item"],
     ["RATE_LIMIT_CORS_ORIGINS", "example.com", "origins such as https://example.com"],
     ["RATE_LIMIT_CORS_ORIGINS", "https://example.com/", "origins such as https://example.com"],
@@ -81,6 +83,21 @@ describe("readEnvironment", () => {
     expect(code).toBe("ERR_CONFIG_INVALID");
     expect(message).toContain(`${variable} is ${JSON.stringify(value)}; it may be`);
     expect(message).toContain(mayBe);
+  });
+
+  it("takes networks that hold much, and some of it twice, but not everything", () => {
+    const RATE_LIMIT_TRUST_PROXY = "0.0.0.0/1,0.0.0.0/1,10.0.0.0/8,128.0.0.0/2,::/1";
+    expect(readEnvironment({ RATE_LIMIT_TRUST_PROXY }).trustProxy).toHaveLength(5);
+  });
+
+  it("refuses more keys than the JavaScript engine holds, where that is asked for", () => {
+    const RATE_LIMIT_MAX_KEYS = "17000000";
+    expect(refusal({ RATE_LIMIT_ENGINE: "js", RATE_LIMIT_MAX_KEYS })).toMatchObject({
+      code: "ERR_CONFIG_INVALID",
+      message: expect.stringContaining('RATE_LIMIT_MAX_KEYS is "17000000"; it may be a whole number, 1 to 16000000'),
+    });
+    expect(readEnvironment({ RATE_LIMIT_MAX_KEYS }).maxKeys).toBe(17_000_000);
+    expect(readEnvironment({ RATE_LIMIT_ENGINE: "js", RATE_LIMIT_MAX_KEYS: "16000000" }).maxKeys).toBe(16_000_000);
   });
 
   it("names all problems at once", () => {
