@@ -1,79 +1,142 @@
 /**
- * One decision over two limits, minute and month, on the native and on the JavaScript engine.
+ * What one decision costs, of tollkeeper's engines over two limits and of the peers' memory stores over one.
  *
- * Keys are uniform random, drawn before the clock starts, and of two kinds: *kept* strings that the caller holds on to,
- * whose hash V8 has cached, and *fresh* strings as a server makes of every request. Every key is in the table before the
- * clock starts, and every call is allowed. Samples of the two engines alternate, so that a change of the machine's
- * speed meets both.
+ * Every contestant is a process of its own with all keys in its table, so that none lives in another's heap or sees
+ * another's types; they take their samples in turn, so that a change of the machine's speed meets all. Keys are *kept*
+ * strings, the very ones that the table was filled with, whose hash V8 has cached, or *fresh* ones, as a server makes
+ * of every request. They are drawn before the clock starts, the same for all, and every call is allowed.
  */
 
-import { Bench } from "tinybench";
-import { createLimiter, type Limiter } from "tollkeeper";
-import { median, type Row, report, spread } from "./report.js";
+import { Child } from "./child.js";
+import type { Profile, Sample } from "./children/contestant.js";
+import { CONTESTANT_NAMES, type ContestantName } from "./contestants.js";
+import type { Options } from "./options.js";
+import type { Result, Table } from "./report.js";
+import { pairedRatios, type Spread, shown, spread } from "./statistics.js";
 
-const ENGINES = ["native", "js"] as const;
-const CALLS = 1 << 14;
+const CASES = (["uniform", "zipf"] as const).flatMap((distribution) =>
+  (["kept", "fresh"] as const).map((strings) => ({ distribution, strings })),
+);
 
-export async function engine({ quick }: { quick: boolean }): Promise<void> {
-  const rows: Row[] = [];
-  for (const keys of quick ? [100, 10_000] : [100, 10_000, 1_000_000]) {
-    for (const strings of ["kept", "fresh"] as const) {
-      rows.push(...(await compare(keys, strings, quick)));
-    }
-  }
-  report("engine", "ns a decision over two limits", rows);
+interface Effort {
+  rounds: number;
+  /** Decisions of one sample. */
+  calls: number;
 }
 
-async function compare(keys: number, strings: "kept" | "fresh", quick: boolean): Promise<Row[]> {
-  const limiters = ENGINES.map((engine) => filled(engine, keys));
-  const names = Array.from({ length: keys }, (_, key) => nameOf(key));
-  const samples = ENGINES.map((): number[] => []);
-  const rounds = quick ? 3 : 15;
-  for (let round = 0; round < rounds; round++) {
-    for (const [index, limiter] of limiters.entries()) {
-      const drawn = Array.from({ length: CALLS }, () => Math.floor(Math.random() * keys));
-      const calls = drawn.map((key) => (strings === "kept" ? (names[key] ?? "") : flat(nameOf(key))));
-      const bench = new Bench({ warmup: false, iterations: 1, time: 0, throws: true });
-      bench.add("decide", () => decideAll(limiter, calls));
-      const [task] = await bench.run();
-      if (task?.result.state !== "completed") throw new Error("the benchmark did not run");
-      samples[index]?.push((task.result.latency.mean * 1e6) / CALLS);
-    }
-  }
-  await Promise.all(limiters.map((limiter) => limiter.close()));
-  return ENGINES.map((engine, index) => {
-    const sorted = samples[index] ?? [];
-    return { keys, strings, engine, median: median(sorted), ...spread(sorted) };
+const FULL: Effort = { rounds: 21, calls: 1 << 14 };
+const QUICK: Effort = { rounds: 3, calls: 1 << 11 };
+
+/** One way to call one contestant, and its samples. */
+interface Lane extends Omit<Sample, "seed" | "calls"> {
+  contestant: ContestantName;
+  child: Child<Sample | "profile", Profile | number>;
+  keys: number;
+  limits: number;
+  /** Ns a decision, one of each round. */
+  samples: number[];
+}
+
+export async function engine({ quick, large }: Options): Promise<Result> {
+  const sizes = quick ? [100, 10_000] : [100, 10_000, 1_000_000, ...(large ? [10_000_000] : [])];
+  const lanes: Lane[] = [];
+  for (const keys of sizes) lanes.push(...(await race(keys, quick ? QUICK : FULL)));
+  return {
+    title: "ns a decision; tollkeeper asks two limits, the peers one",
+    rows: [
+      ...lanes.map(({ child: _, samples, ...lane }) => ({ ...lane, ns: spread(samples) })),
+      ...sizes.flatMap((keys) => ratiosOf(lanes.filter((lane) => lane.keys === keys))),
+    ],
+    tables: sizes.flatMap((keys) => tablesOf(lanes.filter((lane) => lane.keys === keys))),
+    panels: sizes.map((keys) => ({
+      title: `${keys.toLocaleString("en")} keys`,
+      unit: "ns a decision",
+      bars: lanes
+        .filter((lane) => lane.keys === keys)
+        .map((lane) => {
+          const { p25, median, p75 } = spread(lane.samples);
+          return { column: caseOf(lane), name: nameOf(lane), value: median, low: p25, high: p75 };
+        }),
+    })),
+  };
+}
+
+/** All contestants with so many keys, each in all its ways. */
+async function race(keys: number, { rounds, calls }: Effort): Promise<Lane[]> {
+  const children = CONTESTANT_NAMES.map((contestant) => {
+    const child: Lane["child"] = new Child("contestant", { args: [contestant, String(keys)] });
+    return { contestant, child };
   });
+  try {
+    const lanes = (await Promise.all(children.map(({ contestant, child }) => lanesOf(contestant, child, keys)))).flat();
+    // The round before the first is thrown away: code is still being compiled.
+    for (let round = -1; round < rounds; round++) {
+      for (const kind of CASES) {
+        for (const { child, way, samples } of lanes.filter((lane) => caseOf(lane) === caseOf(kind))) {
+          const ns = (await child.ask({ way, ...kind, seed: round, calls })) as number;
+          if (round >= 0) samples.push(ns);
+        }
+      }
+    }
+    return lanes;
+  } finally {
+    await Promise.all(children.map(({ child }) => child.stop()));
+  }
 }
 
-function filled(engine: "native" | "js", keys: number): Limiter {
-  const limiter = createLimiter({
-    engine,
-    maxKeys: 2 * keys,
-    tiers: {
-      t: {
-        limits: [
-          { name: "minute", type: "bucket", limit: 1e6, windowSeconds: 60, burst: 1.5 },
-          { name: "month", type: "quota", limit: 1e9, period: "month" },
-        ],
-      },
-    },
+async function lanesOf(contestant: ContestantName, child: Lane["child"], keys: number): Promise<Lane[]> {
+  const { limits, ways } = (await child.ask("profile")) as Profile;
+  return ways.flatMap((way) => CASES.map((kind) => ({ contestant, way, ...kind, child, keys, limits, samples: [] })));
+}
+
+function caseOf({ distribution, strings }: Pick<Lane, "distribution" | "strings">): string {
+  return `${distribution}, ${strings} strings`;
+}
+
+function nameOf({ contestant, way }: Lane): string {
+  return `${contestant}: ${way}`;
+}
+
+function tablesOf(lanes: readonly Lane[]): Table[] {
+  const title = `${lanes[0]?.keys.toLocaleString("en")} keys`;
+  const rows: Record<string, Record<string, string | number>> = {};
+  for (const lane of lanes) {
+    const row = rows[nameOf(lane)] ?? { limits: lane.limits };
+    row[caseOf(lane)] = shown(spread(lane.samples));
+    rows[nameOf(lane)] = row;
+  }
+  const ratios: Record<string, Record<string, string>> = {};
+  for (const { ratio, times, ...kind } of ratiosOf(lanes)) {
+    ratios[ratio] = { ...ratios[ratio], [caseOf(kind)]: shown(times) };
+  }
+  return [
+    { title: `${title}: ns a decision, median (quarters)`, rows },
+    { title: `${title}: times faster, paired by round`, rows: ratios },
+  ];
+}
+
+/** How much faster native is, round by round; below 1 it is slower. */
+function ratiosOf(
+  lanes: readonly Lane[],
+): (Pick<Lane, "keys" | "distribution" | "strings"> & { ratio: string; times: Spread })[] {
+  return CASES.flatMap((kind) => {
+    const here = lanes.filter((lane) => caseOf(lane) === caseOf(kind));
+    const ours = (contestant: string, way: string) =>
+      here.find((lane) => nameOf(lane).startsWith(`${contestant}: ${way}`));
+    const [single, many, js] = [ours("native", "consume"), ours("native", "consumeMany"), ours("js", "consume")];
+    const peers = here.filter(({ contestant }) => contestant !== "native" && contestant !== "js");
+    const [fastest] = peers.toSorted((a, b) => spread(a.samples).median - spread(b.samples).median);
+    if (!(single && many && js && fastest)) throw new Error("a contestant is missing");
+    const compared = (ratio: string, slow: Lane, fast: Lane) => ({
+      ratio,
+      keys: single.keys,
+      ...kind,
+      times: pairedRatios(slow.samples, fast.samples),
+    });
+    return [
+      compared("native than js", js, single),
+      { ...compared("native than the fastest peer", fastest, single), peer: fastest.contestant },
+      compared("native in batches than one by one", single, many),
+    ];
   });
-  for (let key = 0; key < keys; key++) limiter.consume(nameOf(key), "t");
-  return limiter;
-}
-
-function decideAll(limiter: Limiter, keys: readonly string[]): void {
-  for (const key of keys) if (!limiter.consume(key, "t").allowed) throw new Error("a call was denied");
-}
-
-/** 23 characters, as an account's key may have. */
-function nameOf(key: number): string {
-  return `acct:${String(key).padStart(18, "0")}`;
-}
-
-/** A string of one piece, as one that was read from a socket; a concatenation is flattened only when it is used. */
-function flat(text: string): string {
-  return Buffer.from(text, "latin1").toString("latin1");
 }

@@ -1,11 +1,16 @@
 import { parseArgs } from "node:util";
 import { engine } from "./engine.js";
+import { http } from "./http.js";
+import { memory } from "./memory.js";
+import { pauses } from "./pauses.js";
+import { publish } from "./report.js";
+import { workers } from "./workers.js";
 
-const BENCHMARKS = { engine };
+const BENCHMARKS = { engine, memory, pauses, workers, http };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: "boolean", default: false } },
+  options: { quick: { type: "boolean", default: false }, large: { type: "boolean", default: false } },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(BENCHMARKS);
 for (const name of names) {
@@ -14,5 +19,7 @@ for (const name of names) {
     console.error(`benchmark is ${name}; it may be one of ${Object.keys(BENCHMARKS).join(", ")}`);
     process.exit(1);
   }
-  await benchmark({ quick: values.quick });
+  const start = performance.now();
+  publish(name, await benchmark(values), values);
+  console.log(`took ${Math.round((performance.now() - start) / 1000)} s`);
 }

@@ -1,33 +1,42 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { drawChart, type Panel } from "./chart.js";
+import type { Options } from "./options.js";
 
-/** One line of a table: what was measured, and its figures. */
-export type Row = Record<string, string | number>;
-
-/** The middle of some samples. */
-export function median(samples: readonly number[]): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+/** What a benchmark has found. */
+export interface Result {
+  /** One line: what was measured, in which unit. */
+  title: string;
+  /** Every figure, as it goes into the JSON. */
+  rows: readonly object[];
+  /** The figures to read first, printed. */
+  tables: readonly Table[];
+  panels: readonly Panel[];
 }
 
-/** The quarters of some samples, between which half of them lie. */
-export function spread(samples: readonly number[]): { p25: number; p75: number } {
-  const sorted = [...samples].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
-  return { p25: at(0.25), p75: at(0.75) };
+export interface Table {
+  title: string;
+  /** A name for each row, and its cells by column. */
+  rows: Readonly<Record<string, Readonly<Record<string, string | number>>>>;
 }
 
-/** Prints a table, and writes it as JSON to `bench/results/`. */
-export function report(name: string, unit: string, rows: readonly Row[]): void {
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Prints the tables, and writes the JSON and the plot: to `docs/benchmarks/`, or when quick to `bench/results/`. */
+export function publish(name: string, { title, rows, tables, panels }: Result, options: Options): void {
   const machine = `${availableParallelism()} × ${cpus()[0]?.model ?? "unknown"}, Node ${process.versions.node}`;
-  console.log(`\n${name}: ${unit}\n${machine}`);
-  console.table(
-    rows.map((row) => Object.fromEntries(Object.entries(row).map(([key, value]) => [key, rounded(value)]))),
-  );
-  mkdirSync("bench/results", { recursive: true });
-  writeFileSync(`bench/results/${name}.json`, `${JSON.stringify({ name, unit, machine, rows }, null, 2)}\n`);
-}
-
-function rounded(value: string | number): string | number {
-  return typeof value === "number" ? Number(value.toPrecision(3)) : value;
+  console.log(`\n${name}: ${title}\n${machine}`);
+  for (const table of tables) {
+    console.log(`\n${table.title}`);
+    console.table(table.rows);
+  }
+  const folder = join(ROOT, options.quick ? "bench/results" : "docs/benchmarks");
+  mkdirSync(folder, { recursive: true });
+  const measuredOn = new Date().toISOString().slice(0, 10);
+  const json = JSON.stringify({ name, title, machine, measuredOn, quick: options.quick, rows }, null, 2);
+  writeFileSync(join(folder, `${name}.json`), `${json}\n`);
+  const subtitle = `${machine}${options.quick ? "; a quick run, whose figures mean little" : ""}`;
+  writeFileSync(join(folder, `${name}.svg`), drawChart(`${name}: ${title}`, subtitle, panels));
 }

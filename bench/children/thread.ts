@@ -1,0 +1,78 @@
+/** A worker thread with a limiter, for the benchmark `workers`. */
+
+import { parentPort, workerData } from "node:worker_threads";
+import { createLimiter } from "tollkeeper";
+import { AMPLE } from "../contestants.js";
+import { nameOf, random, uniform } from "../keys.js";
+
+/** What a thread works on. */
+export interface Task {
+  /** The limiter's. */
+  name: string;
+  keys: number;
+  seed: number;
+  /** Tokens that a key has, if it has an end, on a clock that stands still. */
+  limit?: number;
+}
+
+/** What it is told to do, from an instant of `process.hrtime` on. */
+export interface Stretch {
+  startNs: bigint;
+  /** Decide for so long, in ms, over all keys; the answer is how many decisions were made. */
+  ms?: number;
+  /** Or decide so often for one key; the answer is how many were admitted. */
+  key?: string;
+  calls?: number;
+}
+
+/** Draws, gone through again and again. */
+const DRAWN = 1 << 18;
+/** Decisions between two looks at the clock. */
+const BETWEEN = 1 << 8;
+
+const { name, keys, seed, limit }: Task = workerData;
+const limiter = createLimiter({
+  engine: "native",
+  name,
+  maxKeys: Math.max(keys, 1000),
+  ...(limit === undefined ? { tiers: AMPLE } : { tiers: ending(limit), clock: () => Date.UTC(2026, 0, 15) }),
+});
+const names = Array.from({ length: keys }, (_, key) => nameOf(key));
+if (limit === undefined) for (const key of names) limiter.consume(key, "t");
+const draw = uniform(keys, random(seed));
+const calls = Array.from({ length: DRAWN }, () => names[draw()] ?? "");
+
+parentPort?.on("message", ({ startNs, ms, key, calls = 0 }: Stretch) => {
+  while (process.hrtime.bigint() < startNs);
+  parentPort?.postMessage(key === undefined ? decideFor(startNs, ms ?? 0) : admitted(key, calls));
+});
+
+function decideFor(startNs: bigint, ms: number): number {
+  const end = startNs + BigInt(ms) * 1_000_000n;
+  let count = 0;
+  while (process.hrtime.bigint() < end) {
+    for (let call = 0; call < BETWEEN; call++) {
+      const key = calls[(count + call) % DRAWN] ?? "";
+      if (!limiter.consume(key, "t").allowed) throw new Error("a call was denied, and none should be");
+    }
+    count += BETWEEN;
+  }
+  return count;
+}
+
+function admitted(key: string, calls: number): number {
+  let count = 0;
+  for (let call = 0; call < calls; call++) if (limiter.consume(key, "t").allowed) count++;
+  return count;
+}
+
+function ending(limit: number): typeof AMPLE {
+  return {
+    t: {
+      limits: [
+        { name: "minute", type: "bucket", limit: 2 * limit, windowSeconds: 60, burst: 1 },
+        { name: "month", type: "quota", limit, period: "month" },
+      ],
+    },
+  };
+}

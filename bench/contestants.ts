@@ -1,0 +1,155 @@
+import { createRequire } from "node:module";
+import { MemoryStore, type Options } from "express-rate-limit";
+import { RateLimiter } from "limiter";
+import { RateLimiterMemory } from "rate-limiter-flexible";
+import { createLimiter, type Tiers } from "tollkeeper";
+
+/** Decides a number of calls that was made ready before the clock started; throws if one is denied. */
+export type Work = () => void | Promise<void>;
+
+/** What stores the keys and decides. */
+export interface Contestant {
+  /** Limits asked by one decision. */
+  readonly limits: number;
+  /** The ways to call it, by name; the first one is that which an application uses. */
+  readonly ways: Readonly<Record<string, (keys: readonly string[]) => Work>>;
+}
+
+export const CONTESTANTS = {
+  native: (keys: number, tiers: Tiers) => tollkeeper("native", keys, tiers),
+  js: (keys: number, tiers: Tiers) => tollkeeper("js", keys, tiers),
+  "rate-limiter-flexible": rateLimiterFlexible,
+  "@fastify/rate-limit": fastifyRateLimit,
+  "express-rate-limit": expressRateLimit,
+  limiter: limiterOfNpm,
+} satisfies Record<string, (keys: number, tiers: Tiers) => Contestant | Promise<Contestant>>;
+
+export type ContestantName = keyof typeof CONTESTANTS;
+
+export const CONTESTANT_NAMES = Object.keys(CONTESTANTS) as ContestantName[];
+
+/** Two limits that nobody reaches. */
+export const AMPLE: Tiers = tiersOf(1e9, 1e12);
+
+/** The limits of the tier free, the default of `fingerprint-api`. */
+export const FREE: Tiers = tiersOf(100, 50_000);
+
+/** The window of the peers: an hour, so that no key of theirs expires, and none of their timers fires, while measured. */
+const WINDOW_S = 3600;
+const POINTS = 1e9;
+
+/** Keys of one `consumeMany`. */
+const BATCH = 64;
+
+function tiersOf(minute: number, month: number): Tiers {
+  return {
+    t: {
+      limits: [
+        { name: "minute", type: "bucket", limit: minute, windowSeconds: 60, burst: 1.5 },
+        { name: "month", type: "quota", limit: month, period: "month" },
+      ],
+    },
+  };
+}
+
+/** What the limiter is built on; not public, measured to tell what a `Decision` adds. */
+interface Engine {
+  tierId(name: string): number;
+  consume(key: string, tier: number, costMilli: number, nowMs: number): number;
+}
+
+async function tollkeeper(kind: "native" | "js", keys: number, tiers: Tiers): Promise<Contestant> {
+  const options = { name: "bench", tiers, maxKeys: keys };
+  const limiter = createLimiter({ ...options, engine: kind });
+  const engine = await openEngine(kind, options);
+  const tier = engine.tierId("t");
+  return {
+    limits: 2,
+    ways: {
+      consume: (keys) => () => {
+        for (const key of keys) if (!limiter.consume(key, "t").allowed) throw denied();
+      },
+      [`consumeMany of ${BATCH}`]: (keys) => {
+        const batches = batchesOf(keys);
+        return () => {
+          for (const batch of batches) {
+            for (const decision of limiter.consumeMany(batch, "t")) if (!decision.allowed) throw denied();
+          }
+        };
+      },
+      "engine alone": (keys) => () => {
+        for (const key of keys) if (engine.consume(key, tier, 1000, -1) !== 0) throw denied();
+      },
+    },
+  };
+}
+
+/** The engine below the limiter of that name: engines of one name are one. */
+async function openEngine(kind: "native" | "js", options: object): Promise<Engine> {
+  const module = await import(new URL(`../esm/engine/${kind}.js`, import.meta.url).href);
+  return kind === "native" ? module.openNative(options).engine : module.JsEngine.open(options);
+}
+
+function rateLimiterFlexible(): Contestant {
+  const limiter = new RateLimiterMemory({ keyPrefix: "", points: POINTS, duration: WINDOW_S });
+  return one("consume", (keys) => async () => {
+    for (const key of keys) await limiter.consume(key);
+  });
+}
+
+interface LocalStore {
+  incr(key: string, done: (error: unknown, state: { current: number }) => void, windowMs: number, max: number): void;
+}
+
+/** Its default of 5,000 keys is raised, or it would forget the rest. */
+function fastifyRateLimit(keys: number): Contestant {
+  const Store = createRequire(import.meta.url)("@fastify/rate-limit/store/LocalStore.js") as new (
+    continueExceeding: boolean,
+    exponentialBackoff: boolean,
+    cache: number,
+  ) => LocalStore;
+  const store = new Store(false, false, keys);
+  const check = (_error: unknown, { current }: { current: number }): void => {
+    if (current > POINTS) throw denied();
+  };
+  return one("LocalStore.incr", (keys) => () => {
+    for (const key of keys) store.incr(key, check, 1000 * WINDOW_S, POINTS);
+  });
+}
+
+function expressRateLimit(): Contestant {
+  const store = new MemoryStore();
+  store.init({ windowMs: 1000 * WINDOW_S } as Options);
+  return one("MemoryStore.increment", (keys) => async () => {
+    for (const key of keys) if ((await store.increment(key)).totalHits > POINTS) throw denied();
+  });
+}
+
+/** It limits one caller and knows no keys, so a `Map` holds one for each. */
+function limiterOfNpm(): Contestant {
+  const limiters = new Map<string, RateLimiter>();
+  return one("Map, tryRemoveTokens", (keys) => () => {
+    for (const key of keys) {
+      let limiter = limiters.get(key);
+      if (limiter === undefined) {
+        limiter = new RateLimiter({ tokensPerInterval: POINTS, interval: 1000 * WINDOW_S });
+        limiters.set(key, limiter);
+      }
+      if (!limiter.tryRemoveTokens(1)) throw denied();
+    }
+  });
+}
+
+function one(way: string, prepare: (keys: readonly string[]) => Work): Contestant {
+  return { limits: 1, ways: { [way]: prepare } };
+}
+
+function batchesOf(keys: readonly string[]): string[][] {
+  return Array.from({ length: Math.ceil(keys.length / BATCH) }, (_, index) =>
+    keys.slice(index * BATCH, (index + 1) * BATCH),
+  );
+}
+
+function denied(): Error {
+  return new Error("a call was denied, and none should be");
+}

@@ -1,0 +1,7 @@
+/** How much is measured. */
+export interface Options {
+  /** A few seconds that show whether it runs; the figures mean little, and no file of `docs/` is touched. */
+  quick: boolean;
+  /** 10 M keys as well. */
+  large: boolean;
+}
