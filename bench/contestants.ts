@@ -54,8 +54,10 @@ function tiersOf(minute: number, month: number): Tiers {
 
 /** What the limiter is built on; not public, measured to tell what a `Decision` adds. */
 interface Engine {
+  /** Numbers of a call: tier, cost in thousandths, unused, now or -1, outcome. */
+  readonly frame: Float64Array;
   tierId(name: string): number;
-  consume(key: string, tier: number, costMilli: number, nowMs: number): number;
+  consume(key: string): void;
 }
 
 async function tollkeeper(kind: "native" | "js", keys: number, tiers: Tiers): Promise<Contestant> {
@@ -78,7 +80,14 @@ async function tollkeeper(kind: "native" | "js", keys: number, tiers: Tiers): Pr
         };
       },
       "engine alone": (keys) => () => {
-        for (const key of keys) if (engine.consume(key, tier, 1000, -1) !== 0) throw denied();
+        const { frame } = engine;
+        for (const key of keys) {
+          frame[0] = tier;
+          frame[1] = 1000;
+          frame[3] = -1;
+          engine.consume(key);
+          if (frame[4] !== 0) throw denied();
+        }
       },
     },
   };

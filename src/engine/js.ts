@@ -9,8 +9,9 @@ import {
   type Engine,
   type EngineOptions,
   type EngineStats,
+  FRAME,
+  type Frame,
   OUTCOME,
-  RESULT,
   type Tiers,
 } from "./types.js";
 
@@ -42,7 +43,7 @@ interface TierEntry {
 /** The engine in TypeScript: the same decisions as the native one, one table per thread, nothing durable. */
 export class JsEngine implements Engine {
   readonly kind = "js";
-  readonly result = new Float64Array(RESULT.LENGTH);
+  readonly frame: Frame = new Float64Array(FRAME.ROWS * FRAME.ROW);
   readonly records = new MemoryRecords();
   readonly #name: string;
   #users = 1;
@@ -109,15 +110,32 @@ export class JsEngine implements Engine {
     return id !== undefined && this.#entries[id]?.tier ? id : -1;
   }
 
-  consume(key: string, tierId: number, costMilli: number, nowMs: number): number {
-    return this.#decide(key, tierId, costMilli, nowMs, true);
+  consume(key: string): void {
+    this.#decide(key, 0, true);
   }
 
-  peek(key: string, tierId: number, costMilli: number, nowMs: number): number {
-    return this.#decide(key, tierId, costMilli, nowMs, false);
+  peek(key: string): void {
+    this.#decide(key, 0, false);
   }
 
-  #decide(key: string, tierId: number, costMilli: number, nowMs: number, spends: boolean): number {
+  consumeMany(keys: string, count: number): void {
+    let start = 0;
+    for (let at = 0; at < count * FRAME.ROW; at += FRAME.ROW) {
+      const end = start + this.#read(at, FRAME.KEY_LENGTH);
+      this.#decide(keys.slice(start, end), at, true);
+      start = end;
+    }
+  }
+
+  /** Makes the decision that the row at `at` asks for, and writes it there. */
+  #decide(key: string, at: number, spends: boolean): void {
+    this.frame[at + FRAME.CODE] = this.#outcome(key, at, spends);
+  }
+
+  #outcome(key: string, at: number, spends: boolean): number {
+    const tierId = this.#read(at, FRAME.TIER);
+    const costMilli = this.#read(at, FRAME.COST);
+    const nowMs = this.#read(at, FRAME.NOW);
     if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
     if (!(costMilli >= 0)) return OUTCOME.COST_INVALID;
     const entry = this.#entries[tierId];
@@ -146,16 +164,16 @@ export class JsEngine implements Engine {
     const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, now);
     if (changes && denied === 0) state.charge(tier, costMilli);
     if (spends) count(entry, tier, denied);
-    this.#report(state, tier, now);
+    this.frame[at + FRAME.VERSION] = this.#version;
+    this.frame[at + FRAME.NOW] = now;
+    for (let index = 0; index < tier.limits.length; index++) {
+      this.frame[at + FRAME.SPENT + index] = state.spent[(tier.limits[index] as TierLimit).slot] as number;
+    }
     return denied | overflow;
   }
 
-  #report(state: KeyState, { limits }: Tier, nowMs: number): void {
-    this.result[RESULT.VERSION] = this.#version;
-    this.result[RESULT.NOW] = nowMs;
-    for (let index = 0; index < limits.length; index++) {
-      this.result[RESULT.SPENT + index] = state.spent[(limits[index] as TierLimit).slot] as number;
-    }
+  #read(at: number, field: number): number {
+    return this.frame[at + field] as number;
   }
 
   adjust(key: string, deltaMilli: number, { version, tier, atMs }: DecisionRef, flags: number, nowMs: number): void {

@@ -6,13 +6,16 @@ import {
   type Engine,
   type EngineOptions,
   type EngineStats,
-  RESULT,
+  FRAME,
+  type Frame,
   type RecordStore,
   type TierStats,
   type Tiers,
 } from "./types.js";
 
-type Decide = (key: string, tier: number, costMilli: number, nowMs: number) => number;
+/** Decides for the key in the frame's first row, or for many keys, joined, in as many rows. */
+type Decide = (key: string) => void;
+type DecideMany = (keys: string, count: number) => void;
 
 /** What `crates/node` exports for the engine. */
 interface Binding {
@@ -23,7 +26,7 @@ interface NativeHandle {
   readonly version: number;
   /** The JSON of `Object.entries(tiers)`. */
   readonly tiers: string;
-  decider(spends: boolean, result: Float64Array): Decide;
+  deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
   tierId(name: string): number;
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void;
   reset(key: string): void;
@@ -53,18 +56,20 @@ export function openNative(options: EngineOptions): { engine: Engine } | { engin
 class NativeEngine implements Engine {
   readonly kind = "native";
   /** Shared, so that nobody can take it away from the binding by transferring it. */
-  readonly result = new Float64Array(new SharedArrayBuffer(RESULT.LENGTH * Float64Array.BYTES_PER_ELEMENT));
+  readonly frame: Frame = new Float64Array(
+    new SharedArrayBuffer(FRAME.ROWS * FRAME.ROW * Float64Array.BYTES_PER_ELEMENT),
+  );
   readonly records: RecordStore;
-  /** Decides and spends; a plain function and no method, since the binding makes it so. */
-  readonly consume: Decide;
+  /** Plain functions and no methods, since the binding makes them so. */
   readonly peek: Decide;
+  readonly consume: Decide;
+  readonly consumeMany: DecideMany;
   readonly #handle: NativeHandle;
 
   constructor(binding: Binding, { name, tiers, maxKeys, file }: EngineOptions) {
     const handle = translated(() => binding.Engine.open(name, JSON.stringify(Object.entries(tiers)), maxKeys, file));
     this.#handle = handle;
-    this.consume = handle.decider(true, this.result);
-    this.peek = handle.decider(false, this.result);
+    [this.peek, this.consume, this.consumeMany] = handle.deciders(this.frame);
     this.records = file === undefined ? new MemoryRecords() : new FileRecords(handle);
   }
 

@@ -51,7 +51,7 @@ export interface EngineStats {
   tiers: TierStats[];
 }
 
-/** What `consume` and `peek` of an engine return besides the amounts in {@link Engine.result}. */
+/** How `consume` and `peek` of an engine ended, in {@link Engine.frame}. */
 export const OUTCOME = {
   /** 0: allowed. 1 to 4: denied by the first to fourth limit of the tier. */
   LIMIT_MASK: 7,
@@ -83,40 +83,58 @@ export const ADJUST = {
   OVERFLOW: 8,
 } as const;
 
-/** Where {@link Engine.result} holds what, after a call that returned 0 or more. */
-export const RESULT = {
-  /** The version of the tiers that decided; see {@link Engine.version}. */
-  VERSION: 0,
-  /** The instant of the decision, in ms since the epoch. */
-  NOW: 1,
-  /** From here on, one amount spent per limit of the tier, in the limit's own units. */
-  SPENT: 2,
-  LENGTH: 6,
+/**
+ * What a row of {@link Engine.frame} holds where. A single call has the first row, a batch one for each key.
+ *
+ * The numbers of a call are here and not among its arguments, since reading and returning them over Node-API would take
+ * as long as the decision.
+ */
+export const FRAME = {
+  /** Set before a call: the number of the tier. */
+  TIER: 0,
+  /** Set before a call: the cost, in thousandths of a token. */
+  COST: 1,
+  /** Set before a call of many: the length of the row's key, in UTF-16 units. */
+  KEY_LENGTH: 2,
+  /** Set before a call: whole ms since the epoch, or -1 for the system's clock. After it: the instant of the decision. */
+  NOW: 3,
+  /** After a call: an {@link OUTCOME}; what follows is there if it is 0 or more. */
+  CODE: 4,
+  /** After a call: the version of the tiers that decided; see {@link Engine.version}. */
+  VERSION: 5,
+  /** After a call, from here on: one amount spent per limit of the tier, in the limit's own units. */
+  SPENT: 6,
+  /** Numbers of a row. */
+  ROW: 10,
+  /** Rows, which are the most keys of one batch. */
+  ROWS: 64,
 } as const;
 
-/** The numbers of {@link Engine.result}, which TypeScript can't know to be there. */
-export type EngineResult = Float64Array & { readonly [index in 0 | 1 | 2 | 3 | 4 | 5]: number };
+/** The numbers of {@link Engine.frame}, which TypeScript can't know to be there. */
+export type Frame = Float64Array & { readonly [index: number]: number };
 
 /**
  * Holds the state of every key and decides. An engine reports amounts, not limits: what remains and when it resets is
  * arithmetic over the tier's limits, done by `Decision` only when somebody asks.
  *
- * `nowMs` is whole milliseconds since the epoch, or -1 for the system's clock. Costs are in thousandths of a token.
+ * `nowMs` is whole milliseconds since the epoch, or -1 for the system's clock.
  */
 export interface Engine {
   readonly kind: "native" | "js";
-  /** Filled by `consume` and `peek`, laid out as in {@link RESULT}; valid until the next call. */
-  readonly result: Float64Array;
+  /** The numbers that go into a call and come out of it, laid out as in {@link FRAME}; valid until the next call. */
+  readonly frame: Frame;
   /** Counts the reloads of the tiers. */
   readonly version: number;
   /** The tiers in force. */
   readonly tiers: Tiers;
   /** The number that stands for a tier in the calls below, the same for as long as the engine lives; -1 if there is none. */
   tierId(name: string): number;
-  /** Decides and, if allowed, spends; returns an {@link OUTCOME}. */
-  consume(key: string, tier: number, costMilli: number, nowMs: number): number;
-  /** Decides and changes nothing; returns an {@link OUTCOME}. */
-  peek(key: string, tier: number, costMilli: number, nowMs: number): number;
+  /** Decides and, if allowed, spends. */
+  consume(key: string): void;
+  /** Decides and changes nothing. */
+  peek(key: string): void;
+  /** One `consume` for each of the first `count` rows, in order; `keys` is their keys, joined. */
+  consumeMany(keys: string, count: number): void;
   /**
    * Corrects an allowed decision by `deltaMilli`: below 0 gives tokens back, above 0 charges more, even past empty.
    * Quotas are corrected only while the period of the decision lasts. `flags` is a sum of {@link ADJUST}.

@@ -1,7 +1,11 @@
 import { toMilli } from "../engine/amount.js";
 import type { Tier, TierLimit } from "../engine/tier.js";
-import { ADJUST, type Engine, type EngineResult, OUTCOME, RESULT, type TierSpec } from "../engine/types.js";
+import { ADJUST, type Engine, FRAME, type Frame, OUTCOME, type TierSpec } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
+
+// Own constants of a module, as in limiter.ts.
+const { NOW, CODE, SPENT } = FRAME;
+const { LIMIT_MASK, OVERFLOW } = OUTCOME;
 
 /** Where one limit stands after a decision. */
 export interface LimitState {
@@ -29,37 +33,38 @@ export interface Judge {
 /**
  * The answer to one call. A denial is an answer like any other; what is not read costs nothing.
  *
- * One is made for every call, so it is one flat object: its private fields are TypeScript's and not the language's, and
- * the amounts are not in an array, since both would double what it costs to make.
+ * One is made for every call, so it is one flat object: its private fields are TypeScript's and not the language's, the
+ * amounts are not in an array, and fields are declared only, or each would first be made as `undefined`. Each of these
+ * would double what a `Decision` costs.
  */
 export class Decision {
   /** Whether the call may go on; if not, nothing was spent. */
-  readonly allowed: boolean;
-  private readonly judge: Judge;
-  private readonly key: string;
-  private readonly outcome: number;
-  private readonly costMilli: number;
-  private readonly nowMs: number;
-  private readonly spent0: number;
-  private readonly spent1: number;
-  private readonly spent2: number;
-  private readonly spent3: number;
+  declare readonly allowed: boolean;
+  declare private readonly judge: Judge;
+  declare private readonly key: string;
+  declare private readonly outcome: number;
+  declare private readonly costMilli: number;
+  declare private readonly nowMs: number;
+  declare private readonly spent0: number;
+  declare private readonly spent1: number;
+  declare private readonly spent2: number;
+  declare private readonly spent3: number;
   /** Whether it can still be refunded or settled. */
-  private open: boolean;
+  declare private open: boolean;
 
-  /** Made by a limiter; copies what the engine's result holds. `spends` is false for a peek. */
-  constructor(judge: Judge, key: string, outcome: number, costMilli: number, spends: boolean) {
-    const result = judge.engine.result as EngineResult;
+  /** Made by a limiter; copies a row of the engine's frame, which begins at `at`. `spends` is false for a peek. */
+  constructor(judge: Judge, key: string, frame: Frame, at: number, costMilli: number, spends: boolean) {
+    const outcome = (frame[at + CODE] as number) | 0; // A whole number to V8, too.
     this.judge = judge;
     this.key = key;
     this.outcome = outcome;
     this.costMilli = costMilli;
-    this.nowMs = result[RESULT.NOW];
-    this.spent0 = result[RESULT.SPENT];
-    this.spent1 = result[3];
-    this.spent2 = result[4];
-    this.spent3 = result[5];
-    this.allowed = (outcome & OUTCOME.LIMIT_MASK) === 0;
+    this.nowMs = frame[at + NOW] as number;
+    this.spent0 = frame[at + SPENT] as number;
+    this.spent1 = frame[at + SPENT + 1] as number;
+    this.spent2 = frame[at + SPENT + 2] as number;
+    this.spent3 = frame[at + SPENT + 3] as number;
+    this.allowed = (outcome & LIMIT_MASK) === 0;
     this.open = spends && this.allowed;
   }
 
@@ -90,7 +95,7 @@ export class Decision {
 
   /** Milliseconds, rounded up, until the same call would pass; 0 when allowed. */
   get retryAfterMs(): number {
-    const spent = this.spent((this.outcome & OUTCOME.LIMIT_MASK) - 1);
+    const spent = this.spent((this.outcome & LIMIT_MASK) - 1);
     return this.denier?.rule.waitMs(spent, this.costMilli, this.nowMs) ?? 0;
   }
 
@@ -109,7 +114,7 @@ export class Decision {
 
   /** Whether the key found no room in the table and shared the overflow bucket of its tier. */
   get overflowed(): boolean {
-    return (this.outcome & OUTCOME.OVERFLOW) !== 0;
+    return (this.outcome & OVERFLOW) !== 0;
   }
 
   /**
@@ -148,7 +153,7 @@ export class Decision {
   }
 
   private get denier(): TierLimit | undefined {
-    return this.judge.tier.limits[(this.outcome & OUTCOME.LIMIT_MASK) - 1];
+    return this.judge.tier.limits[(this.outcome & LIMIT_MASK) - 1];
   }
 
   /** What was spent of a limit of the tier after the call, in the limit's units. */

@@ -1,10 +1,12 @@
 import { toMilli } from "../engine/amount.js";
 import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
-import { type Engine, type EngineStats, OUTCOME, RESULT, type RecordStore, type Tiers } from "../engine/types.js";
+import { type Engine, type EngineStats, FRAME, OUTCOME, type RecordStore, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { Decision, invalidCost, type Judge } from "./decision.js";
 
 const SWEEP_INTERVAL_MS = 100;
+// Own constants of a module are numbers in compiled code; reading them off an imported object would take 20 ns a call.
+const { TIER, COST, KEY_LENGTH, NOW, CODE, VERSION, ROW, ROWS } = FRAME;
 
 /** How a limiter works on top of its engine. */
 export interface LimiterSettings {
@@ -19,6 +21,9 @@ export interface LimiterSettings {
 export interface LimiterStats extends EngineStats {
   engine: Engine["kind"];
 }
+
+/** One value for all, or one for each. */
+type Many<T> = T | readonly T[];
 
 /** Decides who may call what, how fast and how much. Made by `createLimiter`. */
 export class Limiter {
@@ -85,17 +90,21 @@ export class Limiter {
    * @param costs One cost for all, or one per key.
    * @throws {TollkeeperError} as `consume` does, before anything is spent.
    */
-  consumeMany(
-    keys: readonly string[],
-    tiers: string | readonly string[],
-    costs: number | readonly number[] = 1,
-  ): Decision[] {
+  consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<number> = 1): Decision[] {
     if (!Array.isArray(keys)) throw invalidOption("keys", keys, "an array of keys");
     checkLength("tiers", tiers, keys.length);
     checkLength("costs", costs, keys.length);
-    const calls = keys.map((key, index) => ({ key, tier: at(tiers, index), cost: at(costs, index) }));
-    for (const { key, tier, cost } of calls) this.#decide(key, tier, cost, false);
-    return calls.map(({ key, tier, cost }) => this.#decide(key, tier, cost, true));
+    const nowMs = this.#clock();
+    for (let start = 0; start < keys.length; start += ROWS) this.#ask(keys, tiers, costs, start, nowMs);
+    const decisions: Decision[] = [];
+    for (let start = 0; start < keys.length; start += ROWS) {
+      // What fits into the frame was asked when it was checked.
+      if (keys.length > ROWS) this.#ask(keys, tiers, costs, start, nowMs);
+      const asked = keys.length > ROWS ? keys.slice(start, start + ROWS) : keys;
+      this.#engine.consumeMany(asked.join(""), asked.length);
+      this.#read(keys, tiers, costs, start, decisions);
+    }
+    return decisions;
   }
 
   /** Forgets a key: its next call is its first. */
@@ -120,7 +129,7 @@ export class Limiter {
 
   /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
   maxCost(tier: string): number {
-    return (this.#judges.get(tier) ?? this.#lookUp(tier)).tier.maxCostMilli / 1000;
+    return this.#lookUp(tier).tier.maxCostMilli / 1000;
   }
 
   /** What was counted since the limiter was opened, over all threads that share it. */
@@ -153,24 +162,78 @@ export class Limiter {
   #decide(key: string, tierName: string, cost: number, spends: boolean): Decision {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
     if (Number.isNaN(costMilli)) throw invalidCost(cost);
-    let judge = this.#judges.get(tierName) ?? this.#lookUp(tierName);
+    let judge = this.#lookUp(tierName);
     const nowMs = this.#clock();
-    const engine = this.#engine;
-    const outcome = spends
-      ? engine.consume(key, judge.tierId, costMilli, nowMs)
-      : engine.peek(key, judge.tierId, costMilli, nowMs);
+    const { frame } = this.#engine;
+    // From here to the last reading nothing else runs.
+    frame[TIER] = judge.tierId;
+    frame[COST] = costMilli;
+    frame[NOW] = nowMs;
+    frame[CODE] = OUTCOME.FAILED;
+    if (spends) this.#engine.consume(key);
+    else this.#engine.peek(key);
+    const outcome = frame[CODE] as number;
     if (outcome < 0) throw this.#misuse(outcome, key, tierName, cost);
-    if (engine.result[RESULT.VERSION] !== this.#version) {
-      // The tiers were reloaded, maybe by another thread: the amounts are in units of the new ones.
-      const spent = engine.result.slice();
-      this.#refresh();
-      engine.result.set(spent);
-      judge = this.#lookUp(tierName);
+    if (frame[VERSION] !== this.#version) judge = this.#judgeAnew(tierName);
+    return new Decision(judge, key, frame, 0, costMilli, spends);
+  }
+
+  /** Checks as many calls from `start` on as the frame has rows, and writes them there. */
+  #ask(keys: readonly string[], tiers: Many<string>, costs: Many<number>, start: number, nowMs: number): void {
+    const { frame } = this.#engine;
+    const end = Math.min(keys.length, start + ROWS);
+    let tierName: string | undefined;
+    let cost: number | undefined;
+    let tierId = 0;
+    let costMilli = 0;
+    for (let index = start, row = 0; index < end; index++, row += ROW) {
+      const key = checkedKey(keys[index]);
+      // Most batches are of one tier and one cost.
+      if (at(tiers, index) !== tierName || at(costs, index) !== cost) {
+        tierName = at(tiers, index);
+        cost = at(costs, index);
+        const judge = this.#lookUp(tierName);
+        costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
+        if (Number.isNaN(costMilli)) throw invalidCost(cost);
+        if (costMilli > judge.tier.maxCostMilli) throw this.#tooMuch(cost, tierName);
+        tierId = judge.tierId;
+      }
+      frame[row + TIER] = tierId;
+      frame[row + COST] = costMilli;
+      frame[row + KEY_LENGTH] = key.length;
+      frame[row + NOW] = nowMs;
+      frame[row + CODE] = OUTCOME.FAILED;
     }
-    return new Decision(judge, key, outcome, costMilli, spends);
+  }
+
+  /** Reads what became of the calls that {@link Limiter.#ask} has written into the frame. */
+  #read(keys: readonly string[], tiers: Many<string>, costs: Many<number>, start: number, decisions: Decision[]): void {
+    const { frame } = this.#engine;
+    const end = Math.min(keys.length, start + ROWS);
+    let judge: Judge | undefined;
+    for (let index = start, row = 0; index < end; index++, row += ROW) {
+      const key = keys[index] as string;
+      const tierName = at(tiers, index);
+      const cost = at(costs, index);
+      const code = frame[row + CODE] as number;
+      if (code < 0) throw this.#misuse(code, key, tierName, cost);
+      if (frame[row + VERSION] !== this.#version) judge = this.#judgeAnew(tierName);
+      else if (judge?.tier.name !== tierName) judge = this.#lookUp(tierName);
+      decisions.push(new Decision(judge, key, frame, row, toMilli(cost), true));
+    }
+  }
+
+  /** Who decides for a tier after a reload, maybe by another thread: the amounts are in units of the new tiers. */
+  #judgeAnew(tierName: string): Judge {
+    this.#refresh();
+    return this.#lookUp(tierName);
   }
 
   #lookUp(name: string): Judge {
+    return this.#judges.get(name) ?? this.#lookUpAnew(name);
+  }
+
+  #lookUpAnew(name: string): Judge {
     this.#checkOpen();
     if (this.#engine.version !== this.#version) this.#refresh();
     const judge = this.#judges.get(name);
@@ -198,12 +261,8 @@ export class Limiter {
       case OUTCOME.TIER_UNKNOWN:
         this.#refresh();
         return unknownTier(tierName, this.#judges);
-      case OUTCOME.COST_EXCEEDS_CAPACITY: {
-        return new TollkeeperError(
-          "ERR_COST_EXCEEDS_CAPACITY",
-          `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
-        );
-      }
+      case OUTCOME.COST_EXCEEDS_CAPACITY:
+        return this.#tooMuch(cost, tierName);
       case OUTCOME.CLOSED:
         return new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
       case OUTCOME.COST_INVALID:
@@ -214,6 +273,13 @@ export class Limiter {
           "the native engine met a fault of its own; the call was not decided",
         );
     }
+  }
+
+  #tooMuch(cost: number, tierName: string): TollkeeperError {
+    return new TollkeeperError(
+      "ERR_COST_EXCEEDS_CAPACITY",
+      `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
+    );
   }
 
   #checkOpen(): void {
@@ -265,7 +331,7 @@ function checkedNow(now: number): number {
   return Math.floor(now);
 }
 
-function checkedKey(key: string): string {
+function checkedKey(key: unknown): string {
   if (typeof key !== "string" || key.length === 0 || key.length > 512) throw invalidKey(key);
   return key;
 }
@@ -280,7 +346,7 @@ function unknownTier(name: unknown, tiers: ReadonlyMap<string, unknown>): Tollke
   return new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${shown}; it may be one of ${[...tiers.keys()].join(", ")}`);
 }
 
-function at<T extends string | number>(values: T | readonly T[], index: number): T {
+function at<T extends string | number>(values: Many<T>, index: number): T {
   return typeof values === "object" ? (values[index] as T) : values;
 }
 

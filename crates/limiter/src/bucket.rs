@@ -64,16 +64,25 @@ impl Bucket {
         self.max_cost_milli
     }
 
+    /// Units refilled in a millisecond.
+    pub(crate) fn per_ms(&self) -> u64 {
+        self.per_ms
+    }
+
+    /// Units that a thousandth of a token costs.
+    pub(crate) fn per_milli(&self) -> u64 {
+        self.per_milli
+    }
+
+    /// Units that the bucket can hold.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
     /// What is still spent after some milliseconds of refill.
     #[must_use]
     pub fn refilled(&self, spent: u64, elapsed_ms: u64) -> u64 {
         spent.saturating_sub(elapsed_ms.saturating_mul(self.per_ms))
-    }
-
-    /// Whether a call passes now. The cost is at most [`max_cost_milli`](Self::max_cost_milli).
-    #[must_use]
-    pub fn fits(&self, spent: u64, cost_milli: u64) -> bool {
-        spent + cost_milli * self.per_milli <= self.capacity
     }
 
     /// The milliseconds until a call passes, rounded up: 0 if it passes now. The cost is at most

@@ -4,9 +4,10 @@ use crate::MAX_LIMITS;
 use crate::tier::{Limit, Tier};
 
 /// Whether a call may go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Verdict {
     /// The cost was spent, or for a peek would be.
+    #[default]
     Allowed,
     /// Nothing was spent.
     Denied {
@@ -16,7 +17,7 @@ pub enum Verdict {
 }
 
 /// The answer to one call. It holds amounts; [`report`](Self::report) makes sense of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Outcome {
     /// Whether the call may go on.
     pub verdict: Verdict,

@@ -36,10 +36,12 @@ mod key;
 mod limiter;
 mod period;
 pub mod quota;
+mod rates;
 mod shard;
 mod snapshot;
 mod state;
 mod stats;
+mod store;
 mod table;
 mod tier;
 

@@ -63,6 +63,7 @@ impl<const N: usize> Shard<N> {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: KeyHash) -> Option<&mut State<N>> {
         match self.find(key) {
             Place::Taken(index) => Some(&mut self.entries[index].state),
@@ -119,17 +120,19 @@ impl<const N: usize> Shard<N> {
         ((u128::from(key.0[0]) * homes as u128) >> 64) as usize
     }
 
+    #[inline]
     fn find(&self, key: KeyHash) -> Place {
-        let home = Self::home(key, self.homes);
-        for (index, entry) in self.entries.iter().enumerate().skip(home) {
+        let mut index = Self::home(key, self.homes);
+        while let Some(entry) = self.entries.get(index) {
             if entry.key == key {
                 return Place::Taken(index);
             }
             if entry.is_vacant() || entry.key > key {
-                return Place::Free(index);
+                break;
             }
+            index += 1;
         }
-        Place::Free(self.entries.len())
+        Place::Free(index)
     }
 
     fn remove_at(&mut self, index: usize) {

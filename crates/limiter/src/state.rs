@@ -1,6 +1,5 @@
 //! What one key has spent.
 
-use crate::MAX_LIMITS;
 use crate::limiter::Correction;
 use crate::tier::{Limit, PlanId, Tier, TierBook, TierLimit};
 
@@ -38,20 +37,24 @@ impl<const N: usize> State<N> {
     }
 
     /// The instant up to which buckets are refilled and quotas rolled.
+    #[inline]
     pub(crate) fn at_ms(&self) -> u64 {
         self.meta >> (PLAN_BITS + 1)
     }
 
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the bits above are those of the instant")]
     pub(crate) fn plan(&self) -> PlanId {
         (self.meta >> 1) as u32 & ((1 << PLAN_BITS) - 1)
     }
 
+    #[inline]
     fn place(&mut self, at_ms: u64, plan: PlanId) {
         self.meta = (at_ms << (PLAN_BITS + 1)) | (u64::from(plan) << 1) | (self.meta & DIRTY);
     }
 
     /// Notes a change; says whether it is the first since the key was last stored.
+    #[inline]
     pub(crate) fn soil(&mut self) -> bool {
         let clean = self.meta & DIRTY == 0;
         self.meta |= DIRTY;
@@ -64,15 +67,25 @@ impl<const N: usize> State<N> {
     }
 
     /// Brings the key to `now_ms` and under a tier.
+    #[inline]
     pub(crate) fn enter(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
+        let at_ms = self.at_ms();
+        let now_ms = now_ms.max(at_ms);
+        // Also where no time has passed: a branch that goes either way costs more than the arithmetic.
+        if self.plan() == tier.plan && tier.rates.same_period(at_ms, now_ms) {
+            tier.rates.refill(&mut self.spent, now_ms - at_ms);
+            self.place(now_ms, tier.plan);
+        } else {
+            self.enter_anew(tier, book, now_ms);
+        }
+    }
+
+    /// The same for a key that comes from another tier or, maybe, from an earlier period.
+    #[cold]
+    fn enter_anew(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
         if self.plan() == tier.plan {
-            let at_ms = self.at_ms();
-            if now_ms > at_ms {
-                for TierLimit { slot, limit } in &tier.limits {
-                    self.spent[*slot] = limit.settled(self.spent[*slot], at_ms, now_ms);
-                }
-                self.place(now_ms, tier.plan);
-            }
+            self.advance(book, now_ms);
+            tier.rates.learn(&tier.limits, now_ms);
         } else {
             self.convert(tier, book, now_ms);
         }
@@ -80,7 +93,6 @@ impl<const N: usize> State<N> {
 
     /// A bucket keeps the fraction that is spent, a quota the amount. A slot that the tier lacks stays under its old
     /// limit, and comes back with a tier that has it.
-    #[cold]
     fn convert(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
         let before_ms = self.at_ms();
         let before = self.spent;
@@ -111,13 +123,6 @@ impl<const N: usize> State<N> {
             }
         }
         self.place(now_ms, self.plan());
-    }
-
-    /// Spends a cost, or less than nothing, of every limit of the tier.
-    pub(crate) fn charge(&mut self, tier: &Tier, cost_milli: i64) {
-        for TierLimit { slot, limit } in &tier.limits {
-            self.spent[*slot] = limit.charged(self.spent[*slot], cost_milli);
-        }
     }
 
     /// Corrects what a call under `charged` spent. The key is at the present, maybe under another tier.
@@ -156,14 +161,5 @@ impl<const N: usize> State<N> {
             .flatten()
             .all(|slot| slot.limit.initial() == 0)
             && self.is_idle(book, now_ms)
-    }
-
-    /// The amounts spent of a tier's limits, in its order.
-    pub(crate) fn spent_of(&self, tier: &Tier) -> [u64; MAX_LIMITS] {
-        let mut spent = [0; MAX_LIMITS];
-        for (amount, limit) in spent.iter_mut().zip(&tier.limits) {
-            *amount = self.spent[limit.slot];
-        }
-        spent
     }
 }

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-use crate::decision::Verdict;
-use crate::key::KeyHash;
-use crate::tier::{MAX_LIMITS, TierId};
+use crate::decision::{Outcome, Verdict};
+use crate::tier::{MAX_LIMITS, Tier};
 
-const STRIPES: usize = 8;
+/// More than there are clones that count, as a rule; those that meet in one slow each other down, and no more.
+const LANES: usize = 32;
 
 /// What a limiter has counted since it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,12 +37,11 @@ pub struct TierStats {
 /// Allowed, then denied by each slot.
 type Counts = [AtomicU64; 1 + MAX_LIMITS];
 
-/// Counts decisions, in stripes by key so that threads seldom meet in one.
+/// Counts decisions, in lanes so that threads seldom meet in one.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    tiers: boxcar::Vec<[CachePadded<Counts>; STRIPES]>,
-    pub(crate) overflow: AtomicU64,
-    pub(crate) evictions: AtomicU64,
+    tiers: boxcar::Vec<[CachePadded<Counts>; LANES]>,
+    overflow: AtomicU64,
 }
 
 impl Counters {
@@ -53,30 +52,39 @@ impl Counters {
         }
     }
 
-    pub(crate) fn count(&self, tier: TierId, slot_of: impl Fn(u8) -> usize, verdict: Verdict, key: KeyHash) {
-        let Some(stripes) = self.tiers.get(usize::from(tier)) else {
+    #[inline]
+    pub(crate) fn count(&self, tier: &Tier, outcome: &Outcome, lane: usize) {
+        let Some(lanes) = self.tiers.get(usize::from(tier.id)) else {
             return;
         };
-        let index = match verdict {
+        let index = match outcome.verdict {
             Verdict::Allowed => 0,
-            Verdict::Denied { limit } => 1 + slot_of(limit),
+            Verdict::Denied { limit } => 1 + tier.limits[usize::from(limit)].slot,
         };
-        stripes[(key.0[1] >> 40) as usize % STRIPES][index].fetch_add(1, Ordering::Relaxed);
+        lanes[lane % LANES][index].fetch_add(1, Ordering::Relaxed);
+        if outcome.overflow {
+            self.overflow.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Decisions made on an overflow bucket.
+    pub(crate) fn overflow(&self) -> u64 {
+        self.overflow.load(Ordering::Relaxed)
     }
 
     pub(crate) fn read(&self, tiers: &[String], slots: &[String]) -> Vec<TierStats> {
-        let sum = |stripes: &[CachePadded<Counts>], index: usize| {
-            stripes.iter().map(|counts| counts[index].load(Ordering::Relaxed)).sum()
+        let sum = |lanes: &[CachePadded<Counts>], index: usize| {
+            lanes.iter().map(|counts| counts[index].load(Ordering::Relaxed)).sum()
         };
         tiers
             .iter()
             .zip(self.tiers.iter())
-            .map(|(tier, (_, stripes))| TierStats {
+            .map(|(tier, (_, lanes))| TierStats {
                 tier: tier.clone(),
-                allowed: sum(stripes, 0),
+                allowed: sum(lanes, 0),
                 denied: (1..)
                     .zip(slots)
-                    .map(|(index, slot)| (slot.clone(), sum(stripes, index)))
+                    .map(|(index, slot)| (slot.clone(), sum(lanes, index)))
                     .filter(|&(_, denied): &(String, u64)| denied > 0)
                     .collect(),
             })

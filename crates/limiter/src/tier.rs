@@ -8,6 +8,7 @@ use crate::bucket::Bucket;
 use crate::error::Error;
 use crate::period::Period;
 use crate::quota::Quota;
+use crate::rates::Rates;
 use crate::snapshot::{AdoptedPlan, PlanLimit};
 use crate::{MAX_CAPACITY, Verdict};
 
@@ -97,13 +98,6 @@ impl Limit {
         }
     }
 
-    fn fits(&self, spent: u64, cost_milli: u64) -> bool {
-        match self {
-            Self::Bucket(bucket) => bucket.fits(spent, cost_milli),
-            Self::Quota(quota) => quota.fits(spent, cost_milli),
-        }
-    }
-
     pub(crate) fn wait_ms(&self, spent: u64, cost_milli: u64, now_ms: u64) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.wait_ms(spent, cost_milli),
@@ -151,6 +145,7 @@ pub struct Tier {
     pub(crate) id: TierId,
     pub(crate) plan: PlanId,
     pub(crate) limits: Vec<TierLimit>,
+    pub(crate) rates: Rates,
     max_cost_milli: u64,
     spec: TierSpec,
 }
@@ -162,6 +157,7 @@ impl Tier {
         &self.spec
     }
 
+    #[inline]
     pub(crate) fn check_cost(&self, cost_milli: u64) -> Result<(), Error> {
         if cost_milli > self.max_cost_milli {
             return Err(Error::CostExceedsCapacity {
@@ -173,13 +169,9 @@ impl Tier {
 
     /// The denying limit with the longest wait, if any denies.
     #[inline]
-    pub(crate) fn judge(&self, spent: &[u64], cost_milli: u64, now_ms: u64) -> Verdict {
+    pub(crate) fn judge<const N: usize>(&self, spent: &[u64; N], cost_milli: u64, now_ms: u64) -> Verdict {
         // Waits take divisions, and most calls pass.
-        if self
-            .limits
-            .iter()
-            .all(|TierLimit { slot, limit }| limit.fits(spent[*slot], cost_milli))
-        {
+        if self.rates.fit(spent, cost_milli) {
             return Verdict::Allowed;
         }
         self.longest_wait(spent, cost_milli, now_ms)
@@ -349,6 +341,7 @@ impl TierBook {
             tiers[usize::from(id)] = Some(Tier {
                 id,
                 plan,
+                rates: Rates::new(&limits),
                 limits,
                 max_cost_milli,
                 spec,

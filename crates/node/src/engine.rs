@@ -91,15 +91,12 @@ impl Engine {
         })
     }
 
-    /// A function `(key, tier, costMilli, nowMs) => outcome` that fills `result`; `spends` tells consume from peek.
-    #[napi(ts_return_type = "(key: string, tier: number, costMilli: number, nowMs: number) => number")]
-    pub fn decider(
-        &self,
-        env: Env,
-        spends: bool,
-        #[napi(ts_arg_type = "Float64Array")] result: RawValue,
-    ) -> Result<RawValue> {
-        hot::decider(&env, Arc::clone(&self.shared), Arc::clone(&self.closed), spends, result)
+    /// The functions that peek, consume and consume many; each takes its numbers from `frame` and leaves its answer there.
+    #[napi(
+        ts_return_type = "[peek: (key: string) => void, consume: (key: string) => void, consumeMany: (keys: string, count: number) => void]"
+    )]
+    pub fn deciders(&self, env: Env, #[napi(ts_arg_type = "Float64Array")] frame: RawValue) -> Result<Vec<RawValue>> {
+        hot::deciders(env, &self.shared.limiter, &self.closed, frame)
     }
 
     /// Counts the reloads.

@@ -2,12 +2,14 @@
 //!
 //! A decision crosses into Rust as one call of a plain function, made with a pointer to its [`Hot`] data: looking up a
 //! method of a class costs twice as much as the decision. The key is read once, as UTF-16 into the stack: as Latin-1
-//! two keys could become one, and as UTF-8 or a `String` it would cost more. What the decision says goes into a
-//! `Float64Array` that JavaScript allocated and that stays alive as long as the function; over a `SharedArrayBuffer`, since
-//! any other can be taken away by transferring it.
+//! two keys could become one, and as UTF-8 or a `String` it would cost more. It is the only argument, and nothing is
+//! returned: every number that Node-API reads or makes costs as much as the arithmetic of a decision. They stand in the
+//! *frame* instead, a `Float64Array` that JavaScript allocated and that stays alive as long as the function; over a
+//! `SharedArrayBuffer`, since any other can be taken away by transferring it.
 
 #![allow(unsafe_code)]
 
+use std::cell::RefCell;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,35 +20,59 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use napi::bindgen_prelude::{FromNapiValue, ToNapiValue, TypeName, ValidateNapiValue};
 use napi::{Env, Result, ValueType, sys};
-use tollkeeper_limiter::{Error, MAX_LIMITS, Outcome, Verdict};
+use tollkeeper_limiter::{Error, Limiter, Outcome, TierId, Verdict};
 
 use crate::error::coded;
-use crate::registry::Shared;
 
 /// `OUTCOME` of `src/engine/types.ts`.
 mod outcome {
-    pub(super) const OVERFLOW: i32 = 8;
-    pub(super) const KEY_INVALID: i32 = -1;
-    pub(super) const TIER_UNKNOWN: i32 = -2;
-    pub(super) const COST_INVALID: i32 = -3;
-    pub(super) const COST_EXCEEDS_CAPACITY: i32 = -4;
-    pub(super) const FAILED: i32 = -5;
-    pub(super) const CLOSED: i32 = -6;
+    pub(super) const OVERFLOW: f64 = 8.0;
+    pub(super) const KEY_INVALID: f64 = -1.0;
+    pub(super) const TIER_UNKNOWN: f64 = -2.0;
+    pub(super) const COST_INVALID: f64 = -3.0;
+    pub(super) const COST_EXCEEDS_CAPACITY: f64 = -4.0;
+    pub(super) const FAILED: f64 = -5.0;
+    pub(super) const CLOSED: f64 = -6.0;
 }
 
-/// `RESULT` of `src/engine/types.ts`: version, instant, amounts spent.
-const RESULT_LENGTH: usize = 2 + MAX_LIMITS;
+/// `FRAME` of `src/engine/types.ts`: what a row holds where. A batch has a row for each key.
+mod frame {
+    pub(super) const TIER: usize = 0;
+    pub(super) const COST: usize = 1;
+    /// The length of the key, in UTF-16 units; read for batches only.
+    pub(super) const KEY_LENGTH: usize = 2;
+    /// When the decision is to be made, and then when it was.
+    pub(super) const NOW: usize = 3;
+    pub(super) const CODE: usize = 4;
+    pub(super) const VERSION: usize = 5;
+    pub(super) const SPENT: usize = 6;
+    pub(super) const ROW: usize = SPENT + tollkeeper_limiter::MAX_LIMITS;
+}
+
+/// Rows of the frame.
+const ROWS: usize = 64;
 /// The longest key, in UTF-16 units.
 const MAX_KEY: usize = 512;
 
-/// What the hot function works with.
+/// What the hot functions do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Peek,
+    Consume,
+    ConsumeMany,
+}
+
+/// What a hot function works with.
 struct Hot {
-    shared: Arc<Shared>,
+    /// A clone of this environment's own.
+    limiter: Limiter,
     closed: Arc<AtomicBool>,
-    spends: bool,
-    result: *mut f64,
-    /// Keeps the array behind `result` alive.
+    operation: Operation,
+    frame: *mut [f64; frame::ROW],
+    /// Keeps the array behind `frame` alive.
     keep: sys::napi_ref,
+    /// Room for the keys of a batch.
+    units: RefCell<Vec<u16>>,
 }
 
 /// A value of JavaScript that is passed on as it is.
@@ -81,28 +107,58 @@ impl ValidateNapiValue for RawValue {
     }
 }
 
-/// An instant given by JavaScript: the system's clock for anything below 0.
+/// An instant given by JavaScript, if it is one; anything below 0 stands for the system's clock.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "whole milliseconds below 2^43"
 )]
+fn given(now_ms: f64) -> Option<u64> {
+    (now_ms >= 0.0).then_some(now_ms as u64)
+}
+
+/// An instant given by JavaScript: the system's clock for anything below 0.
 pub(crate) fn instant(now_ms: f64) -> u64 {
-    if now_ms >= 0.0 {
-        return now_ms as u64;
-    }
+    given(now_ms).unwrap_or_else(system_ms)
+}
+
+fn system_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // Half the work of as_millis, which counts in 128 bits.
     since.as_secs() * 1_000 + u64::from(since.subsec_millis())
 }
 
-/// Makes the function that decides.
-pub(crate) fn decider(
-    env: &Env,
-    shared: Arc<Shared>,
+/// The system's clock, or where the platform has one, one at half the price that lags by some milliseconds.
+#[cfg(not(target_os = "linux"))]
+fn coarse_ms() -> u64 {
+    system_ms()
+}
+
+#[cfg(target_os = "linux")]
+fn coarse_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + now.tv_nsec.cast_unsigned() / 1_000_000
+}
+
+/// Makes the functions `(key) => void` that peek and consume, and `(keys, count) => void` that consumes many keys, joined.
+pub(crate) fn deciders(
+    env: Env,
+    limiter: &Limiter,
+    closed: &Arc<AtomicBool>,
+    frame: RawValue,
+) -> Result<Vec<RawValue>> {
+    [Operation::Peek, Operation::Consume, Operation::ConsumeMany]
+        .map(|operation| decider(env, limiter.clone(), Arc::clone(closed), operation, frame))
+        .into_iter()
+        .collect()
+}
+
+fn decider(
+    env: Env,
+    limiter: Limiter,
     closed: Arc<AtomicBool>,
-    spends: bool,
-    result: RawValue,
+    operation: Operation,
+    frame: RawValue,
 ) -> Result<RawValue> {
     let env = env.raw();
     let (mut kind, mut length, mut data, mut buffer) = (0, 0, ptr::null_mut(), ptr::null_mut());
@@ -112,7 +168,7 @@ pub(crate) fn decider(
     let usable = unsafe {
         sys::napi_get_typedarray_info(
             env,
-            result.0,
+            frame.0,
             &raw mut kind,
             &raw mut length,
             &raw mut data,
@@ -121,22 +177,23 @@ pub(crate) fn decider(
         ) == sys::Status::napi_ok
             && sys::napi_is_arraybuffer(env, buffer, &raw mut detachable) == sys::Status::napi_ok
             && kind == sys::TypedarrayType::float64_array
-            && length >= RESULT_LENGTH
+            && length >= ROWS * frame::ROW
             && !detachable
-            && sys::napi_create_reference(env, result.0, 1, &raw mut keep) == sys::Status::napi_ok
+            && sys::napi_create_reference(env, frame.0, 1, &raw mut keep) == sys::Status::napi_ok
     };
     if !usable {
         return Err(coded(
             "ERR_ENGINE_FAILED",
-            "the result is not a Float64Array of the right length over a SharedArrayBuffer",
+            "the frame is not a Float64Array of the right length over a SharedArrayBuffer",
         ));
     }
     let hot = Box::into_raw(Box::new(Hot {
-        shared,
+        limiter,
         closed,
-        spends,
-        result: data.cast(),
+        operation,
+        frame: data.cast(),
         keep,
+        units: RefCell::default(),
     }));
     let mut function = ptr::null_mut();
     // SAFETY: as above; `hot` is a live allocation that only `release` frees, when the function is collected.
@@ -169,10 +226,10 @@ unsafe extern "C" fn release(env: sys::napi_env, hot: *mut c_void, _: *mut c_voi
 }
 
 unsafe extern "C" fn decide(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let mut arguments = [ptr::null_mut(); 4];
+    let mut arguments = [ptr::null_mut(); 2];
     let mut count = arguments.len();
     let mut data = ptr::null_mut();
-    // SAFETY: Node passes a live environment and call; it fills all four arguments, with undefined if need be.
+    // SAFETY: Node passes a live environment and call; it fills both arguments, with undefined if need be.
     let known = unsafe {
         sys::napi_get_cb_info(
             env,
@@ -183,22 +240,22 @@ unsafe extern "C" fn decide(env: sys::napi_env, info: sys::napi_callback_info) -
             &raw mut data,
         )
     };
-    if known != sys::Status::napi_ok {
-        return ptr::null_mut();
+    if known == sys::Status::napi_ok {
+        // SAFETY: `data` is the `Hot` given in `decider`, which lives as long as the function that is being called.
+        let hot = unsafe { &*data.cast::<Hot>() };
+        let [key, count] = arguments;
+        if catch_unwind(AssertUnwindSafe(|| hot.call(env, key, count))).is_err() {
+            (0..ROWS).for_each(|row| hot.row(row)[frame::CODE] = outcome::FAILED);
+        }
     }
-    // SAFETY: `data` is the `Hot` given in `decider`, which lives as long as the function that is being called.
-    let hot = unsafe { &*data.cast::<Hot>() };
-    let code = catch_unwind(AssertUnwindSafe(|| hot.call(env, arguments))).unwrap_or(outcome::FAILED);
-    let mut value = ptr::null_mut();
-    // SAFETY: the environment is live; if it fails the result is null, which JavaScript sees as undefined.
-    unsafe { sys::napi_create_int32(env, code, &raw mut value) };
-    value
+    // Null is undefined; where nothing was decided, what JavaScript had written before the call stands in the frame.
+    ptr::null_mut()
 }
 
 impl Hot {
-    fn call(&self, env: sys::napi_env, [key, tier, cost, now]: [sys::napi_value; 4]) -> i32 {
-        if self.closed.load(Ordering::Relaxed) {
-            return outcome::CLOSED;
+    fn call(&self, env: sys::napi_env, key: sys::napi_value, count: sys::napi_value) {
+        if self.operation == Operation::ConsumeMany {
+            return self.call_many(env, key, count);
         }
         // One unit more than the longest key, to tell a longer one, and one for the terminating zero.
         let mut units = [const { MaybeUninit::<u16>::uninit() }; MAX_KEY + 2];
@@ -207,61 +264,117 @@ impl Hot {
         let read = unsafe {
             sys::napi_get_value_string_utf16(env, key, units.as_mut_ptr().cast(), units.len(), &raw mut length)
         };
-        if read != sys::Status::napi_ok || length == 0 || length > MAX_KEY {
-            return outcome::KEY_INVALID;
+        if read != sys::Status::napi_ok {
+            length = 0;
         }
         // SAFETY: Node has written `length` units, and they are within the buffer.
         let key = unsafe { std::slice::from_raw_parts(units.as_ptr().cast::<u16>(), length) };
-        let (Some(tier), Some(cost), Some(now)) = (number(env, tier), number(env, cost), number(env, now)) else {
-            return outcome::FAILED;
-        };
-        if cost.is_nan() || cost < 0.0 {
-            return outcome::COST_INVALID;
-        }
-        if !(0.0..65_536.0).contains(&tier) {
-            return outcome::TIER_UNKNOWN;
-        }
+        let row = self.row(0);
+        self.decide(row, key, given(row[frame::NOW]));
+    }
+
+    /// Decides for the keys of the first `count` rows, which come as one string. What can't be told apart stays undecided.
+    fn call_many(&self, env: sys::napi_env, keys: sys::napi_value, count: sys::napi_value) {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "checked, or saturates"
+            reason = "saturates, and is bounded"
         )]
-        let (tier, cost) = (tier as u16, cost as u64);
-        let limiter = &self.shared.limiter;
-        let key = limiter.hash_utf16(key);
-        let decided = if self.spends {
-            limiter.consume(key, tier, cost, instant(now))
-        } else {
-            limiter.peek(key, tier, cost, instant(now))
+        let count = (number(env, count).unwrap_or(0.0) as usize).min(ROWS);
+        let mut units = self.units.borrow_mut();
+        units.resize(ROWS * MAX_KEY + 1, 0);
+        let mut length = 0;
+        // SAFETY: the buffer is as long as is said; a value that is no string is refused with a status.
+        let read = unsafe {
+            sys::napi_get_value_string_utf16(env, keys, units.as_mut_ptr().cast(), units.len(), &raw mut length)
         };
-        match decided {
-            Ok(decided) => self.report(decided),
-            Err(Error::CostExceedsCapacity { .. }) => outcome::COST_EXCEEDS_CAPACITY,
-            Err(_) => outcome::TIER_UNKNOWN,
+        // One instant for all.
+        let now_ms = Some(instant(self.row(0)[frame::NOW]));
+        let mut rest = units.get(..length).filter(|_| read == sys::Status::napi_ok);
+        for row in 0..count {
+            let row = self.row(row);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates, and is checked"
+            )]
+            let Some((key, others)) = rest.and_then(|rest| rest.split_at_checked(row[frame::KEY_LENGTH] as usize))
+            else {
+                return;
+            };
+            self.decide(row, key, now_ms);
+            rest = Some(others);
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "instants and amounts are below 2^53")]
-    fn report(
-        &self,
-        Outcome {
-            verdict,
-            overflow,
-            version,
-            now_ms,
-            spent,
-        }: Outcome,
-    ) -> i32 {
-        let [first, second, third, fourth] = spent.map(|spent| spent as f64);
-        let result = [version as f64, now_ms as f64, first, second, third, fourth];
-        // SAFETY: the array has at least this many elements, as `decider` has checked, and is kept alive by `keep`; a
-        // SharedArrayBuffer can't be detached or shrunk, and JavaScript does not run meanwhile.
-        unsafe { ptr::copy_nonoverlapping(result.as_ptr(), self.result, RESULT_LENGTH) };
-        let denied = match verdict {
-            Verdict::Allowed => 0,
-            Verdict::Denied { limit } => i32::from(limit) + 1,
-        };
-        denied | if overflow { outcome::OVERFLOW } else { 0 }
+    /// A row of the frame.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the frame is JavaScript's, and each row is held alone"
+    )]
+    fn row(&self, row: usize) -> &mut [f64; frame::ROW] {
+        assert!(row < ROWS);
+        // SAFETY: the array has so many rows, as `decider` has checked, and is kept alive by `keep`; a SharedArrayBuffer
+        // can't be detached or shrunk, and JavaScript does not run meanwhile. No caller holds the same row twice.
+        unsafe { &mut *self.frame.add(row) }
+    }
+
+    /// Makes the decision that a row asks for, at an instant, and writes it there.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "what comes in is checked or saturates, what goes out is below 2^53"
+    )]
+    #[inline]
+    fn decide(&self, row: &mut [f64; frame::ROW], key: &[u16], now_ms: Option<u64>) {
+        let (tier, cost) = (row[frame::TIER], row[frame::COST]);
+        if self.closed.load(Ordering::Relaxed) {
+            row[frame::CODE] = outcome::CLOSED;
+        } else if key.is_empty() || key.len() > MAX_KEY {
+            row[frame::CODE] = outcome::KEY_INVALID;
+        } else if cost.is_nan() || cost < 0.0 {
+            row[frame::CODE] = outcome::COST_INVALID;
+        } else if !(0.0..65_536.0).contains(&tier) {
+            row[frame::CODE] = outcome::TIER_UNKNOWN;
+        } else {
+            let key = self.limiter.hash_utf16(key);
+            let (limiter, tier, cost) = (&self.limiter, tier as TierId, cost as u64);
+            let mut decided = Outcome::default();
+            let result = if self.operation == Operation::Peek {
+                limiter
+                    .peek(key, tier, cost, now_ms.unwrap_or_else(system_ms))
+                    .map(|peeked| decided = peeked)
+            } else {
+                // The coarse clock may allow a call, but only the better one deny it.
+                let first_ms = now_ms.unwrap_or_else(coarse_ms);
+                limiter.consume_by(
+                    key,
+                    tier,
+                    cost,
+                    first_ms,
+                    || now_ms.unwrap_or_else(system_ms),
+                    &mut decided,
+                )
+            };
+            match result {
+                Ok(()) => {
+                    let denied = match decided.verdict {
+                        Verdict::Allowed => 0.0,
+                        Verdict::Denied { limit } => f64::from(limit) + 1.0,
+                    };
+                    row[frame::CODE] = denied + if decided.overflow { outcome::OVERFLOW } else { 0.0 };
+                    row[frame::VERSION] = decided.version as f64;
+                    // Signed, since that takes one instruction where unsigned takes six.
+                    row[frame::NOW] = decided.now_ms.cast_signed() as f64;
+                    for (place, spent) in row[frame::SPENT..].iter_mut().zip(decided.spent) {
+                        *place = spent.cast_signed() as f64;
+                    }
+                }
+                Err(Error::CostExceedsCapacity { .. }) => row[frame::CODE] = outcome::COST_EXCEEDS_CAPACITY,
+                Err(_) => row[frame::CODE] = outcome::TIER_UNKNOWN,
+            }
+        }
     }
 }
 

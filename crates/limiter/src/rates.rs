@@ -1,0 +1,127 @@
+//! The limits of a tier as plain numbers, for the usual decision.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::MAX_LIMITS;
+use crate::period::DAY_MS;
+use crate::tier::{Limit, TierLimit};
+
+/// A tier's limits by slot, as what refills, what a cost takes and what there is room for.
+///
+/// As long as no quota's period ends, a quota is a bucket that nothing refills; and a slot that the tier lacks is one
+/// that costs nothing. So one decision is the same few instructions for each slot, without a branch.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    slots: [Rate; MAX_LIMITS],
+    /// Slots of the tier's limits, in the tier's order.
+    order: [u8; MAX_LIMITS],
+    limits: u8,
+    /// First day and day after the last, 32 bits each, that lie in one period of every quota.
+    days: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rate {
+    /// Units refilled in a millisecond.
+    per_ms: u64,
+    /// Units that a thousandth of a token costs.
+    per_milli: u64,
+    /// The most units that can be spent.
+    capacity: u64,
+}
+
+impl Rate {
+    const NONE: Self = Self {
+        per_ms: 0,
+        per_milli: 0,
+        capacity: u64::MAX,
+    };
+
+    fn of(limit: &Limit) -> Self {
+        match limit {
+            Limit::Bucket(bucket) => Self {
+                per_ms: bucket.per_ms(),
+                per_milli: bucket.per_milli(),
+                capacity: bucket.capacity(),
+            },
+            Limit::Quota(quota) => Self {
+                per_ms: 0,
+                per_milli: 1,
+                capacity: quota.max_cost_milli(),
+            },
+        }
+    }
+}
+
+impl Rates {
+    #[expect(clippy::cast_possible_truncation, reason = "there are at most four slots")]
+    pub(crate) fn new(limits: &[TierLimit]) -> Self {
+        let mut slots = [Rate::NONE; MAX_LIMITS];
+        let mut order = [0; MAX_LIMITS];
+        for (place, TierLimit { slot, limit }) in order.iter_mut().zip(limits) {
+            slots[*slot] = Rate::of(limit);
+            *place = *slot as u8;
+        }
+        let has_quota = limits.iter().any(|limit| matches!(limit.limit, Limit::Quota(_)));
+        Self {
+            slots,
+            order,
+            limits: limits.len() as u8,
+            days: AtomicU64::new(if has_quota { 0 } else { u64::from(u32::MAX) }),
+        }
+    }
+
+    /// Whether both instants are known to lie in one period of every quota.
+    #[inline]
+    pub(crate) fn same_period(&self, at_ms: u64, now_ms: u64) -> bool {
+        let days = self.days.load(Ordering::Relaxed);
+        at_ms >= (days >> 32) * DAY_MS && now_ms < (days & 0xFFFF_FFFF) * DAY_MS
+    }
+
+    /// Learns the periods of an instant.
+    #[cold]
+    pub(crate) fn learn(&self, limits: &[TierLimit], now_ms: u64) {
+        let (mut first, mut end) = (0, u64::from(u32::MAX));
+        for TierLimit { limit, .. } in limits {
+            if let Limit::Quota(quota) = limit {
+                let bounds = quota.bounds(now_ms);
+                first = first.max(bounds.start_ms / DAY_MS);
+                end = end.min(bounds.end_ms / DAY_MS);
+            }
+        }
+        self.days.store((first << 32) | end, Ordering::Relaxed);
+    }
+
+    /// Refills what is spent, over some milliseconds in which no quota's period ends.
+    #[inline]
+    pub(crate) fn refill<const N: usize>(&self, spent: &mut [u64; N], elapsed_ms: u64) {
+        for (spent, rate) in spent.iter_mut().zip(&self.slots) {
+            *spent = spent.saturating_sub(elapsed_ms.saturating_mul(rate.per_ms));
+        }
+    }
+
+    /// Whether a cost, one that the tier can hold, passes now.
+    #[inline]
+    pub(crate) fn fit<const N: usize>(&self, spent: &[u64; N], cost_milli: u64) -> bool {
+        let fits = |(spent, rate): (&u64, &Rate)| spent + cost_milli * rate.per_milli <= rate.capacity;
+        spent.iter().zip(&self.slots).fold(true, |all, slot| all & fits(slot))
+    }
+
+    /// Spends a cost that fits.
+    #[inline]
+    pub(crate) fn charge<const N: usize>(&self, spent: &mut [u64; N], cost_milli: u64) {
+        for (spent, rate) in spent.iter_mut().zip(&self.slots) {
+            *spent += cost_milli * rate.per_milli;
+        }
+    }
+
+    /// Puts what is spent of the tier's limits in the tier's order, the rest being 0.
+    #[inline]
+    pub(crate) fn put_in_order<const N: usize>(&self, spent: &[u64; N], ordered: &mut [u64; MAX_LIMITS]) {
+        for (place, amount) in ordered.iter_mut().take(N).enumerate() {
+            // No slot is as large as N: the remainder only shows that to the compiler.
+            let spent = spent[usize::from(self.order[place]) % N];
+            *amount = if place < usize::from(self.limits) { spent } else { 0 };
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The keys of a limiter, and what happens to them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::MAX_LIMITS;
+use crate::decision::{Outcome, Verdict};
+use crate::error::Error;
+use crate::journal::Journal;
+use crate::key::KeyHash;
+use crate::limiter::Correction;
+use crate::snapshot::{AdoptedPlan, Change, KeySnapshot};
+use crate::state::State;
+use crate::table::{Full, Table};
+use crate::tier::{Tier, TierBook, TierId};
+
+/// When less than a quarter of the table is free, the sweep forgets every idle key, not only those as good as new.
+const SPARE_SHARE: usize = 4;
+
+/// A question to decide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) key: KeyHash,
+    pub(crate) tier: &'a Tier,
+    pub(crate) cost_milli: u64,
+    pub(crate) now_ms: u64,
+}
+
+/// Keys of `N` slots each.
+#[derive(Debug)]
+pub(crate) struct Store<const N: usize> {
+    table: Table<N>,
+    /// One state for all keys of a tier that found no room.
+    overflow: Mutex<HashMap<TierId, State<N>>>,
+    journal: Option<Journal>,
+    evicted: AtomicU64,
+}
+
+impl<const N: usize> Store<N> {
+    pub(crate) fn new(max_keys: usize, durable: bool) -> Self {
+        Self {
+            table: Table::new(max_keys),
+            overflow: Mutex::default(),
+            journal: durable.then(Journal::new),
+            evicted: AtomicU64::new(0),
+        }
+    }
+
+    /// Slots of a key.
+    #[expect(clippy::unused_self, reason = "asked of whichever store there is")]
+    pub(crate) fn slots(&self) -> usize {
+        N
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Keys forgotten by the sweep or to make room.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn consume(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+        if self
+            .table
+            .update(call.key, |state| self.spend(state, book, call, outcome))
+            .is_none()
+        {
+            self.consume_first(book, call, outcome);
+        }
+    }
+
+    #[inline]
+    fn spend(&self, state: &mut State<N>, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+        self.mark(call.key, state);
+        decide(state, book, call, outcome);
+    }
+
+    /// The first call of a key.
+    #[cold]
+    fn consume_first(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+        let Call { key, tier, now_ms, .. } = *call;
+        let mut forgotten = Vec::new();
+        let new = State::new(tier, now_ms);
+        let may_go = |state: &State<N>| state.is_idle(book, now_ms);
+        let inserted = self.table.insert(key, new, now_ms, may_go, &mut forgotten, |state| {
+            self.spend(state, book, call, outcome);
+        });
+        self.count_forgotten(&forgotten);
+        if inserted == Err(Full) {
+            decide(self.overflow().entry(tier.id).or_insert(new), book, call, outcome);
+            outcome.overflow = true;
+        }
+    }
+
+    pub(crate) fn peek(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+        let Call {
+            key,
+            tier,
+            cost_milli,
+            now_ms,
+        } = *call;
+        let known = self.table.get(key);
+        let shared = match known {
+            None if self.table.is_full() => self.overflow().get(&tier.id).copied(),
+            _ => None,
+        };
+        let mut state = known.or(shared).unwrap_or_else(|| State::new(tier, now_ms));
+        state.enter(tier, book, now_ms);
+        outcome.now_ms = state.at_ms();
+        if cost_milli > 0 {
+            outcome.verdict = tier.judge(&state.spent, cost_milli, outcome.now_ms);
+        }
+        outcome.overflow = shared.is_some();
+        tier.rates.put_in_order(&state.spent, &mut outcome.spent);
+    }
+
+    pub(crate) fn correct(&self, book: &TierBook, key: KeyHash, tier: &Tier, correction: Correction, now_ms: u64) {
+        let apply = |state: &mut State<N>| {
+            state.advance(book, now_ms);
+            state.correct(tier, book, correction);
+        };
+        let apply_and_mark = |state: &mut State<N>| {
+            self.mark(key, state);
+            apply(state);
+        };
+        if !correction.overflow && self.table.update(key, apply_and_mark).is_some() {
+            return;
+        }
+        let charges = correction.delta_milli > 0 && !tier.limits.is_empty();
+        let new = State::new(tier, now_ms);
+        if charges && !correction.overflow {
+            let never = |_: &State<N>| false;
+            let inserted = self
+                .table
+                .insert(key, new, now_ms, never, &mut Vec::new(), apply_and_mark);
+            if inserted.is_ok() {
+                return;
+            }
+        }
+        if charges || correction.overflow {
+            let mut shared = self.overflow();
+            apply(shared.entry(tier.id).or_insert(new));
+        }
+    }
+
+    pub(crate) fn reset(&self, key: KeyHash) {
+        if self.table.remove(key) {
+            self.mark_forgotten(&[key]);
+        }
+    }
+
+    /// Forgets the keys of the next small part of the table that are as good as new, or idle if there is little room.
+    pub(crate) fn sweep(&self, book: &TierBook, now_ms: u64) {
+        let pressed = self.table.len() > self.table.max_keys() - self.table.max_keys() / SPARE_SHARE;
+        let forgotten = self.table.sweep(|state| {
+            if pressed {
+                state.is_idle(book, now_ms)
+            } else {
+                state.is_as_new(book, now_ms)
+            }
+        });
+        self.count_forgotten(&forgotten);
+    }
+
+    pub(crate) fn take_changes(&self) -> Vec<Change> {
+        let mut keys = self.journal.as_ref().map(Journal::take).unwrap_or_default();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter()
+            .map(|key| {
+                let state = self.table.update(key, |state| {
+                    state.clean();
+                    let mut spent = [0; MAX_LIMITS];
+                    spent[..N].copy_from_slice(&state.spent);
+                    KeySnapshot {
+                        at_ms: state.at_ms(),
+                        plan: state.plan(),
+                        spent,
+                    }
+                });
+                Change { key, state }
+            })
+            .collect()
+    }
+
+    pub(crate) fn give_back_changes(&self, changes: &[Change]) {
+        for Change { key, .. } in changes {
+            self.table.update(*key, State::soil);
+            self.mark_forgotten(&[*key]);
+        }
+    }
+
+    pub(crate) fn restore(
+        &self,
+        key: KeyHash,
+        at_ms: u64,
+        plan: AdoptedPlan,
+        spent: [u64; MAX_LIMITS],
+    ) -> Result<(), Error> {
+        let mut slots = [0; N];
+        for (slot, stored) in slots.iter_mut().zip(plan.stored_slots) {
+            *slot = stored.map_or(0, |stored| spent[stored]);
+        }
+        let state = State::stored(at_ms, plan.plan, slots);
+        self.table
+            .insert(key, state, u64::MAX, |_| false, &mut Vec::new(), |_| ())
+            .map_err(|Full| Error::TooManyKeys {
+                max_keys: self.table.max_keys(),
+            })
+    }
+
+    fn overflow(&self) -> MutexGuard<'_, HashMap<TierId, State<N>>> {
+        self.overflow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn mark(&self, key: KeyHash, state: &mut State<N>) {
+        if let Some(journal) = &self.journal
+            && state.soil()
+        {
+            journal.mark(key);
+        }
+    }
+
+    fn count_forgotten(&self, keys: &[KeyHash]) {
+        if !keys.is_empty() {
+            self.evicted.fetch_add(keys.len() as u64, Ordering::Relaxed);
+            self.mark_forgotten(keys);
+        }
+    }
+
+    fn mark_forgotten(&self, keys: &[KeyHash]) {
+        if let Some(journal) = &self.journal {
+            for key in keys {
+                journal.mark(*key);
+            }
+        }
+    }
+}
+
+/// Spends of a key's state what is asked, if every limit has it.
+#[inline]
+fn decide<const N: usize>(state: &mut State<N>, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+    let Call {
+        tier,
+        cost_milli,
+        now_ms,
+        ..
+    } = *call;
+    state.enter(tier, book, now_ms);
+    outcome.now_ms = state.at_ms();
+    outcome.verdict = tier.judge(&state.spent, cost_milli, outcome.now_ms);
+    if outcome.verdict == Verdict::Allowed {
+        tier.rates.charge(&mut state.spent, cost_milli);
+    }
+    tier.rates.put_in_order(&state.spent, &mut outcome.spent);
+}
