@@ -9,12 +9,15 @@ use crate::key::KeyHash;
 use crate::shard::Shard;
 use crate::state::State;
 
-/// Keys that a shard is made for, which are what a sweep, or a search for room, looks at in one go.
+/// Keys that a shard is made for.
 const SHARD_KEYS: usize = 1 << 9;
-const MIN_SHARDS: usize = SEARCH_SHARDS;
+/// So many that two threads seldom want the same one.
+const MIN_SHARDS: usize = 1 << 8;
 const MAX_SHARDS: usize = 1 << 16;
-/// How many shards are searched to make room for one key.
-const SEARCH_SHARDS: usize = 1 << 4;
+/// How many keys a sweep looks at in one go.
+const SWEEP_KEYS: usize = 1 << 9;
+/// How many keys are looked at to make room for one.
+const SEARCH_KEYS: usize = 1 << 13;
 /// A shard searched in vain for keys to forget is not searched again so soon.
 const SEARCH_INTERVAL_MS: u64 = 100;
 
@@ -123,19 +126,19 @@ impl<const N: usize> Table<N> {
         removed
     }
 
-    /// Forgets the keys of the next shard that `may_go` names, and says which.
+    /// Forgets those of the next few hundred keys that `may_go` names, and says which.
     pub(crate) fn sweep(&self, may_go: impl Fn(&State<N>) -> bool) -> Vec<KeyHash> {
         let mut forgotten = Vec::new();
-        let next = self.cursor.fetch_add(1, Ordering::Relaxed);
-        self.forget(&self.shards[next % self.shards.len()], may_go, &mut forgotten);
+        for _ in 0..self.shards_of(SWEEP_KEYS) {
+            self.forget(self.next_shard(), &may_go, &mut forgotten);
+        }
         forgotten
     }
 
     /// Looks for keys to forget in the next shards of the sweep, other than those just searched in vain.
     fn search(&self, now_ms: u64, may_go: impl Fn(&State<N>) -> bool, forgotten: &mut Vec<KeyHash>) {
-        for _ in 0..SEARCH_SHARDS {
-            let next = self.cursor.fetch_add(1, Ordering::Relaxed);
-            let shard = &self.shards[next % self.shards.len()];
+        for _ in 0..self.shards_of(SEARCH_KEYS) {
+            let shard = self.next_shard();
             let searched_ms = shard.searched_ms.load(Ordering::Relaxed);
             if now_ms >= searched_ms.saturating_add(SEARCH_INTERVAL_MS) {
                 shard.searched_ms.store(now_ms, Ordering::Relaxed);
@@ -145,6 +148,18 @@ impl<const N: usize> Table<N> {
                 return;
             }
         }
+    }
+
+    /// The next shard that is to be looked at, round and round.
+    fn next_shard(&self) -> &Guarded<N> {
+        &self.shards[self.cursor.fetch_add(1, Ordering::Relaxed) % self.shards.len()]
+    }
+
+    /// How many shards hold so many keys when the table is full.
+    fn shards_of(&self, keys: usize) -> usize {
+        (keys * self.shards.len())
+            .div_ceil(self.max_keys)
+            .min(self.shards.len())
     }
 
     fn forget(&self, shard: &Guarded<N>, may_go: impl Fn(&State<N>) -> bool, forgotten: &mut Vec<KeyHash>) {
