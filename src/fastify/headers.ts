@@ -22,6 +22,8 @@ export class LimitHeaders {
   readonly #extended: boolean;
   /** By tier as configured: a reload brings other objects, and the old ones go with their policies. */
   readonly #policies = new WeakMap<TierSpec, TierPolicy>();
+  /** The one asked for last, since neighbouring calls are often of one tier. */
+  #last: { spec: TierSpec; policy: TierPolicy } | undefined;
 
   /** `extended`: whether the `X-` fields are written too. */
   constructor(extended: boolean) {
@@ -30,11 +32,13 @@ export class LimitHeaders {
 
   /** The policy under which a decision was made. */
   policyOf({ tierSpec }: Decision): TierPolicy {
+    if (this.#last?.spec === tierSpec) return this.#last.policy;
     let policy = this.#policies.get(tierSpec);
     if (policy === undefined) {
       policy = new TierPolicy(tierSpec);
       this.#policies.set(tierSpec, policy);
     }
+    this.#last = { spec: tierSpec, policy };
     return policy;
   }
 

@@ -43,12 +43,15 @@ declare module "fastify" {
     /** The decision on this call; undefined where it cost nothing or has not been made. */
     toll: Decision | undefined;
     [kCaller]: Identity | undefined;
+    [kTotal]: Toll["total"];
     [kHandled]: boolean;
   }
 }
 
 /** Whose tokens a call has spent that was let in. */
 const kCaller = Symbol("tollkeeper.caller");
+/** What the call costs once its body is known, where that is more than its route says. */
+const kTotal = Symbol("tollkeeper.total");
 /** Whether the call was good enough to be handled, and its whole cost spent. */
 const kHandled = Symbol("tollkeeper.handled");
 
@@ -64,6 +67,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
 
   app.decorateRequest("toll", undefined);
   app.decorateRequest(kCaller, undefined);
+  app.decorateRequest(kTotal, undefined);
   app.decorateRequest(kHandled, false);
 
   // Routes registered earlier are checked when they are first called.
@@ -87,7 +91,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     const caller = request[kCaller];
     if (caller === undefined) return done();
     try {
-      const { total } = tollOf(request);
+      const total = request[kTotal];
       if (total !== undefined && !chargeWhole(request, reply, caller, total(request))) return;
       request[kHandled] = true;
       done();
@@ -106,13 +110,16 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     request: FastifyRequest,
     reply: FastifyReply,
     identity: Identity | Refusal,
-    { cost }: Toll,
+    { cost, total }: Toll,
     done: () => void,
   ): void {
     checkIdentity(identity);
     if ("key" in identity && !charge(request, reply, identity, cost)) return;
     if (identity.refusal) return void sendProblem(reply, identity.refusal, identity.headers);
-    if ("key" in identity) request[kCaller] = identity;
+    if ("key" in identity) {
+      request[kCaller] = identity;
+      if (total !== undefined) request[kTotal] = total;
+    }
     done();
   }
 

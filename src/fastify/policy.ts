@@ -2,6 +2,10 @@ import { serializeItem, serializeList } from "structured-headers";
 import { dayOf, monthOf, type Period } from "../engine/period.js";
 import type { LimitSpec, TierSpec } from "../engine/types.js";
 import type { LimitState } from "../limiter/decision.js";
+import { FieldWriter } from "./field.js";
+
+const SECONDS = Buffer.from(";t=");
+const field = new FieldWriter();
 
 /**
  * What a tier's limits say in `RateLimit-Policy` and `RateLimit`, as draft-ietf-httpapi-ratelimit-headers-11 has them; the
@@ -12,14 +16,16 @@ export class TierPolicy {
   readonly monthly: number;
   readonly #limits: readonly LimitSpec[];
   /** `"minute";r=` and so on: the start of each item of `RateLimit`. */
-  readonly #items: readonly string[];
+  readonly #items: readonly Uint8Array[];
   #policy = "";
   /** When `#policy` was written for a period that has an end: the instants, in ms, between which it holds. */
   #holds: Period = { startMs: 0, endMs: 0 };
 
   constructor({ limits }: TierSpec) {
     this.#limits = limits;
-    this.#items = limits.map(({ name }) => `${serializeItem(name, new Map())};r=`);
+    this.#items = limits.map(({ name }, index) =>
+      Buffer.from(`${index > 0 ? ", " : ""}${serializeItem(name, new Map())};r=`),
+    );
     this.monthly = limits.findIndex((limit) => limit.type === "quota" && limit.period === "month");
   }
 
@@ -37,13 +43,12 @@ export class TierPolicy {
 
   /** The field `RateLimit`: per limit what is left, in whole tokens, and the seconds until it is full or starts anew. */
   stateField(states: readonly LimitState[]): string {
-    let field = "";
     for (let index = 0; index < states.length; index++) {
       const { remaining, resetMs } = states[index] as LimitState;
-      const item = `${this.#items[index]}${Math.floor(remaining)};t=${Math.ceil(resetMs / 1000)}`;
-      field = field === "" ? item : `${field}, ${item}`;
+      field.text(this.#items[index] as Uint8Array).number(Math.floor(remaining));
+      field.text(SECONDS).number(Math.ceil(resetMs / 1000));
     }
-    return field;
+    return field.take();
   }
 
   #write(nowMs: number): void {

@@ -101,15 +101,17 @@ export class Decision {
 
   /** Every limit of the tier, after the call; empty when unlimited. */
   get limits(): LimitState[] {
-    return this.judge.tier.limits.map(({ name, limit, rule }, index) => {
-      const spent = this.spent(index);
-      return {
+    const states: LimitState[] = [];
+    for (const { name, limit, rule } of this.judge.tier.limits) {
+      const spent = this.spent(states.length);
+      states.push({
         name,
         limit,
         remaining: rule.remainingMilli(spent) / 1000,
         resetMs: rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs),
-      };
-    });
+      });
+    }
+    return states;
   }
 
   /** Whether the key found no room in the table and shared the overflow bucket of its tier. */
