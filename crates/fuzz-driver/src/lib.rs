@@ -46,7 +46,9 @@ pub fn drive(name: &str, corpus: &Path, seeds: Vec<Vec<u8>>, target: impl Fn(&[u
             resume_unwind(panic);
         }
     };
-    inputs.iter().for_each(|input| run(input));
+    for input in &inputs {
+        run(input);
+    }
     let seconds = number("FUZZ_SECONDS", DEFAULT_SECONDS);
     let mut random = Random(number("FUZZ_SEED", 1));
     let start = Instant::now();
