@@ -177,7 +177,9 @@ impl<const N: usize> Table<N> {
 
     fn reserve(&self) -> bool {
         let place = |keys| (keys < self.max_keys).then_some(keys + 1);
-        self.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, place).is_ok()
+        self.keys
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, place)
+            .is_ok()
     }
 
     /// The shard orders by the first half of the hash, so this takes the second.

@@ -23,7 +23,7 @@ const STATE: usize = 8 + 4 + 8 * MAX_LIMITS;
 /// An open storage file. Its calls block; what takes long belongs on a thread that may wait.
 #[derive(Debug)]
 pub struct Storage {
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl Storage {
@@ -253,7 +253,7 @@ mod tests {
     fn what_could_not_be_written_is_written_when_there_is_room_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits.redb");
-        let connection = on_a_disk_that_may_be_full(&path);
+        let connection = on_a_disk_that_may_be_full(&path).unwrap();
         let storage = Storage { connection };
         let spender = limiter(&storage);
         spender.consume(spender.hash("key"), 0, 4_000, NOW_MS).unwrap();
@@ -280,7 +280,7 @@ mod tests {
     fn after_a_failure_only_the_same_file_is_opened_again_and_any_other_is_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits.redb");
-        let connection = on_a_disk_that_may_be_full(&path);
+        let connection = on_a_disk_that_may_be_full(&path).unwrap();
         let storage = Storage { connection };
         FULL.set(true);
         storage.put_record("name", Some("value")).unwrap_err();
