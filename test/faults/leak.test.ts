@@ -41,7 +41,8 @@ const PROGRAM = `
 
 it("keeps memory flat under ever new keys, and never frees a limited one", async () => {
   const numbers = [DECISIONS, MAX_KEYS, VICTIMS, SAMPLES].map(String);
-  const program = ["--expose-gc", "--input-type=module", "-e", PROGRAM, ...numbers];
+  // A young generation of one size, whose growth would hide what is looked for.
+  const program = ["--expose-gc", "--max-semi-space-size=1", "--input-type=module", "-e", PROGRAM, ...numbers];
   const child = spawn(process.execPath, program, { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text) => (output += text));
