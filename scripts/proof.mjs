@@ -1,4 +1,4 @@
-// What is proven beside the tests, in short: fuzz targets on a stable compiler, orders of threads, memcheck. docs/proof.md
+// What is proven beside the tests, in short: fuzz targets on a stable compiler, orders of threads, memcheck. `npm run proof`
 import { pathToFileURL } from "node:url";
 import { memcheck } from "./memcheck.mjs";
 import { run } from "./run.mjs";
@@ -30,7 +30,10 @@ export const proofLintSteps = [
 
 /** @type {import("./steps.mjs").Step[]} */
 export const proofSteps = [
-  { name: "fuzz targets", run: () => each(FUZZED, (at) => test(at, { FUZZ_SECONDS: "10" })) },
+  {
+    name: "fuzz targets",
+    run: () => each(FUZZED, (at) => test(at, { FUZZ_SECONDS: process.env["FUZZ_SECONDS"] ?? "10" })),
+  },
   { name: "orders of threads", run: () => each([SHUTTLE], (at) => test(at, {})) },
   { name: "memcheck", run: memcheck },
 ];
