@@ -4,9 +4,10 @@ import { http } from "./http.js";
 import { memory } from "./memory.js";
 import { pauses } from "./pauses.js";
 import { publish } from "./report.js";
+import { storage } from "./storage.js";
 import { workers } from "./workers.js";
 
-const BENCHMARKS = { engine, memory, pauses, workers, http };
+const BENCHMARKS = { engine, memory, pauses, workers, http, storage };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,6 +1,7 @@
 // Everything that passes or fails, for .ci/run: all steps run, also after one has failed.
 import { execFileSync } from "node:child_process";
 import { lintSteps } from "./lint.mjs";
+import { proofLintSteps, proofSteps } from "./proof.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
 import { runSteps } from "./steps.mjs";
 import { printTotals, testSteps } from "./test.mjs";
@@ -8,7 +9,9 @@ import { printTotals, testSteps } from "./test.mjs";
 const before = changedFiles();
 const passed = await runSteps([
   ...lintSteps,
+  ...proofLintSteps,
   ...testSteps({ coverage: true }),
+  ...proofSteps,
   { name: "benchmark runs", run: () => run("npm", ["run", "--silent", "bench", "--", "engine", "--quick"]) },
   { name: "generated files are as generated", run: regenerate },
 ]);

@@ -21,7 +21,10 @@ export function testSteps({ coverage }) {
   rmSync(RESULTS, { recursive: true, force: true });
   mkdirSync(RESULTS, { recursive: true });
   const cargo = [
-    { name: "cargo test", run: () => cargoTest(coverage ? coverageEnvironment : {}) },
+    {
+      name: "cargo test",
+      run: () => testCargo(["--workspace", "--locked", "--no-fail-fast"], coverage ? coverageEnvironment : {}),
+    },
     ...(coverage ? [{ name: "coverage of crates/", run: reportRustCoverage }] : []),
   ];
   if (coverage) clearProfiles();
@@ -51,10 +54,16 @@ export function printTotals() {
   return failed === 0 && passed > 0;
 }
 
-/** @param {NodeJS.ProcessEnv} env */
-async function cargoTest(env) {
-  const log = createWriteStream(CARGO_LOG);
-  await run("cargo", ["test", "--workspace", "--locked", "--no-fail-fast"], { env, tee: (chunk) => log.write(chunk) });
+/**
+ * Runs Rust tests, which the totals then count.
+ *
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ */
+export async function testCargo(args, env) {
+  mkdirSync(RESULTS, { recursive: true });
+  const log = createWriteStream(CARGO_LOG, { flags: "a" });
+  await run("cargo", ["test", ...args], { env, tee: (chunk) => log.write(chunk) });
 }
 
 /** @param {readonly string[]} args */

@@ -29,7 +29,9 @@ impl Journal {
     pub(crate) fn take(&self) -> Vec<KeyHash> {
         let mut keys = Vec::new();
         for shard in &self.shards {
-            keys.append(&mut std::mem::take(&mut *lock(shard)));
+            // Copied when the lock is free again.
+            let marked = std::mem::take(&mut *lock(shard));
+            keys.extend(marked);
         }
         keys
     }

@@ -22,7 +22,7 @@ pub struct Settings {
     pub max_keys: usize,
     /// The secret under which keys are hashed; random, and the same as long as what is stored is to be found again.
     pub secret: Secret,
-    /// Whether changes are noted for [`Limiter::take_changes`].
+    /// Whether changes are noted for [`Limiter::take_changed`].
     pub durable: bool,
 }
 
@@ -290,16 +290,23 @@ impl Limiter {
         }
     }
 
-    /// Every key that has changed since the last call, with its state. What is not stored after all goes to
-    /// [`give_back_changes`](Self::give_back_changes).
+    /// Every key that has changed since the last call, in order. What is not stored after all goes to
+    /// [`give_back_changed`](Self::give_back_changed).
     #[must_use]
-    pub fn take_changes(&self) -> Vec<Change> {
-        store!(self, store => store.take_changes())
+    pub fn take_changed(&self) -> Vec<KeyHash> {
+        store!(self, store => store.take_changed())
     }
 
-    /// Notes changes again that could not be stored.
-    pub fn give_back_changes(&self, changes: &[Change]) {
-        store!(self, store => store.give_back_changes(changes));
+    /// What has become of keys that were taken. It is to be stored, or the keys given back: what changes from now on is a
+    /// change again.
+    #[must_use]
+    pub fn changes(&self, taken: &[KeyHash]) -> Vec<Change> {
+        store!(self, store => store.changes(taken))
+    }
+
+    /// Notes keys again whose changes could not be stored.
+    pub fn give_back_changed(&self, taken: &[KeyHash]) {
+        store!(self, store => store.give_back_changed(taken));
     }
 
     /// The limits that a plan stands for.

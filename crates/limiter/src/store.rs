@@ -166,12 +166,17 @@ impl<const N: usize> Store<N> {
         self.count_forgotten(&forgotten);
     }
 
-    pub(crate) fn take_changes(&self) -> Vec<Change> {
+    pub(crate) fn take_changed(&self) -> Vec<KeyHash> {
         let mut keys = self.journal.as_ref().map(Journal::take).unwrap_or_default();
         keys.sort_unstable();
         keys.dedup();
-        keys.into_iter()
-            .map(|key| {
+        keys
+    }
+
+    pub(crate) fn changes(&self, taken: &[KeyHash]) -> Vec<Change> {
+        taken
+            .iter()
+            .map(|&key| {
                 let state = self.table.update(key, |state| {
                     state.clean();
                     let mut spent = [0; MAX_LIMITS];
@@ -187,11 +192,11 @@ impl<const N: usize> Store<N> {
             .collect()
     }
 
-    pub(crate) fn give_back_changes(&self, changes: &[Change]) {
-        for Change { key, .. } in changes {
+    pub(crate) fn give_back_changed(&self, taken: &[KeyHash]) {
+        for key in taken {
             self.table.update(*key, State::soil);
-            self.mark_forgotten(&[*key]);
         }
+        self.mark_forgotten(taken);
     }
 
     pub(crate) fn restore(

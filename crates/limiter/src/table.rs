@@ -103,16 +103,23 @@ impl<const N: usize> Table<N> {
         forgotten: &mut Vec<KeyHash>,
         change: impl FnOnce(&mut State<N>) -> R,
     ) -> Result<R, Full> {
+        let home = self.shard(key);
+        // A place is reserved under the lock of its shard: reserved before, it would be missing to another thread that
+        // brings the same key, and send that one to the overflow bucket.
+        let mut shard = home.lock();
+        if let Some(state) = shard.get_mut(key) {
+            return Ok(change(state));
+        }
         if !self.reserve() {
+            drop(shard);
             self.search(now_ms, may_go, forgotten);
+            shard = home.lock();
+            if let Some(state) = shard.get_mut(key) {
+                return Ok(change(state));
+            }
             if !self.reserve() {
                 return Err(Full);
             }
-        }
-        let mut shard = self.shard(key).lock();
-        if let Some(state) = shard.get_mut(key) {
-            self.keys.fetch_sub(1, Ordering::Relaxed);
-            return Ok(change(state));
         }
         Ok(change(shard.insert(key, state)))
     }
@@ -169,11 +176,10 @@ impl<const N: usize> Table<N> {
     }
 
     fn reserve(&self) -> bool {
-        let reserved = self.keys.fetch_add(1, Ordering::Relaxed) < self.max_keys;
-        if !reserved {
-            self.keys.fetch_sub(1, Ordering::Relaxed);
-        }
-        reserved
+        let place = |keys| (keys < self.max_keys).then_some(keys + 1);
+        self.keys
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, place)
+            .is_ok()
     }
 
     /// The shard orders by the first half of the hash, so this takes the second.

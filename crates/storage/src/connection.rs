@@ -12,6 +12,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition};
 use tollkeeper_limiter::{PlanId, Secret};
 
+use crate::compaction::open_compacted;
 use crate::error::StorageError;
 use crate::file::{KEYS, PLANS, RECORDS};
 use crate::trial::Trial;
@@ -27,7 +28,7 @@ const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 const OPEN_ATTEMPTS: usize = 8;
 
-type Opener = fn(File) -> Result<Database, StorageError>;
+pub(crate) type Opener = fn(File) -> Result<Database, StorageError>;
 
 /// An open database. redb uses none again that once failed to write, so after a failure it is closed, and opened anew for
 /// the next call.
@@ -57,7 +58,7 @@ impl Connection {
                 path,
                 opener,
                 secret,
-                database: RwLock::new(Some(opener(file)?)),
+                database: RwLock::new(Some(open_compacted(file, opener)?)),
                 plans: Mutex::default(),
             })
         })
@@ -106,7 +107,7 @@ impl Connection {
 }
 
 /// redb may panic on a file that was tampered with.
-fn contained<T>(call: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
+pub(crate) fn contained<T>(call: impl FnOnce() -> Result<T, StorageError>) -> Result<T, StorageError> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| Err(StorageError::Corrupt("its structure".into())))
 }
 
@@ -282,6 +283,10 @@ pub(crate) mod tests {
     thread_local! {
         /// Whether the disk is full.
         pub(crate) static FULL: Cell<bool> = const { Cell::new(false) };
+        /// Writes so far.
+        pub(crate) static WRITES: Cell<usize> = const { Cell::new(0) };
+        /// Which of them fail, from and to.
+        pub(crate) static FAULTS: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     }
 
     /// A file on that disk.
@@ -306,7 +311,9 @@ pub(crate) mod tests {
         }
 
         fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-            if FULL.get() {
+            let write = WRITES.replace(WRITES.get() + 1);
+            let (from, to) = FAULTS.get();
+            if FULL.get() || (from..to).contains(&write) {
                 return Err(ErrorKind::StorageFull.into());
             }
             self.0.write(offset, data)
@@ -325,8 +332,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// A connection to a new file on that disk.
-    pub(crate) fn on_a_disk_that_may_be_full(path: &Path) -> Connection {
-        Connection::open_with(path, |file| build(Disk(FileBackend::new(file)?), false)).unwrap()
+    /// A connection to a file on that disk.
+    pub(crate) fn on_a_disk_that_may_be_full(path: &Path) -> Result<Connection, StorageError> {
+        Connection::open_with(path, |file| build(Disk(FileBackend::new(file)?), false))
     }
 }

@@ -106,5 +106,6 @@ from_redb!(
     redb::StorageError,
     redb::TableError,
     redb::TransactionError,
-    redb::CommitError
+    redb::CommitError,
+    redb::CompactionError
 );

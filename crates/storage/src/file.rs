@@ -17,13 +17,17 @@ pub(crate) const PLANS: TableDefinition<u32, &str> = TableDefinition::new("plans
 pub(crate) const KEYS: TableDefinition<&[u8; 16], &[u8; STATE]> = TableDefinition::new("keys");
 pub(crate) const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
 
+/// Keys written in one transaction: neighbours in the file, so that none of its pages is written twice. All at once they
+/// would double the file, and their memory, given back in one piece, would hold up every other thread.
+const PART_KEYS: usize = 1 << 15;
+
 /// Bytes of a stored key: the instant, the plan, and the amount spent per slot.
 const STATE: usize = 8 + 4 + 8 * MAX_LIMITS;
 
 /// An open storage file. Its calls block; what takes long belongs on a thread that may wait.
 #[derive(Debug)]
 pub struct Storage {
-    connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl Storage {
@@ -58,14 +62,16 @@ impl Storage {
     /// # Errors
     /// [`StorageError::Io`], or after a failure any of [`open`](Self::open).
     pub fn save(&self, limiter: &Limiter) -> Result<usize, StorageError> {
-        let changes = limiter.take_changes();
-        if changes.is_empty() {
-            return Ok(0);
+        let keys = limiter.take_changed();
+        let mut rest = &keys[..];
+        while let Some(part) = rest.chunks(PART_KEYS).next() {
+            let changes = limiter.changes(part);
+            self.connection
+                .with(|database| self.write(database, limiter, &changes))
+                .inspect_err(|_| limiter.give_back_changed(rest))?;
+            rest = &rest[part.len()..];
         }
-        self.connection
-            .with(|database| self.write(database, limiter, &changes))
-            .inspect_err(|_| limiter.give_back_changes(&changes))?;
-        Ok(changes.len())
+        Ok(keys.len())
     }
 
     fn write(&self, database: &Database, limiter: &Limiter, changes: &[Change]) -> Result<(), StorageError> {
@@ -253,7 +259,7 @@ mod tests {
     fn what_could_not_be_written_is_written_when_there_is_room_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits.redb");
-        let connection = on_a_disk_that_may_be_full(&path);
+        let connection = on_a_disk_that_may_be_full(&path).unwrap();
         let storage = Storage { connection };
         let spender = limiter(&storage);
         spender.consume(spender.hash("key"), 0, 4_000, NOW_MS).unwrap();
@@ -280,7 +286,7 @@ mod tests {
     fn after_a_failure_only_the_same_file_is_opened_again_and_any_other_is_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits.redb");
-        let connection = on_a_disk_that_may_be_full(&path);
+        let connection = on_a_disk_that_may_be_full(&path).unwrap();
         let storage = Storage { connection };
         FULL.set(true);
         storage.put_record("name", Some("value")).unwrap_err();

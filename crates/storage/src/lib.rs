@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod compaction;
 mod connection;
 mod error;
 mod file;

@@ -1,10 +1,5 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tollkeeper_fingerprint::{batch_json, compare_json, identify_json};
 
-fuzz_target!(|text: &str| {
-    let _ = identify_json(text);
-    let _ = compare_json(text);
-    let _ = batch_json(text);
-});
+fuzz_target!(|bytes: &[u8]| tollkeeper_fingerprint_fuzz::json(bytes));

@@ -1,0 +1,63 @@
+//! The bodies of the fuzz targets: each takes any bytes and panics if something is wrong.
+
+use serde_json::Value;
+use tollkeeper_fingerprint::{
+    Akamai, ClientHello, Ja3, Ja4, Ja4Raw, MAX_JA3, Signals, UserAgent, batch_json, compare, compare_json, identify,
+    identify_json,
+};
+
+/// The first flight of a TLS client. What is read can be written and read again.
+pub fn client_hello(bytes: &[u8]) {
+    let Ok(hello) = ClientHello::parse(bytes) else { return };
+    let raw = Ja4Raw::of(&hello);
+    assert_eq!(Ja4Raw::parse(&raw.to_string()).as_ref(), Ok(&raw));
+    assert_eq!(Ja4::parse(raw.hashed().as_str()).as_ref(), Ok(&raw.hashed()));
+    for ja3 in [Ja3::of(&hello), Ja3::of(&hello).normalised()] {
+        let text = ja3.to_string();
+        if text.len() <= MAX_JA3
+            && let Ok(again) = Ja3::parse(&text)
+        {
+            assert_eq!(again, ja3);
+        }
+        assert_eq!(ja3.md5().len(), 32);
+    }
+    let signals = Signals::from_client_hello(&hello);
+    let _ = identify(&signals);
+    let same = compare(&signals, &signals).expect("a hello is comparable with itself");
+    assert!((same.similarity - 1.0).abs() < 1e-9, "{}", same.similarity);
+}
+
+/// The JSON surface. Its answers are JSON.
+pub fn json(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for answer in [identify_json(text), compare_json(text), batch_json(text)] {
+        match answer {
+            Ok(answer) => drop(serde_json::from_str::<Value>(&answer).expect("an answer is JSON")),
+            Err(error) => assert!(!error.code().is_empty() && !error.to_string().is_empty()),
+        }
+    }
+}
+
+/// Each signal that is text. What is read can be written and read again.
+pub fn signal_text(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(ja3) = Ja3::parse(text) {
+        assert_eq!(Ja3::parse(&ja3.to_string()), Ok(ja3));
+    }
+    if let Ok(ja4) = Ja4::parse(text) {
+        assert_eq!([ja4.a(), ja4.b(), ja4.c()].join("_"), text);
+    }
+    if let Ok(raw) = Ja4Raw::parse(text) {
+        assert_eq!(raw.to_string(), text);
+        let _ = raw.hashed();
+    }
+    if let Ok(akamai) = Akamai::parse(text) {
+        let written = akamai.to_string();
+        match Akamai::parse(&written) {
+            Ok(again) => assert_eq!(again, akamai),
+            // What is written may be longer than what was read, by the zero of an absent window update.
+            Err(_) => assert!(written.len() > tollkeeper_fingerprint::MAX_AKAMAI, "{written}"),
+        }
+    }
+    let _ = UserAgent::parse(text);
+}

@@ -1,0 +1,129 @@
+//! Choices, taken from bytes.
+
+use tollkeeper_limiter::{LimitSpec, Period, Rule, TierSpec};
+
+const DAY_MS: u64 = 86_400_000;
+pub(crate) const LIMITS: [&str; 4] = ["w", "x", "y", "z"];
+pub(crate) const TIERS: [&str; 3] = ["a", "b", "c"];
+
+/// What is left of the bytes; zeros after their end.
+pub(crate) struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else {
+            return 0;
+        };
+        self.0 = rest;
+        *first
+    }
+
+    pub(crate) fn number(&mut self, bytes: usize) -> u64 {
+        (0..bytes).fold(0, |number, _| number << 8 | u64::from(self.byte()))
+    }
+
+    /// Below `bound`, which is at most 2^32.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        let bytes = if bound <= 1 << 8 {
+            1
+        } else if bound <= 1 << 16 {
+            2
+        } else {
+            4
+        };
+        self.number(bytes) % bound
+    }
+
+    pub(crate) fn index(&mut self, bound: usize) -> usize {
+        self.below(bound as u64) as usize
+    }
+
+    /// Milliseconds to go on by: often few, seldom many.
+    pub(crate) fn advance_ms(&mut self) -> u64 {
+        match self.below(8) {
+            0 | 1 => 0,
+            2..=4 => self.below(2_000),
+            5 => self.below(100_000),
+            6 => self.below(DAY_MS),
+            _ => self.below(40 * DAY_MS),
+        }
+    }
+
+    pub(crate) fn cost_milli(&mut self) -> u64 {
+        match self.below(8) {
+            0 => 0,
+            1..=3 => 1_000,
+            4..=6 => 1 + self.below(30_000),
+            _ => self.number(8),
+        }
+    }
+
+    /// Tiers in which limits of one name are nearly always of one kind.
+    pub(crate) fn tiers(&mut self, names: usize) -> Vec<TierSpec> {
+        let count = 1 + self.index(TIERS.len());
+        let tiers = TIERS[..count].iter().map(|name| {
+            let chosen = self.byte();
+            let limits = (0..names).filter(|slot| chosen & 1 << slot != 0);
+            let limits = limits.map(|slot| LimitSpec {
+                name: LIMITS[slot].into(),
+                rule: self.rule(slot, chosen & 0xF0 == 0xF0),
+            });
+            TierSpec {
+                name: (*name).into(),
+                limits: limits.collect(),
+            }
+        });
+        tiers.collect()
+    }
+
+    fn rule(&mut self, slot: usize, wild: bool) -> Rule {
+        if wild {
+            return match self.below(3) {
+                0 => Rule::Bucket {
+                    limit_milli: self.number(5),
+                    window_ms: self.number(5),
+                    burst_milli: self.number(3),
+                },
+                1 => Rule::Quota {
+                    limit_milli: self.number(8),
+                    period: Period::Day,
+                },
+                _ => Rule::Quota {
+                    limit_milli: self.number(7),
+                    period: Period::Month {
+                        anchor_day: self.byte(),
+                    },
+                },
+            };
+        }
+        match slot {
+            0 | 2 => Rule::Bucket {
+                limit_milli: if self.below(2) == 0 {
+                    1_000 * (1 + self.below(12))
+                } else {
+                    1 + self.below(20_000)
+                },
+                window_ms: [1_000, 60_000, 1 + self.below(90_000)][self.index(3)],
+                burst_milli: [1_000, 1_500, 1_000 + self.below(3_000)][self.index(3)],
+            },
+            1 => Rule::Quota {
+                limit_milli: 1 + self.below(60_000),
+                period: Period::Month {
+                    anchor_day: [1, 31, 1 + self.below(31) as u8][self.index(3)],
+                },
+            },
+            _ => Rule::Quota {
+                limit_milli: 1_000 * (1 + self.below(100)),
+                period: Period::Day,
+            },
+        }
+    }
+}

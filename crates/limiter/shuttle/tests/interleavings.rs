@@ -1,0 +1,208 @@
+//! Threads that meet in one table, in every order or in very many; see `docs/proof.md`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use shuttle::thread;
+use tollkeeper_limiter_shuttle::{Change, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
+
+const NOW_MS: u64 = 1_790_000_000_000;
+
+/// So many orders are tried at random, and as many by a scheduler that looks for rare ones.
+fn rounds() -> usize {
+    std::env::var("SHUTTLE_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(2_000)
+}
+
+fn explore(test: impl Fn() + Send + Sync + Clone + 'static) {
+    shuttle::check_random(test.clone(), rounds());
+    shuttle::check_pct(test, rounds(), 3);
+}
+
+fn limiter(limit: u64, max_keys: usize) -> Arc<Limiter> {
+    let minute = LimitSpec {
+        name: "minute".into(),
+        rule: Rule::Bucket {
+            limit_milli: limit * 1_000,
+            window_ms: 60_000,
+            burst_milli: 1_000,
+        },
+    };
+    let month = LimitSpec {
+        name: "month".into(),
+        rule: Rule::Quota {
+            limit_milli: 1_000_000,
+            period: Period::Month { anchor_day: 1 },
+        },
+    };
+    let settings = Settings {
+        tiers: vec![TierSpec {
+            name: "free".into(),
+            limits: vec![minute, month],
+        }],
+        max_keys,
+        secret: [3; 16],
+        durable: true,
+    };
+    Arc::new(Limiter::new(settings).expect("the tiers are sound"))
+}
+
+/// Allowed of so many calls, and whether any was on the overflow bucket.
+fn spend(limiter: &Limiter, key: &str, calls: usize) -> (usize, bool) {
+    let key = limiter.hash(key);
+    (0..calls).fold((0, false), |(allowed, overflow), _| {
+        let outcome = limiter.consume(key, 0, 1_000, NOW_MS).expect("the call is sound");
+        (
+            allowed + usize::from(outcome.verdict == Verdict::Allowed),
+            overflow || outcome.overflow,
+        )
+    })
+}
+
+/// What a save would write.
+fn save(limiter: &Limiter) -> Vec<Change> {
+    limiter.changes(&limiter.take_changed())
+}
+
+#[test]
+fn threads_that_share_a_key_admit_exactly_the_limit() {
+    explore(|| {
+        let limiter = limiter(3, 10);
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let limiter = Arc::clone(&limiter);
+                thread::spawn(move || spend(&limiter, "hot", 2))
+            })
+            .collect();
+        let sum: usize = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it does not panic").0)
+            .sum();
+        assert_eq!(sum, 3);
+        let stats = limiter.stats();
+        assert_eq!((stats.keys, stats.tiers[0].allowed, stats.overflow), (1, 3, 0));
+        assert_eq!(stats.tiers[0].denied, [("minute".to_owned(), 3)]);
+    });
+}
+
+#[test]
+fn threads_that_share_the_last_place_admit_exactly_the_limit() {
+    explore(|| {
+        let limiter = limiter(1, 1);
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let limiter = Arc::clone(&limiter);
+                thread::spawn(move || spend(&limiter, "hot", 1))
+            })
+            .collect();
+        let sum: usize = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it does not panic").0)
+            .sum();
+        assert_eq!((sum, limiter.stats().overflow), (1, 0));
+    });
+}
+
+#[test]
+fn threads_that_bring_new_keys_never_pass_the_bound() {
+    explore(|| {
+        let limiter = limiter(1, 2);
+        let threads: Vec<_> = (0..3)
+            .map(|number| {
+                let limiter = Arc::clone(&limiter);
+                thread::spawn(move || {
+                    let spent = spend(&limiter, &format!("key {number}"), 1);
+                    assert!(limiter.take_changed().len() <= 2);
+                    spent
+                })
+            })
+            .collect();
+        let sum: usize = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it does not panic").0)
+            .sum();
+        // Two keys of their own, and the shared one.
+        assert_eq!(sum, 3);
+        assert!(limiter.stats().keys <= 2);
+    });
+}
+
+#[test]
+fn a_reset_between_calls_gives_one_more_limit_and_counts_its_key_once() {
+    explore(|| {
+        let limiter = limiter(1, 10);
+        let caller = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || spend(&limiter, "hot", 2).0)
+        };
+        limiter.reset(limiter.hash("hot"));
+        limiter.sweep(NOW_MS);
+        let allowed = caller.join().expect("it does not panic");
+        assert!((1..=2).contains(&allowed), "{allowed}");
+        assert!(limiter.stats().keys <= 1);
+    });
+}
+
+#[test]
+fn a_change_during_a_save_is_never_lost() {
+    let met = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&met);
+    explore(move || {
+        let limiter = limiter(10, 10);
+        let saver = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || {
+                let first = save(&limiter);
+                // The second one can't be written.
+                let second = limiter.take_changed();
+                let _ = limiter.changes(&second);
+                limiter.give_back_changed(&second);
+                first
+            })
+        };
+        let spender = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || {
+                spend(&limiter, "kept", 2);
+                spend(&limiter, "gone", 1);
+                limiter.reset(limiter.hash("gone"));
+                spend(&limiter, "kept", 1);
+            })
+        };
+        let saved = saver.join().expect("it does not panic");
+        spender.join().expect("it does not panic");
+        let mut file = std::collections::BTreeMap::new();
+        for Change { key, state } in saved.into_iter().chain(save(&limiter)) {
+            match state {
+                Some(state) => file.insert(key, state.spent[1]),
+                None => file.remove(&key),
+            };
+        }
+        assert_eq!(file.get(&limiter.hash("kept")), Some(&3_000));
+        assert_eq!(file.len(), 1, "what was forgotten is not stored");
+        seen.fetch_add(1, Ordering::Relaxed);
+    });
+    assert!(met.load(Ordering::Relaxed) >= rounds());
+}
+
+#[test]
+fn two_calls_and_a_save_meet_in_every_order() {
+    shuttle::check_dfs(
+        || {
+            let limiter = limiter(1, 10);
+            spend(&limiter, "hot", 0);
+            let other = Arc::clone(&limiter);
+            let caller = thread::spawn(move || spend(&other, "hot", 1).0);
+            let saved = save(&limiter);
+            let here = spend(&limiter, "hot", 1).0;
+            let there = caller.join().expect("it does not panic");
+            assert_eq!(here + there, 1);
+            let last = saved.into_iter().chain(save(&limiter)).last();
+            let state = last.and_then(|change| change.state).expect("it has changed");
+            assert_eq!(state.spent[1], 1_000);
+        },
+        Some(200_000),
+    );
+}

@@ -1,0 +1,67 @@
+// What is proven beside the tests, in short: fuzz targets on a stable compiler, orders of threads, memcheck. `npm run proof`
+import { pathToFileURL } from "node:url";
+import { memcheck } from "./memcheck.mjs";
+import { run } from "./run.mjs";
+import { runSteps } from "./steps.mjs";
+import { testCargo } from "./test.mjs";
+
+const FUZZED = ["crates/limiter/fuzz", "crates/storage/fuzz", "crates/fingerprint/fuzz"];
+const SHUTTLE = "crates/limiter/shuttle";
+
+/** Each is a workspace of its own, since the product is to be built without what they need. */
+const WORKSPACES = [...FUZZED, SHUTTLE, "crates/fuzz-driver"];
+
+/** One folder for all, so that what they share is built once. */
+const BUILT = { CARGO_TARGET_DIR: "target/proof" };
+
+/** @type {import("./steps.mjs").Step[]} */
+export const proofLintSteps = [
+  { name: "rustfmt of proofs", run: () => each(WORKSPACES, (at) => run("cargo", ["fmt", ...at, "--check"])) },
+  {
+    name: "clippy of proofs",
+    run: () =>
+      each(WORKSPACES, (at) =>
+        run("cargo", ["clippy", ...at, "--lib", "--tests", "--locked", "--quiet", "--", "-D", "warnings"], {
+          env: BUILT,
+        }),
+      ),
+  },
+];
+
+/** @type {import("./steps.mjs").Step[]} */
+export const proofSteps = [
+  {
+    name: "fuzz targets",
+    run: () => each(FUZZED, (at) => test(at, { FUZZ_SECONDS: process.env["FUZZ_SECONDS"] ?? "10" })),
+  },
+  { name: "orders of threads", run: () => each([SHUTTLE], (at) => test(at, {})) },
+  { name: "memcheck", run: memcheck },
+];
+
+/**
+ * @param {readonly string[]} at
+ * @param {NodeJS.ProcessEnv} env
+ */
+function test(at, env) {
+  // With what is printed: the executions.
+  return testCargo([...at, "--release", "--test=*", "--locked", "--quiet", "--", "--nocapture"], { ...BUILT, ...env });
+}
+
+/**
+ * Goes on after one has failed, so that all are heard of.
+ *
+ * @param {readonly string[]} workspaces
+ * @param {(at: readonly string[]) => Promise<void>} use
+ */
+async function each(workspaces, use) {
+  /** @type {string[]} */
+  const failures = [];
+  for (const workspace of workspaces) {
+    await use(["--manifest-path", `${workspace}/Cargo.toml`]).catch((error) => failures.push(error.message));
+  }
+  if (failures.length > 0) throw new Error(failures.join("\n"));
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  process.exitCode = (await runSteps(proofSteps)) ? 0 : 1;
+}
