@@ -89,6 +89,13 @@ async function tollkeeper(kind: "native" | "js", keys: number, tiers: Tiers): Pr
           if (frame[4] !== 0) throw denied();
         }
       },
+      // Refused for its tier once the key was read: the floor under every call into Rust.
+      ...(kind === "native" && {
+        "crossing alone": (keys: readonly string[]) => () => {
+          engine.frame[0] = -1;
+          for (const key of keys) engine.consume(key);
+        },
+      }),
     },
   };
 }

@@ -61,7 +61,7 @@ export async function engine({ quick, large }: Options): Promise<Result> {
   };
 }
 
-/** All contestants with so many keys, each in all its ways. */
+/** All contestants that can hold so many keys, each in all its ways. */
 async function race(keys: number, { rounds, calls }: Effort): Promise<Lane[]> {
   const children = CONTESTANT_NAMES.map((contestant) => {
     const child: Lane["child"] = new Child("contestant", { args: [contestant, String(keys)] });
@@ -84,9 +84,17 @@ async function race(keys: number, { rounds, calls }: Effort): Promise<Lane[]> {
   }
 }
 
+/** None for a contestant that died of so many keys. */
 async function lanesOf(contestant: ContestantName, child: Lane["child"], keys: number): Promise<Lane[]> {
-  const { limits, ways } = (await child.ask("profile")) as Profile;
-  return ways.flatMap((way) => CASES.map((kind) => ({ contestant, way, ...kind, child, keys, limits, samples: [] })));
+  try {
+    const { limits, ways } = (await child.ask("profile")) as Profile;
+    return ways.flatMap((way) => CASES.map((kind) => ({ contestant, way, ...kind, child, keys, limits, samples: [] })));
+  } catch (error) {
+    const { message } = error as Error;
+    if (!message.startsWith("died: ")) throw error;
+    console.log(`${contestant} with ${keys.toLocaleString("en")} keys ${message}`);
+    return [];
+  }
 }
 
 function caseOf({ distribution, strings }: Pick<Lane, "distribution" | "strings">): string {
@@ -106,8 +114,8 @@ function tablesOf(lanes: readonly Lane[]): Table[] {
     rows[nameOf(lane)] = row;
   }
   const ratios: Record<string, Record<string, string>> = {};
-  for (const { ratio, times, ...kind } of ratiosOf(lanes)) {
-    ratios[ratio] = { ...ratios[ratio], [caseOf(kind)]: shown(times) };
+  for (const { ratio, times, peer, ...kind } of ratiosOf(lanes)) {
+    ratios[ratio] = { ...ratios[ratio], [caseOf(kind)]: `${shown(times)} ${peer}` };
   }
   return [
     { title: `${title}: ns a decision, median (quarters)`, rows },
@@ -115,28 +123,34 @@ function tablesOf(lanes: readonly Lane[]): Table[] {
   ];
 }
 
-/** How much faster native is, round by round; below 1 it is slower. */
+/** How much faster native is, round by round; below 1 it is slower. Left out where there is nothing to compare with. */
 function ratiosOf(
   lanes: readonly Lane[],
-): (Pick<Lane, "keys" | "distribution" | "strings"> & { ratio: string; times: Spread })[] {
+): (Pick<Lane, "keys" | "distribution" | "strings"> & { ratio: string; times: Spread; peer?: string })[] {
   return CASES.flatMap((kind) => {
     const here = lanes.filter((lane) => caseOf(lane) === caseOf(kind));
     const ours = (contestant: string, way: string) =>
       here.find((lane) => nameOf(lane).startsWith(`${contestant}: ${way}`));
-    const [single, many, js] = [ours("native", "consume"), ours("native", "consumeMany"), ours("js", "consume")];
+    const single = ours("native", "consume");
+    if (single === undefined) throw new Error("the native engine is missing");
     const peers = here.filter(({ contestant }) => contestant !== "native" && contestant !== "js");
     const [fastest] = peers.toSorted((a, b) => spread(a.samples).median - spread(b.samples).median);
-    if (!(single && many && js && fastest)) throw new Error("a contestant is missing");
-    const compared = (ratio: string, slow: Lane, fast: Lane) => ({
-      ratio,
-      keys: single.keys,
-      ...kind,
-      times: pairedRatios(slow.samples, fast.samples),
-    });
+    const compared = (ratio: string, slow: Lane | undefined, fast: Lane | undefined) =>
+      slow && fast
+        ? [
+            {
+              ratio,
+              keys: single.keys,
+              ...kind,
+              times: pairedRatios(slow.samples, fast.samples),
+              peer: slow.contestant,
+            },
+          ]
+        : [];
     return [
-      compared("native than js", js, single),
-      { ...compared("native than the fastest peer", fastest, single), peer: fastest.contestant },
-      compared("native in batches than one by one", single, many),
+      ...compared("native than js", ours("js", "consume"), single),
+      ...compared("native than the fastest peer", fastest, single),
+      ...compared("native in batches than one by one", single, ours("native", "consumeMany")),
     ];
   });
 }
