@@ -132,7 +132,10 @@ export class RedisLink implements Link {
   }
 }
 
-/** Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too. */
+/**
+ * Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too. Nor is
+ * ioredis's own pipelining used, which after a lost connection can wait for ever for the pipeline that was under way.
+ */
 function clientOf(
   ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
   { address, tls }: RedisLinkOptions,
@@ -152,14 +155,13 @@ function clientOf(
   };
   switch (address.kind) {
     case "server":
-      return new ioredis.Redis({ ...common, ...address.node, db: address.db, enableAutoPipelining: true });
+      return new ioredis.Redis({ ...common, ...address.node, db: address.db });
     case "sentinel":
       return new ioredis.Redis({
         ...common,
         sentinels: [...address.nodes],
         name: address.master,
         db: address.db,
-        enableAutoPipelining: true,
         enableTLSForSentinelMode: address.tls,
         ...(address.sentinelPassword === undefined ? {} : { sentinelPassword: address.sentinelPassword }),
         sentinelRetryStrategy: () => RETRY_MS,
@@ -169,7 +171,6 @@ function clientOf(
       return new ioredis.Cluster([...address.nodes], {
         redisOptions: common,
         enableOfflineQueue: false,
-        enableAutoPipelining: true,
         retryDelayOnFailover: 0,
         slotsRefreshTimeout: 500,
         clusterRetryStrategy: () => RETRY_MS,
