@@ -1,4 +1,5 @@
 // Makes a fresh clone ready, and an old one up to date: installs, builds. Needs nothing but Node. Run by npm start and npm test.
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -31,6 +32,27 @@ async function prepare() {
   if (newest("src", "tsconfig.json", "package-lock.json") > oldest("dist/cjs/package.json")) {
     say("compiling TypeScript");
     await buildTypeScript();
+  }
+}
+
+/** Puts a redis-server in place for the tests, which start their own; ends the process if there is no way to. */
+export async function setUpRedis() {
+  if (spawnSync("redis-server", ["--version"], { stdio: "ignore" }).status === 0) return;
+  try {
+    if (process.getuid?.() !== 0) throw new Error("only root may install packages");
+    say("installing redis-server and redis-sentinel (apt-get)");
+    await run("apt-get", ["update", "-qq"], { output: "stderr" });
+    const packages = ["install", "-y", "-qq", "--no-install-recommends", "redis-server", "redis-sentinel"];
+    await run("apt-get", packages, { output: "stderr", env: { DEBIAN_FRONTEND: "noninteractive" } });
+    // Debian starts them; the tests start their own.
+    for (const service of ["redis-server", "redis-sentinel"]) {
+      spawnSync("service", [service, "stop"], { stdio: "ignore" });
+    }
+  } catch (error) {
+    say(
+      `the tests need redis-server 6.2 or later: install your system's package (${error instanceof Error ? error.message : error})`,
+    );
+    process.exit(1);
   }
 }
 

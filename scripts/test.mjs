@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import { hasCargo } from "./build.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
 import { clearProfiles, coverageEnvironment, reportRustCoverage } from "./rust-coverage.mjs";
-import { setUp } from "./setup.mjs";
+import { setUp, setUpRedis } from "./setup.mjs";
 import { runSteps } from "./steps.mjs";
 
 const RESULTS = join(ROOT, "target", "test-results");
@@ -99,6 +99,7 @@ function read(file) {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   await setUp();
+  await setUpRedis();
   const passed = await runSteps(testSteps({ coverage: process.argv.includes("--coverage") }));
   process.exitCode = printTotals() && passed ? 0 : 1;
 }

@@ -7,6 +7,7 @@ import tollkeeper, { LIMIT_FIELDS } from "../fastify/plugin.js";
 import { problem, sendProblem } from "../fastify/problem.js";
 import { type Fingerprint, loadFingerprint } from "../fingerprint/index.js";
 import type { Limiter } from "../limiter/limiter.js";
+import type { SharedLimiter } from "../limiter/shared.js";
 import { answerProblems } from "./errors.js";
 import { fingerprintRoutes } from "./fingerprint.js";
 import { identifyCaller } from "./identity.js";
@@ -25,7 +26,7 @@ const UNREADABLE_URL = "/unreadable-address";
 export interface AppOptions {
   config: Config;
   /** Open, with the tiers of the configuration; closed by whoever opened it. */
-  limiter: Limiter;
+  limiter: Limiter | SharedLimiter;
   keys: ApiKeys;
   /** Gives the fingerprint computations, or throws why they can't be had; from the native binary by default. */
   loadFingerprint?: () => Fingerprint;
@@ -53,7 +54,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   app.removeContentTypeParser("text/plain");
   answerProblems(app);
-  addOperations(app, limiter);
+  const needsStore = limiter.engine === "redis" && config.onOutage === "closed";
+  addOperations(app, limiter, () => !needsStore || limiter.isTogether);
 
   const { corsOrigins } = config;
   if (corsOrigins.length > 0) {

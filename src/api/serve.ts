@@ -4,8 +4,10 @@ import type { Config } from "../config/schema.js";
 import { tiersOf } from "../config/tiers.js";
 import { loadBinding } from "../engine/binding.cjs";
 import { TollkeeperError } from "../errors.js";
-import { createLimiter } from "../limiter/create.js";
+import { createLimiter, type StorageOptions } from "../limiter/create.js";
 import type { Limiter } from "../limiter/limiter.js";
+import type { SharedLimiter } from "../limiter/shared.js";
+import { parseAddress, withoutPassword } from "../store/address.js";
 import { createApp } from "./app.js";
 import { makeDemoKeys } from "./demo.js";
 import { ApiKeys } from "./keys.js";
@@ -41,40 +43,65 @@ export interface ServeOptions {
 export async function serve({ environment, print, logStream }: ServeOptions): Promise<Service> {
   const config = readEnvironment(environment);
   let app: FastifyInstance | undefined;
-  const { limiter, storage } = openLimiter(config, environment, (error) => {
-    app?.log.error({ err: error }, "the storage file can't be written; what is not stored yet will be tried again");
+  const early: unknown[] = [];
+  const { local, shared, storage } = openLimiters(config, environment, (error) => {
+    const message = error instanceof TollkeeperError ? error.message : "the storage can't be used; it is tried again";
+    if (app === undefined) early.push(error);
+    else app.log.error({ err: error }, message);
   });
+  const limiter = shared ?? local;
   try {
-    const keys = await ApiKeys.open(limiter.records, config.keyPepper);
+    const keys = await ApiKeys.open(local.records, config.keyPepper);
     app = await createApp({ config, limiter, keys, logger: loggerOptions(config, logStream) });
+    for (const error of early) app.log.error({ err: error }, "the storage can't be used; it is tried again");
     const url = await listen(app, config);
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);
     const engine = {
-      kind: limiter.engine,
+      kind: local.engine,
       reason: config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason,
     };
     for (const line of startLines({ url, engine, storage, demoKeys, config })) print(line);
-    return { app, url, stop: stopper(app, limiter) };
+    return { app, url, stop: stopper(app, [limiter, local]) };
   } catch (error) {
     await app?.close();
-    await limiter.close();
+    await shared?.close();
+    await local.close();
     throw error;
   }
 }
 
-/** Opens the limiter; a default that can't be had is replaced, and what was asked for is not. */
-function openLimiter(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
-  const { engine, maxKeys, file, flushMs } = config;
-  const open = (storage: Parameters<typeof createLimiter>[0]["storage"] & object): Limiter =>
-    createLimiter({ tiers: tiersOf(config), engine, maxKeys, storage, onStorageError });
-  if (config.storage === "memory") return { limiter: open({ type: "memory" }), storage: "memory" };
+/** Opens the limiter of this process, which keeps the API keys, and with Redis the one that all replicas share. */
+function openLimiters(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
+  const { redisUrl, redisPrefix, redisTimeoutMs, mode, leaseMs, onOutage, maxKeys } = config;
+  if (redisUrl === undefined) return { ...openLocal(config, environment, onStorageError), shared: undefined };
   try {
-    return { limiter: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
+    parseAddress(redisUrl, "RATE_LIMIT_REDIS_URL");
+  } catch (cause) {
+    throw new TollkeeperError("ERR_CONFIG_INVALID", (cause as Error).message, { cause });
+  }
+  const { local, storage } = openLocal(config, environment, onStorageError);
+  const shared: SharedLimiter = createLimiter({
+    tiers: tiersOf(config),
+    maxKeys,
+    onStorageError,
+    storage: { type: "redis", url: redisUrl, prefix: redisPrefix, mode, leaseMs, timeoutMs: redisTimeoutMs, onOutage },
+  });
+  return { local, shared, storage: `${withoutPassword(redisUrl)}, ${mode}; API keys in ${storage}` };
+}
+
+/** A default that can't be had is replaced, and what was asked for is not. */
+function openLocal(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
+  const { engine, maxKeys, file, flushMs } = config;
+  const open = (storage: StorageOptions): Limiter =>
+    createLimiter({ tiers: tiersOf(config), engine, maxKeys, storage, onStorageError });
+  if (config.storage === "memory") return { local: open({ type: "memory" }), storage: "memory" };
+  try {
+    return { local: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
   } catch (error) {
     const asked = isSet("storage", environment) || isSet("file", environment);
     if (asked || !(error instanceof TollkeeperError) || error.code !== "ERR_STORAGE_NEEDS_NATIVE") throw error;
     return {
-      limiter: open({ type: "memory" }),
+      local: open({ type: "memory" }),
       storage: "memory: USAGE AND KEYS ARE NOT KEPT when this process ends, since file storage needs the native engine",
     };
   }
@@ -118,7 +145,7 @@ async function listen(app: FastifyInstance, { host, port }: Config): Promise<str
   }
 }
 
-function stopper(app: FastifyInstance, limiter: Limiter): () => Promise<void> {
+function stopper(app: FastifyInstance, limiters: readonly { close(): Promise<void> }[]): () => Promise<void> {
   let stopping: Promise<void> | undefined;
   const stop = async () => {
     // A connection is idle once its call has ended, which may be after the server has looked.
@@ -127,7 +154,7 @@ function stopper(app: FastifyInstance, limiter: Limiter): () => Promise<void> {
     await app.close();
     clearInterval(idle);
     clearTimeout(impatience);
-    await limiter.close();
+    for (const limiter of limiters) await limiter.close();
   };
   return () => {
     stopping ??= stop();

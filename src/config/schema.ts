@@ -22,6 +22,37 @@ export const SETTINGS = {
   ),
   file: text("RATE_LIMIT_FILE", "./tollkeeper.redb", "the path of a file", "The storage file."),
   flushMs: integer("RATE_LIMIT_FLUSH_MS", 1000, [10, 60_000], "Usage, in ms, that a crash may forget."),
+  redisUrl: secret(
+    "RATE_LIMIT_REDIS_URL",
+    1,
+    "Redis shared by all replicas: `redis://`, `rediss://`, `redis-sentinel://host,host/master`, or nodes of a Cluster " +
+      "separated by commas. Usage is then kept there, and API keys where `RATE_LIMIT_STORAGE` says.",
+  ),
+  redisPrefix: text(
+    "RATE_LIMIT_REDIS_PREFIX",
+    "tollkeeper",
+    "a text",
+    "What the names of all keys in Redis begin with.",
+  ),
+  redisTimeoutMs: integer("RATE_LIMIT_REDIS_TIMEOUT_MS", 50, [1, 10_000], "How long, in ms, a call waits for Redis."),
+  mode: choice(
+    "RATE_LIMIT_MODE",
+    ["leased", "exact"],
+    "leased",
+    "With Redis: whether tokens are taken ahead, or every call asks.",
+  ),
+  leaseMs: integer(
+    "RATE_LIMIT_LEASE_MS",
+    1000,
+    [10, 5000],
+    "How long, in ms, tokens taken ahead may be handed out; bounds what may pass beyond a limit.",
+  ),
+  onOutage: choice(
+    "RATE_LIMIT_ON_OUTAGE",
+    ["share", "open", "closed"],
+    "share",
+    "What decides while Redis is away: this replica's part of each limit, nothing, or no call is let in (503).",
+  ),
   maxKeys: integer(
     "RATE_LIMIT_MAX_KEYS",
     1_000_000,

@@ -36,7 +36,7 @@ export function text(variable: string, fallback: string, mayBe: string, descript
 
 /** A text that is never shown; undefined when it is not set. */
 export function secret(variable: string, minLength: number, description: string): Setting<string | undefined> {
-  const mayBe = `a text of at least ${minLength} characters`;
+  const mayBe = `a text of at least ${minLength} character${minLength === 1 ? "" : "s"}`;
   return setting(
     variable,
     z.string().min(minLength).optional(),

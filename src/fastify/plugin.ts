@@ -3,6 +3,7 @@ import fastifyPlugin from "fastify-plugin";
 import { TollkeeperError } from "../errors.js";
 import type { Decision } from "../limiter/decision.js";
 import type { Limiter } from "../limiter/limiter.js";
+import type { SharedLimiter } from "../limiter/shared.js";
 import { LimitHeaders } from "./headers.js";
 import {
   type AddressIdentityOptions,
@@ -27,7 +28,7 @@ export type { RouteToll } from "./toll.js";
 
 /** How the plugin is registered. */
 export interface TollkeeperOptions extends AddressIdentityOptions {
-  limiter: Limiter;
+  limiter: Limiter | SharedLimiter;
   /** Says who calls. By default callers are told apart by address, and the options for that stand beside this one. */
   identify?: Identify;
   /** Whether the `X-` fields are sent beside `RateLimit` and `RateLimit-Policy`; true by default. */
@@ -55,6 +56,9 @@ const kTotal = Symbol("tollkeeper.total");
 /** Whether the call was good enough to be handled, and its whole cost spent. */
 const kHandled = Symbol("tollkeeper.handled");
 
+/** After how many seconds a call is worth trying again that could not be decided. */
+const RETRY_AFTER_S = "1";
+
 const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
 const OPTIONS = ["limiter", "identify", "extendedHeaders", ...ADDRESS_OPTIONS];
 
@@ -78,10 +82,11 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
       const toll = tollOf(request);
       if (toll.cost === 0 || request.method === "OPTIONS") return done();
       const identity = identify(request);
-      if (!isThenable(identity)) return enter(request, reply, identity, toll, done);
-      Promise.resolve(identity)
-        .then((identity) => enter(request, reply, identity, toll, done))
-        .catch((error: unknown) => done(errorOf(error)));
+      if (!isThenable(identity)) return go(enter(request, reply, identity, toll), done);
+      go(
+        Promise.resolve(identity).then((identity) => enter(request, reply, identity, toll)),
+        done,
+      );
     } catch (error) {
       done(errorOf(error));
     }
@@ -92,9 +97,16 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     if (caller === undefined) return done();
     try {
       const total = request[kTotal];
-      if (total !== undefined && !chargeWhole(request, reply, caller, total(request))) return;
-      request[kHandled] = true;
-      done();
+      if (total === undefined) {
+        request[kHandled] = true;
+        return done();
+      }
+      const mayGo = chargeWhole(request, reply, caller, total(request));
+      const handled = (may: boolean): boolean => {
+        request[kHandled] = may;
+        return may;
+      };
+      go(isThenable(mayGo) ? mayGo.then(handled) : handled(mayGo), done);
     } catch (error) {
       done(errorOf(error));
     }
@@ -102,8 +114,10 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
 
   app.addHook("onSend", (request, reply, _payload, done) => {
     const caller = request[kCaller];
-    if (caller !== undefined && hasFailed(request, reply)) refundQuotas(request, reply, caller);
-    done();
+    if (caller === undefined || !hasFailed(request, reply)) return done();
+    const refunded = refundQuotas(request, reply, caller);
+    if (refunded === undefined) done();
+    else refunded.then(done, done);
   });
 
   function enter(
@@ -111,35 +125,51 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     reply: FastifyReply,
     identity: Identity | Refusal,
     { cost, total }: Toll,
-    done: () => void,
-  ): void {
+  ): boolean | PromiseLike<boolean> {
     checkIdentity(identity);
-    if ("key" in identity && !charge(request, reply, identity, cost)) return;
-    if (identity.refusal) return void sendProblem(reply, identity.refusal, identity.headers);
-    if ("key" in identity) {
-      request[kCaller] = identity;
-      if (total !== undefined) request[kTotal] = total;
-    }
-    done();
+    const admit = (mayGo: boolean): boolean => {
+      if (!mayGo) return false;
+      if (identity.refusal) {
+        sendProblem(reply, identity.refusal, identity.headers);
+        return false;
+      }
+      if ("key" in identity) {
+        request[kCaller] = identity;
+        if (total !== undefined) request[kTotal] = total;
+      }
+      return true;
+    };
+    const charged = "key" in identity ? charge(request, reply, identity, cost) : true;
+    return isThenable(charged) ? charged.then(admit) : admit(charged);
   }
 
-  /** Spends the whole cost in place of the first, or answers; returns whether the call may go on. */
-  function chargeWhole(request: FastifyRequest, reply: FastifyReply, caller: Identity, total: number): boolean {
+  /** Spends the whole cost in place of the first, or answers; tells whether the call may go on. */
+  function chargeWhole(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    caller: Identity,
+    total: number,
+  ): boolean | PromiseLike<boolean> {
     const { toll } = request;
     if (toll === undefined) return true;
     checkTotal(total, toll.cost);
     if (total === toll.cost) return true;
     const maxCost = limiter.maxCost(toll.tier);
     if (total > maxCost) {
-      refundQuotas(request, reply, caller, total);
-      sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
-      return false;
+      const refuse = (): boolean => {
+        sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
+        return false;
+      };
+      return refundQuotas(request, reply, caller, total)?.then(refuse) ?? refuse();
     }
     // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
     const rest = Math.round((total - toll.cost) * 1000) / 1000;
-    const fits = limiter.peek(caller.key, caller.tier, rest).allowed;
-    toll.refund(fits ? "all" : "quotas");
-    return charge(request, reply, caller, total);
+    const chargeAll = (fits: boolean) => {
+      toll.refund(fits ? "all" : "quotas");
+      return charge(request, reply, caller, total);
+    };
+    const peeked = limiter.peek(caller.key, caller.tier, rest);
+    return isThenable(peeked) ? peeked.then(({ allowed }) => chargeAll(allowed)) : chargeAll(peeked.allowed);
   }
 
   /** Gives back to the quotas what the call has spent, once, and says so in the answer. The rate keeps it. */
@@ -148,23 +178,42 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     reply: FastifyReply,
     { key, tier }: Identity,
     cost = request.toll?.cost,
-  ): void {
-    try {
-      if (request.toll?.refund("quotas")) headers.write(reply, limiter.peek(key, tier, 0), cost);
-    } catch (error) {
+  ): Promise<void> | undefined {
+    const fail = (error: unknown) =>
       request.log.error({ err: error }, "the quotas can't be given back what a failed call has spent");
+    try {
+      if (!request.toll?.refund("quotas")) return undefined;
+      const peeked = limiter.peek(key, tier, 0);
+      if (isThenable(peeked)) return peeked.then((decision) => headers.write(reply, decision, cost)).catch(fail);
+      headers.write(reply, peeked, cost);
+    } catch (error) {
+      fail(error);
+    }
+    return undefined;
+  }
+
+  /** Spends the cost, or answers; tells whether the call may go on. */
+  function charge(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { key, tier }: Identity,
+    cost: number,
+  ): boolean | Promise<boolean> {
+    const fail = (error: unknown): boolean => {
+      answerFault(error, request, reply, tier, cost);
+      return false;
+    };
+    try {
+      const decision = limiter.consume(key, tier, cost);
+      if (!isThenable(decision)) return conclude(request, reply, decision);
+      return decision.then((decided) => conclude(request, reply, decided), fail);
+    } catch (error) {
+      return fail(error);
     }
   }
 
-  /** Spends the cost, or answers; returns whether the call may go on. */
-  function charge(request: FastifyRequest, reply: FastifyReply, { key, tier }: Identity, cost: number): boolean {
-    let decision: Decision;
-    try {
-      decision = limiter.consume(key, tier, cost);
-    } catch (error) {
-      answerFault(error, request, reply, tier, cost);
-      return false;
-    }
+  /** Says what a decision leaves, and answers a denial; returns whether the call may go on. */
+  function conclude(request: FastifyRequest, reply: FastifyReply, decision: Decision): boolean {
     request.toll = decision;
     headers.write(reply, decision);
     if (decision.allowed) return true;
@@ -181,9 +230,9 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     const code = error instanceof TollkeeperError ? error.code : undefined;
     if (code === "ERR_COST_EXCEEDS_CAPACITY") {
       sendProblem(reply, costExceedsCapacity(cost, limiter.maxCost(tier), tier));
-    } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED") {
+    } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code === "ERR_STORE_UNAVAILABLE") {
       request.log.error({ err: error }, "the limits can't be checked");
-      sendProblem(reply, temporaryReducedCapacity());
+      sendProblem(reply, temporaryReducedCapacity(), { "retry-after": RETRY_AFTER_S });
     } else {
       throw error;
     }
@@ -203,8 +252,19 @@ function errorOf(thrown: unknown): Error {
   return thrown ? (thrown as Error) : new Error(`${String(thrown)} was thrown where the call was to be charged`);
 }
 
+/** Lets the call go on if it may, at once where that is known at once. */
+function go(mayGo: boolean | PromiseLike<boolean>, done: (error?: Error) => void): void {
+  if (!isThenable(mayGo)) {
+    if (mayGo) done();
+    return;
+  }
+  Promise.resolve(mayGo)
+    .then((may) => may && done())
+    .catch((error: unknown) => done(errorOf(error)));
+}
+
 /** Promises of other realms and libraries count too. */
-function isThenable(value: unknown): value is PromiseLike<Identity | Refusal> {
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as { then?: unknown } | null)?.then === "function";
 }
 

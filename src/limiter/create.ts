@@ -1,10 +1,16 @@
+import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { JsEngine } from "../engine/js.js";
 import { openNative } from "../engine/native.js";
 import { compileTiers } from "../engine/tier.js";
 import type { Engine, EngineOptions, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
-import { Limiter } from "./limiter.js";
+import { parseAddress } from "../store/address.js";
+import { PROCESS } from "../store/protocol.js";
+import { RedisLink } from "../store/redis.js";
+import { checkedNow, Limiter } from "./limiter.js";
+import { checkRedis, invalid, policiesOf, type RedisStorage } from "./redis-storage.js";
+import { SharedLimiter } from "./shared.js";
 
 /** Where the state of keys is kept. */
 export type StorageOptions =
@@ -31,19 +37,31 @@ export interface LimiterOptions {
   maxKeys?: number;
   /** Milliseconds since the epoch, for tests and simulation; the system's clock by default. */
   clock?: () => number;
-  /** Told of each failed write to the storage file, which is tried again; by default a process warning. */
+  /**
+   * Told of each failed write to the storage file, which is tried again, and of what keeps Redis from deciding, each
+   * matter once a minute; by default a process warning.
+   */
   onStorageError?: (error: unknown) => void;
 }
 
+/** How `createLimiter` makes a limiter that shares what it counts with other replicas; `engine` has no part in it. */
+export interface SharedLimiterOptions extends Omit<LimiterOptions, "storage"> {
+  storage: RedisStorage;
+}
+
 /**
- * Opens a limiter.
+ * Opens a limiter. With Redis it begins to connect, and decides by the outage policy until it has; see
+ * {@link SharedLimiter.ready}.
  *
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`, `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_NATIVE_MISSING`, or
  * an `ERR_STORAGE_…` for a file that can't be used, which is then left as it was.
  */
-export function createLimiter(options: LimiterOptions): Limiter {
+export function createLimiter(options: LimiterOptions): Limiter;
+export function createLimiter(options: SharedLimiterOptions): SharedLimiter;
+export function createLimiter(options: LimiterOptions | SharedLimiterOptions): Limiter | SharedLimiter {
   const { tiers, name = "", storage = { type: "memory" }, maxKeys = 1_000_000, clock } = checkOptions(options);
   compileTiers(tiers, new Map());
+  if (storage.type === "redis") return openShared({ ...options, storage }, maxKeys);
   const file = storage.type === "file" ? resolve(storage.path) : undefined;
   const engine = openEngine(options.engine ?? "auto", { name, tiers, maxKeys, file });
   return new Limiter({
@@ -52,6 +70,55 @@ export function createLimiter(options: LimiterOptions): Limiter {
     flushMs: storage.type === "file" ? (storage.flushMs ?? 1000) : undefined,
     onStorageError: options.onStorageError ?? warn,
   });
+}
+
+function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimiter {
+  const { tiers, name = "tollkeeper", storage, clock, onStorageError = warn } = options;
+  const { url, prefix = name, mode = "leased", leaseMs = 1000, timeoutMs = 50, tls } = storage;
+  const link = new RedisLink({
+    address: parseAddress(url, "storage.url"),
+    url,
+    prefix,
+    replica: randomBytes(6).toString("base64url"),
+    tls,
+    onProblem: once(onStorageError),
+  });
+  const given = clock === undefined ? undefined : monotonic(clock);
+  return new SharedLimiter({
+    tiers,
+    maxKeys,
+    mode,
+    leaseMs,
+    timeoutMs,
+    policies: policiesOf(storage.onOutage),
+    clock: given,
+    link,
+    around: given === undefined ? PROCESS : { ...PROCESS, now: given },
+  });
+}
+
+/** Time never runs backwards. */
+function monotonic(clock: () => number): () => number {
+  let latest = 0;
+  return () => {
+    latest = Math.max(latest, checkedNow(clock()));
+    return latest;
+  };
+}
+
+/** How long, in ms, the same complaint is kept back. */
+const QUIET_MS = 60_000;
+
+/** Passes each message on once a minute, since a store that is away is missed by every call. */
+function once(tell: (error: unknown) => void): (error: TollkeeperError) => void {
+  const told = new Map<string, number>();
+  return (error) => {
+    const now = performance.now();
+    if (now - (told.get(error.message) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+    if (told.size > 100) told.clear();
+    told.set(error.message, now);
+    tell(error);
+  };
 }
 
 function openEngine(kind: "auto" | "native" | "js", options: EngineOptions): Engine {
@@ -70,7 +137,7 @@ function warn(error: unknown): void {
 
 const OPTIONS = ["tiers", "name", "engine", "storage", "maxKeys", "clock", "onStorageError"];
 
-function checkOptions(options: LimiterOptions): LimiterOptions {
+function checkOptions<T extends LimiterOptions | SharedLimiterOptions>(options: T): T {
   if (typeof options !== "object" || options === null) throw invalid("options", options, "an object");
   for (const option of Object.keys(options)) {
     if (!OPTIONS.includes(option)) throw invalid(option, "unknown", `one of ${OPTIONS.join(", ")}`);
@@ -93,11 +160,15 @@ function checkOptions(options: LimiterOptions): LimiterOptions {
   return options;
 }
 
-function checkStorage(storage: StorageOptions): void {
-  if (storage?.type !== "memory" && storage?.type !== "file") {
-    throw invalid("storage.type", (storage as { type?: unknown } | null)?.type, '"memory" or "file"');
+function checkStorage(storage: StorageOptions | RedisStorage): void {
+  if (storage?.type !== "memory" && storage?.type !== "file" && storage?.type !== "redis") {
+    throw invalid("storage.type", (storage as { type?: unknown } | null)?.type, '"memory", "file" or "redis"');
   }
   if (storage.type === "memory") return;
+  if (storage.type === "redis") {
+    checkRedis(storage);
+    return;
+  }
   if (typeof storage.path !== "string" || storage.path.length === 0 || storage.path.includes("\0")) {
     throw invalid("storage.path", storage.path, "the path of a file");
   }
@@ -105,9 +176,4 @@ function checkStorage(storage: StorageOptions): void {
   if (flushMs !== undefined && !(Number.isInteger(flushMs) && flushMs >= 10 && flushMs <= 60_000)) {
     throw invalid("storage.flushMs", flushMs, "whole milliseconds, 10 to 60000");
   }
-}
-
-function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
-  const shown = typeof was === "object" ? JSON.stringify(was) : String(was);
-  return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${shown}; it may be ${mayBe}`);
 }

@@ -20,7 +20,7 @@ export interface LimitState {
 
 /** Who decides for a tier: what all decisions of it have in common. */
 export interface Judge {
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, "adjust">;
   readonly clock: () => number;
   /** Whether the limiter is closed; then nothing is corrected any more. */
   readonly isClosed: () => boolean;

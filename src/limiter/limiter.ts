@@ -320,7 +320,8 @@ export class Limiter {
   }
 }
 
-function checkedNow(now: number): number {
+/** What a clock gave, in whole ms, if it may be. */
+export function checkedNow(now: number): number {
   // 2^43 ms, the year 2248, is the last instant that an engine can hold.
   if (!(now >= 0 && now < 2 ** 43)) {
     throw new TollkeeperError(
@@ -331,7 +332,8 @@ function checkedNow(now: number): number {
   return Math.floor(now);
 }
 
-function checkedKey(key: unknown): string {
+/** A key, if it is one. */
+export function checkedKey(key: unknown): string {
   if (typeof key !== "string" || key.length === 0 || key.length > 512) throw invalidKey(key);
   return key;
 }
@@ -341,22 +343,26 @@ function invalidKey(key: unknown): TollkeeperError {
   return new TollkeeperError("ERR_KEY_INVALID", `key is ${shown}; it may be a string of 1 to 512 UTF-16 units`);
 }
 
-function unknownTier(name: unknown, tiers: ReadonlyMap<string, unknown>): TollkeeperError {
+/** A tier that there is not. */
+export function unknownTier(name: unknown, tiers: ReadonlyMap<string, unknown>): TollkeeperError {
   const shown = typeof name === "string" ? name : typeof name;
   return new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${shown}; it may be one of ${[...tiers.keys()].join(", ")}`);
 }
 
-function at<T extends string | number>(values: Many<T>, index: number): T {
+/** One value for all calls of a batch, or one for each. */
+export function at<T extends string | number>(values: Many<T>, index: number): T {
   return typeof values === "object" ? (values[index] as T) : values;
 }
 
-function checkLength(name: string, values: unknown, length: number): void {
+/** Refuses values that are not one for each call of a batch. */
+export function checkLength(name: string, values: unknown, length: number): void {
   if (typeof values === "object" && !Array.isArray(values)) throw invalidOption(name, values, "one value, or an array");
   if (Array.isArray(values) && values.length !== length) {
     throw invalidOption(name, `${values.length} items long`, `one item per key, ${length}`);
   }
 }
 
-function invalidOption(name: string, was: unknown, mayBe: string): TollkeeperError {
+/** An argument that can't be used. */
+export function invalidOption(name: string, was: unknown, mayBe: string): TollkeeperError {
   return new TollkeeperError("ERR_OPTION_INVALID", `${name} is ${String(was)}; it may be ${mayBe}`);
 }

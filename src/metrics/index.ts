@@ -1,13 +1,16 @@
 import { Counter, Gauge, type Registry } from "prom-client";
 import type { Limiter } from "../limiter/limiter.js";
+import type { SharedLimiter } from "../limiter/shared.js";
+import { registerStoreMetrics } from "./store.js";
 
 /**
  * Registers a limiter's own counts as Prometheus metrics, read when they are scraped. No label holds a key.
  *
  * @param registry One per limiter: the names are taken once in each.
  */
-export function registerLimiterMetrics(registry: Registry, limiter: Limiter): void {
+export function registerLimiterMetrics(registry: Registry, limiter: Limiter | SharedLimiter): void {
   const registers = [registry];
+  if (limiter.engine === "redis") registerStoreMetrics(registry, limiter);
   new Counter({
     name: "tollkeeper_decisions_total",
     help: "Decisions by tier and outcome, and by the limit that denied.",

@@ -1,27 +1,7 @@
 import { readFileSync } from "node:fs";
-import { afterEach, describe, expect, it } from "vitest";
-import { createLimiter, type Decision, type Limiter, type Tiers } from "../../src/index.js";
-
-interface Expected {
-  allowed: boolean;
-  deniedBy: string | null;
-  retryAfterMs: number;
-  limits: { name: string; limit: number; remaining: number; resetMs: number }[];
-}
-interface Operation {
-  t: number;
-  op: "consume" | "peek" | "reset" | "refund";
-  key: string;
-  tier: string;
-  cost: number;
-  of: number;
-  expect?: Expected;
-}
-interface Vector {
-  name: string;
-  tiers: Tiers;
-  ops: Operation[];
-}
+import { afterEach, describe, it } from "vitest";
+import { createLimiter, type Decision, type Limiter } from "../../src/index.js";
+import { compare, type Operation, type Vector } from "./vector.js";
 
 const file = new URL("limit-vectors.json", import.meta.url);
 const { cases } = JSON.parse(readFileSync(file, "utf8")) as { cases: Vector[] };
@@ -56,18 +36,4 @@ function perform(limiter: Limiter, { op, key, tier, cost, of }: Operation, decis
       decisions[of]?.refund();
       return undefined;
   }
-}
-
-function compare(decision: Decision, expected: Expected, at: string): void {
-  expect(decision.allowed, at).toBe(expected.allowed);
-  expect(decision.deniedBy, at).toBe(expected.deniedBy);
-  expect(Math.abs(decision.retryAfterMs - expected.retryAfterMs), `${at}: retryAfterMs`).toBeLessThanOrEqual(1);
-  expect(decision.limits.map(({ name, limit }) => [name, limit])).toEqual(
-    expected.limits.map(({ name, limit }) => [name, limit]),
-  );
-  decision.limits.forEach((limit, index) => {
-    const { remaining, resetMs } = expected.limits[index] as Expected["limits"][number];
-    expect(Math.abs(limit.remaining - remaining), `${at}: ${limit.name}.remaining`).toBeLessThanOrEqual(0.002);
-    expect(Math.abs(limit.resetMs - resetMs), `${at}: ${limit.name}.resetMs`).toBeLessThanOrEqual(1);
-  });
 }

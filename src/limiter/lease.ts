@@ -1,0 +1,160 @@
+import type { Known, Reply } from "../store/protocol.js";
+import type { Share } from "./share.js";
+import type { SharedJudge } from "./shared-judge.js";
+import { spentAt, type View, viewOf } from "./view.js";
+
+/** How long, in ms, a key's rate is watched before it is told. */
+const RATE_WINDOW_MS = 100;
+/** How long, in ms, a denial is believed at most. */
+const LOOK_AGAIN_MS = 5000;
+
+/** Tokens taken together: they may be handed out until they expire. */
+export interface Parcel {
+  milli: number;
+  /** By this process's clock. */
+  readonly expiresMs: number;
+  /** When they were taken, by the store's time. */
+  readonly takenMs: number;
+}
+
+/** A charge or a return that the store must hear of exactly once. */
+export interface Owed {
+  readonly judge: SharedJudge;
+  deltas: readonly number[];
+  readonly atMs: number;
+  readonly quotasOnly: boolean;
+  readonly tell: boolean;
+  /** Given when it is first sent, and the same whenever it is sent again. */
+  number: number | undefined;
+}
+
+/** A call that waits for a take. */
+export interface Waiter {
+  readonly judge: SharedJudge;
+  readonly costMilli: number;
+  readonly decided: (view: View) => void;
+  /** The store could not be asked. */
+  readonly failed: () => void;
+}
+
+/** What one replica holds and knows of one key. */
+export class Lease {
+  readonly key: string;
+  judge: SharedJudge;
+  known: Known | undefined;
+  /** When that was learned, by this process's clock. */
+  learnedMs = 0;
+  parcels: Parcel[] = [];
+  /** Until when a denial is believed, by this process's clock. */
+  believeUntilMs = 0;
+  /** Until when nothing is asked for ahead, since there was nothing to be had. */
+  noPrefetchUntilMs = 0;
+  taking = false;
+  waiters: Waiter[] = [];
+  share: Share | undefined;
+  owed: Owed[] = [];
+  /** Settled when the debts are paid, or as many of them as can be. */
+  paying: Promise<void> | undefined;
+  usedMs = 0;
+  /** Thousandths used per ms of late. */
+  rate = 0;
+  #used = 0;
+  #usedSinceMs = 0;
+
+  constructor(key: string, judge: SharedJudge) {
+    this.key = key;
+    this.judge = judge;
+  }
+
+  /** Thousandths held that don't expire before `untilMs`. */
+  held(untilMs: number): number {
+    let held = 0;
+    for (const { milli, expiresMs } of this.parcels) if (expiresMs > untilMs) held += milli;
+    return held;
+  }
+
+  /** Uses tokens that are held, the oldest first; returns whether there were enough. */
+  use(costMilli: number, nowMs: number): boolean {
+    this.usedMs = nowMs;
+    if (this.held(nowMs) < costMilli) return false;
+    let rest = costMilli;
+    for (const parcel of this.parcels) {
+      if (parcel.expiresMs <= nowMs) continue;
+      const part = Math.min(rest, parcel.milli);
+      parcel.milli -= part;
+      rest -= part;
+      if (rest === 0) break;
+    }
+    this.#used += costMilli;
+    return true;
+  }
+
+  /** Thousandths that the key will use in `ms`, as it goes. */
+  demand(ms: number, nowMs: number): number {
+    const elapsed = nowMs - this.#usedSinceMs;
+    const latest = this.#used / Math.max(elapsed, RATE_WINDOW_MS);
+    if (elapsed < RATE_WINDOW_MS) return Math.ceil(Math.max(this.rate, latest) * ms);
+    this.rate = this.rate === 0 || elapsed > 10 * RATE_WINDOW_MS ? latest : (this.rate + latest) / 2;
+    this.#used = 0;
+    this.#usedSinceMs = nowMs;
+    return Math.ceil(this.rate * ms);
+  }
+
+  /** Takes out the tokens that may not be handed out any more: the expired, or all if they lie idle. */
+  expired(nowMs: number, idleMs: number): Parcel[] {
+    const isIdle = nowMs - this.usedMs >= idleMs;
+    const gone = this.parcels.filter((parcel) => parcel.milli > 0 && (isIdle || parcel.expiresMs <= nowMs));
+    if (gone.length > 0 || this.parcels.some(({ milli }) => milli === 0)) {
+      this.parcels = isIdle ? [] : this.parcels.filter(({ milli, expiresMs }) => milli > 0 && expiresMs > nowMs);
+    }
+    return gone;
+  }
+
+  learn({ epoch, nowMs: atMs, spent }: Reply, nowMs: number): void {
+    if (epoch === "" || (this.known?.epoch === epoch && this.known.atMs > atMs)) return;
+    this.known = { epoch, atMs, spent };
+    this.learnedMs = nowMs;
+  }
+
+  /** Remembers a denial. */
+  believe(waitMs: number, nowMs: number): void {
+    this.believeUntilMs = nowMs + Math.min(waitMs, LOOK_AGAIN_MS);
+  }
+
+  /** Where the key stands for a call of this cost, less what is held here. */
+  view(costMilli: number, nowMs: number, storeMs: number): View {
+    const { tier } = this.judge;
+    return viewOf(tier, spentAt(tier, this.known, storeMs, this.held(nowMs)), costMilli, storeMs);
+  }
+
+  /** Whether the store has not heard of something. */
+  get owes(): boolean {
+    return this.owed.length > 0 || this.share !== undefined;
+  }
+
+  /** Adds a debt to the last one, if that was not sent yet and is of the same kind; returns whether it did. */
+  merge({ judge, deltas, atMs, quotasOnly, tell }: Owed): boolean {
+    const last = this.owed.at(-1);
+    if (last === undefined || last.number !== undefined || last.judge !== judge || last.quotasOnly !== quotasOnly) {
+      return false;
+    }
+    const isSamePeriod = judge.tier.limits.every(
+      ({ rule }) => rule.type === "bucket" || rule.periodOf(atMs).startMs === rule.periodOf(last.atMs).startMs,
+    );
+    const isSameSign = deltas.every((delta, index) => Math.sign(delta) === Math.sign(last.deltas[index] ?? 0));
+    if (!isSamePeriod || !isSameSign || last.tell !== tell) return false;
+    last.deltas = last.deltas.map((delta, index) => delta + (deltas[index] ?? 0));
+    return true;
+  }
+
+  /** Whether forgetting it now loses nothing that is owed or held. */
+  get mayGo(): boolean {
+    return (
+      !this.taking &&
+      this.parcels.length === 0 &&
+      this.waiters.length === 0 &&
+      this.owed.length === 0 &&
+      this.share === undefined
+    );
+  }
+}

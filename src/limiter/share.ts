@@ -1,0 +1,134 @@
+import type { Tier } from "../engine/tier.js";
+import type { Known } from "../store/protocol.js";
+import { spentAt, type View } from "./view.js";
+
+/** What decides while the store is away: this replica's part of the limit, nothing, or nobody gets in. */
+export type OutagePolicy = "share" | "open" | "closed";
+
+/** The policy for each type of limit. */
+export interface OutagePolicies {
+  readonly bucket: OutagePolicy;
+  readonly quota: OutagePolicy;
+}
+
+interface Part {
+  /** Bucket: units spent of this replica's part. Quota: thousandths that it may still admit in the period. */
+  amount: number;
+  /** Bucket: its part of what was spent when the outage began. */
+  readonly base: number;
+  /** Thousandths admitted, in the present period if it is a quota. */
+  admitted: number;
+}
+
+/**
+ * One key while the store is away. Each bucket is a bucket of a part of the size and rate, spent to the same fraction;
+ * each quota what was left of it, divided alike. All replicas together admit what one limiter would have.
+ */
+export class Share {
+  readonly tier: Tier;
+  readonly #replicas: number;
+  readonly #policies: OutagePolicies;
+  readonly #startMs: number;
+  readonly #parts: Part[];
+  #atMs: number;
+
+  constructor(tier: Tier, known: Known | undefined, replicas: number, policies: OutagePolicies, nowMs: number) {
+    this.tier = tier;
+    this.#replicas = replicas;
+    this.#policies = policies;
+    this.#startMs = nowMs;
+    this.#atMs = nowMs;
+    const spent = spentAt(tier, known, nowMs, 0);
+    this.#parts = tier.limits.map(({ rule }, index) => {
+      const before = spent[index] ?? 0;
+      if (rule.type === "bucket") return { amount: before / replicas, base: before / replicas, admitted: 0 };
+      return { amount: Math.floor(Math.max(0, rule.maxCostMilli - before) / replicas), base: 0, admitted: 0 };
+    });
+  }
+
+  /** Thousandths admitted that nobody else has heard of. */
+  get admitted(): number {
+    return Math.max(0, ...this.#parts.map(({ admitted }) => admitted));
+  }
+
+  /** Decides a call and, if it passes and `spends`, admits it. */
+  decide(costMilli: number, nowMs: number, spends: boolean): View {
+    this.#advance(nowMs);
+    let denied = 0;
+    let waitMs = 0;
+    this.#parts.forEach((part, index) => {
+      const wait = this.#waitMs(part, index, costMilli);
+      if (wait > waitMs) {
+        waitMs = wait;
+        denied = index + 1;
+      }
+    });
+    if (denied === 0 && spends) this.#admit(costMilli);
+    return {
+      denied,
+      waitMs,
+      nowMs: this.#atMs,
+      spent: this.#parts.map((part, i) => this.#shown(part, i, costMilli, denied)),
+    };
+  }
+
+  /** What is to be charged for what was admitted, in thousandths per limit; undefined if nothing was. */
+  debts(nowMs: number): { deltas: number[]; atMs: number } | undefined {
+    if (this.#parts.every(({ admitted }) => admitted === 0)) return undefined;
+    this.#advance(nowMs);
+    const deltas = this.#parts.map(({ amount, base, admitted }, index) => {
+      const rule = this.#rule(index);
+      if (rule.type === "quota") return admitted;
+      // Redis has gone on refilling what was spent before; charged is what stands above that now.
+      const before = Math.max(0, base - ((this.#atMs - this.#startMs) * rule.perMs) / this.#replicas);
+      return Math.max(0, Math.ceil((Math.min(amount, rule.capacity) - before) / rule.perMilli));
+    });
+    return { deltas, atMs: this.#atMs };
+  }
+
+  #advance(nowMs: number): void {
+    if (nowMs <= this.#atMs) return;
+    this.#parts.forEach((part, index) => {
+      const rule = this.#rule(index);
+      if (rule.type === "bucket") {
+        part.amount = Math.max(0, part.amount - ((nowMs - this.#atMs) * rule.perMs) / this.#replicas);
+      } else if (this.#atMs < rule.periodOf(nowMs).startMs) {
+        part.amount = Math.floor(rule.maxCostMilli / this.#replicas);
+        part.admitted = 0;
+      }
+    });
+    this.#atMs = nowMs;
+  }
+
+  #waitMs(part: Part, index: number, costMilli: number): number {
+    const rule = this.#rule(index);
+    if (costMilli === 0 || this.#policies[rule.type] === "open") return 0;
+    if (rule.type === "quota") return costMilli > part.amount ? rule.resetMs(this.#atMs) : 0;
+    const missing = part.amount + costMilli * rule.perMilli - rule.capacity / this.#replicas;
+    return missing > 0 ? Math.ceil((missing * this.#replicas) / rule.perMs) : 0;
+  }
+
+  #admit(costMilli: number): void {
+    this.#parts.forEach((part, index) => {
+      const rule = this.#rule(index);
+      part.admitted += costMilli;
+      part.amount += rule.type === "bucket" ? costMilli * rule.perMilli : -costMilli;
+    });
+  }
+
+  /** What the whole limit would have to have spent to leave as much, and to make as long a wait. */
+  #shown(part: Part, index: number, costMilli: number, denied: number): number {
+    const rule = this.#rule(index);
+    if (rule.type === "quota") return Math.max(0, rule.maxCostMilli - Math.max(0, part.amount));
+    const left = rule.capacity / this.#replicas - part.amount;
+    if (denied !== index + 1) return Math.ceil(Math.min(rule.capacity, Math.max(0, rule.capacity - left)));
+    const cost = costMilli * rule.perMilli;
+    return Math.max(0, rule.capacity - cost + Math.ceil((cost - left) * this.#replicas));
+  }
+
+  #rule(index: number) {
+    const limit = this.tier.limits[index];
+    if (limit === undefined) throw new RangeError(`tier ${this.tier.name} has no limit ${index}`);
+    return limit.rule;
+  }
+}

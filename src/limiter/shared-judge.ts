@@ -1,0 +1,57 @@
+import type { Tier } from "../engine/tier.js";
+import { ADJUST, type DecisionRef, type Engine, FRAME, type Frame } from "../engine/types.js";
+import { Decision, type Judge } from "./decision.js";
+
+/** The one row from which decisions are copied. */
+const frame: Frame = new Float64Array(FRAME.ROW);
+
+/** What is corrected of a decision made with a shared store. */
+export interface SharedCorrection {
+  readonly tier: Tier;
+  readonly deltaMilli: number;
+  /** When it was decided, by the store's time. */
+  readonly atMs: number;
+  readonly quotasOnly: boolean;
+}
+
+/** How a tier's judge reaches whoever keeps the keys. */
+export interface Corrector {
+  readonly isClosed: () => boolean;
+  readonly clock: () => number;
+  correct(key: string, correction: SharedCorrection): void;
+}
+
+/** A tier that decides with a shared store: the place of an engine, as far as decisions need one. */
+export class SharedJudge implements Judge {
+  readonly engine: Pick<Engine, "adjust">;
+  readonly clock: () => number;
+  readonly isClosed: () => boolean;
+  readonly version: number;
+  readonly tierId: number;
+  readonly tier: Tier;
+
+  constructor(tier: Tier, tierId: number, version: number, corrector: Corrector) {
+    this.tier = tier;
+    this.tierId = tierId;
+    this.version = version;
+    this.clock = corrector.clock;
+    this.isClosed = corrector.isClosed;
+    this.engine = {
+      adjust: (key: string, deltaMilli: number, { atMs }: DecisionRef, flags: number) =>
+        corrector.correct(key, { tier, deltaMilli, atMs, quotasOnly: (flags & ADJUST.QUOTAS_ONLY) !== 0 }),
+    };
+  }
+
+  /** Makes a decision; `denied` counts the limits from 1, `spent` is per limit after the call. */
+  decide(
+    key: string,
+    costMilli: number,
+    { denied, nowMs, spent }: { denied: number; nowMs: number; spent: readonly number[] },
+    spends: boolean,
+  ): Decision {
+    frame[FRAME.CODE] = denied;
+    frame[FRAME.NOW] = nowMs;
+    for (let index = 0; index < spent.length; index++) frame[FRAME.SPENT + index] = spent[index] as number;
+    return new Decision(this, key, frame, 0, costMilli, spends);
+  }
+}

@@ -1,0 +1,115 @@
+import type { Tier } from "../engine/tier.js";
+
+/** What a caller knows of a key from an earlier answer: amounts in the units of the tier's limits, in their order. */
+export interface Known {
+  readonly epoch: string;
+  /** The store's time, in ms, at which the amounts held. */
+  readonly atMs: number;
+  readonly spent: readonly number[];
+}
+
+/** One step of the protocol; `script.ts` says what each does. Amounts are in thousandths of a token. */
+export type Command = {
+  readonly key: string;
+  readonly tier: Tier;
+  readonly known: Known | undefined;
+  /** The time to decide by, in ms since the epoch; the store's own if undefined. */
+  readonly nowMs: number | undefined;
+} & (Take | { readonly op: "peek"; readonly need: number } | Adjust | { readonly op: "reset" });
+
+interface Take {
+  readonly op: "take";
+  readonly need: number;
+  readonly want: number;
+  /** Which part of what is left may be granted beyond the need: one in so many. */
+  readonly divisor: number;
+}
+
+interface Adjust {
+  readonly op: "adjust";
+  /** Charged if above 0, given back if below, per limit of the tier. */
+  readonly deltas: readonly number[];
+  /** When what is corrected was decided, by the store's time. */
+  readonly atMs: number;
+  readonly quotasOnly: boolean;
+  /** Whether others are told, who may remember a denial that no longer holds. */
+  readonly tell: boolean;
+  /** Counts the caller's corrections upward, so that one sent twice counts once; undefined where none is sent twice. */
+  readonly number: number | undefined;
+}
+
+/** What a command was answered. */
+export interface Reply {
+  /** The limit of the tier that denies, counted from 1; 0 if none. */
+  readonly denied: number;
+  readonly granted: number;
+  /** The store's time in ms. */
+  readonly nowMs: number;
+  /** Empty where the store holds nothing of the key. */
+  readonly epoch: string;
+  /** Per limit of the tier; empty after a reset. */
+  readonly spent: readonly number[];
+}
+
+/** How a replica reports to the others. */
+export interface Greeting {
+  /** The replicas that this one knew last. */
+  readonly peers: readonly string[];
+  /** Whether it knows amounts of keys at all. */
+  readonly knows: boolean;
+  /** Whether it has told the server all that it knows. */
+  readonly told: boolean;
+  /** Whether it leaves for good. */
+  readonly leaves: boolean;
+  /** Tokens spent by unlimited tiers since the last greeting, in thousandths. */
+  readonly usage: ReadonlyMap<string, number>;
+}
+
+/** What a greeting was answered. */
+export interface Roll {
+  /** Replicas heard of lately, the greeting one among them. */
+  readonly replicas: readonly string[];
+  /** How long, in ms at most, decisions still have to wait for others to tell what they know; 0 if not at all. */
+  readonly settlingMs: number;
+}
+
+/** What comes from a store unasked. */
+export interface LinkEvents {
+  /** A connection stands; `server` is the process at the other end. */
+  connected(server: string): void;
+  disconnected(): void;
+  /** Another replica has changed the key from outside, or forgotten it. */
+  changed(key: string, reset: boolean): void;
+}
+
+/** A way to a store. Promises reject if the connection breaks, and may stay open for ever if nothing is heard. */
+export interface Link {
+  /** Begins to connect, and to connect anew whenever the connection breaks. */
+  open(events: LinkEvents): void;
+  send(command: Command): Promise<Reply>;
+  greet(greeting: Greeting): Promise<Roll>;
+  close(): Promise<void>;
+}
+
+/** Time and chance, which a simulation replaces. */
+export interface Surroundings {
+  /** A clock in ms that never runs backwards and counts from anywhere. */
+  now(): number;
+  /** The time of day in ms since the epoch, for as long as no store has told its own. */
+  wall(): number;
+  /** Runs a task once after `ms`; returns what stops that. */
+  after(ms: number, task: () => void): () => void;
+  /** Runs a task when the present turn of the event loop is over. */
+  soon(task: () => void): void;
+}
+
+/** The surroundings of a real process. */
+export const PROCESS: Surroundings = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  after(ms, task) {
+    const timer = setTimeout(task, ms).unref();
+    return () => clearTimeout(timer);
+  },
+  soon: (task) => void setImmediate(task),
+};

@@ -1,0 +1,189 @@
+import type { ConnectionOptions } from "node:tls";
+import type { Cluster, Redis } from "ioredis";
+import { TollkeeperError } from "../errors.js";
+import { type Address, withoutPassword } from "./address.js";
+import { complaintsOf, translated } from "./complaints.js";
+import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
+import { REGISTRY } from "./registry.js";
+import { SCRIPT } from "./script.js";
+import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
+
+/** Seconds for which a server counts as young: it may just have come back without what it knew. */
+const YOUNG_S = 5;
+/** The longest pause, in ms, before a connection is tried anew. */
+const RETRY_MS = 500;
+
+/** How Redis is reached. */
+export interface RedisLinkOptions {
+  address: Address;
+  /** As configured, for messages. */
+  url: string;
+  prefix: string;
+  /** Names this replica among the others; unique for as long as it lives. */
+  replica: string;
+  tls: ConnectionOptions | undefined;
+  /** Told of what keeps it from working, or will. */
+  onProblem: (error: TollkeeperError) => void;
+}
+
+type Client = Redis | Cluster;
+type Scripted = Record<"tollkeeperKey" | "tollkeeperRegistry", (...args: string[]) => Promise<unknown>>;
+
+/** A Redis server, a Sentinel's master or a Cluster, through ioredis, which is loaded when the link is opened. */
+export class RedisLink implements Link {
+  readonly #options: RedisLinkOptions;
+  readonly #channel: string;
+  #client: (Client & Scripted) | undefined;
+  #subscriber: Client | undefined;
+  #server = "";
+  #young = false;
+  #closed = false;
+
+  constructor(options: RedisLinkOptions) {
+    this.#options = options;
+    this.#channel = `{${options.prefix}}:changes`;
+  }
+
+  open(events: LinkEvents): void {
+    this.#connect(events).catch((error: unknown) => this.#report(error));
+  }
+
+  async send(command: Command): Promise<Reply> {
+    const sender = { server: this.#server, channel: this.#channel, caller: this.#options.replica };
+    const name = nameOf(this.#options.prefix, command.key);
+    const reply = await this.#ask((client) => client.tollkeeperKey(name, ...argumentsOf(command, sender)));
+    return replyOf(reply as unknown[]);
+  }
+
+  async greet({ peers, knows, told, leaves, usage }: Greeting): Promise<Roll> {
+    const flags = [knows, told, leaves, this.#young].map((flag) => (flag ? "1" : "0"));
+    const counts = [...usage].flatMap(([tier, tokens]) => [tier, String(tokens)]);
+    const { prefix, replica } = this.#options;
+    const line = [this.#server, replica, ...flags, String(peers.length), ...peers, ...counts];
+    const reply = await this.#ask((client) => client.tollkeeperRegistry(`{${prefix}}:replicas`, ...line));
+    const [settlingMs, ...replicas] = reply as [number, ...string[]];
+    return { settlingMs, replicas };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#client?.disconnect();
+    this.#subscriber?.disconnect();
+  }
+
+  async #ask(call: (client: Scripted) => Promise<unknown>): Promise<unknown> {
+    if (this.#client === undefined) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis is not connected yet");
+    try {
+      return await call(this.#client);
+    } catch (error) {
+      throw this.#report(error);
+    }
+  }
+
+  async #connect(events: LinkEvents): Promise<void> {
+    const ioredis = await import("ioredis");
+    if (this.#closed) return;
+    const client = clientOf(ioredis, this.#options) as Client & Scripted;
+    client.defineCommand("tollkeeperKey", { numberOfKeys: 1, lua: SCRIPT });
+    client.defineCommand("tollkeeperRegistry", { numberOfKeys: 1, lua: REGISTRY });
+    client.on("error", (error: unknown) => this.#report(error));
+    client.on("close", () => events.disconnected());
+    client.on("end", () => events.disconnected());
+    client.on("ready", () => {
+      this.#inspect(client).then(
+        (server) => server !== undefined && events.connected(server),
+        (error: unknown) => this.#report(error),
+      );
+    });
+    this.#client = client;
+    this.#subscriber = this.#subscribe(clientOf(ioredis, this.#options), events);
+  }
+
+  /** Looks at the server at the other end of a new connection; undefined if it can't be used. */
+  async #inspect(client: Client): Promise<string | undefined> {
+    const info = factsOf(await client.info());
+    const { url, address } = this.#options;
+    const complaints = complaintsOf(info, { url: withoutPassword(url), isCluster: address.kind === "cluster" });
+    for (const { error } of complaints) this.#options.onProblem(error);
+    if (complaints.some(({ fatal }) => fatal)) return undefined;
+    this.#young = Number(info.get("uptime_in_seconds")) < YOUNG_S;
+    this.#server = address.kind === "cluster" ? "cluster" : (info.get("run_id") ?? "").slice(0, 12);
+    return this.#server;
+  }
+
+  #subscribe(subscriber: Client, events: LinkEvents): Client {
+    subscriber.on("error", (error: unknown) => this.#report(error));
+    subscriber.on("message", (_channel: string, message: string) => {
+      const [, caller, kind, name] = /^(\S+) (\S+) (.*)$/s.exec(message) ?? [];
+      if (name === undefined || caller === this.#options.replica) return;
+      events.changed(keyOf(this.#options.prefix, name), kind === "reset");
+    });
+    subscriber.on(
+      "ready",
+      () => void subscriber.subscribe(this.#channel).catch((error: unknown) => this.#report(error)),
+    );
+    return subscriber;
+  }
+
+  #report(error: unknown): TollkeeperError {
+    const translation = translated(error, withoutPassword(this.#options.url));
+    if (!this.#closed) this.#options.onProblem(translation);
+    return translation;
+  }
+}
+
+/**
+ * Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too. Nor is
+ * ioredis's own pipelining used, which after a lost connection can wait for ever for the pipeline that was under way.
+ */
+function clientOf(
+  ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
+  { address, tls }: RedisLinkOptions,
+): Client {
+  const { username, password } = address;
+  const common = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(address.tls ? { tls: tls ?? {} } : {}),
+    protocol: 2 as const,
+    connectTimeout: 2000,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: (times: number) => Math.min(20 * 2 ** Math.min(times, 10), RETRY_MS),
+  };
+  switch (address.kind) {
+    case "server":
+      return new ioredis.Redis({ ...common, ...address.node, db: address.db });
+    case "sentinel":
+      return new ioredis.Redis({
+        ...common,
+        sentinels: [...address.nodes],
+        name: address.master,
+        db: address.db,
+        enableTLSForSentinelMode: address.tls,
+        ...(address.sentinelPassword === undefined ? {} : { sentinelPassword: address.sentinelPassword }),
+        sentinelRetryStrategy: () => RETRY_MS,
+        failoverDetector: true,
+      });
+    case "cluster":
+      return new ioredis.Cluster([...address.nodes], {
+        redisOptions: common,
+        enableOfflineQueue: false,
+        retryDelayOnFailover: 0,
+        slotsRefreshTimeout: 500,
+        clusterRetryStrategy: () => RETRY_MS,
+        slotsRefreshInterval: 2000,
+      });
+  }
+}
+
+function factsOf(info: string): Map<string, string> {
+  return new Map(
+    info.split("\r\n").flatMap((line) => {
+      const at = line.indexOf(":");
+      return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];
+    }),
+  );
+}

@@ -1,0 +1,78 @@
+/** How long, in ms, a replica is counted without having been heard of, and others are waited for at most. */
+export const ABSENT_MS = 3000;
+/** How long, in ms, the first to come to a young and empty server waits for somebody who knows more. */
+const HOLD_MS = 1000;
+
+/**
+ * Who decides together, in Lua: one hash beside the keys. `p:<replica>` is when a replica was last heard of, `run` the
+ * server that it was, `settle` until when decisions wait, `w:<replica>` that this one is waited for.
+ *
+ * When another server answers than before, it may have lost the last writes, or all. So until every replica that was
+ * there has told it what it knows, or {@link ABSENT_MS} are over, nobody takes: each decides by its outage policy.
+ *
+ * Arguments: server, replica, whether it knows anything, whether it has told, whether it leaves, whether the server is
+ * young, how many peers it knew, these, then tier and tokens in turn.
+ */
+export const REGISTRY = `
+local key = KEYS[1]
+local server, me = ARGV[1], ARGV[2]
+local knows, told, leaves, young = ARGV[3] == '1', ARGV[4] == '1', ARGV[5] == '1', ARGV[6] == '1'
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local peers = tonumber(ARGV[7])
+
+local hash = {}
+local flat = redis.call('HGETALL', key)
+for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
+
+local function set(field, value)
+  hash[field] = value
+  redis.call('HSET', key, field, value)
+end
+local function drop(field)
+  hash[field] = nil
+  redis.call('HDEL', key, field)
+end
+
+local before = hash.run
+if before ~= server then
+  set('run', server)
+  if before or knows or young then
+    set('settle', string.format('%.0f', now + ${ABSENT_MS}))
+    for field in pairs(hash) do
+      if string.sub(field, 1, 2) == 'p:' then set('w:' .. string.sub(field, 3), '1') end
+    end
+  end
+  if not before and not knows and young then set('hold', string.format('%.0f', now + ${HOLD_MS})) end
+end
+if (tonumber(hash.settle) or 0) > now and not told then
+  for i = 1, peers do
+    if not hash['p:' .. ARGV[7 + i]] then
+      set('p:' .. ARGV[7 + i], string.format('%.0f', now))
+      set('w:' .. ARGV[7 + i], '1')
+    end
+  end
+end
+set('p:' .. me, string.format('%.0f', now))
+if told or leaves then drop('w:' .. me) end
+if leaves then drop('p:' .. me) end
+for i = 8 + peers, #ARGV, 2 do
+  redis.call('HINCRBY', key, 'u:' .. ARGV[i], ARGV[i + 1])
+end
+
+local alive, waiting = {}, false
+for field, value in pairs(hash) do
+  if string.sub(field, 1, 2) == 'p:' then
+    local replica = string.sub(field, 3)
+    if now - tonumber(value) > ${ABSENT_MS} then
+      redis.call('HDEL', key, field, 'w:' .. replica)
+    else
+      alive[#alive + 1] = replica
+      if hash['w:' .. replica] then waiting = true end
+    end
+  end
+end
+redis.call('PEXPIRE', key, 40 * 86400000)
+local settle, hold = tonumber(hash.settle) or 0, tonumber(hash.hold) or 0
+return {math.max(waiting and settle - now or 0, hold - now, 0), unpack(alive)}
+`;

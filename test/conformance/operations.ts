@@ -1,0 +1,64 @@
+import fc from "fast-check";
+import type { LimitSpec, Tiers } from "../../src/index.js";
+
+/** Close to the end of a day, a month and a year. */
+export const DECEMBER_30_2026 = 1_798_588_800_000;
+
+const milli = (max: number) => fc.integer({ min: 1, max: max * 1000 }).map((value) => value / 1000);
+
+const bucket = (name: string) =>
+  fc.record({
+    name: fc.constant(name),
+    type: fc.constant("bucket" as const),
+    limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 10_000 })),
+    windowSeconds: fc.oneof(milli(5), fc.constantFrom(1, 7, 60, 3600, 86_400)),
+    burst: fc.constantFrom(1, 1.001, 1.25, 1.5, 2, 3.333),
+  });
+
+const quota = (name: string, period: "day" | "month") =>
+  fc.record({
+    name: fc.constant(name),
+    type: fc.constant("quota" as const),
+    limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 100 })),
+    period: fc.constant(period),
+    ...(period === "month" ? { anchorDay: fc.integer({ min: 1, max: 31 }) } : {}),
+  });
+
+/** Up to four limits in any order: every tier has its own, and the names mean the same in all. */
+const limits: fc.Arbitrary<LimitSpec[]> = fc
+  .tuple(bucket("second"), bucket("minute"), quota("day", "day"), quota("month", "month"))
+  .chain((all) => fc.shuffledSubarray<LimitSpec>(all));
+
+/** Three tiers. */
+export const tiers: fc.Arbitrary<Tiers> = fc.record({
+  a: fc.record({ limits }),
+  b: fc.record({ limits }),
+  c: fc.record({ limits }),
+});
+
+const cost = fc.oneof(
+  { weight: 9, arbitrary: fc.constantFrom(0, 0.001, 0.5, 1, 1, 2, 3) },
+  { weight: 3, arbitrary: milli(8) },
+  { weight: 1, arbitrary: fc.constantFrom(40, 1000) },
+);
+/** One step that a caller may take. */
+export const operation = fc.record({
+  advanceMs: fc.oneof(
+    { weight: 60, arbitrary: fc.integer({ min: 0, max: 500 }) },
+    { weight: 10, arbitrary: fc.integer({ min: 0, max: 30_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: 0, max: 86_400_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: -10_000, max: 40 * 86_400_000 }) },
+  ),
+  kind: fc.oneof(
+    { weight: 20, arbitrary: fc.constant("consume" as const) },
+    { weight: 8, arbitrary: fc.constantFrom("peek", "refund", "quotas", "settle") },
+    { weight: 1, arbitrary: fc.constantFrom("reset", "reload") },
+  ),
+  key: fc.constantFrom("k1", "k2", "k\ud800", "k\u0142", "kB"),
+  tier: fc.constantFrom("a", "b", "c"),
+  cost,
+  of: fc.nat(30),
+  tiers,
+});
+/** What {@link operation} makes. */
+export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;

@@ -1,0 +1,110 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll } from "vitest";
+
+/** A `redis-server` of a test's own, on a free port of the loopback interface. */
+export class RedisServer {
+  readonly port: number;
+  readonly folder: string;
+  readonly #arguments: readonly string[];
+  #process: ChildProcess | undefined;
+
+  private constructor(port: number, args: readonly string[]) {
+    this.port = port;
+    this.folder = mkdtempSync(join(tmpdir(), "tollkeeper-redis-"));
+    this.#arguments = args;
+  }
+
+  /** Starts a server; nothing is written to disk unless the arguments say so. */
+  static async start(...args: string[]): Promise<RedisServer> {
+    return RedisServer.startOn(await freePort(), ...args);
+  }
+
+  static async startOn(port: number, ...args: string[]): Promise<RedisServer> {
+    const server = new RedisServer(port, args);
+    await server.run();
+    return server;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number {
+    const { pid } = this.#process ?? {};
+    if (pid === undefined) throw new Error(`the server on port ${this.port} does not run`);
+    return pid;
+  }
+
+  /** Starts the process, also after it was killed, with the files that it left. */
+  async run(): Promise<void> {
+    const port = String(this.port);
+    const own = ["--port", port, "--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "no"];
+    const child = spawn("redis-server", [...own, ...this.#arguments], { stdio: "ignore" });
+    this.#process = child;
+    const failed = once(child, "error").then(([error]) => Promise.reject(error));
+    await Promise.race([failed, once(child, "spawn")]);
+    await listening(this.port);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    process.kill(this.pid, signal);
+  }
+
+  /** Ends the process at once, as a crash would. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    this.#process = undefined;
+    const closed = once(child, "close");
+    child.kill("SIGCONT");
+    child.kill("SIGKILL");
+    await closed;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** Starts a server that ends with the file's tests. */
+export async function redisForFile(...args: string[]): Promise<RedisServer> {
+  const server = await RedisServer.start(...args);
+  // In vitest's workers a setImmediate is now and then not run until something else happens; ioredis counts on them.
+  const nudge = setInterval(() => undefined, 5);
+  afterAll(() => {
+    clearInterval(nudge);
+    return server.stop();
+  });
+  return server;
+}
+
+/** A port on which nobody listens. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Resolves when something listens on the port. */
+async function listening(port: number): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    const socket = connect(port, "127.0.0.1");
+    const [name] = await Promise.race([
+      once(socket, "connect").then(() => ["connect"]),
+      once(socket, "error").then(() => ["error"]),
+    ]).catch(() => ["error"]);
+    socket.destroy();
+    if (name === "connect") return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  throw new Error(`nothing listens on port ${port}`);
+}

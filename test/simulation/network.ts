@@ -1,0 +1,141 @@
+import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "../../src/store/protocol.js";
+import type { Random } from "./random.js";
+import type { Server } from "./server.js";
+import type { World } from "./world.js";
+
+/** How a network behaves. */
+export interface Weather {
+  /** How long, in ms, a message is under way at least, and mostly. */
+  readonly delayMs: readonly [number, number];
+  /** How likely one is held up for far longer than the deadline. */
+  readonly stall: number;
+  readonly loss: number;
+}
+
+/** What breaks the protocol on purpose, to see that it is noticed: a command as it is sent in place of another, or not. */
+export type Sabotage = (command: Command) => Command | undefined;
+
+/** What a link has seen go astray, in thousandths by key: spent in the store, and of use to nobody. */
+export type Leaks = Map<string, number>;
+
+/** A simulated connection: messages arrive in their order, late, or not at all. */
+export class SimulatedLink implements Link {
+  readonly caller: string;
+  readonly #world: World;
+  readonly #server: Server;
+  readonly #random: Random;
+  readonly #weather: Weather;
+  readonly #sabotage: Sabotage;
+  readonly #leaks: Leaks;
+  #events: LinkEvents | undefined;
+  /** Counts connections; what belongs to an earlier one arrives nowhere. */
+  #connection = 0;
+  #isUp = false;
+  isCut = false;
+  #lastThere = 0;
+  #lastBack = 0;
+
+  constructor(
+    caller: string,
+    parts: { world: World; server: Server; random: Random; weather: Weather; sabotage: Sabotage; leaks: Leaks },
+  ) {
+    this.caller = caller;
+    this.#world = parts.world;
+    this.#server = parts.server;
+    this.#random = parts.random;
+    this.#weather = parts.weather;
+    this.#sabotage = parts.sabotage;
+    this.#leaks = parts.leaks;
+  }
+
+  open(events: LinkEvents): void {
+    this.#events = events;
+    this.connectIn(this.#random.between(0, 20));
+  }
+
+  connectIn(ms: number): void {
+    this.#world.after(ms, () => {
+      if (this.#events === undefined) return;
+      this.#connection++;
+      this.#isUp = true;
+      this.#events.connected(this.#server.id);
+    });
+  }
+
+  /** The connection breaks; a new one stands a while later. */
+  breakOff(backMs: number): void {
+    if (!this.#isUp) return;
+    this.#isUp = false;
+    this.#connection++;
+    this.#events?.disconnected();
+    this.connectIn(backMs);
+  }
+
+  send(command: Command): Promise<Reply> {
+    const sent = this.#sabotage(command);
+    const loses = leakOf(command);
+    if (sent === undefined)
+      return Promise.resolve({ denied: 0, granted: 0, nowMs: this.#world.nowMs, epoch: "", spent: [] });
+    return this.#transport(
+      () => this.#server.execute(sent, this.caller),
+      () => this.#leak(command.key, loses),
+      (reply) => this.#leak(command.key, reply.granted),
+    );
+  }
+
+  greet(greeting: Greeting): Promise<Roll> {
+    return this.#transport(
+      () => this.#server.greet(greeting, this.caller),
+      () => undefined,
+      () => undefined,
+    );
+  }
+
+  changed(key: string, reset: boolean): void {
+    if (this.#isUp && !this.isCut) this.#world.after(this.#delay(), () => this.#events?.changed(key, reset));
+  }
+
+  async close(): Promise<void> {
+    this.#events = undefined;
+    this.#isUp = false;
+  }
+
+  #leak(key: string, milli: number): void {
+    if (milli > 0) this.#leaks.set(key, (this.#leaks.get(key) ?? 0) + milli);
+  }
+
+  #transport<T>(execute: () => T, lostThere: () => void, lostBack: (value: T) => void): Promise<T> {
+    const world = this.#world;
+    const connection = this.#connection;
+    return new Promise((resolve, reject) => {
+      const goes = () => !this.isCut && !this.#random.chance(this.#weather.loss);
+      if (!goes()) return lostThere();
+      this.#lastThere = Math.max(this.#lastThere, world.nowMs + this.#delay());
+      world.after(this.#lastThere - world.nowMs, () => {
+        if (connection !== this.#connection) {
+          lostThere();
+          return reject(new Error("the connection broke"));
+        }
+        const value = execute();
+        if (!goes()) return lostBack(value);
+        this.#lastBack = Math.max(this.#lastBack, world.nowMs + this.#delay());
+        world.after(this.#lastBack - world.nowMs, () => {
+          if (connection === this.#connection && this.#events !== undefined) return resolve(value);
+          lostBack(value);
+          reject(new Error("the connection broke"));
+        });
+      });
+    });
+  }
+
+  #delay(): number {
+    if (this.#random.chance(this.#weather.stall)) return this.#random.between(40, 300);
+    return this.#random.between(...this.#weather.delayMs);
+  }
+}
+
+/** What is lost with a command that never arrives: only what was to be given back and is not sent again. */
+function leakOf(command: Command): number {
+  if (command.op !== "adjust" || command.number !== undefined) return 0;
+  return Math.max(0, ...command.deltas.map((delta) => -delta));
+}

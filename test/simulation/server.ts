@@ -1,0 +1,119 @@
+import type { Command, Greeting, Reply, Roll } from "../../src/store/protocol.js";
+import { ABSENT_MS } from "../../src/store/registry.js";
+import { Twin } from "./twin.js";
+import type { World } from "./world.js";
+
+const HOLD_MS = 1000;
+const YOUNG_MS = 5000;
+
+/** A write that a failover may lose, and what its caller was granted by it. */
+interface Write {
+  readonly atMs: number;
+  readonly undo: () => void;
+  readonly key: string;
+  readonly caller: string;
+  readonly granted: number;
+}
+
+interface Registry {
+  run: string | undefined;
+  settleMs: number;
+  holdMs: number;
+  readonly heard: Map<string, number>;
+  readonly awaited: Set<string>;
+}
+
+/** A simulated Redis: the protocol's semantics, and the ways in which a server can forget. */
+export class Server {
+  readonly #world: World;
+  #run = 1;
+  #startedMs: number;
+  keys = new Twin();
+  #registry = emptyRegistry();
+  #writes: Write[] = [];
+  /** Told to every replica that is connected. */
+  publish: (caller: string, key: string, reset: boolean) => void = () => undefined;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#startedMs = world.nowMs - 10 * YOUNG_MS;
+  }
+
+  get id(): string {
+    return `run${this.#run}`;
+  }
+
+  execute(command: Command, caller: string): Reply {
+    const { nowMs } = this.#world;
+    const undo = command.op === "peek" ? undefined : this.keys.snapshot(command.key);
+    const reply = this.keys.run(command, {
+      server: this.id,
+      caller,
+      nowMs: command.nowMs ?? Math.floor(nowMs),
+      publish: (key, reset) => this.publish(caller, key, reset),
+    });
+    if (undefined !== undo) {
+      this.#writes = this.#writes.filter(({ atMs }) => atMs > nowMs - ABSENT_MS);
+      this.#writes.push({ atMs: nowMs, undo, key: command.key, caller, granted: reply.granted });
+    }
+    return reply;
+  }
+
+  greet({ peers, knows, told, leaves }: Greeting, caller: string): Roll {
+    const { nowMs } = this.#world;
+    const registry = this.#registry;
+    if (registry.run !== this.id) this.#meet(registry, knows);
+    if (registry.settleMs > nowMs && !told) {
+      for (const peer of peers) {
+        if (registry.heard.has(peer)) continue;
+        registry.heard.set(peer, nowMs);
+        registry.awaited.add(peer);
+      }
+    }
+    registry.heard.set(caller, nowMs);
+    if (told || leaves) registry.awaited.delete(caller);
+    if (leaves) registry.heard.delete(caller);
+    for (const [replica, heardMs] of registry.heard) {
+      if (nowMs - heardMs <= ABSENT_MS) continue;
+      registry.heard.delete(replica);
+      registry.awaited.delete(replica);
+    }
+    const waits = registry.awaited.size > 0 ? registry.settleMs - nowMs : 0;
+    return { replicas: [...registry.heard.keys()], settlingMs: Math.max(waits, registry.holdMs - nowMs, 0) };
+  }
+
+  /** The first greeting of a server that the registry does not know. */
+  #meet(registry: Registry, knows: boolean): void {
+    const { nowMs } = this.#world;
+    const before = registry.run;
+    registry.run = this.id;
+    const isYoung = nowMs - this.#startedMs < YOUNG_MS;
+    if (before !== undefined || knows || isYoung) {
+      registry.settleMs = nowMs + ABSENT_MS;
+      for (const replica of registry.heard.keys()) registry.awaited.add(replica);
+    }
+    if (before === undefined && !knows && isYoung) registry.holdMs = nowMs + HOLD_MS;
+  }
+
+  /** Comes back with nothing. */
+  restartEmpty(): void {
+    this.#run++;
+    this.#startedMs = this.#world.nowMs;
+    this.keys = new Twin();
+    this.#registry = emptyRegistry();
+    this.#writes = [];
+  }
+
+  /** Hands over to a replica that has missed the writes of the last `lagMs`; returns what was granted by these. */
+  failOver(lagMs: number): { key: string; caller: string; granted: number }[] {
+    this.#run++;
+    const lost = this.#writes.filter(({ atMs }) => atMs > this.#world.nowMs - lagMs);
+    for (const { undo } of lost.toReversed()) undo();
+    this.#writes = [];
+    return lost;
+  }
+}
+
+function emptyRegistry(): Registry {
+  return { run: undefined, settleMs: 0, holdMs: 0, heard: new Map(), awaited: new Set() };
+}

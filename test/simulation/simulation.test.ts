@@ -1,0 +1,58 @@
+import { expect, it } from "vitest";
+import type { Command } from "../../src/store/protocol.js";
+import type { Sabotage } from "./network.js";
+import { type Outcome, simulate } from "./simulation.js";
+
+const SEEDS = Number(process.env["SEEDS"] ?? 60);
+
+it(
+  `over ${SEEDS} seeds no quota is over-admitted, no bucket beyond L/W × leaseMs, and nothing is lost or charged twice`,
+  async () => {
+    const outcomes: Outcome[] = [];
+    const broken: string[] = [];
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const outcome = await simulate(seed);
+      outcomes.push(outcome);
+      for (const violation of outcome.violations)
+        broken.push(`seed ${seed} (${outcome.faults.join(", ")}): ${violation}`);
+    }
+    const sum = (of: (outcome: Outcome) => number) => outcomes.reduce((total, outcome) => total + of(outcome), 0);
+    const efficiency = sum(({ calm }) => calm.admitted) / sum(({ calm }) => calm.ideal);
+    // biome-ignore lint/suspicious/noConsole: the figures are what a long run is for
+    console.log(
+      `${SEEDS} seeds, ${sum(({ faults }) => faults.length)} faults: ${sum(({ calls }) => calls)} calls, ` +
+        `${sum(({ admitted }) => admitted)} admitted, ${sum(({ byPolicy }) => byPolicy)} of them by outage policy; ` +
+        `largest overshoot ${(100 * Math.max(...outcomes.map(({ overshoot }) => overshoot))).toFixed(1)} % of what is allowed; ` +
+        `where nothing broke ${(100 * efficiency).toFixed(2)} % of the ideal; ` +
+        `${broken.length} violations`,
+    );
+    expect(broken).toEqual([]);
+    expect(efficiency).toBeGreaterThan(0.97);
+    expect(sum(({ byPolicy }) => byPolicy)).toBeGreaterThan(SEEDS);
+  },
+  Math.max(60_000, SEEDS * 500),
+);
+
+const MUTATIONS: Record<string, Sabotage> = {
+  "no give-back": (command) => (isReturn(command) ? undefined : command),
+  "no fraction": (command) => (command.op === "take" ? { ...command, divisor: 1, want: command.want * 1000 } : command),
+  "no healing": (command) => ({ ...command, known: undefined }),
+  "double charge": (command) =>
+    command.op === "adjust" && command.deltas.some((delta) => delta > 0) ? { ...command, number: undefined } : command,
+};
+
+it.each(Object.keys(MUTATIONS))(
+  "a protocol with %s is caught by a seed",
+  async (mutation) => {
+    for (let seed = 1; seed <= 400; seed++) {
+      const { violations } = await simulate(seed, MUTATIONS[mutation]);
+      if (violations.length > 0) return;
+    }
+    expect.fail(`${mutation} went unnoticed`);
+  },
+  120_000,
+);
+
+function isReturn(command: Command): boolean {
+  return command.op === "adjust" && command.number === undefined && command.deltas.some((delta) => delta < 0);
+}

@@ -1,0 +1,367 @@
+import type { Tier } from "../../src/engine/tier.js";
+import { compileTiers } from "../../src/engine/tier.js";
+import type { Decision, Tiers } from "../../src/index.js";
+import { Share } from "../../src/limiter/share.js";
+import { SharedLimiter } from "../../src/limiter/shared.js";
+import { type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
+import { type Admission, type Arrival, ideal, overBucket } from "./oracle.js";
+import { Random } from "./random.js";
+import { Server } from "./server.js";
+import { World } from "./world.js";
+
+const NOON = Date.UTC(2026, 5, 15, 12);
+const MIDNIGHT = Date.UTC(2026, 5, 16);
+const LOAD_MS = 9000;
+const CALM_MS = 3500;
+const CLOSE_MS = 2000;
+
+const FAULTS = ["cut one", "cut all", "break", "crash", "restart empty", "failover"] as const;
+type Fault = (typeof FAULTS)[number];
+
+/** What a run has come to. Amounts are in tokens. */
+export interface Outcome {
+  readonly violations: readonly string[];
+  readonly faults: readonly Fault[];
+  readonly calls: number;
+  readonly admitted: number;
+  readonly byPolicy: number;
+  /** The largest part of the allowed overshoot of a bucket that was used. */
+  readonly overshoot: number;
+  /** What was let in where nothing went wrong, and what could have been, in thousandths. */
+  readonly calm: { readonly admitted: number; readonly ideal: number };
+}
+
+interface Replica {
+  readonly limiter: SharedLimiter;
+  readonly link: SimulatedLink;
+  isAlive: boolean;
+}
+
+interface Ledger {
+  readonly tier: Tier;
+  readonly arrivals: Arrival[];
+  readonly admissions: Admission[];
+  policyMilli: number;
+}
+
+/** Which run is told of what is let in by outage policies: they are decided deep inside, one run at a time. */
+let observer: ((tier: string, costMilli: number) => void) | undefined;
+const { decide } = Share.prototype;
+Share.prototype.decide = function (this: Share, costMilli, nowMs, spends) {
+  const view = decide.call(this, costMilli, nowMs, spends);
+  if (spends && view.denied === 0) observer?.(this.tier.name, costMilli);
+  return view;
+};
+
+/** Runs some replicas, their load and their misfortunes, all of which the seed says. */
+export async function simulate(seed: number, sabotage: Sabotage = (command) => command): Promise<Outcome> {
+  await new Promise((resolve) => setTimeout(resolve)); // Lets the test runner have its turn.
+  return await new Simulation(seed, sabotage).run();
+}
+
+class Simulation {
+  readonly #random: Random;
+  readonly #world: World;
+  readonly #server: Server;
+  readonly #sabotage: Sabotage;
+  readonly #replicas: Replica[] = [];
+  readonly #ledgers = new Map<string, Ledger>();
+  readonly #leaks: Leaks = new Map();
+  readonly #weather: { delayMs: readonly [number, number]; stall: number; loss: number };
+  readonly #faults: Fault[] = [];
+  readonly #tiers: Tiers;
+  readonly #settings: Pick<ConstructorParameters<typeof SharedLimiter>[0], "mode" | "leaseMs" | "timeoutMs">;
+  readonly #crossesMidnight: boolean;
+  /** What nobody can know any more, in thousandths by key: told to a replica that crashed. */
+  #unknowable = 0;
+  #made = 0;
+
+  constructor(seed: number, sabotage: Sabotage) {
+    const random = new Random(seed);
+    this.#random = random;
+    this.#sabotage = sabotage;
+    this.#crossesMidnight = random.chance(0.1);
+    this.#world = new World(this.#crossesMidnight ? MIDNIGHT - random.whole(1000, 7000) : NOON);
+    this.#server = new Server(this.#world);
+    this.#server.publish = (caller, key, reset) => {
+      for (const { link, isAlive } of this.#replicas) if (isAlive && link.caller !== caller) link.changed(key, reset);
+    };
+    const isRough = random.chance(0.5);
+    this.#weather = {
+      delayMs: random.pick([
+        [0.1, 0.5],
+        [0.2, 3],
+        [1, 15],
+      ]),
+      stall: isRough ? random.between(0, 0.02) : 0,
+      loss: isRough ? random.between(0, 0.02) : 0,
+    };
+    this.#settings = {
+      mode: random.chance(0.15) ? "exact" : "leased",
+      leaseMs: random.pick([200, 500, 1000]),
+      timeoutMs: 50,
+    };
+    this.#tiers = tiersOf(random);
+    for (const [key, tier] of compileTiers(this.#tiers, new Map())) {
+      this.#ledgers.set(key, { tier, arrivals: [], admissions: [], policyMilli: 0 });
+    }
+  }
+
+  async run(): Promise<Outcome> {
+    observer = (tier, costMilli) => {
+      const ledger = this.#ledgers.get(tier);
+      if (ledger) ledger.policyMilli += costMilli;
+    };
+    const replicas = this.#random.whole(1, 9);
+    for (let replica = 0; replica < replicas; replica++) this.#start();
+    const startMs = this.#world.nowMs;
+    this.#world.after(1500, () => this.#load(startMs + 1500));
+    const faults = this.#random.chance(0.3) ? 0 : this.#random.whole(1, 2);
+    for (let fault = 0; fault < faults; fault++) {
+      this.#world.after(2500 + 4000 * fault + this.#random.between(0, 500), () => this.#break());
+    }
+    await this.#world.runUntil(startMs + LOAD_MS);
+    // All is well again; debts are paid, leases given back, and everybody leaves.
+    Object.assign(this.#weather, { stall: 0, loss: 0 });
+    await this.#world.runUntil(startMs + LOAD_MS + CALM_MS);
+    const violations = await this.#closeAll();
+    return this.#judge(violations);
+  }
+
+  /** Closes every limiter; returns which of them has not closed in good time. */
+  async #closeAll(): Promise<string[]> {
+    const open = new Map<string, number>();
+    const { nowMs } = this.#world;
+    for (const { limiter, link, isAlive } of this.#replicas) {
+      if (!isAlive) continue;
+      open.set(link.caller, nowMs);
+      void limiter.close().then(() => open.delete(link.caller));
+    }
+    await this.#world.runUntil(nowMs + CLOSE_MS);
+    return [...open.keys()].map((caller) => `${caller} has not closed within ${CLOSE_MS} ms`);
+  }
+
+  #start(): void {
+    const world = this.#world;
+    const replica = {} as Replica;
+    const link = new SimulatedLink(`replica${this.#made++}`, {
+      world,
+      server: this.#server,
+      random: this.#random,
+      weather: this.#weather as Weather,
+      sabotage: this.#sabotage,
+      leaks: this.#leaks,
+    });
+    const around = world.surroundings(this.#random.between(0, 1e6));
+    const whileAlive = (task: () => void) => () => {
+      if (replica.isAlive) task();
+    };
+    const limiter = new SharedLimiter({
+      tiers: this.#tiers,
+      maxKeys: 1000,
+      ...this.#settings,
+      policies: { bucket: "share", quota: "share" },
+      clock: undefined,
+      link,
+      around: {
+        ...around,
+        after: (ms, task) => around.after(ms, whileAlive(task)),
+        soon: (task) => around.soon(whileAlive(task)),
+      },
+    });
+    this.#replicas.push(Object.assign(replica, { limiter, link, isAlive: true }));
+  }
+
+  /** Calls at random moments, on replicas that are more or less favoured. */
+  #load(startMs: number): void {
+    const random = this.#random;
+    const skew = random.pick([0, 0, 1, 2]);
+    const bulk = random.pick([0, 0.2]);
+    for (const [key, { tier }] of this.#ledgers) {
+      const perMs = (tokensPerMs(tier) * random.between(0.5, 3)) / (1 + bulk);
+      let atMs = startMs;
+      const burstMs = random.pick([0, 0, random.between(200, 1500)]);
+      for (;;) {
+        atMs += -Math.log(1 - random.next()) / perMs / (burstMs > 0 ? 4 : 1);
+        // Bursts: nothing for three parts of the time, four times as much in the fourth.
+        if (burstMs > 0 && (atMs - startMs) % (4 * burstMs) > burstMs) {
+          atMs = startMs + Math.ceil((atMs - startMs) / (4 * burstMs)) * 4 * burstMs;
+        }
+        if (atMs >= startMs + LOAD_MS - 1500 - 500) break;
+        const whose = random.next() ** (1 + skew);
+        const cost = random.chance(bulk) ? 2 : 1;
+        this.#world.after(atMs - this.#world.nowMs, () => this.#call(key, whose, cost));
+      }
+    }
+  }
+
+  #call(key: string, whose: number, cost: number): void {
+    const alive = this.#replicas.filter(({ isAlive }) => isAlive);
+    const replica = alive[Math.floor(whose * alive.length)];
+    const ledger = this.#ledgers.get(key);
+    if (replica === undefined || ledger === undefined) return;
+    const costMilli = cost * 1000;
+    ledger.arrivals.push({ atMs: this.#world.nowMs, costMilli });
+    const before = ledger.policyMilli;
+    const decided = replica.limiter.consume(key, key, cost);
+    const admit = ({ allowed, atMs }: Decision, byPolicy: boolean) => {
+      if (!allowed || !replica.isAlive) return;
+      // In exact mode the store's time counts, at which it was decided; the answer may be long under way.
+      const now = this.#settings.mode === "exact" ? atMs : this.#world.nowMs;
+      ledger.admissions.push({ atMs: now, costMilli, byPolicy });
+    };
+    if (!(decided instanceof Promise)) {
+      admit(decided, ledger.policyMilli > before);
+      return;
+    }
+    // Whether the policy decided is told just before the promise settles, and in no other event.
+    void decided.then((decision) => admit(decision, this.#policyTook(ledger, costMilli)));
+  }
+
+  /** Matches what policies have let in with the calls that they let in. */
+  #policyTook(ledger: Ledger, costMilli: number): boolean {
+    const counted = ledger.admissions.reduce((sum, { byPolicy, costMilli }) => sum + (byPolicy ? costMilli : 0), 0);
+    return ledger.policyMilli - counted >= costMilli;
+  }
+
+  #break(): void {
+    const random = this.#random;
+    const fault = random.pick(FAULTS);
+    this.#faults.push(fault);
+    const alive = this.#replicas.filter(({ isAlive }) => isAlive);
+    const [first = alive[0]] = [alive[random.whole(0, alive.length - 1)]];
+    const lastsMs = random.between(100, 2000);
+    const cut = (replicas: readonly Replica[]) => {
+      for (const { link } of replicas) link.isCut = true;
+      this.#world.after(lastsMs, () => {
+        for (const { link } of replicas) link.isCut = false;
+      });
+    };
+    const reconnect = (downMs: number) => {
+      for (const { link } of alive) link.breakOff(downMs + random.between(5, 500));
+    };
+    switch (fault) {
+      case "cut one":
+        if (first) cut([first]);
+        break;
+      case "cut all":
+        cut(alive);
+        break;
+      case "break":
+        reconnect(0);
+        break;
+      case "crash":
+        if (first) this.#crash(first);
+        break;
+      case "restart empty":
+        reconnect(lastsMs);
+        this.#server.restartEmpty();
+        break;
+      case "failover":
+        reconnect(lastsMs);
+        this.#server.failOver(random.between(0, 1000));
+        break;
+    }
+  }
+
+  #crash(replica: Replica): void {
+    const { unreconciled } = replica.limiter.stats().store;
+    // Where the store forgets as well, what this replica was granted may be known to nobody.
+    this.#unknowable += unreconciled * 1000;
+    replica.isAlive = false;
+    replica.link.breakOff(Number.MAX_SAFE_INTEGER);
+    void replica.link.close();
+    this.#world.after(this.#random.between(200, 2000), () => this.#start());
+  }
+
+  // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: the promises one after another, as documented
+  #judge(violations: string[]): Outcome {
+    const has = (...faults: Fault[]) => this.#faults.some((fault) => faults.includes(fault));
+    const forgets = has("restart empty", "failover");
+    const isCalm = this.#faults.length === 0 && this.#weather.loss === 0 && this.#leaks.size === 0;
+    for (const { admissions } of this.#ledgers.values()) admissions.sort((a, b) => a.atMs - b.atMs);
+    let overshoot = 0;
+    const calm = { admitted: 0, ideal: 0 };
+    for (const [key, { tier, arrivals, admissions, policyMilli }] of this.#ledgers) {
+      const excused = has("crash") && forgets ? Number.POSITIVE_INFINITY : this.#unknowable;
+      for (const { name, rule } of tier.limits) {
+        if (rule.type === "bucket") {
+          const allowed = this.#settings.mode === "exact" ? 0 : (rule.perMs / rule.perMilli) * this.#settings.leaseMs;
+          const over = overBucket(rule, admissions);
+          // Which of two calls a policy let in that ended in one turn can't be told; each costs at most 2 tokens.
+          if (over > allowed + excused + (policyMilli > 0 ? 2000 : 0.001)) {
+            violations.push(`${key}.${name}: ${over / 1000} over, ${allowed / 1000} allowed`);
+          }
+          if (allowed > 0) overshoot = Math.max(overshoot, over / allowed);
+          continue;
+        }
+        const byPeriod = new Map<number, number>();
+        for (const { atMs, costMilli, byPolicy } of admissions) {
+          const { startMs } = rule.periodOf(atMs);
+          if (!byPolicy) byPeriod.set(startMs, (byPeriod.get(startMs) ?? 0) + costMilli);
+        }
+        for (const admitted of byPeriod.values()) {
+          if (admitted <= rule.maxCostMilli + excused) continue;
+          violations.push(`${key}.${name}: ${admitted / 1000} of ${rule.maxCostMilli / 1000} admitted`);
+        }
+        if (this.#crossesMidnight) continue;
+        const admitted = admissions.reduce((sum, { costMilli }) => sum + costMilli, 0);
+        const used = this.#server.keys.spent(key, name) ?? 0;
+        if (used + excused < admitted) violations.push(`${key}.${name}: ${(admitted - used) / 1000} not charged`);
+        const leaked = this.#leaks.get(key) ?? 0;
+        if (!forgets && !has("crash") && used > admitted + leaked) {
+          violations.push(`${key}.${name}: ${(used - admitted - leaked) / 1000} charged too much`);
+        }
+      }
+      if (isCalm && policyMilli === 0) {
+        const admitted = admissions.reduce((sum, { costMilli }) => sum + costMilli, 0);
+        const best = ideal(key, tier, arrivals);
+        calm.admitted += admitted;
+        calm.ideal += best;
+        if (admitted + 5000 < 0.9 * best) {
+          violations.push(`${key}: ${admitted / 1000} admitted, ${best / 1000} could have been`);
+        }
+      }
+    }
+    const all = [...this.#ledgers.values()];
+    const sum = (of: (ledger: Ledger) => number) => all.reduce((total, ledger) => total + of(ledger), 0);
+    return {
+      violations,
+      faults: this.#faults,
+      calls: sum(({ arrivals }) => arrivals.length),
+      admitted: sum(({ admissions }) => admissions.length),
+      byPolicy: sum(({ admissions }) => admissions.filter(({ byPolicy }) => byPolicy).length),
+      overshoot,
+      calm,
+    };
+  }
+}
+
+/** One tier per key, of the same name, so that what a policy lets in can be told by the tier. */
+function tiersOf(random: Random): Tiers {
+  const bucket = () => {
+    const perSecond = random.between(2, 40);
+    const windowSeconds = random.pick([1, 5, 20, 60]);
+    const limit = Math.max(1, Math.round(perSecond * windowSeconds));
+    return { name: "rate", type: "bucket" as const, limit, windowSeconds, burst: random.pick([1, 1.5, 2]) };
+  };
+  const quota = () => ({
+    name: "day",
+    type: "quota" as const,
+    limit: random.whole(5, 300),
+    period: "day" as const,
+  });
+  return { a: { limits: [bucket()] }, b: { limits: [bucket(), quota()] }, c: { limits: [quota()] } };
+}
+
+/** How fast tokens can be spent that the load is to match. */
+function tokensPerMs({ limits }: Tier): number {
+  return Math.min(
+    ...limits.map(({ rule }) =>
+      rule.type === "bucket"
+        ? Math.max(rule.perMs, rule.capacity / LOAD_MS) / rule.perMilli / 1000
+        : rule.maxCostMilli / 1000 / LOAD_MS,
+    ),
+    0.15,
+  );
+}

@@ -1,0 +1,107 @@
+import fc from "fast-check";
+import { Redis } from "ioredis";
+import { beforeAll, expect, it, onTestFinished } from "vitest";
+import { compileTiers, type Tier } from "../../src/engine/tier.js";
+import type { Command, Known } from "../../src/store/protocol.js";
+import { SCRIPT } from "../../src/store/script.js";
+import { argumentsOf, replyOf } from "../../src/store/wire.js";
+import { DECEMBER_30_2026, tiers } from "../conformance/operations.js";
+import { type RedisServer, redisForFile } from "../redis/server.js";
+import { Twin } from "./twin.js";
+
+let server: RedisServer;
+beforeAll(async () => {
+  server = await redisForFile();
+});
+
+const milli = fc.integer({ min: 0, max: 9000 });
+const step = fc.record({
+  advanceMs: fc.oneof(
+    { weight: 9, arbitrary: fc.integer({ min: 0, max: 2000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: -5000, max: 86_400_000 }) },
+  ),
+  op: fc.oneof(
+    { weight: 6, arbitrary: fc.constant("take" as const) },
+    { weight: 4, arbitrary: fc.constant("adjust" as const) },
+    { weight: 1, arbitrary: fc.constantFrom("peek" as const, "reset" as const) },
+  ),
+  key: fc.constantFrom("k", "l"),
+  tier: fc.constantFrom("a", "b", "c"),
+  server: fc.oneof({ weight: 9, arbitrary: fc.constant("one") }, { weight: 1, arbitrary: fc.constant("two") }),
+  caller: fc.constantFrom("x", "y"),
+  need: milli,
+  want: milli,
+  divisor: fc.integer({ min: 1, max: 6 }),
+  delta: fc.integer({ min: -5000, max: 5000 }),
+  agoMs: fc.integer({ min: 0, max: 100_000 }),
+  quotasOnly: fc.boolean(),
+  number: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
+  /** Which earlier answer the caller still knows; none if there are fewer. */
+  knows: fc.nat(12),
+});
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: number): Command {
+  const { op, key, need, want, divisor, delta, quotasOnly, number, agoMs } = next;
+  const about = { key, tier, known, nowMs };
+  switch (op) {
+    case "take":
+      return { ...about, op, need, want, divisor };
+    case "peek":
+      return { ...about, op, need };
+    case "reset":
+      return { ...about, op };
+    case "adjust":
+      return {
+        ...about,
+        op,
+        deltas: tier.limits.map(() => delta),
+        atMs: nowMs - agoMs,
+        quotasOnly,
+        tell: true,
+        number,
+      };
+  }
+}
+
+it("the twin of the simulation answers and publishes as the script does", async () => {
+  const redis = new Redis({ host: "127.0.0.1", port: server.port, protocol: 2 });
+  const subscriber = new Redis({ host: "127.0.0.1", port: server.port, protocol: 2 });
+  onTestFinished(() => {
+    redis.disconnect();
+    subscriber.disconnect();
+  });
+  const published: string[] = [];
+  subscriber.on("message", (_channel, message: string) => published.push(message));
+  await subscriber.subscribe("channel");
+  let steps = 0;
+  await fc.assert(
+    fc.asyncProperty(tiers, fc.array(step, { minLength: 1, maxLength: 40, size: "max" }), async (specs, run) => {
+      await redis.flushall();
+      const compiled = compileTiers(specs, new Map());
+      const twin = new Twin();
+      const told: string[] = [];
+      const known: Known[] = [];
+      let nowMs = DECEMBER_30_2026;
+      for (const next of run) {
+        nowMs += next.advanceMs;
+        const tier = compiled.get(next.tier) as Tier;
+        if (tier.limits.length === 0) continue; // Of those the store is never asked.
+        const knows = known[known.length - next.knows];
+        const command = commandOf(next, tier, knows?.spent.length === tier.limits.length ? knows : undefined, nowMs);
+        const { server, caller } = next;
+        const publish = (key: string, reset: boolean) => told.push(`${caller} ${reset ? "reset" : "change"} ${key}`);
+        const expected = twin.run(command, { server, caller, nowMs, publish });
+        const args = argumentsOf(command, { server, channel: "channel", caller });
+        const actual = replyOf((await redis.eval(SCRIPT, 1, next.key, ...args)) as unknown[]);
+        expect(actual, JSON.stringify(next)).toEqual(expected);
+        if (actual.epoch !== "") known.push({ epoch: actual.epoch, atMs: actual.nowMs, spent: actual.spent });
+        steps++;
+      }
+      await subscriber.ping(); // What was published before this is here when it is answered.
+      expect(published.splice(0)).toEqual(told);
+    }),
+    { numRuns: 300, endOnFailure: true },
+  );
+  expect(steps).toBeGreaterThan(3000);
+}, 60_000);

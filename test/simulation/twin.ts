@@ -1,0 +1,213 @@
+import { MAX_AMOUNT } from "../../src/engine/amount.js";
+import type { Bucket } from "../../src/engine/bucket.js";
+import type { Quota } from "../../src/engine/quota.js";
+import type { Command, Reply } from "../../src/store/protocol.js";
+
+interface Slot {
+  rule: Bucket | Quota;
+  spent: number;
+  /** Of a quota: the largest amount that the epoch was told of. */
+  healed: number;
+  /** What was spent before it was brought to the present; undefined if it is new. */
+  was: number | undefined;
+}
+
+interface Hash {
+  atMs: number;
+  epoch: string;
+  ended: string | undefined;
+  readonly slots: Map<string, Slot>;
+  readonly corrections: Map<string, number>;
+}
+
+/** Who asks, and when. */
+export interface Asker {
+  readonly server: string;
+  readonly caller: string;
+  readonly nowMs: number;
+  /** Told what the script publishes. */
+  readonly publish: (key: string, reset: boolean) => void;
+}
+
+/** The keys of a server as the script of `src/store/script.ts` keeps them; a test holds the two together. */
+export class Twin {
+  readonly #hashes = new Map<string, Hash>();
+
+  /** What a key's limit has spent, if the server holds it. */
+  spent(key: string, limit: string): number | undefined {
+    return this.#hashes.get(key)?.slots.get(limit)?.spent;
+  }
+
+  /** What the server holds of a key, to put it back with {@link restore}. */
+  snapshot(key: string): () => void {
+    const hash = this.#hashes.get(key);
+    const copy = hash && copyOf(hash);
+    return () => {
+      if (copy === undefined) this.#hashes.delete(key);
+      else this.#hashes.set(key, copyOf(copy));
+    };
+  }
+
+  // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one step of the protocol, in the order of the script
+  run(command: Command, asker: Asker): Reply {
+    const { key, tier, op } = command;
+    const stored = this.#hashes.get(key);
+    const before = stored?.atMs ?? -1;
+    const nowMs = Math.max(asker.nowMs, before);
+    const stays = stored?.epoch.startsWith(`${asker.server}:`) === true;
+    const epoch = stays ? stored.epoch : `${asker.server}:${nowMs}`;
+    if (op === "reset") {
+      this.#hashes.delete(key);
+      const renewed = stored?.epoch === epoch ? `${epoch}+` : epoch;
+      if (stored !== undefined) {
+        const ended = stored.epoch;
+        this.#hashes.set(key, { atMs: -1, epoch: renewed, ended, slots: new Map(), corrections: new Map() });
+      }
+      asker.publish(key, true);
+      return { denied: 0, granted: 0, nowMs, epoch: stored === undefined ? epoch : renewed, spent: [] };
+    }
+
+    const hash: Hash = stored ? copyOf(stored) : emptyHash();
+    hash.epoch = epoch;
+    hash.atMs = nowMs;
+    for (const slot of hash.slots.values()) {
+      slot.was = slot.spent;
+      if (slot.rule.type === "bucket") {
+        slot.spent = slot.rule.refilled(slot.was, nowMs - before);
+      } else {
+        const rolls = before < slot.rule.periodOf(nowMs).startMs;
+        slot.spent = rolls ? 0 : slot.was;
+        slot.healed = rolls ? 0 : stays ? slot.healed : slot.was;
+      }
+    }
+    const enter = () => this.#enter(hash, command, before);
+    const answer = (denied: number, granted: number): Reply => ({
+      denied,
+      granted,
+      nowMs,
+      epoch,
+      spent: tier.limits.map(({ name, rule }) => hash.slots.get(name)?.spent ?? rule.initial),
+    });
+
+    if (op === "adjust") {
+      const { number, deltas, atMs, quotasOnly, tell, known } = command;
+      if (number !== undefined && number <= (hash.corrections.get(asker.caller) ?? 0)) return answer(0, 0);
+      if (hash.slots.size === 0) {
+        if (!deltas.some((delta) => delta > 0) && known === undefined) {
+          return { denied: 0, granted: 0, nowMs, epoch: "", spent: [] };
+        }
+        enter();
+      }
+      heal(hash, command);
+      tier.limits.forEach(({ name, rule: charged }, index) => {
+        const slot = hash.slots.get(name);
+        if (slot === undefined) return;
+        const applies =
+          slot.rule.type === "quota" && charged.type === "quota"
+            ? slot.rule.periodOf(nowMs).startMs === charged.periodOf(atMs).startMs
+            : !quotasOnly;
+        if (applies) slot.spent = slot.rule.charged(slot.spent, deltas[index] ?? 0);
+      });
+      if (number !== undefined) hash.corrections.set(asker.caller, number);
+      this.#hashes.set(key, hash);
+      if (tell) asker.publish(key, false);
+      return answer(0, 0);
+    }
+
+    const changed = enter();
+    heal(hash, command);
+    let denied = 0;
+    let longest = 0;
+    let left = Number.POSITIVE_INFINITY;
+    tier.limits.forEach(({ name, rule }, index) => {
+      const spent = hash.slots.get(name)?.spent ?? 0;
+      const wait = command.need > 0 ? rule.waitMs(spent, command.need, nowMs) : 0;
+      if (wait > longest) {
+        longest = wait;
+        denied = index + 1;
+      }
+      const has =
+        rule.type === "bucket" ? Math.floor((rule.capacity - spent) / rule.perMilli) : rule.maxCostMilli - spent;
+      left = Math.min(left, has);
+    });
+    if (op === "peek") return answer(denied, 0);
+    let granted = 0;
+    if (denied === 0) {
+      granted = Math.max(command.need, Math.min(command.want, Math.floor(left / command.divisor)));
+      for (const { name, rule } of tier.limits) {
+        const slot = hash.slots.get(name);
+        if (slot)
+          slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * (rule.type === "bucket" ? rule.perMilli : 1));
+      }
+    }
+    this.#hashes.set(key, hash);
+    if (changed) asker.publish(key, false);
+    return answer(denied, granted);
+  }
+
+  #enter(hash: Hash, { tier }: Command, before: number): boolean {
+    let changed = false;
+    for (const { name, rule } of tier.limits) {
+      const slot = hash.slots.get(name);
+      if (slot === undefined) {
+        hash.slots.set(name, { rule, spent: rule.initial, healed: 0, was: undefined });
+        continue;
+      }
+      const { rule: from } = slot;
+      if (isSame(from, rule)) continue;
+      changed = true;
+      if (rule.type === "bucket" && from.type === "bucket") {
+        slot.spent = rule.converted(slot.spent, from);
+      } else if (rule.type === "quota" && from.type === "quota" && !isSamePeriod(from, rule)) {
+        const kept = slot.was !== undefined && from.periodOf(before).startMs === rule.periodOf(hash.atMs).startMs;
+        slot.spent = kept ? (slot.was ?? 0) : 0;
+        slot.healed = kept ? slot.healed : 0;
+      }
+      slot.rule = rule;
+    }
+    return changed;
+  }
+}
+
+function heal(hash: Hash, { tier, known }: Command): void {
+  if (known === undefined || known.epoch === "" || known.epoch === hash.epoch || known.epoch === hash.ended) return;
+  tier.limits.forEach(({ name, rule }, index) => {
+    const slot = hash.slots.get(name);
+    const amount = known.spent[index];
+    if (slot === undefined || amount === undefined) return;
+    if (rule.type === "bucket") {
+      slot.spent = Math.max(slot.spent, amount - Math.max(0, hash.atMs - known.atMs) * rule.perMs);
+    } else if (
+      rule.periodOf(Math.min(known.atMs, hash.atMs)).startMs === rule.periodOf(hash.atMs).startMs &&
+      amount > slot.healed
+    ) {
+      slot.spent = Math.min(MAX_AMOUNT, slot.spent + amount - slot.healed);
+      slot.healed = amount;
+    }
+  });
+}
+
+function isSame(a: Bucket | Quota, b: Bucket | Quota): boolean {
+  if (a.type === "bucket") {
+    return b.type === "bucket" && a.capacity === b.capacity && a.perMs === b.perMs && a.perMilli === b.perMilli;
+  }
+  return b.type === "quota" && a.maxCostMilli === b.maxCostMilli && isSamePeriod(a, b);
+}
+
+function isSamePeriod(a: Quota, b: Quota): boolean {
+  return a.period === b.period && a.anchorDay === b.anchorDay;
+}
+
+function emptyHash(): Hash {
+  return { atMs: -1, epoch: "", ended: undefined, slots: new Map(), corrections: new Map() };
+}
+
+function copyOf({ atMs, epoch, ended, slots, corrections }: Hash): Hash {
+  return {
+    atMs,
+    epoch,
+    ended,
+    slots: new Map([...slots].map(([name, slot]) => [name, { ...slot }])),
+    corrections: new Map(corrections),
+  };
+}
