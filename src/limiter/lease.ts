@@ -24,8 +24,8 @@ export interface Owed {
   readonly atMs: number;
   readonly quotasOnly: boolean;
   readonly tell: boolean;
-  /** Given when it is first sent, and the same whenever it is sent again. */
-  number: number | undefined;
+  /** Its number and what was known of the key when it was first sent: the same whenever it is sent again. */
+  sent: { readonly number: number; readonly known: Known | undefined } | undefined;
 }
 
 /** A call that waits for a take. */
@@ -135,7 +135,7 @@ export class Lease {
   /** Adds a debt to the last one, if that was not sent yet and is of the same kind; returns whether it did. */
   merge({ judge, deltas, atMs, quotasOnly, tell }: Owed): boolean {
     const last = this.owed.at(-1);
-    if (last === undefined || last.number !== undefined || last.judge !== judge || last.quotasOnly !== quotasOnly) {
+    if (last === undefined || last.sent !== undefined || last.judge !== judge || last.quotasOnly !== quotasOnly) {
       return false;
     }
     const isSamePeriod = judge.tier.limits.every(

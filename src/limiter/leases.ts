@@ -112,7 +112,7 @@ export class Leases {
   correct(key: string, judge: SharedJudge, { deltaMilli, atMs, quotasOnly }: SharedCorrection): void {
     const lease = this.table.enter(key, judge);
     const deltas = judge.tier.limits.map(() => deltaMilli);
-    this.#owe(lease, { judge, deltas, atMs, quotasOnly, tell: deltaMilli < 0, number: undefined });
+    this.#owe(lease, { judge, deltas, atMs, quotasOnly, tell: deltaMilli < 0, sent: undefined });
   }
 
   /** Somebody else has changed the key. */
@@ -157,6 +157,7 @@ export class Leases {
       quotasOnly: false,
       tell: false,
       number: undefined,
+      again: false,
     }).catch(() => undefined);
   }
 
@@ -337,7 +338,7 @@ export class Leases {
   async #returned(lease: Lease, judge: SharedJudge, { milli, takenMs }: Parcel): Promise<void> {
     const deltas = judge.tier.limits.map(() => -milli);
     if (this.#session.state !== "together") {
-      this.#owe(lease, { judge, deltas, atMs: takenMs, quotasOnly: false, tell: false, number: undefined });
+      this.#owe(lease, { judge, deltas, atMs: takenMs, quotasOnly: false, tell: false, sent: undefined });
       return;
     }
     const about = this.#about(lease.key, judge, undefined);
@@ -349,6 +350,7 @@ export class Leases {
       quotasOnly: false,
       tell: false,
       number: undefined,
+      again: false,
     }).catch(() => undefined);
   }
 
@@ -365,6 +367,7 @@ export class Leases {
       quotasOnly: false,
       tell: false,
       number: undefined,
+      again: false,
     });
     if (lease.judge === judge) lease.learn(reply, this.#around.now());
   }
@@ -375,7 +378,7 @@ export class Leases {
     lease.share = undefined;
     const debts = share?.debts(this.storeMs());
     if (debts === undefined) return;
-    lease.owed.push({ judge, ...debts, quotasOnly: false, tell: false, number: undefined });
+    lease.owed.push({ judge, ...debts, quotasOnly: false, tell: false, sent: undefined });
     this.#behind.add(lease);
   }
 
@@ -407,11 +410,12 @@ export class Leases {
     while (this.#session.state === "together") {
       const [owed] = lease.owed;
       if (owed === undefined) break;
-      owed.number ??= ++this.#number;
-      const { judge, ...what } = owed;
-      const known = lease.judge === judge ? lease.known : undefined;
+      const again = owed.sent !== undefined;
+      owed.sent ??= { number: ++this.#number, known: lease.judge === owed.judge ? lease.known : undefined };
+      const { judge, sent, ...what } = owed;
       try {
-        const reply = await this.#run({ op: "adjust", ...this.#about(lease.key, judge, known), ...what });
+        const about = this.#about(lease.key, judge, sent.known);
+        const reply = await this.#run({ op: "adjust", ...about, ...what, number: sent.number, again });
         if (lease.judge === judge) lease.learn(reply, this.#around.now());
         lease.owed.shift();
       } catch {

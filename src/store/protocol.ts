@@ -36,6 +36,8 @@ interface Adjust {
   readonly tell: boolean;
   /** Counts the caller's corrections upward, so that one sent twice counts once; undefined where none is sent twice. */
   readonly number: number | undefined;
+  /** Whether it was sent before; `known` is then what was known at that time. */
+  readonly again: boolean;
 }
 
 /** What a command was answered. */

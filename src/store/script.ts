@@ -16,7 +16,9 @@
  *
  * - `take`: need, want, divisor. Grants `want`, at most the divisor's part of what is left, at least `need`; or denies.
  * - `peek`: need. Says what `take` would, and writes nothing.
- * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others), number of the correction or empty.
+ * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others, 4: sent before), number of the
+ *   correction or empty. Who has lost writes may have lost the number of a correction whose effect others know and heal:
+ *   what is sent again into another epoch is charged once too often rather than given back twice.
  * - `reset`.
  *
  * Answers with the limit that denies (0: none), what was granted, now, the epoch, and what is spent per limit.
@@ -216,6 +218,7 @@ if op == 'adjust' then
   local at, flags, number = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
   local counter = '@c:' .. caller
   if number and number <= (tonumber(hash[counter]) or 0) then return answer(0, 0) end
+  local lapsed = flags >= 4 and knownEpoch ~= epoch
   local charges, knows = false, false
   for _, limit in ipairs(limits) do
     charges = charges or limit.delta > 0
@@ -231,13 +234,13 @@ if op == 'adjust' then
     if slot then
       local applies = flags % 2 == 0
       if slot.kind == 'q' then applies = (periodOf(now, slot.c)) == (periodOf(at, limit.c)) end
-      if applies then
+      if applies and not (lapsed and limit.delta < 0) then
         slot.spent = min(MAX, max(0, slot.spent + limit.delta * (slot.kind == 'b' and slot.d or 1)))
       end
     end
   end
   save(number and counter, number and whole(number))
-  if flags >= 2 then redis.call('PUBLISH', channel, caller .. ' change ' .. key) end
+  if flags % 4 >= 2 then redis.call('PUBLISH', channel, caller .. ' change ' .. key) end
   return answer(0, 0)
 end
 

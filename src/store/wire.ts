@@ -55,10 +55,14 @@ function numbersOf(command: Command): string[] {
     case "peek":
       return [text(command.need), "", ""];
     case "adjust":
-      return [text(command.atMs), String((command.quotasOnly ? 1 : 0) + (command.tell ? 2 : 0)), text(command.number)];
+      return [text(command.atMs), flagsOf(command), text(command.number)];
     case "reset":
       return ["", "", ""];
   }
+}
+
+function flagsOf({ quotasOnly, tell, again }: Command & { op: "adjust" }): string {
+  return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (again ? 4 : 0));
 }
 
 function rulesOf(tier: Tier): readonly (readonly string[])[] {

@@ -35,6 +35,7 @@ const step = fc.record({
   delta: fc.integer({ min: -5000, max: 5000 }),
   agoMs: fc.integer({ min: 0, max: 100_000 }),
   quotasOnly: fc.boolean(),
+  again: fc.boolean(),
   number: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
   /** Which earlier answer the caller still knows; none if there are fewer. */
   knows: fc.nat(12),
@@ -42,7 +43,7 @@ const step = fc.record({
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: number): Command {
-  const { op, key, need, want, divisor, delta, quotasOnly, number, agoMs } = next;
+  const { op, key, need, want, divisor, delta, quotasOnly, again, number, agoMs } = next;
   const about = { key, tier, known, nowMs };
   switch (op) {
     case "take":
@@ -60,6 +61,7 @@ function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: numb
         quotasOnly,
         tell: true,
         number,
+        again,
       };
   }
 }

@@ -90,7 +90,8 @@ export class Twin {
     });
 
     if (op === "adjust") {
-      const { number, deltas, atMs, quotasOnly, tell, known } = command;
+      const { number, deltas, atMs, quotasOnly, tell, known, again } = command;
+      const lapsed = again && known?.epoch !== epoch;
       if (number !== undefined && number <= (hash.corrections.get(asker.caller) ?? 0)) return answer(0, 0);
       if (hash.slots.size === 0) {
         if (!deltas.some((delta) => delta > 0) && known === undefined) {
@@ -106,7 +107,8 @@ export class Twin {
           slot.rule.type === "quota" && charged.type === "quota"
             ? slot.rule.periodOf(nowMs).startMs === charged.periodOf(atMs).startMs
             : !quotasOnly;
-        if (applies) slot.spent = slot.rule.charged(slot.spent, deltas[index] ?? 0);
+        const isLapsed = lapsed && (deltas[index] ?? 0) < 0;
+        if (applies && !isLapsed) slot.spent = slot.rule.charged(slot.spent, deltas[index] ?? 0);
       });
       if (number !== undefined) hash.corrections.set(asker.caller, number);
       this.#hashes.set(key, hash);
