@@ -16,6 +16,8 @@ import { startLines } from "./start-lines.js";
 /** How long, in ms, calls that have begun may take to end once the service is told to stop. */
 const DRAIN_MS = 10_000;
 const IDLE_CHECK_MS = 50;
+/** How long, in ms, the start waits for Redis. */
+const REDIS_PATIENCE_MS = 5000;
 
 /** A running service. */
 export interface Service {
@@ -53,6 +55,10 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
   try {
     const keys = await ApiKeys.open(local.records, config.keyPepper);
     app = await createApp({ config, limiter, keys, logger: loggerOptions(config, logStream) });
+    // Calls that come before Redis has answered would be decided by the outage policy.
+    await shared
+      ?.ready(REDIS_PATIENCE_MS)
+      .catch((error: unknown) => app?.log.error({ err: error }, "starting without Redis"));
     for (const error of early) app.log.error({ err: error }, "the storage can't be used; it is tried again");
     const url = await listen(app, config);
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);

@@ -35,6 +35,9 @@ export class Leases {
   readonly #behind = new Set<Lease>();
   /** What the keys share, per tier, that found no room while the store is away. */
   readonly #overflow = new Map<Tier, Share>();
+  /** Takes that are under way. */
+  readonly #takes = new Set<Promise<void>>();
+  #draining = false;
   #number = 0;
   /** The store's time less this process's clock. */
   #ahead: number | undefined;
@@ -167,8 +170,10 @@ export class Leases {
     for (const lease of this.#live) this.#giveBack(lease, lease.expired(nowMs, this.#options.leaseMs / 2));
   }
 
-  /** Gives back everything, and waits until it has arrived. */
+  /** Gives back everything, also what is still being taken, and waits until it has arrived. */
   async drain(): Promise<void> {
+    this.#draining = true;
+    while (this.#takes.size > 0) await Promise.allSettled(this.#takes);
     const given = [...this.#live].map((lease) => this.#give(lease, this.#takeAll(lease)));
     if (this.#session.state === "together") given.push([this.#settleAll()]);
     await Promise.allSettled(given.flat());
@@ -242,26 +247,36 @@ export class Leases {
     lease.taking = true;
     this.#around.soon(() => {
       const [first] = lease.waiters;
-      if (first === undefined) lease.taking = false;
-      else void this.#take(lease, first.judge, first.costMilli);
+      if (first === undefined) {
+        lease.taking = false;
+        return;
+      }
+      // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
+      const held = first.judge === lease.judge ? lease.held(this.#around.now()) : 0;
+      this.#begin(this.#take(lease, first.judge, Math.max(0, first.costMilli - held)));
     });
   }
 
   #prefetch(lease: Lease, nowMs: number): void {
     const { leaseMs, mode } = this.#options;
-    if (mode === "exact" || lease.taking || nowMs < lease.noPrefetchUntilMs) return;
+    if (mode === "exact" || lease.taking || this.#draining || nowMs < lease.noPrefetchUntilMs) return;
     const low = lease.demand(leaseMs / 4, nowMs);
     if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low || this.#session.state !== "together") return;
     lease.taking = true;
-    void this.#take(lease, lease.judge, 0);
+    this.#begin(this.#take(lease, lease.judge, 0));
+  }
+
+  #begin(take: Promise<void>): void {
+    this.#takes.add(take);
+    void take.finally(() => this.#takes.delete(take));
   }
 
   async #take(lease: Lease, judge: SharedJudge, need: number): Promise<void> {
     const { leaseMs } = this.#options;
     const sentMs = this.#around.now();
     const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
-    const ahead = Math.max(0, lease.demand(leaseMs, sentMs) - lease.held(sentMs + leaseMs / 4));
-    const want = Math.max(need, waiting, ahead);
+    const ahead = lease.demand(leaseMs, sentMs) - lease.held(sentMs + leaseMs / 4);
+    const want = Math.max(need, waiting - lease.held(sentMs), ahead);
     if (lease.owes) await this.#settle(lease);
     try {
       const known = lease.judge === judge ? lease.known : undefined;

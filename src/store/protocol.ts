@@ -21,7 +21,7 @@ interface Take {
   readonly op: "take";
   readonly need: number;
   readonly want: number;
-  /** Which part of what is left may be granted beyond the need: one in so many. */
+  /** Which part of what is left may be granted beyond the need, in whole tokens: one in so many. */
   readonly divisor: number;
 }
 

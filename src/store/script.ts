@@ -14,7 +14,8 @@
  * caller knows (both may be empty), three numbers of the operation, how many limits; then per limit name, kind, two or
  * three parameters and a start (see `wire.ts`), what the caller knows to be spent, and the correction in thousandths.
  *
- * - `take`: need, want, divisor. Grants `want`, at most the divisor's part of what is left, at least `need`; or denies.
+ * - `take`: need, want, divisor. Grants `need` or denies; and in whole tokens beyond it up to `want` in all, at most the
+ *   divisor's part of what is left.
  * - `peek`: need. Says what `take` would, and writes nothing.
  * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others, 4: sent before), number of the
  *   correction or empty. Who has lost writes may have lost the number of a correction whose effect others know and heal:
@@ -266,7 +267,8 @@ end
 if op == 'peek' then return answer(denied, 0) end
 local granted = 0
 if denied == 0 then
-  granted = max(need, min(tonumber(ARGV[9]), floor(left / tonumber(ARGV[10]))))
+  local ahead = min(tonumber(ARGV[9]), floor(left / tonumber(ARGV[10]))) - need
+  granted = need + max(0, ahead - ahead % 1000)
   for _, limit in ipairs(limits) do
     local slot = state[limit.name]
     slot.spent = min(MAX, slot.spent + granted * (limit.kind == 'b' and limit.d or 1))

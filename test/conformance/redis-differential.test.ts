@@ -66,7 +66,8 @@ it("Redis in exact mode and the JavaScript engine answer every operation alike",
           limiter: createLimiter({ tiers, clock, storage: { ...storage, prefix: `run${run++}` } }),
           made: [] as Decision[],
         };
-        await redis.limiter.ready();
+        await redis.limiter.ready(); // which looks at the clock
+        js.limiter.peek("other", "a", 0);
         for (const [index, next] of operations.entries()) {
           now += next.advanceMs;
           // Time that runs backwards stands still at the latest that a limiter has seen. Whether a reset, a reload, a

@@ -135,7 +135,8 @@ export class Twin {
     if (op === "peek") return answer(denied, 0);
     let granted = 0;
     if (denied === 0) {
-      granted = Math.max(command.need, Math.min(command.want, Math.floor(left / command.divisor)));
+      const ahead = Math.min(command.want, Math.floor(left / command.divisor)) - command.need;
+      granted = command.need + Math.max(0, ahead - (ahead % 1000));
       for (const { name, rule } of tier.limits) {
         const slot = hash.slots.get(name);
         if (slot)
