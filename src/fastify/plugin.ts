@@ -42,18 +42,22 @@ declare module "fastify" {
   interface FastifyRequest {
     /** The decision on this call; undefined where it cost nothing or has not been made. */
     toll: Decision | undefined;
-    [kCaller]: Identity | undefined;
-    [kTotal]: Toll["total"];
-    [kHandled]: boolean;
+    [kEntry]: Entry | undefined;
   }
 }
 
-/** Whose tokens a call has spent that was let in. */
-const kCaller = Symbol("tollkeeper.caller");
-/** What the call costs once its body is known, where that is more than its route says. */
-const kTotal = Symbol("tollkeeper.total");
-/** Whether the call was good enough to be handled, and its whole cost spent. */
-const kHandled = Symbol("tollkeeper.handled");
+/** A call that was charged and let in. */
+interface Entry {
+  /** Whose tokens it has spent. */
+  readonly caller: Identity;
+  /** What it costs once its body is known, where that is more than its route says. */
+  readonly total: Toll["total"];
+  /** Whether it was good enough to be handled, and its whole cost spent. */
+  handled: boolean;
+}
+
+/** One property and no more: Fastify sets every one that is declared in every request, by a loop that is slow. */
+const kEntry = Symbol("tollkeeper.entry");
 
 const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
 const OPTIONS = ["limiter", "identify", "extendedHeaders", ...ADDRESS_OPTIONS];
@@ -66,9 +70,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   const headers = new LimitHeaders(extendedHeaders);
 
   app.decorateRequest("toll", undefined);
-  app.decorateRequest(kCaller, undefined);
-  app.decorateRequest(kTotal, undefined);
-  app.decorateRequest(kHandled, false);
+  app.decorateRequest(kEntry, undefined);
 
   // Routes registered earlier are checked when they are first called.
   app.addHook("onRoute", ({ config }) => void checkToll(config?.toll));
@@ -88,12 +90,12 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   });
 
   app.addHook("preHandler", (request, reply, done) => {
-    const caller = request[kCaller];
-    if (caller === undefined) return done();
+    const entry = request[kEntry];
+    if (entry === undefined) return done();
     try {
-      const total = request[kTotal];
+      const { caller, total } = entry;
       if (total !== undefined && !chargeWhole(request, reply, caller, total(request))) return;
-      request[kHandled] = true;
+      entry.handled = true;
       done();
     } catch (error) {
       done(errorOf(error));
@@ -101,8 +103,8 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   });
 
   app.addHook("onSend", (request, reply, _payload, done) => {
-    const caller = request[kCaller];
-    if (caller !== undefined && hasFailed(request, reply)) refundQuotas(request, reply, caller);
+    const entry = request[kEntry];
+    if (entry !== undefined && hasFailed(entry, reply)) refundQuotas(request, reply, entry.caller);
     done();
   });
 
@@ -116,10 +118,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     checkIdentity(identity);
     if ("key" in identity && !charge(request, reply, identity, cost)) return;
     if (identity.refusal) return void sendProblem(reply, identity.refusal, identity.headers);
-    if ("key" in identity) {
-      request[kCaller] = identity;
-      if (total !== undefined) request[kTotal] = total;
-    }
+    if ("key" in identity) request[kEntry] = { caller: identity, total, handled: false };
     done();
   }
 
@@ -194,8 +193,8 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
  * Whether a call that was let in failed through the server's fault, or was rejected before it was handled. One whose
  * caller went away did not: else a client could have all the work done and never pay.
  */
-function hasFailed({ raw, [kHandled]: handled }: FastifyRequest, { statusCode }: FastifyReply): boolean {
-  return (statusCode >= 500 || (statusCode >= 400 && !handled)) && !raw.socket.destroyed;
+function hasFailed({ handled }: Entry, { statusCode, request }: FastifyReply): boolean {
+  return (statusCode >= 500 || (statusCode >= 400 && !handled)) && !request.raw.socket.destroyed;
 }
 
 /** What was thrown; Fastify would take `undefined` and the like for no error at all, and let the call in. */
