@@ -1,9 +1,9 @@
 /**
  * What limiting costs an HTTP server: one route of Fastify, bare and with limiters before it, and the service itself.
  *
- * Each server is a process of its own on the first processor; the load, 32 connections of autocannon, is one on the
- * second. The servers take turns. Beside calls a second stands the server's processor time per call, which tells the
- * cost also where the load is what can't keep up.
+ * The servers run on the first processor, one at a time; the load, 32 connections of autocannon, is on the second. It may
+ * not keep a server busy, so what limiting costs is told by the server's processor time a call; calls a second stand
+ * beside it. Of each server there are several processes, since V8 compiles the same code better in one than in another.
  */
 
 import { readFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import type { Outcome, Target } from "./children/load.js";
 import type { ServerName } from "./children/server.js";
 import type { Options } from "./options.js";
 import type { Result } from "./report.js";
-import { pairedRatios, rounded, shown, spread } from "./statistics.js";
+import { pairedRatios, rounded, type Spread, shown, spread } from "./statistics.js";
 
 const BARE = "bare Fastify";
 const SERVICE = "fingerprint-api";
@@ -25,7 +25,7 @@ const SERVERS = [
   SERVICE,
 ] as const satisfies readonly (ServerName | typeof SERVICE)[];
 
-/** A round of one server. */
+/** A round of one process. */
 interface Round {
   perSecond: number;
   /** Processor time of the server for one call, in µs. */
@@ -36,6 +36,7 @@ interface Round {
   p99Ms: number;
 }
 
+/** One process of a server. */
 interface Lane {
   server: (typeof SERVERS)[number];
   child: Child<"address" | "cpu", unknown>;
@@ -44,14 +45,16 @@ interface Lane {
 }
 
 export async function http({ quick }: Options): Promise<Result> {
-  const [rounds, seconds] = quick ? [2, 1] : [7, 3];
+  const [processes, rounds, seconds] = quick ? [1, 2, 1] : [3, 5, 2];
   const load = new Child<Target, Outcome>("load", { processor: 1 });
   const lanes: Lane[] = [];
   try {
-    for (const server of SERVERS) lanes.push(await open(server));
+    for (let process = 0; process < processes; process++) {
+      for (const server of SERVERS) lanes.push(await open(server));
+    }
     for (let round = -1; round < rounds; round++) {
       for (const lane of lanes) {
-        const measured = await measure(lane, load, round < 0 ? 1 : seconds);
+        const measured = await measure(lane, load, seconds);
         if (round >= 0) lane.rounds.push(measured);
       }
     }
@@ -93,53 +96,70 @@ async function measure({ server, child, target }: Lane, load: Child<Target, Outc
 }
 
 function resultOf(lanes: readonly Lane[]): Result {
-  const bare = lanes.find(({ server }) => server === BARE)?.rounds ?? [];
-  const of = (rounds: readonly Round[], figure: keyof Round) => rounds.map((round) => round[figure]);
-  const ratioOf = ({ server, rounds }: Lane) =>
-    server === SERVICE ? undefined : pairedRatios(of(rounds, "perSecond"), of(bare, "perSecond"));
-  const barsOf = (shown: readonly Lane[], figure: keyof Round) =>
-    shown.map(({ server, rounds }) => {
-      const { p25, median, p75 } = spread(of(rounds, figure));
-      return { column: "", name: server, value: median, low: p25, high: p75 };
+  const of = (server: Lane["server"], figure: keyof Round) =>
+    lanes.filter((lane) => lane.server === server).flatMap(({ rounds }) => rounds.map((round) => round[figure]));
+  const spreadOf = (server: Lane["server"], figure: keyof Round) => spread(of(server, figure));
+  const ratioOf = (server: Lane["server"]) => (server === SERVICE ? undefined : ratioToBare(lanes, server));
+  const barsOf = (servers: readonly Lane["server"][], figure: keyof Round) =>
+    servers.map((name) => {
+      const { p25, median, p75 } = spreadOf(name, figure);
+      return { column: "", name, value: median, low: p25, high: p75 };
     });
-  const route = lanes.filter(({ server }) => server !== SERVICE);
-  const service = lanes.filter(({ server }) => server === SERVICE);
+  const route = SERVERS.filter((server) => server !== SERVICE);
   return {
-    title: `HTTP calls a second with and without limits, 32 connections${CAN_PIN ? "" : "; not kept to a processor each"}`,
-    rows: lanes.map((lane) => ({ server: lane.server, ratioToBare: ratioOf(lane), rounds: lane.rounds })),
+    title: `what a call costs an HTTP server with and without limits, 32 connections${CAN_PIN ? "" : "; not kept to a processor each"}`,
+    rows: SERVERS.map((server) => ({
+      server,
+      ratioToBare: ratioOf(server),
+      processes: lanes.filter((lane) => lane.server === server).map(({ rounds }) => ({ rounds })),
+    })),
     tables: [
       {
         title: "median (quarters)",
         rows: Object.fromEntries(
-          lanes.map((lane) => {
-            const ratio = ratioOf(lane);
-            const median = (figure: keyof Round) => rounded(spread(of(lane.rounds, figure)).median);
+          SERVERS.map((server) => {
+            const ratio = ratioOf(server);
+            const median = (figure: keyof Round) => rounded(spreadOf(server, figure).median);
             const cells = {
-              "calls a second": shown(spread(of(lane.rounds, "perSecond"))),
-              "× bare": ratio ? shown(ratio) : "another route",
-              "server CPU, µs a call": shown(spread(of(lane.rounds, "cpuUs"))),
+              "× bare, by processor time": ratio ? shown(ratio) : "another route",
+              "server CPU, µs a call": shown(spreadOf(server, "cpuUs")),
+              "calls a second": shown(spreadOf(server, "perSecond")),
               "server busy": median("busy"),
               "p50, ms": median("p50Ms"),
               "p99, ms": median("p99Ms"),
             };
-            return [lane.server === SERVICE ? `${SERVICE}, POST /v1/identify` : lane.server, cells];
+            return [server === SERVICE ? `${SERVICE}, POST /v1/identify` : server, cells];
           }),
         ),
       },
     ],
     panels: [
-      { title: "GET of one small object", unit: "calls a second, more is better", bars: barsOf(route, "perSecond") },
       {
         title: "GET of one small object",
-        unit: "µs of the server's processor time a call",
+        unit: "µs of the server's processor time a call, less is better",
         bars: barsOf(route, "cpuUs"),
       },
+      { title: "GET of one small object", unit: "calls a second, more is better", bars: barsOf(route, "perSecond") },
       {
         title: `${SERVICE}, POST /v1/identify`,
         unit: "calls a second, more is better",
-        bars: barsOf(service, "perSecond"),
+        bars: barsOf([SERVICE], "perSecond"),
       },
-      { title: `${SERVICE}, POST /v1/identify`, unit: "ms until answered, p99", bars: barsOf(service, "p99Ms") },
+      { title: `${SERVICE}, POST /v1/identify`, unit: "ms until answered, p99", bars: barsOf([SERVICE], "p99Ms") },
     ],
   };
+}
+
+/** How many calls a server could answer in the processor time in which the bare one of the same round answers one. */
+function ratioToBare(lanes: readonly Lane[], server: Lane["server"]): Spread {
+  const timesOf = (server: Lane["server"]) =>
+    lanes.filter((lane) => lane.server === server).map(({ rounds }) => rounds.map(({ cpuUs }) => cpuUs));
+  const bare = timesOf(BARE);
+  const times = timesOf(server);
+  const means =
+    bare[0]?.map((_, round) => bare.reduce((sum, times) => sum + (times[round] ?? 0), 0) / bare.length) ?? [];
+  return pairedRatios(
+    times.flatMap(() => means),
+    times.flat(),
+  );
 }

@@ -51,16 +51,17 @@ export class LimitHeaders {
       reply.header("ratelimit", policy.stateField(limits));
     }
     if (!this.#extended) return;
+    // As text, since Node would make it of a number once to check the field and once more to send it.
     const least = leastLeft(limits);
     if (least !== undefined) {
-      reply.header("x-ratelimit-limit", Math.floor(least.limit));
-      reply.header("x-ratelimit-remaining", Math.floor(least.remaining));
-      reply.header("x-ratelimit-reset", Math.ceil((atMs + least.resetMs) / 1000));
+      reply.header("x-ratelimit-limit", String(Math.floor(least.limit)));
+      reply.header("x-ratelimit-remaining", String(Math.floor(least.remaining)));
+      reply.header("x-ratelimit-reset", String(Math.ceil((atMs + least.resetMs) / 1000)));
     }
     reply.header("x-quota-tier", tier);
     const monthly = limits[policy.monthly];
-    if (monthly !== undefined) reply.header("x-quota-monthly-remaining", Math.floor(monthly.remaining));
-    reply.header("x-request-cost", cost);
+    if (monthly !== undefined) reply.header("x-quota-monthly-remaining", String(Math.floor(monthly.remaining)));
+    reply.header("x-request-cost", String(cost));
   }
 }
 

@@ -43,18 +43,22 @@ declare module "fastify" {
   interface FastifyRequest {
     /** The decision on this call; undefined where it cost nothing or has not been made. */
     toll: Decision | undefined;
-    [kCaller]: Identity | undefined;
-    [kTotal]: Toll["total"];
-    [kHandled]: boolean;
+    [kEntry]: Entry | undefined;
   }
 }
 
-/** Whose tokens a call has spent that was let in. */
-const kCaller = Symbol("tollkeeper.caller");
-/** What the call costs once its body is known, where that is more than its route says. */
-const kTotal = Symbol("tollkeeper.total");
-/** Whether the call was good enough to be handled, and its whole cost spent. */
-const kHandled = Symbol("tollkeeper.handled");
+/** A call that was charged and let in. */
+interface Entry {
+  /** Whose tokens it has spent. */
+  readonly caller: Identity;
+  /** What it costs once its body is known, where that is more than its route says. */
+  readonly total: Toll["total"];
+  /** Whether it was good enough to be handled, and its whole cost spent. */
+  handled: boolean;
+}
+
+/** One property and no more: Fastify sets every one that is declared in every request, by a loop that is slow. */
+const kEntry = Symbol("tollkeeper.entry");
 
 /** After how many seconds a call is worth trying again that could not be decided. */
 const RETRY_AFTER_S = "1";
@@ -70,9 +74,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   const headers = new LimitHeaders(extendedHeaders);
 
   app.decorateRequest("toll", undefined);
-  app.decorateRequest(kCaller, undefined);
-  app.decorateRequest(kTotal, undefined);
-  app.decorateRequest(kHandled, false);
+  app.decorateRequest(kEntry, undefined);
 
   // Routes registered earlier are checked when they are first called.
   app.addHook("onRoute", ({ config }) => void checkToll(config?.toll));
@@ -93,17 +95,17 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   });
 
   app.addHook("preHandler", (request, reply, done) => {
-    const caller = request[kCaller];
-    if (caller === undefined) return done();
+    const entry = request[kEntry];
+    if (entry === undefined) return done();
     try {
-      const total = request[kTotal];
+      const { caller, total } = entry;
       if (total === undefined) {
-        request[kHandled] = true;
+        entry.handled = true;
         return done();
       }
       const mayGo = chargeWhole(request, reply, caller, total(request));
       const handled = (may: boolean): boolean => {
-        request[kHandled] = may;
+        entry.handled = may;
         return may;
       };
       go(isThenable(mayGo) ? mayGo.then(handled) : handled(mayGo), done);
@@ -113,9 +115,9 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   });
 
   app.addHook("onSend", (request, reply, _payload, done) => {
-    const caller = request[kCaller];
-    if (caller === undefined || !hasFailed(request, reply)) return done();
-    const refunded = refundQuotas(request, reply, caller);
+    const entry = request[kEntry];
+    if (entry === undefined || !hasFailed(entry, reply)) return done();
+    const refunded = refundQuotas(request, reply, entry.caller);
     if (refunded === undefined) done();
     else refunded.then(done, done);
   });
@@ -127,20 +129,24 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     { cost, total }: Toll,
   ): boolean | PromiseLike<boolean> {
     checkIdentity(identity);
-    const admit = (mayGo: boolean): boolean => {
-      if (!mayGo) return false;
-      if (identity.refusal) {
-        sendProblem(reply, identity.refusal, identity.headers);
-        return false;
-      }
-      if ("key" in identity) {
-        request[kCaller] = identity;
-        if (total !== undefined) request[kTotal] = total;
-      }
-      return true;
-    };
     const charged = "key" in identity ? charge(request, reply, identity, cost) : true;
-    return isThenable(charged) ? charged.then(admit) : admit(charged);
+    if (!isThenable(charged)) return charged && admit(request, reply, identity, total);
+    return charged.then((mayGo) => mayGo && admit(request, reply, identity, total));
+  }
+
+  /** Lets a call in that was charged, or refuses it all the same; returns whether it may go on. */
+  function admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    identity: Identity | Refusal,
+    total: Toll["total"],
+  ): boolean {
+    if (identity.refusal) {
+      sendProblem(reply, identity.refusal, identity.headers);
+      return false;
+    }
+    if ("key" in identity) request[kEntry] = { caller: identity, total, handled: false };
+    return true;
   }
 
   /** Spends the whole cost in place of the first, or answers; tells whether the call may go on. */
@@ -243,8 +249,8 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
  * Whether a call that was let in failed through the server's fault, or was rejected before it was handled. One whose
  * caller went away did not: else a client could have all the work done and never pay.
  */
-function hasFailed({ raw, [kHandled]: handled }: FastifyRequest, { statusCode }: FastifyReply): boolean {
-  return (statusCode >= 500 || (statusCode >= 400 && !handled)) && !raw.socket.destroyed;
+function hasFailed({ handled }: Entry, { statusCode, request }: FastifyReply): boolean {
+  return (statusCode >= 500 || (statusCode >= 400 && !handled)) && !request.raw.socket.destroyed;
 }
 
 /** What was thrown; Fastify would take `undefined` and the like for no error at all, and let the call in. */

@@ -101,17 +101,15 @@ export class Decision {
 
   /** Every limit of the tier, after the call; empty when unlimited. */
   get limits(): LimitState[] {
-    const states: LimitState[] = [];
-    for (const { name, limit, rule } of this.judge.tier.limits) {
-      const spent = this.spent(states.length);
-      states.push({
+    return this.judge.tier.limits.map(({ name, limit, rule }, index) => {
+      const spent = this.spent(index);
+      return {
         name,
         limit,
         remaining: rule.remainingMilli(spent) / 1000,
         resetMs: rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs),
-      });
-    }
-    return states;
+      };
+    });
   }
 
   /** Whether the key found no room in the table and shared the overflow bucket of its tier. */
