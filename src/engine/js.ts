@@ -47,8 +47,8 @@ export class JsEngine implements Engine {
   readonly records = new MemoryRecords();
   readonly #name: string;
   #users = 1;
-  #version = 0;
-  #tiers: Tiers;
+  /** As given, of every version by number. */
+  readonly #versions: Tiers[] = [];
   readonly #slots: SlotNames = new Map();
   readonly #entries: TierEntry[] = [];
   /** The tiers of every version by number, for corrections of what an old one has decided. */
@@ -71,7 +71,10 @@ export class JsEngine implements Engine {
       if (name !== "") openEngines.set(name, engine);
       return engine;
     }
-    if (open.#table.maxKeys !== maxKeys || JSON.stringify(open.#tiers) !== JSON.stringify(options.tiers)) {
+    if (
+      open.#table.maxKeys !== maxKeys ||
+      JSON.stringify(open.tiersOf(open.version)) !== JSON.stringify(options.tiers)
+    ) {
       throw new TollkeeperError("ERR_NAME_CONFLICT", `a limiter named ${name} is open with other tiers or maxKeys`);
     }
     open.#users++;
@@ -93,16 +96,15 @@ export class JsEngine implements Engine {
     }
     this.#name = options.name;
     this.#table = new Table(options.maxKeys);
-    this.#tiers = structuredClone(options.tiers);
-    this.#enact(this.#tiers);
+    this.reload(options.tiers);
   }
 
   get version(): number {
-    return this.#version;
+    return this.#versions.length - 1;
   }
 
-  get tiers(): Tiers {
-    return this.#tiers;
+  tiersOf(version: number): Tiers {
+    return this.#versions[version] ?? {};
   }
 
   tierId(name: string): number {
@@ -164,7 +166,7 @@ export class JsEngine implements Engine {
     const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, now);
     if (changes && denied === 0) state.charge(tier, costMilli);
     if (spends) count(entry, tier, denied);
-    this.frame[at + FRAME.VERSION] = this.#version;
+    this.frame[at + FRAME.VERSION] = this.#versions.length - 1;
     this.frame[at + FRAME.NOW] = now;
     for (let index = 0; index < tier.limits.length; index++) {
       this.frame[at + FRAME.SPENT + index] = state.spent[(tier.limits[index] as TierLimit).slot] as number;
@@ -201,8 +203,7 @@ export class JsEngine implements Engine {
   reload(tiers: Tiers): void {
     const own = structuredClone(tiers);
     this.#enact(own);
-    this.#tiers = own;
-    this.#version++;
+    this.#versions.push(own);
   }
 
   #enact(tiers: Tiers): void {

@@ -25,7 +25,7 @@ interface Binding {
 interface NativeHandle {
   readonly version: number;
   /** The JSON of `Object.entries(tiers)`. */
-  readonly tiers: string;
+  tiersOf(version: number): string | null;
   deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
   tierId(name: string): number;
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void;
@@ -77,8 +77,9 @@ class NativeEngine implements Engine {
     return this.#handle.version;
   }
 
-  get tiers(): Tiers {
-    return Object.fromEntries(JSON.parse(this.#handle.tiers) as [string, Tiers[string]][]);
+  tiersOf(version: number): Tiers {
+    const entries = JSON.parse(this.#handle.tiersOf(version) ?? "[]") as [string, Tiers[string]][];
+    return Object.fromEntries(entries);
   }
 
   tierId(name: string): number {

@@ -49,7 +49,9 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
   if (entries.length === 0) throw invalid("tiers", tiers, "at least one tier");
   for (const [name, tier] of entries) {
     const path = `tiers.${name}`;
-    if (name.length === 0 || name.length > 64) throw invalid(path, name, "a name of 1 to 64 characters");
+    if (name.length === 0 || name.length > 64 || /\p{Surrogate}/u.test(name)) {
+      throw invalid(path, name, "a name of 1 to 64 characters");
+    }
     const limits = checkObject(path, tier).limits;
     if (!Array.isArray(limits)) throw invalid(`${path}.limits`, limits, "an array of limits, empty for unlimited");
     const compiledLimits = limits.map((limit, index) =>

@@ -125,8 +125,8 @@ export interface Engine {
   readonly frame: Frame;
   /** Counts the reloads of the tiers. */
   readonly version: number;
-  /** The tiers in force. */
-  readonly tiers: Tiers;
+  /** The tiers of a version that is in force or was. */
+  tiersOf(version: number): Tiers;
   /** The number that stands for a tier in the calls below, the same for as long as the engine lives; -1 if there is none. */
   tierId(name: string): number;
   /** Decides and, if allowed, spends. */

@@ -143,7 +143,8 @@ function checkOptions<T extends LimiterOptions | SharedLimiterOptions>(options: 
     if (!OPTIONS.includes(option)) throw invalid(option, "unknown", `one of ${OPTIONS.join(", ")}`);
   }
   const { name, engine, storage, maxKeys, clock, onStorageError } = options;
-  if (name !== undefined && (typeof name !== "string" || name.length === 0 || name.length > 128)) {
+  const isName = typeof name === "string" && name.length > 0 && name.length <= 128 && !/\p{Surrogate}/u.test(name);
+  if (name !== undefined && !isName) {
     throw invalid("name", name, "a string of 1 to 128 characters");
   }
   if (engine !== undefined && !["auto", "native", "js"].includes(engine)) {

@@ -165,6 +165,7 @@ export class Decision {
     const { engine, version, tierId, clock, isClosed } = this.judge;
     if (!this.open || isClosed()) return false;
     const nowMs = clock();
+    if (!this.open) return false; // The clock is somebody else's code, which may have corrected it.
     this.open = false;
     if (deltaMilli === 0) return true;
     const decision = { version, tier: tierId, atMs: this.nowMs };

@@ -1,5 +1,5 @@
 import { toMilli } from "../engine/amount.js";
-import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
+import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import { type Engine, type EngineStats, FRAME, OUTCOME, type RecordStore, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { Decision, invalidCost, type Judge } from "./decision.js";
@@ -24,6 +24,13 @@ export interface LimiterStats extends EngineStats {
 
 /** One value for all, or one for each. */
 type Many<T> = T | readonly T[];
+
+/** The calls of a batch. */
+interface Calls {
+  keys: readonly string[];
+  tiers: Many<string>;
+  costs: Many<number>;
+}
 
 /** Decides who may call what, how fast and how much. Made by `createLimiter`. */
 export class Limiter {
@@ -56,7 +63,7 @@ export class Limiter {
 
   /** The tiers in force. */
   get tiers(): Tiers {
-    return this.#engine.tiers;
+    return this.#engine.tiersOf(this.#engine.version);
   }
 
   /** Small named records beside the keys, durable when the storage is; an app keeps its API keys there. */
@@ -88,21 +95,28 @@ export class Limiter {
    *
    * @param tiers One tier for all, or one per key.
    * @param costs One cost for all, or one per key.
-   * @throws {TollkeeperError} as `consume` does, before anything is spent.
+   * @throws {TollkeeperError} as `consume` does, before anything is spent; where only a reload by another thread makes a
+   * call wrong, what was spent is refunded.
    */
   consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<number> = 1): Decision[] {
     if (!Array.isArray(keys)) throw invalidOption("keys", keys, "an array of keys");
     checkLength("tiers", tiers, keys.length);
     checkLength("costs", costs, keys.length);
     const nowMs = this.#clock();
-    for (let start = 0; start < keys.length; start += ROWS) this.#ask(keys, tiers, costs, start, nowMs);
+    // Copies, since reading somebody else's arrays may run somebody else's code.
+    const calls = { keys: [...keys], tiers: copyOf(tiers), costs: copyOf(costs) };
+    const count = calls.keys.length;
+    for (let start = 0; start < count; start += ROWS) this.#ask(calls, start, nowMs);
     const decisions: Decision[] = [];
-    for (let start = 0; start < keys.length; start += ROWS) {
+    for (let start = 0; start < count; start += ROWS) {
       // What fits into the frame was asked when it was checked.
-      if (keys.length > ROWS) this.#ask(keys, tiers, costs, start, nowMs);
-      const asked = keys.length > ROWS ? keys.slice(start, start + ROWS) : keys;
+      if (count > ROWS) this.#ask(calls, start, nowMs);
+      const asked = count > ROWS ? calls.keys.slice(start, start + ROWS) : calls.keys;
       this.#engine.consumeMany(asked.join(""), asked.length);
-      this.#read(keys, tiers, costs, start, decisions);
+      const failure = this.#read(calls, start, decisions);
+      if (failure === undefined) continue;
+      for (const decision of decisions) decision.refund();
+      throw failure;
     }
     return decisions;
   }
@@ -162,8 +176,8 @@ export class Limiter {
   #decide(key: string, tierName: string, cost: number, spends: boolean): Decision {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
     if (Number.isNaN(costMilli)) throw invalidCost(cost);
+    const nowMs = this.#clock(); // Somebody else's code, which may reload.
     let judge = this.#lookUp(tierName);
-    const nowMs = this.#clock();
     const { frame } = this.#engine;
     // From here to the last reading nothing else runs.
     frame[TIER] = judge.tierId;
@@ -174,24 +188,22 @@ export class Limiter {
     else this.#engine.peek(key);
     const outcome = frame[CODE] as number;
     if (outcome < 0) throw this.#misuse(outcome, key, tierName, cost);
-    if (frame[VERSION] !== this.#version) judge = this.#judgeAnew(tierName);
+    if (frame[VERSION] !== judge.version) judge = this.#judgeOf(frame[VERSION] as number, tierName, judge.tierId);
     return new Decision(judge, key, frame, 0, costMilli, spends);
   }
 
   /** Checks as many calls from `start` on as the frame has rows, and writes them there. */
-  #ask(keys: readonly string[], tiers: Many<string>, costs: Many<number>, start: number, nowMs: number): void {
+  #ask({ keys, tiers, costs }: Calls, start: number, nowMs: number): void {
     const { frame } = this.#engine;
     const end = Math.min(keys.length, start + ROWS);
-    let tierName: string | undefined;
-    let cost: number | undefined;
     let tierId = 0;
     let costMilli = 0;
     for (let index = start, row = 0; index < end; index++, row += ROW) {
       const key = checkedKey(keys[index]);
+      const tierName = at(tiers, index);
+      const cost = at(costs, index);
       // Most batches are of one tier and one cost.
-      if (at(tiers, index) !== tierName || at(costs, index) !== cost) {
-        tierName = at(tiers, index);
-        cost = at(costs, index);
+      if (index === start || at(tiers, index - 1) !== tierName || at(costs, index - 1) !== cost) {
         const judge = this.#lookUp(tierName);
         costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
         if (Number.isNaN(costMilli)) throw invalidCost(cost);
@@ -206,27 +218,42 @@ export class Limiter {
     }
   }
 
-  /** Reads what became of the calls that {@link Limiter.#ask} has written into the frame. */
-  #read(keys: readonly string[], tiers: Many<string>, costs: Many<number>, start: number, decisions: Decision[]): void {
+  /**
+   * Reads what became of the calls that {@link Limiter.#ask} has written into the frame, all of them; returns why the
+   * first failed that did.
+   */
+  #read({ keys, tiers, costs }: Calls, start: number, decisions: Decision[]): TollkeeperError | undefined {
     const { frame } = this.#engine;
     const end = Math.min(keys.length, start + ROWS);
+    let failure: TollkeeperError | undefined;
     let judge: Judge | undefined;
     for (let index = start, row = 0; index < end; index++, row += ROW) {
       const key = keys[index] as string;
       const tierName = at(tiers, index);
       const cost = at(costs, index);
       const code = frame[row + CODE] as number;
-      if (code < 0) throw this.#misuse(code, key, tierName, cost);
-      if (frame[row + VERSION] !== this.#version) judge = this.#judgeAnew(tierName);
-      else if (judge?.tier.name !== tierName) judge = this.#lookUp(tierName);
+      if (code < 0) {
+        failure ??= this.#misuse(code, key, tierName, cost);
+        continue;
+      }
+      if (judge?.tier.name !== tierName) judge = this.#judges.get(tierName);
+      const version = frame[row + VERSION] as number;
+      if (judge?.version !== version) judge = this.#judgeOf(version, tierName, frame[row + TIER] as number);
       decisions.push(new Decision(judge, key, frame, row, toMilli(cost), true));
     }
+    return failure;
   }
 
-  /** Who decides for a tier after a reload, maybe by another thread: the amounts are in units of the new tiers. */
-  #judgeAnew(tierName: string): Judge {
-    this.#refresh();
-    return this.#lookUp(tierName);
+  /** Who has decided if the tiers were reloaded, maybe by another thread: the amounts are in units of that version. */
+  #judgeOf(version: number, tierName: string, tierId: number): Judge {
+    if (this.#engine.version !== this.#version) this.#refresh();
+    const tier = compileTiers(this.#engine.tiersOf(version), new Map(this.#slots)).get(tierName);
+    if (tier === undefined) throw unknownTier(tierName, this.#judges);
+    return this.#judge(version, tierId, tier);
+  }
+
+  #judge(version: number, tierId: number, tier: Tier): Judge {
+    return { engine: this.#engine, clock: this.#clock, isClosed: () => this.#closed, version, tierId, tier };
   }
 
   #lookUp(name: string): Judge {
@@ -246,9 +273,8 @@ export class Limiter {
     const engine = this.#engine;
     const { version } = engine;
     const judges = new Map<string, Judge>();
-    const isClosed = () => this.#closed;
-    for (const [name, tier] of compileTiers(engine.tiers, this.#slots)) {
-      judges.set(name, { engine, clock: this.#clock, isClosed, version, tierId: engine.tierId(name), tier });
+    for (const [name, tier] of compileTiers(engine.tiersOf(version), this.#slots)) {
+      judges.set(name, this.#judge(version, engine.tierId(name), tier));
     }
     this.#judges = judges;
     this.#version = version;
@@ -323,7 +349,7 @@ export class Limiter {
 /** What a clock gave, in whole ms, if it may be. */
 export function checkedNow(now: number): number {
   // 2^43 ms, the year 2248, is the last instant that an engine can hold.
-  if (!(now >= 0 && now < 2 ** 43)) {
+  if (!(typeof now === "number" && now >= 0 && now < 2 ** 43)) {
     throw new TollkeeperError(
       "ERR_CLOCK_INVALID",
       `the clock gave ${now}; it may give milliseconds since 1970, below 2^43`,
@@ -347,6 +373,10 @@ function invalidKey(key: unknown): TollkeeperError {
 export function unknownTier(name: unknown, tiers: ReadonlyMap<string, unknown>): TollkeeperError {
   const shown = typeof name === "string" ? name : typeof name;
   return new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${shown}; it may be one of ${[...tiers.keys()].join(", ")}`);
+}
+
+function copyOf<T extends string | number>(values: Many<T>): Many<T> {
+  return typeof values === "object" ? [...values] : values;
 }
 
 /** One value for all calls of a batch, or one for each. */

@@ -175,13 +175,14 @@ impl Limiter {
     #[inline]
     pub fn consume(&self, key: KeyHash, tier: TierId, cost_milli: u64, now_ms: u64) -> Result<Outcome, Error> {
         let mut outcome = Outcome::default();
-        let tier = self.decide(key, tier, cost_milli, now_ms, &mut outcome)?;
-        self.core.counters.count(tier, &outcome, self.lane);
+        if let Some(tier) = self.decide(key, tier, cost_milli, now_ms, true, &mut outcome)? {
+            self.core.counters.count(tier, &outcome, cost_milli > 0, self.lane);
+        }
         Ok(outcome)
     }
 
-    /// Does what [`consume`](Self::consume) does at two instants, the second of which is asked for only where the first
-    /// would deny: for callers with a cheap clock that lags a little, and a better one.
+    /// Does what [`consume`](Self::consume) does by two clocks: a cheap one that lags a little, and a better one, which is
+    /// read for a key that is new, and where the first would deny. `outcome` is a default one.
     ///
     /// # Errors
     /// As of [`consume`](Self::consume).
@@ -191,18 +192,21 @@ impl Limiter {
         key: KeyHash,
         tier: TierId,
         cost_milli: u64,
-        now_ms: u64,
-        later_ms: impl FnOnce() -> u64,
+        cheap_ms: u64,
+        better_ms: impl FnOnce() -> u64,
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
-        let mut decided = self.decide(key, tier, cost_milli, now_ms, outcome)?;
-        if outcome.verdict != Verdict::Allowed {
-            decided = self.decide(key, tier, cost_milli, later_ms(), outcome)?;
+        if let Some(tier) = self.decide(key, tier, cost_milli, cheap_ms, false, outcome)?
+            && outcome.verdict == Verdict::Allowed
+        {
+            self.core.counters.count(tier, outcome, cost_milli > 0, self.lane);
+            return Ok(());
         }
-        self.core.counters.count(decided, outcome, self.lane);
+        *outcome = self.consume(key, tier, cost_milli, better_ms())?;
         Ok(())
     }
 
+    /// Decides and, if allowed, spends. None if the key is new, and is not to be taken in; then nothing was decided.
     #[inline]
     fn decide(
         &self,
@@ -210,8 +214,9 @@ impl Limiter {
         tier: TierId,
         cost_milli: u64,
         now_ms: u64,
+        takes_in: bool,
         outcome: &mut Outcome,
-    ) -> Result<&Tier, Error> {
+    ) -> Result<Option<&Tier>, Error> {
         let Core { book, clock, .. } = &*self.core;
         let (version, tier) = book.tier(tier)?;
         tier.check_cost(cost_milli)?;
@@ -227,10 +232,13 @@ impl Limiter {
             outcome.now_ms = now_ms;
         } else if cost_milli == 0 {
             store!(self, store => store.peek(book, &call, outcome));
-        } else {
-            store!(self, store => store.consume(book, &call, outcome));
+        } else if !store!(self, store => store.consume_known(book, &call, outcome)) {
+            if !takes_in {
+                return Ok(None);
+            }
+            store!(self, store => store.consume_first(book, &call, outcome));
         }
-        Ok(tier)
+        Ok(Some(tier))
     }
 
     /// Decides and changes nothing.

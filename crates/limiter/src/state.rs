@@ -152,7 +152,8 @@ impl<const N: usize> State<N> {
         })
     }
 
-    /// Whether forgetting the key would change no later decision: idle, and new keys begin with full buckets too.
+    /// Whether forgetting the key would change no later decision under its limits: idle, and new keys begin with full
+    /// buckets too. Under another tier, whose bucket holds more than it begins with, it would begin with less.
     pub(crate) fn is_as_new(&self, book: &TierBook, now_ms: u64) -> bool {
         let limits = book.plan(self.plan()).map(|plan| &plan.slots);
         limits

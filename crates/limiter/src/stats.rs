@@ -53,7 +53,7 @@ impl Counters {
     }
 
     #[inline]
-    pub(crate) fn count(&self, tier: &Tier, outcome: &Outcome, lane: usize) {
+    pub(crate) fn count(&self, tier: &Tier, outcome: &Outcome, spends: bool, lane: usize) {
         let Some(lanes) = self.tiers.get(usize::from(tier.id)) else {
             return;
         };
@@ -62,7 +62,7 @@ impl Counters {
             Verdict::Denied { limit } => 1 + tier.limits[usize::from(limit)].slot,
         };
         lanes[lane % LANES][index].fetch_add(1, Ordering::Relaxed);
-        if outcome.overflow {
+        if outcome.overflow && spends {
             self.overflow.fetch_add(1, Ordering::Relaxed);
         }
     }

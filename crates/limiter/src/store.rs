@@ -62,15 +62,12 @@ impl<const N: usize> Store<N> {
         self.evicted.load(Ordering::Relaxed)
     }
 
+    /// Decides for a key that is there; returns whether it was.
     #[inline]
-    pub(crate) fn consume(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
-        if self
-            .table
+    pub(crate) fn consume_known(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) -> bool {
+        self.table
             .update(call.key, |state| self.spend(state, book, call, outcome))
-            .is_none()
-        {
-            self.consume_first(book, call, outcome);
-        }
+            .is_some()
     }
 
     #[inline]
@@ -79,9 +76,9 @@ impl<const N: usize> Store<N> {
         decide(state, book, call, outcome);
     }
 
-    /// The first call of a key.
+    /// Decides for a key that was not there just now.
     #[cold]
-    fn consume_first(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+    pub(crate) fn consume_first(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
         let Call { key, tier, now_ms, .. } = *call;
         let mut forgotten = Vec::new();
         let new = State::new(tier, now_ms);

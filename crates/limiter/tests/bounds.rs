@@ -5,7 +5,7 @@
 use std::sync::Barrier;
 use std::thread;
 
-use tollkeeper_limiter::{Correction, Error, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
+use tollkeeper_limiter::{Correction, Error, LimitSpec, Limiter, Outcome, Period, Rule, Settings, TierSpec, Verdict};
 
 const NOW_MS: u64 = 1_790_000_000_000;
 
@@ -252,4 +252,60 @@ fn errors_say_what_may_be() {
     assert!(error.to_string().contains("3000"));
     assert_eq!(Error::TierUnknown.to_string(), "no such tier");
     assert!(Error::TooManyKeys { max_keys: 7 }.to_string().contains('7'));
+}
+
+/// By two clocks, of which the better one is read in `meanwhile`, when the cheap one would deny.
+fn by_two_clocks(limiter: &Limiter, key: &str, cost_milli: u64, meanwhile: impl FnOnce() -> u64) -> Outcome {
+    let mut outcome = Outcome::default();
+    limiter
+        .consume_by(limiter.hash(key), 0, cost_milli, NOW_MS, meanwhile, &mut outcome)
+        .unwrap();
+    outcome
+}
+
+#[test]
+fn what_the_cheap_clock_would_deny_is_decided_anew() {
+    let limits = limiter(10, vec![day("day", 1)]);
+    assert!(allowed(&limits, "key", NOW_MS));
+    // The next day.
+    assert_eq!(
+        by_two_clocks(&limits, "key", 1_000, || NOW_MS + 86_400_000).verdict,
+        Verdict::Allowed
+    );
+    assert_eq!(
+        limits.stats().tiers[0].denied,
+        [],
+        "what only the cheap clock would deny was not denied"
+    );
+    // Meanwhile unlimited.
+    assert!(allowed(&limits, "other", NOW_MS + 86_400_000));
+    let outcome = by_two_clocks(&limits, "other", 1_000, || {
+        limits.reload(vec![tier("free", Vec::new())]).unwrap();
+        NOW_MS
+    });
+    assert_eq!((outcome.verdict, outcome.version), (Verdict::Allowed, 1));
+}
+
+#[test]
+fn a_key_that_finds_room_meanwhile_is_not_on_the_overflow_bucket() {
+    let limits = limiter(1, vec![day("day", 1)]);
+    for key in ["held", "shared"] {
+        assert!(allowed(&limits, key, NOW_MS));
+    }
+    let outcome = by_two_clocks(&limits, "new", 1_000, || {
+        limits.reset(limits.hash("held"));
+        NOW_MS
+    });
+    assert_eq!((outcome.verdict, outcome.overflow), (Verdict::Allowed, false));
+}
+
+#[test]
+fn a_new_key_begins_by_the_better_clock() {
+    let limits = limiter(10, vec![bucket("minute", 60, 1_500)]);
+    // It holds 60 at first, and would hold 62 two seconds later.
+    let outcome = by_two_clocks(&limits, "key", 61_000, || NOW_MS + 2_000);
+    assert_eq!(
+        (outcome.verdict, outcome.now_ms),
+        (Verdict::Denied { limit: 0 }, NOW_MS + 2_000)
+    );
 }

@@ -105,10 +105,10 @@ impl Engine {
         self.shared.limiter.version() as f64
     }
 
-    /// The tiers in force, as they were given.
-    #[napi(getter)]
-    pub fn tiers(&self) -> String {
-        lock(&self.shared.tiers).clone()
+    /// The tiers of a version, as they were given; null if there was none.
+    #[napi(catch_unwind)]
+    pub fn tiers_of(&self, version: f64) -> Option<String> {
+        lock(&self.shared.tiers).get(version as usize).cloned()
     }
 
     /// The number of a tier in force, or -1.
@@ -148,9 +148,9 @@ impl Engine {
     #[napi(catch_unwind)]
     pub fn reload(&self, tiers: String) -> Result<()> {
         let specs = tiers::parse(&tiers).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
-        let mut in_force = lock(&self.shared.tiers);
+        let mut versions = lock(&self.shared.tiers);
         self.shared.limiter.reload(specs).map_err(|why| error::limiter(&why))?;
-        *in_force = tiers;
+        versions.push(tiers);
         Ok(())
     }
 

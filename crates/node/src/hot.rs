@@ -346,13 +346,13 @@ impl Hot {
                     .peek(key, tier, cost, now_ms.unwrap_or_else(system_ms))
                     .map(|peeked| decided = peeked)
             } else {
-                // The coarse clock may allow a call, but only the better one deny it.
-                let first_ms = now_ms.unwrap_or_else(coarse_ms);
+                // The coarse clock may allow a call of a known key, but only the better one deny it or begin a new one.
+                let cheap_ms = now_ms.unwrap_or_else(coarse_ms);
                 limiter.consume_by(
                     key,
                     tier,
                     cost,
-                    first_ms,
+                    cheap_ms,
                     || now_ms.unwrap_or_else(system_ms),
                     &mut decided,
                 )

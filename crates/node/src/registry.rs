@@ -33,8 +33,8 @@ pub(crate) struct Shared {
     storage: RwLock<Option<Storage>>,
     /// Held while changes are taken and written, so that an older state never overwrites a newer one.
     saving: Mutex<()>,
-    /// The tiers in force, as they were given.
-    pub(crate) tiers: Mutex<String>,
+    /// The tiers of every version, as they were given.
+    pub(crate) tiers: Mutex<Vec<String>>,
     users: Mutex<usize>,
 }
 
@@ -56,7 +56,7 @@ impl Shared {
         if let Some(shared) = named.get(&options.name) {
             let same = shared.max_keys == options.max_keys
                 && shared.path == options.file
-                && *lock(&shared.tiers) == options.tiers;
+                && lock(&shared.tiers).last() == Some(&options.tiers);
             if !same {
                 let text = format_args!(
                     "a limiter named {} is open with other tiers, storage or maxKeys",
@@ -106,7 +106,7 @@ impl Shared {
             path: file,
             storage: RwLock::new(storage),
             saving: Mutex::default(),
-            tiers: Mutex::new(tiers),
+            tiers: Mutex::new(vec![tiers]),
             users: Mutex::new(1),
         })
     }
