@@ -112,7 +112,7 @@ export class Leases {
   correct(key: string, judge: SharedJudge, { deltaMilli, atMs, quotasOnly }: SharedCorrection): void {
     const lease = this.table.enter(key, judge);
     const deltas = judge.tier.limits.map(() => deltaMilli);
-    this.#owe(lease, { judge, deltas, atMs, quotasOnly, tell: deltaMilli < 0, sent: undefined });
+    this.#owe(lease, { judge, deltas, atMs, quotasOnly, tell: deltaMilli < 0, unused: false, sent: undefined });
   }
 
   /** Somebody else has changed the key. */
@@ -158,6 +158,7 @@ export class Leases {
       tell: false,
       number: undefined,
       again: false,
+      unused: true,
     }).catch(() => undefined);
   }
 
@@ -338,7 +339,7 @@ export class Leases {
   async #returned(lease: Lease, judge: SharedJudge, { milli, takenMs }: Parcel): Promise<void> {
     const deltas = judge.tier.limits.map(() => -milli);
     if (this.#session.state !== "together") {
-      this.#owe(lease, { judge, deltas, atMs: takenMs, quotasOnly: false, tell: false, sent: undefined });
+      this.#owe(lease, { judge, deltas, atMs: takenMs, quotasOnly: false, tell: false, unused: true, sent: undefined });
       return;
     }
     const about = this.#about(lease.key, judge, undefined);
@@ -351,6 +352,7 @@ export class Leases {
       tell: false,
       number: undefined,
       again: false,
+      unused: false,
     }).catch(() => undefined);
   }
 
@@ -368,6 +370,7 @@ export class Leases {
       tell: false,
       number: undefined,
       again: false,
+      unused: false,
     });
     if (lease.judge === judge) lease.learn(reply, this.#around.now());
   }
@@ -378,7 +381,7 @@ export class Leases {
     lease.share = undefined;
     const debts = share?.debts(this.storeMs());
     if (debts === undefined) return;
-    lease.owed.push({ judge, ...debts, quotasOnly: false, tell: false, sent: undefined });
+    lease.owed.push({ judge, ...debts, quotasOnly: false, tell: false, unused: false, sent: undefined });
     this.#behind.add(lease);
   }
 
