@@ -54,10 +54,6 @@ const MUTATIONS: Record<string, { sabotage: Sabotage; caughtBy: RegExp }> = {
         : command,
     caughtBy: /day: .* charged too much/,
   },
-  "returns of what a bucket has refilled": {
-    sabotage: (command) => (command.op === "adjust" ? { ...command, unused: false } : command),
-    caughtBy: /rate: .* (not charged|over)/,
-  },
 };
 
 it.each(Object.keys(MUTATIONS))(

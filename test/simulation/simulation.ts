@@ -50,8 +50,23 @@ interface Ledger {
 /** What outage policies have said, and the decisions that were made of it: no caller can tell these from others. */
 const policyViews = new WeakSet<object>();
 const policyDecisions = new WeakSet<Decision>();
-const { decide } = Share.prototype;
+/** When a share was first asked, and what shares have refilled of what they let in, in thousandths by limit: one run at a time. */
+const askedMs = new WeakMap<Share, number>();
+const refilled = new Map<string, number>();
+const { decide, debts } = Share.prototype;
+Share.prototype.debts = function (this: Share, nowMs) {
+  const owed = debts.call(this, nowMs);
+  this.tier.limits.forEach(({ name, rule }, index) => {
+    if (owed === undefined || rule.type === "quota") return;
+    const most = ((nowMs - (askedMs.get(this) ?? nowMs)) * rule.perMs) / rule.perMilli;
+    const limit = `${this.tier.name}.${name}`;
+    const part = Math.min(most, this.admitted - (owed.deltas[index] ?? 0));
+    refilled.set(limit, (refilled.get(limit) ?? 0) + part);
+  });
+  return owed;
+};
 Share.prototype.decide = function (this: Share, ...call) {
+  if (!askedMs.has(this)) askedMs.set(this, call[1]);
   const view = decide.apply(this, call);
   policyViews.add(view);
   return view;
@@ -122,6 +137,7 @@ class Simulation {
   }
 
   async run(): Promise<Outcome> {
+    refilled.clear();
     const replicas = this.#random.whole(1, 9);
     for (let replica = 0; replica < replicas; replica++) this.#start();
     const startMs = this.#world.nowMs;
@@ -320,7 +336,7 @@ class Simulation {
           // What replicas hold, and use later than it is taken, drains from the bucket for `leaseMs` less.
           const level = levelAt(rule, admissions, this.#world.nowMs);
           const used = this.#server.keys.spent(key, name, this.#world.nowMs) ?? 0;
-          const lost = level - used / rule.perMilli - allowed - excused;
+          const lost = level - used / rule.perMilli - allowed - excused - (refilled.get(`${key}.${name}`) ?? 0);
           // Debts are rounded to thousandths.
           if (lost > 1) violations.push(`${key}.${name}: ${lost / 1000} not charged`);
           if (allowed > 0) overshoot = Math.max(overshoot, over / allowed);
