@@ -6,6 +6,9 @@ import type { LeaseTable } from "./lease-table.js";
 /** Keys charged at once when a store has come back. */
 const BATCH = 256;
 
+/** A correction that nobody else needs to hear of, and that is not sent twice. */
+export const ONCE = { quotasOnly: false, tell: false, number: undefined, again: false, unused: false } as const;
+
 /** What the store has not heard of yet: charges and returns, each of which it is to count once. */
 export class Debts {
   readonly #table: LeaseTable;

@@ -1,19 +1,17 @@
 import type { Command, Reply, Surroundings } from "../store/protocol.js";
 import type { Session, SessionState } from "../store/session.js";
 import { Asker } from "./asker.js";
-import { Debts } from "./debts.js";
-import { Lease, type Parcel, type Waiter } from "./lease.js";
+import { Debts, ONCE } from "./debts.js";
+import { Lease, type Waiter } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
 import { type CLOSED, Outage } from "./outage.js";
+import { Returns } from "./returns.js";
 import type { OutagePolicies } from "./share.js";
 import type { SharedCorrection, SharedJudge } from "./shared-judge.js";
 import { spentAt, type View, viewOf } from "./view.js";
 
 /** Keys told at once when a store has come back. */
 const BATCH = 256;
-
-/** A correction that nobody else needs to hear of, and that is not sent twice. */
-const ONCE = { quotasOnly: false, tell: false, number: undefined, again: false, unused: false } as const;
 
 /** How limits are shared. */
 export interface LeaseOptions {
@@ -32,9 +30,8 @@ export class Leases {
   readonly #asker: Asker;
   readonly #debts: Debts;
   readonly #outage: Outage;
+  readonly #returns: Returns;
   readonly #around: Surroundings;
-  /** Leases that hold tokens. */
-  readonly #live = new Set<Lease>();
 
   constructor(table: LeaseTable, session: Session, around: Surroundings, options: LeaseOptions) {
     this.table = table;
@@ -42,6 +39,7 @@ export class Leases {
     this.#options = options;
     this.#asker = new Asker(session, around, options.clock);
     this.#debts = new Debts(table, this.#asker, around, options.leaseMs);
+    this.#returns = new Returns(this.#asker, this.#debts, around, options.leaseMs);
     this.#outage = new Outage(table, this.#asker, this.#debts, options.policies);
   }
 
@@ -121,7 +119,7 @@ export class Leases {
     if (isReset) {
       this.#forget(lease);
     } else {
-      this.#giveBack(lease, this.#takeAll(lease));
+      this.#returns.giveBack(lease);
       lease.believeUntilMs = 0;
     }
   }
@@ -144,47 +142,32 @@ export class Leases {
     }
   }
 
-  /** A take that was given up was granted after all: nobody will use it. */
+  /** A command that was given up has been carried out after all. */
   late(command: Command, reply: Reply): void {
-    if (command.op !== "take" || reply.granted === 0) return;
-    const deltas = command.tier.limits.map(() => -reply.granted);
-    void this.#asker
-      .run({
-        ...command,
-        op: "adjust",
-        deltas,
-        atMs: reply.nowMs,
-        ...ONCE,
-        unused: true,
-      })
-      .catch(() => undefined);
+    this.#returns.late(command, reply);
   }
 
   /** Gives back what has expired or lies idle. Called a few times in `leaseMs`. */
   sweep(): void {
-    const nowMs = this.#around.now();
-    for (const lease of this.#live) this.#giveBack(lease, lease.expired(nowMs, this.#options.leaseMs / 2));
+    this.#returns.sweep();
   }
 
   /** Gives back everything, and waits until it has arrived. */
   async drain(): Promise<void> {
-    const given = [...this.#live].map((lease) => this.#give(lease, this.#takeAll(lease)));
-    if (this.#asker.state === "together") given.push([this.#debts.settleAll()]);
-    await Promise.allSettled(given.flat());
+    const given = this.#returns.drain();
+    if (this.#asker.state === "together") given.push(this.#debts.settleAll());
+    await Promise.allSettled(given);
   }
 
   /** Tokens held ahead, and tokens admitted that the store has not heard of, in thousandths. */
   outstanding(): { leased: number; unreconciled: number } {
-    const nowMs = this.#around.now();
-    let leased = 0;
-    for (const lease of this.#live) leased += lease.held(nowMs);
-    return { leased, unreconciled: this.#debts.unreconciled };
+    return { leased: this.#returns.leased, unreconciled: this.#debts.unreconciled };
   }
 
   #enter(key: string, judge: SharedJudge): Lease {
     const lease = this.table.enter(key, judge);
     if (lease.judge !== judge) {
-      this.#giveBack(lease, this.#takeAll(lease));
+      this.#returns.giveBack(lease);
       this.#debts.turn(lease);
       lease.judge = judge;
       lease.known = undefined;
@@ -194,8 +177,7 @@ export class Leases {
   }
 
   #forget(lease: Lease): void {
-    lease.parcels = [];
-    this.#live.delete(lease);
+    this.#returns.drop(lease);
     lease.known = undefined;
     lease.share = undefined;
     lease.believeUntilMs = 0;
@@ -266,9 +248,9 @@ export class Leases {
       const parcel = { milli: reply.granted, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
       if (lease.judge === judge) {
         lease.parcels.push(parcel);
-        this.#live.add(lease);
+        this.#returns.add(lease);
       } else {
-        void this.#returned(lease, judge, parcel);
+        void this.#returns.give(lease, judge, parcel);
       }
     } else {
       lease.noPrefetchUntilMs = nowMs + this.#options.leaseMs / 4;
@@ -299,48 +281,6 @@ export class Leases {
     }
     lease.waiters.push(...waiting);
     if (lease.waiters.length > 0) this.#takeSoon(lease);
-  }
-
-  #takeAll(lease: Lease): Parcel[] {
-    const parcels = lease.parcels.filter(({ milli }) => milli > 0);
-    lease.parcels = [];
-    return parcels;
-  }
-
-  #giveBack(lease: Lease, parcels: readonly Parcel[]): void {
-    if (lease.parcels.length === 0) this.#live.delete(lease);
-    for (const given of this.#give(lease, parcels)) given.catch(() => undefined);
-  }
-
-  #give(lease: Lease, parcels: readonly Parcel[]): Promise<void>[] {
-    return parcels.map((parcel) => this.#returned(lease, lease.judge, parcel));
-  }
-
-  /** Gives a parcel back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. */
-  async #returned(lease: Lease, judge: SharedJudge, { milli, takenMs }: Parcel): Promise<void> {
-    const deltas = judge.tier.limits.map(() => -milli);
-    if (this.#asker.state !== "together") {
-      this.#debts.owe(lease, {
-        judge,
-        deltas,
-        atMs: takenMs,
-        quotasOnly: false,
-        tell: false,
-        unused: true,
-        sent: undefined,
-      });
-      return;
-    }
-    const about = this.#asker.about(lease.key, judge, undefined);
-    await this.#asker
-      .run({
-        op: "adjust",
-        ...about,
-        deltas,
-        atMs: takenMs,
-        ...ONCE,
-      })
-      .catch(() => undefined);
   }
 
   async #tellOf(lease: Lease): Promise<void> {
