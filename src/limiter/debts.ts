@@ -52,8 +52,12 @@ export class Debts {
   /** Has the store hear of every debt of a key, or as many as it will hear of; never rejects. */
   settle(lease: Lease): Promise<void> {
     this.turn(lease);
-    lease.paying ??= this.#pay(lease).finally(() => {
+    lease.paying ??= this.#pay(lease).then(() => {
       lease.paying = undefined;
+      // One may have come after the last was paid and before this runs; one that failed is tried again later.
+      const [next] = lease.owed;
+      const isNew = next !== undefined && next.sent === undefined;
+      return isNew && this.#asker.state === "together" ? this.settle(lease) : undefined;
     });
     return lease.paying;
   }
