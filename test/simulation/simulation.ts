@@ -60,7 +60,8 @@ Share.prototype.debts = function (this: Share, nowMs) {
     if (owed === undefined || rule.type === "quota") return;
     const most = ((nowMs - (askedMs.get(this) ?? nowMs)) * rule.perMs) / rule.perMilli;
     const limit = `${this.tier.name}.${name}`;
-    const part = Math.min(most, this.admitted - (owed.deltas[index] ?? 0));
+    // A debt rounded up past what was let in owes nothing back.
+    const part = Math.max(0, Math.min(most, this.admitted - (owed.deltas[index] ?? 0)));
     refilled.set(limit, (refilled.get(limit) ?? 0) + part);
   });
   return owed;
