@@ -24,6 +24,8 @@ export interface Owed {
   readonly atMs: number;
   readonly quotasOnly: boolean;
   readonly tell: boolean;
+  /** Whether what is given back was handed out to nobody. */
+  readonly unused: boolean;
   /** Its number and what was known of the key when it was first sent: the same whenever it is sent again. */
   sent: { readonly number: number; readonly known: Known | undefined } | undefined;
 }
@@ -133,7 +135,7 @@ export class Lease {
   }
 
   /** Adds a debt to the last one, if that was not sent yet and is of the same kind; returns whether it did. */
-  merge({ judge, deltas, atMs, quotasOnly, tell }: Owed): boolean {
+  merge({ judge, deltas, atMs, quotasOnly, tell, unused }: Owed): boolean {
     const last = this.owed.at(-1);
     if (last === undefined || last.sent !== undefined || last.judge !== judge || last.quotasOnly !== quotasOnly) {
       return false;
@@ -142,7 +144,7 @@ export class Lease {
       ({ rule }) => rule.type === "bucket" || rule.periodOf(atMs).startMs === rule.periodOf(last.atMs).startMs,
     );
     const isSameSign = deltas.every((delta, index) => Math.sign(delta) === Math.sign(last.deltas[index] ?? 0));
-    if (!isSamePeriod || !isSameSign || last.tell !== tell) return false;
+    if (!isSamePeriod || !isSameSign || last.tell !== tell || last.unused !== unused) return false;
     last.deltas = last.deltas.map((delta, index) => delta + (deltas[index] ?? 0));
     return true;
   }

@@ -1,13 +1,16 @@
-import type { Tier } from "../engine/tier.js";
-import type { Command, Known, Reply, Surroundings } from "../store/protocol.js";
+import type { Command, Reply, Surroundings } from "../store/protocol.js";
 import type { Session, SessionState } from "../store/session.js";
-import { Lease, type Owed, type Parcel, type Waiter } from "./lease.js";
+import { Asker } from "./asker.js";
+import { Debts, ONCE } from "./debts.js";
+import { Lease, type Waiter } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
-import { type OutagePolicies, Share } from "./share.js";
+import { type CLOSED, Outage } from "./outage.js";
+import { Returns } from "./returns.js";
+import type { OutagePolicies } from "./share.js";
 import type { SharedCorrection, SharedJudge } from "./shared-judge.js";
 import { spentAt, type View, viewOf } from "./view.js";
 
-/** Keys told or charged at once when a store has come back. */
+/** Keys told at once when a store has come back. */
 const BATCH = 256;
 
 /** How limits are shared. */
@@ -20,40 +23,32 @@ export interface LeaseOptions {
   readonly clock: (() => number) | undefined;
 }
 
-/** What could not be decided, since the store is away and the policy is `closed`. */
-export const CLOSED = Symbol("closed");
-
 /** Decides calls from what is leased, what the store grants, and, while that is away, by the outage policy. */
 export class Leases {
   readonly table: LeaseTable;
   readonly #options: LeaseOptions;
-  readonly #session: Session;
+  readonly #asker: Asker;
+  readonly #debts: Debts;
+  readonly #outage: Outage;
+  readonly #returns: Returns;
   readonly #around: Surroundings;
-  /** Leases that hold tokens. */
-  readonly #live = new Set<Lease>();
-  /** Leases that owe the store something, or decided without it. */
-  readonly #behind = new Set<Lease>();
-  /** What the keys share, per tier, that found no room while the store is away. */
-  readonly #overflow = new Map<Tier, Share>();
   /** Takes that are under way. */
   readonly #takes = new Set<Promise<void>>();
   #draining = false;
-  #number = 0;
-  /** The store's time less this process's clock. */
-  #ahead: number | undefined;
 
   constructor(table: LeaseTable, session: Session, around: Surroundings, options: LeaseOptions) {
     this.table = table;
-    this.#session = session;
     this.#around = around;
     this.#options = options;
+    this.#asker = new Asker(session, around, options.clock);
+    this.#debts = new Debts(table, this.#asker, around, options.leaseMs);
+    this.#returns = new Returns(this.#asker, this.#debts, around, options.leaseMs);
+    this.#outage = new Outage(table, this.#asker, this.#debts, options.policies);
   }
 
   /** The store's time, as near as can be told. */
   storeMs(): number {
-    const { clock } = this.#options;
-    if (clock !== undefined) return clock();
-    return this.#ahead === undefined ? this.#around.wall() : Math.floor(this.#around.now() + this.#ahead);
+    return this.#asker.storeMs();
   }
 
   /** Spends a cost above 0 of a tier that has limits. */
@@ -62,12 +57,12 @@ export class Leases {
     const nowMs = this.#around.now();
     if (lease.use(costMilli, nowMs)) {
       this.#prefetch(lease, nowMs);
-      return { ...lease.view(0, nowMs, this.storeMs()), denied: 0 };
+      return { ...lease.view(0, nowMs, this.#asker.storeMs()), denied: 0 };
     }
-    if (this.#session.state !== "together") return this.#without(lease, costMilli, true);
+    if (this.#asker.state !== "together") return this.#outage.decide(lease, costMilli, true);
     if (this.#options.mode === "exact") return this.#exactly(lease, judge, costMilli);
     if (nowMs < lease.believeUntilMs) {
-      const view = lease.view(costMilli, nowMs, this.storeMs());
+      const view = lease.view(costMilli, nowMs, this.#asker.storeMs());
       if (view.denied > 0) return view;
     }
     return new Promise((resolve) => {
@@ -75,7 +70,7 @@ export class Leases {
         judge,
         costMilli,
         decided: resolve,
-        failed: () => resolve(this.#without(lease, costMilli, true)),
+        failed: () => resolve(this.#outage.decide(lease, costMilli, true)),
       });
       if (!lease.taking) this.#takeSoon(lease);
     });
@@ -84,23 +79,25 @@ export class Leases {
   /** What `consume` would say. */
   peek(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
     const nowMs = this.#around.now();
-    const storeMs = this.storeMs();
+    const storeMs = this.#asker.storeMs();
     const present = this.table.get(key);
     const lease = present?.judge === judge ? present : undefined;
-    if (this.#session.state !== "together") return this.#without(lease ?? new Lease(key, judge), costMilli, false);
+    if (this.#asker.state !== "together") return this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false);
     const isFresh = lease?.known !== undefined && nowMs - lease.learnedMs < this.#options.leaseMs;
     if (lease !== undefined && isFresh && lease.parcels.length > 0 && !lease.owes) {
       return lease.view(costMilli, nowMs, storeMs);
     }
-    const paid = present?.owes ? this.#settle(present) : Promise.resolve();
-    const asked = paid.then(() => this.#run({ op: "peek", ...this.#about(key, judge, lease?.known), need: costMilli }));
+    const paid = present?.owes ? this.#debts.settle(present) : Promise.resolve();
+    const asked = paid.then(() =>
+      this.#asker.run({ op: "peek", ...this.#asker.about(key, judge, lease?.known), need: costMilli }),
+    );
     return asked.then(
       ({ nowMs: atMs, spent }) => {
         const known = { epoch: "", atMs, spent };
         const held = lease?.held(this.#around.now()) ?? 0;
         return viewOf(judge.tier, spentAt(judge.tier, known, atMs, held), costMilli, atMs);
       },
-      () => this.#without(lease ?? new Lease(key, judge), costMilli, false),
+      () => this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false),
     );
   }
 
@@ -108,14 +105,14 @@ export class Leases {
   async reset(key: string, judge: SharedJudge): Promise<void> {
     const lease = this.table.get(key);
     if (lease !== undefined) this.#forget(lease);
-    await this.#run({ op: "reset", ...this.#about(key, judge, undefined) });
+    await this.#asker.run({ op: "reset", ...this.#asker.about(key, judge, undefined) });
   }
 
   /** Corrects a decision, now or when the store is back. */
   correct(key: string, judge: SharedJudge, { deltaMilli, atMs, quotasOnly }: SharedCorrection): void {
     const lease = this.table.enter(key, judge);
     const deltas = judge.tier.limits.map(() => deltaMilli);
-    this.#owe(lease, { judge, deltas, atMs, quotasOnly, tell: deltaMilli < 0, sent: undefined });
+    this.#debts.owe(lease, { judge, deltas, atMs, quotasOnly, tell: deltaMilli < 0, unused: false, sent: undefined });
   }
 
   /** Somebody else has changed the key. */
@@ -125,15 +122,15 @@ export class Leases {
     if (isReset) {
       this.#forget(lease);
     } else {
-      this.#giveBack(lease, this.#takeAll(lease));
+      this.#returns.giveBack(lease);
       lease.believeUntilMs = 0;
     }
   }
 
   entered(state: SessionState): void {
     if (state !== "together") return;
-    this.#overflow.clear();
-    void this.#settleAll();
+    this.#outage.over();
+    void this.#debts.settleAll();
   }
 
   knows(): boolean {
@@ -148,55 +145,35 @@ export class Leases {
     }
   }
 
-  /** A take that was given up was granted after all: nobody will use it. */
+  /** A command that was given up has been carried out after all. */
   late(command: Command, reply: Reply): void {
-    if (command.op !== "take" || reply.granted === 0) return;
-    const deltas = command.tier.limits.map(() => -reply.granted);
-    void this.#run({
-      ...command,
-      op: "adjust",
-      deltas,
-      atMs: reply.nowMs,
-      quotasOnly: false,
-      tell: false,
-      number: undefined,
-      again: false,
-    }).catch(() => undefined);
+    this.#returns.late(command, reply);
   }
 
   /** Gives back what has expired or lies idle. Called a few times in `leaseMs`. */
   sweep(): void {
-    const nowMs = this.#around.now();
-    for (const lease of this.#live) this.#giveBack(lease, lease.expired(nowMs, this.#options.leaseMs / 2));
+    this.#returns.sweep();
   }
 
   /** Gives back everything, also what is still being taken, and waits until it has arrived. */
   async drain(): Promise<void> {
     this.#draining = true;
     while (this.#takes.size > 0) await Promise.allSettled(this.#takes);
-    const given = [...this.#live].map((lease) => this.#give(lease, this.#takeAll(lease)));
-    if (this.#session.state === "together") given.push([this.#settleAll()]);
-    await Promise.allSettled(given.flat());
+    const given = this.#returns.drain();
+    if (this.#asker.state === "together") given.push(this.#debts.settleAll());
+    await Promise.allSettled(given);
   }
 
   /** Tokens held ahead, and tokens admitted that the store has not heard of, in thousandths. */
   outstanding(): { leased: number; unreconciled: number } {
-    const nowMs = this.#around.now();
-    let leased = 0;
-    let unreconciled = 0;
-    for (const lease of this.#live) leased += lease.held(nowMs);
-    for (const { owed, share } of this.#behind) {
-      for (const { deltas } of owed) unreconciled += Math.max(0, ...deltas);
-      unreconciled += share?.admitted ?? 0;
-    }
-    return { leased, unreconciled };
+    return { leased: this.#returns.leased, unreconciled: this.#debts.unreconciled };
   }
 
   #enter(key: string, judge: SharedJudge): Lease {
     const lease = this.table.enter(key, judge);
     if (lease.judge !== judge) {
-      this.#giveBack(lease, this.#takeAll(lease));
-      this.#settleShare(lease);
+      this.#returns.giveBack(lease);
+      this.#debts.turn(lease);
       lease.judge = judge;
       lease.known = undefined;
       lease.believeUntilMs = 0;
@@ -205,41 +182,22 @@ export class Leases {
   }
 
   #forget(lease: Lease): void {
-    lease.parcels = [];
-    this.#live.delete(lease);
+    this.#returns.drop(lease);
     lease.known = undefined;
     lease.share = undefined;
     lease.believeUntilMs = 0;
   }
 
   async #exactly(lease: Lease, judge: SharedJudge, costMilli: number): Promise<View | typeof CLOSED> {
-    if (lease.owes) await this.#settle(lease);
+    if (lease.owes) await this.#debts.settle(lease);
     try {
-      const about = this.#about(lease.key, judge, lease.known);
-      const reply = await this.#run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
+      const about = this.#asker.about(lease.key, judge, lease.known);
+      const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
       return { denied: reply.denied, waitMs: 0, nowMs: reply.nowMs, spent: [...reply.spent] };
     } catch {
-      return this.#without(lease, costMilli, true);
+      return this.#outage.decide(lease, costMilli, true);
     }
-  }
-
-  /** Decides by the outage policy. */
-  #without(lease: Lease, costMilli: number, spends: boolean): View | typeof CLOSED {
-    const { policies } = this.#options;
-    const { tier } = lease.judge;
-    if (tier.limits.some(({ rule }) => policies[rule.type] === "closed")) return CLOSED;
-    const storeMs = this.storeMs();
-    const fresh = () => new Share(tier, lease.known, this.#session.replicas, policies, storeMs);
-    if (!spends) return (lease.share ?? fresh()).decide(costMilli, storeMs, false);
-    if (!this.table.keeps(lease)) {
-      const shared = this.#overflow.get(tier) ?? fresh();
-      this.#overflow.set(tier, shared);
-      return shared.decide(costMilli, storeMs, true);
-    }
-    lease.share ??= fresh();
-    this.#behind.add(lease);
-    return lease.share.decide(costMilli, storeMs, true);
   }
 
   /** Asks for more when this turn of the event loop is over, so that all who come in it are counted. */
@@ -261,7 +219,7 @@ export class Leases {
     const { leaseMs, mode } = this.#options;
     if (mode === "exact" || lease.taking || this.#draining || nowMs < lease.noPrefetchUntilMs) return;
     const low = lease.demand(leaseMs / 4, nowMs);
-    if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low || this.#session.state !== "together") return;
+    if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low || this.#asker.state !== "together") return;
     lease.taking = true;
     this.#begin(this.#take(lease, lease.judge, 0));
   }
@@ -277,11 +235,17 @@ export class Leases {
     const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
     const ahead = lease.demand(leaseMs, sentMs) - lease.held(sentMs + leaseMs / 4);
     const want = Math.max(need, waiting - lease.held(sentMs), ahead);
-    if (lease.owes) await this.#settle(lease);
+    if (lease.owes) await this.#debts.settle(lease);
     try {
       const known = lease.judge === judge ? lease.known : undefined;
-      const divisor = 2 * this.#session.replicas;
-      const reply = await this.#run({ op: "take", ...this.#about(lease.key, judge, known), need, want, divisor });
+      const divisor = 2 * this.#asker.replicas;
+      const reply = await this.#asker.run({
+        op: "take",
+        ...this.#asker.about(lease.key, judge, known),
+        need,
+        want,
+        divisor,
+      });
       this.#took(lease, judge, need, sentMs, reply);
     } catch {
       lease.taking = false;
@@ -299,9 +263,9 @@ export class Leases {
       const parcel = { milli: reply.granted, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
       if (lease.judge === judge) {
         lease.parcels.push(parcel);
-        this.#live.add(lease);
+        this.#returns.add(lease);
       } else {
-        void this.#returned(lease, judge, parcel);
+        void this.#returns.give(lease, judge, parcel);
       }
     } else {
       lease.noPrefetchUntilMs = nowMs + this.#options.leaseMs / 4;
@@ -319,7 +283,7 @@ export class Leases {
   /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
   #serve(lease: Lease): void {
     const nowMs = this.#around.now();
-    const storeMs = this.storeMs();
+    const storeMs = this.#asker.storeMs();
     const waiting: Waiter[] = [];
     for (const waiter of lease.waiters.splice(0)) {
       if (waiter.judge === lease.judge && lease.use(waiter.costMilli, nowMs)) {
@@ -334,121 +298,19 @@ export class Leases {
     if (lease.waiters.length > 0) this.#takeSoon(lease);
   }
 
-  #takeAll(lease: Lease): Parcel[] {
-    const parcels = lease.parcels.filter(({ milli }) => milli > 0);
-    lease.parcels = [];
-    return parcels;
-  }
-
-  #giveBack(lease: Lease, parcels: readonly Parcel[]): void {
-    if (lease.parcels.length === 0) this.#live.delete(lease);
-    for (const given of this.#give(lease, parcels)) given.catch(() => undefined);
-  }
-
-  #give(lease: Lease, parcels: readonly Parcel[]): Promise<void>[] {
-    return parcels.map((parcel) => this.#returned(lease, lease.judge, parcel));
-  }
-
-  /** Gives a parcel back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. */
-  async #returned(lease: Lease, judge: SharedJudge, { milli, takenMs }: Parcel): Promise<void> {
-    const deltas = judge.tier.limits.map(() => -milli);
-    if (this.#session.state !== "together") {
-      this.#owe(lease, { judge, deltas, atMs: takenMs, quotasOnly: false, tell: false, sent: undefined });
-      return;
-    }
-    const about = this.#about(lease.key, judge, undefined);
-    await this.#run({
-      op: "adjust",
-      ...about,
-      deltas,
-      atMs: takenMs,
-      quotasOnly: false,
-      tell: false,
-      number: undefined,
-      again: false,
-    }).catch(() => undefined);
-  }
-
   async #tellOf(lease: Lease): Promise<void> {
     const { judge, key, known } = lease;
     const deltas = judge.tier.limits.map(() => 0);
-    const about = this.#about(key, judge, known);
+    const about = this.#asker.about(key, judge, known);
     const atMs = known?.atMs ?? 0;
-    const reply = await this.#run({
+    const reply = await this.#asker.run({
       op: "adjust",
       ...about,
       deltas,
       atMs,
-      quotasOnly: false,
-      tell: false,
-      number: undefined,
-      again: false,
+      ...ONCE,
     });
     if (lease.judge === judge) lease.learn(reply, this.#around.now());
-  }
-
-  /** Turns what was decided without the store into a debt. */
-  #settleShare(lease: Lease): void {
-    const { share, judge } = lease;
-    lease.share = undefined;
-    const debts = share?.debts(this.storeMs());
-    if (debts === undefined) return;
-    lease.owed.push({ judge, ...debts, quotasOnly: false, tell: false, sent: undefined });
-    this.#behind.add(lease);
-  }
-
-  #owe(lease: Lease, owed: Owed): void {
-    if (!this.table.keeps(lease) && this.#session.state !== "together") return;
-    if (!lease.merge(owed)) lease.owed.push(owed);
-    this.#behind.add(lease);
-    if (this.#session.state === "together") void this.#settle(lease);
-  }
-
-  /** Has the store hear of every debt of a key, or as many as it will hear of; never rejects. */
-  #settle(lease: Lease): Promise<void> {
-    this.#settleShare(lease);
-    lease.paying ??= this.#pay(lease).finally(() => {
-      lease.paying = undefined;
-    });
-    return lease.paying;
-  }
-
-  async #settleAll(): Promise<void> {
-    const behind = [...this.#behind];
-    for (let at = 0; at < behind.length && this.#session.state === "together"; at += BATCH) {
-      await Promise.all(behind.slice(at, at + BATCH).map((lease) => this.#settle(lease)));
-    }
-  }
-
-  /** One debt at a time, each under its number until it is acknowledged, so that each counts once. */
-  async #pay(lease: Lease): Promise<void> {
-    while (this.#session.state === "together") {
-      const [owed] = lease.owed;
-      if (owed === undefined) break;
-      const again = owed.sent !== undefined;
-      owed.sent ??= { number: ++this.#number, known: lease.judge === owed.judge ? lease.known : undefined };
-      const { judge, sent, ...what } = owed;
-      try {
-        const about = this.#about(lease.key, judge, sent.known);
-        const reply = await this.#run({ op: "adjust", ...about, ...what, number: sent.number, again });
-        if (lease.judge === judge) lease.learn(reply, this.#around.now());
-        lease.owed.shift();
-      } catch {
-        this.#around.after(this.#options.leaseMs / 4, () => void this.#settle(lease));
-        return;
-      }
-    }
-    if (!lease.owes) this.#behind.delete(lease);
-  }
-
-  #about(key: string, { tier }: SharedJudge, known: Known | undefined) {
-    return { key, tier, known, nowMs: this.#options.clock?.() };
-  }
-
-  async #run(command: Command): Promise<Reply> {
-    const reply = await this.#session.run(command);
-    this.#ahead = reply.nowMs - this.#around.now();
-    return reply;
   }
 }
 

@@ -6,8 +6,9 @@ import type { Link, Surroundings } from "../store/protocol.js";
 import { Session, type SessionStats } from "../store/session.js";
 import { type Decision, invalidCost } from "./decision.js";
 import { LeaseTable } from "./lease-table.js";
-import { CLOSED, type LeaseOptions, Leases } from "./leases.js";
+import { type LeaseOptions, Leases } from "./leases.js";
 import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
+import { CLOSED } from "./outage.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
 import type { View } from "./view.js";
 

@@ -38,6 +38,8 @@ interface Adjust {
   readonly number: number | undefined;
   /** Whether it was sent before; `known` is then what was known at that time. */
   readonly again: boolean;
+  /** Whether what is given back was handed out to nobody: then a bucket takes back only what it has not refilled since `atMs`. */
+  readonly unused: boolean;
 }
 
 /** What a command was answered. */

@@ -17,9 +17,10 @@
  * - `take`: need, want, divisor. Grants `need` or denies; and in whole tokens beyond it up to `want` in all, at most the
  *   divisor's part of what is left.
  * - `peek`: need. Says what `take` would, and writes nothing.
- * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others, 4: sent before), number of the
- *   correction or empty. Who has lost writes may have lost the number of a correction whose effect others know and heal:
- *   what is sent again into another epoch is charged once too often rather than given back twice.
+ * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others, 4: sent before, 8: unused), number
+ *   of the correction or empty. Who has lost writes may have lost the number of a correction whose effect others know and heal:
+ *   what is sent again into another epoch is charged once too often rather than given back twice. A bucket that has
+ *   run full since tokens were taken has refilled them: given back whole, they would pay for what others took later.
  * - `reset`.
  *
  * Answers with the limit that denies (0: none), what was granted, now, the epoch, and what is spent per limit.
@@ -219,7 +220,8 @@ if op == 'adjust' then
   local at, flags, number = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
   local counter = '@c:' .. caller
   if number and number <= (tonumber(hash[counter]) or 0) then return answer(0, 0) end
-  local lapsed = flags >= 4 and knownEpoch ~= epoch
+  local unused = flags >= 8
+  local lapsed = flags % 8 >= 4 and knownEpoch ~= epoch
   local charges, knows = false, false
   for _, limit in ipairs(limits) do
     charges = charges or limit.delta > 0
@@ -236,7 +238,9 @@ if op == 'adjust' then
       local applies = flags % 2 == 0
       if slot.kind == 'q' then applies = (periodOf(now, slot.c)) == (periodOf(at, limit.c)) end
       if applies and not (lapsed and limit.delta < 0) then
-        slot.spent = min(MAX, max(0, slot.spent + limit.delta * (slot.kind == 'b' and slot.d or 1)))
+        local change = limit.delta * (slot.kind == 'b' and slot.d or 1)
+        if unused and change < 0 and slot.kind == 'b' then change = min(0, change + max(0, now - at) * slot.c) end
+        slot.spent = min(MAX, max(0, slot.spent + change))
       end
     end
   end

@@ -61,8 +61,8 @@ function numbersOf(command: Command): string[] {
   }
 }
 
-function flagsOf({ quotasOnly, tell, again }: Command & { op: "adjust" }): string {
-  return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (again ? 4 : 0));
+function flagsOf({ quotasOnly, tell, again, unused }: Command & { op: "adjust" }): string {
+  return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (again ? 4 : 0) + (unused ? 8 : 0));
 }
 
 function rulesOf(tier: Tier): readonly (readonly string[])[] {

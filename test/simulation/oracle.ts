@@ -33,6 +33,17 @@ export function overBucket(rule: Bucket, admissions: readonly Admission[]): numb
   return worst / rule.perMilli;
 }
 
+/** What a bucket holds at `nowMs`, in thousandths, that was filled by all that was let in since it began to be drained. */
+export function levelAt(rule: Bucket, admissions: readonly Admission[], nowMs: number): number {
+  let level = 0;
+  let lastMs = admissions[0]?.atMs ?? 0;
+  for (const { atMs, costMilli } of admissions) {
+    level = Math.max(0, level - (atMs - lastMs) * rule.perMs) + costMilli * rule.perMilli;
+    lastMs = atMs;
+  }
+  return Math.max(0, level - (nowMs - lastMs) * rule.perMs) / rule.perMilli;
+}
+
 /** What a limiter that knows everything at once would have let in of these calls, in thousandths. */
 export function ideal(key: string, tier: Tier, arrivals: readonly Arrival[]): number {
   const twin = new Twin();

@@ -33,6 +33,8 @@ export class Server {
   #writes: Write[] = [];
   /** Told to every replica that is connected. */
   publish: (caller: string, key: string, reset: boolean) => void = () => undefined;
+  /** Told when tokens of a key have been granted. */
+  granted: (key: string) => void = () => undefined;
 
   constructor(world: World) {
     this.#world = world;
@@ -52,6 +54,7 @@ export class Server {
       nowMs: command.nowMs ?? Math.floor(nowMs),
       publish: (key, reset) => this.publish(caller, key, reset),
     });
+    if (reply.granted > 0) this.granted(command.key);
     if (undefined !== undo) {
       this.#writes = this.#writes.filter(({ atMs }) => atMs > nowMs - ABSENT_MS);
       this.#writes.push({ atMs: nowMs, undo, key: command.key, caller, granted: reply.granted });

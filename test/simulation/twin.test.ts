@@ -33,9 +33,10 @@ const step = fc.record({
   want: milli,
   divisor: fc.integer({ min: 1, max: 6 }),
   delta: fc.integer({ min: -5000, max: 5000 }),
-  agoMs: fc.integer({ min: 0, max: 100_000 }),
+  agoMs: fc.oneof(fc.integer({ min: 0, max: 100_000 }), fc.integer({ min: 0, max: 100 })),
   quotasOnly: fc.boolean(),
   again: fc.boolean(),
+  unused: fc.boolean(),
   number: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
   /** Which earlier answer the caller still knows; none if there are fewer. */
   knows: fc.nat(12),
@@ -43,7 +44,7 @@ const step = fc.record({
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: number): Command {
-  const { op, key, need, want, divisor, delta, quotasOnly, again, number, agoMs } = next;
+  const { op, key, need, want, divisor, delta, quotasOnly, again, unused, number, agoMs } = next;
   const about = { key, tier, known, nowMs };
   switch (op) {
     case "take":
@@ -62,6 +63,7 @@ function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: numb
         tell: true,
         number,
         again,
+        unused,
       };
   }
 }

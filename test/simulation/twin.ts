@@ -33,9 +33,12 @@ export interface Asker {
 export class Twin {
   readonly #hashes = new Map<string, Hash>();
 
-  /** What a key's limit has spent, if the server holds it. */
-  spent(key: string, limit: string): number | undefined {
-    return this.#hashes.get(key)?.slots.get(limit)?.spent;
+  /** What a key's limit has spent at `nowMs`, in its units, if the server holds it; of a quota, in the last period used. */
+  spent(key: string, limit: string, nowMs: number): number | undefined {
+    const hash = this.#hashes.get(key);
+    const slot = hash?.slots.get(limit);
+    if (hash === undefined || slot === undefined) return undefined;
+    return slot.rule.type === "quota" ? slot.spent : slot.rule.refilled(slot.spent, Math.max(0, nowMs - hash.atMs));
   }
 
   /** What the server holds of a key, to put it back with {@link restore}. */
@@ -90,7 +93,7 @@ export class Twin {
     });
 
     if (op === "adjust") {
-      const { number, deltas, atMs, quotasOnly, tell, known, again } = command;
+      const { number, deltas, atMs, quotasOnly, tell, known, again, unused } = command;
       const lapsed = again && known?.epoch !== epoch;
       if (number !== undefined && number <= (hash.corrections.get(asker.caller) ?? 0)) return answer(0, 0);
       if (hash.slots.size === 0) {
@@ -107,8 +110,14 @@ export class Twin {
           slot.rule.type === "quota" && charged.type === "quota"
             ? slot.rule.periodOf(nowMs).startMs === charged.periodOf(atMs).startMs
             : !quotasOnly;
-        const isLapsed = lapsed && (deltas[index] ?? 0) < 0;
-        if (applies && !isLapsed) slot.spent = slot.rule.charged(slot.spent, deltas[index] ?? 0);
+        const delta = deltas[index] ?? 0;
+        if (!applies || (lapsed && delta < 0)) return;
+        const { rule } = slot;
+        let change = rule.type === "bucket" ? delta * rule.perMilli : delta;
+        if (unused && delta < 0 && rule.type === "bucket") {
+          change = Math.min(0, change + Math.max(0, nowMs - atMs) * rule.perMs);
+        }
+        slot.spent = Math.min(MAX_AMOUNT, Math.max(0, slot.spent + change));
       });
       if (number !== undefined) hash.corrections.set(asker.caller, number);
       this.#hashes.set(key, hash);

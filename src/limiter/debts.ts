@@ -1,0 +1,103 @@
+import type { Surroundings } from "../store/protocol.js";
+import type { Asker } from "./asker.js";
+import type { Lease, Owed } from "./lease.js";
+import type { LeaseTable } from "./lease-table.js";
+
+/** Keys charged at once when a store has come back. */
+const BATCH = 256;
+
+/** A correction that nobody else needs to hear of, and that is not sent twice. */
+export const ONCE = { quotasOnly: false, tell: false, number: undefined, again: false, unused: false } as const;
+
+/** What the store has not heard of yet: charges and returns, each of which it is to count once. */
+export class Debts {
+  readonly #table: LeaseTable;
+  readonly #asker: Asker;
+  readonly #around: Surroundings;
+  readonly #leaseMs: number;
+  /** Leases that owe the store something, or decided without it. */
+  readonly #behind = new Set<Lease>();
+  #number = 0;
+
+  constructor(table: LeaseTable, asker: Asker, around: Surroundings, leaseMs: number) {
+    this.#table = table;
+    this.#asker = asker;
+    this.#around = around;
+    this.#leaseMs = leaseMs;
+  }
+
+  /** Remembers that a lease decides without the store. */
+  add(lease: Lease): void {
+    this.#behind.add(lease);
+  }
+
+  /** Thousandths admitted that the store has not heard of. */
+  get unreconciled(): number {
+    let sum = 0;
+    for (const { owed, share } of this.#behind) {
+      for (const { deltas } of owed) sum += Math.max(0, ...deltas);
+      sum += share?.admitted ?? 0;
+    }
+    return sum;
+  }
+
+  /** Has the store charged or given back something, now or when it is back. */
+  owe(lease: Lease, owed: Owed): void {
+    if (!this.#table.keeps(lease) && this.#asker.state !== "together") return;
+    if (!lease.merge(owed)) lease.owed.push(owed);
+    this.#behind.add(lease);
+    if (this.#asker.state === "together") void this.settle(lease);
+  }
+
+  /** Has the store hear of every debt of a key, or as many as it will hear of; never rejects. */
+  settle(lease: Lease): Promise<void> {
+    this.turn(lease);
+    lease.paying ??= this.#pay(lease).then(() => {
+      lease.paying = undefined;
+      // One may have come after the last was paid and before this runs; one that failed is tried again later.
+      const [next] = lease.owed;
+      const isNew = next !== undefined && next.sent === undefined;
+      return isNew && this.#asker.state === "together" ? this.settle(lease) : undefined;
+    });
+    return lease.paying;
+  }
+
+  /** Settles with all, as long as the store is there. */
+  async settleAll(): Promise<void> {
+    const behind = [...this.#behind];
+    for (let at = 0; at < behind.length && this.#asker.state === "together"; at += BATCH) {
+      await Promise.all(behind.slice(at, at + BATCH).map((lease) => this.settle(lease)));
+    }
+  }
+
+  /** Turns what was decided without the store into a debt. */
+  turn(lease: Lease): void {
+    const { share, judge } = lease;
+    lease.share = undefined;
+    const debts = share?.debts(this.#asker.storeMs());
+    if (debts === undefined) return;
+    lease.owed.push({ judge, ...debts, quotasOnly: false, tell: false, unused: false, sent: undefined });
+    this.#behind.add(lease);
+  }
+
+  /** One debt at a time, each under its number until it is acknowledged, so that each counts once. */
+  async #pay(lease: Lease): Promise<void> {
+    while (this.#asker.state === "together") {
+      const [owed] = lease.owed;
+      if (owed === undefined) break;
+      const again = owed.sent !== undefined;
+      owed.sent ??= { number: ++this.#number, known: lease.judge === owed.judge ? lease.known : undefined };
+      const { judge, sent, ...what } = owed;
+      try {
+        const about = this.#asker.about(lease.key, judge, sent.known);
+        const reply = await this.#asker.run({ op: "adjust", ...about, ...what, number: sent.number, again });
+        if (lease.judge === judge) lease.learn(reply, this.#around.now());
+        lease.owed.shift();
+      } catch {
+        this.#around.after(this.#leaseMs / 4, () => void this.settle(lease));
+        return;
+      }
+    }
+    if (!lease.owes) this.#behind.delete(lease);
+  }
+}
