@@ -12,6 +12,8 @@ import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
 const YOUNG_S = 5;
 /** The longest pause, in ms, before a connection is tried anew. */
 const RETRY_MS = 500;
+/** How long, in ms, a connection may owe an answer before it is given up. */
+const SILENT_MS = 2000;
 /** After how long, in ms, a server that can't be used is looked at again. */
 const LOOK_AGAIN_MS = 2000;
 
@@ -24,6 +26,8 @@ export interface RedisLinkOptions {
   /** Names this replica among the others; unique for as long as it lives. */
   replica: string;
   tls: ConnectionOptions | undefined;
+  /** How long, in ms, an answer is waited for. */
+  timeoutMs: number;
   /** Told of what keeps it from working, or will. */
   onProblem: (error: TollkeeperError) => void;
 }
@@ -163,7 +167,7 @@ export class RedisLink implements Link {
  */
 function clientOf(
   ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
-  { address, tls }: RedisLinkOptions,
+  { address, tls, timeoutMs }: RedisLinkOptions,
 ): Client {
   const { username, password } = address;
   const common = {
@@ -172,6 +176,8 @@ function clientOf(
     ...(address.tls ? { tls: tls ?? {} } : {}),
     protocol: 2 as const,
     connectTimeout: 2000,
+    // A firewall can forget a connection without a word; TCP would try it for a quarter of an hour.
+    socketTimeout: Math.max(SILENT_MS, 2 * timeoutMs),
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,

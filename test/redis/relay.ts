@@ -1,12 +1,13 @@
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 
-/** Stands between limiters and a server, and delays, loses or edits what passes. */
+/** Stands between limiters and a server, and delays, holds back, loses or edits what passes. */
 export class Relay {
   /** How long, in ms, every piece is held back, each way. */
   delayMs = 0;
-  /** Whether nothing passes, and nobody is told. */
-  isCut = false;
+  readonly #held: (() => void)[] = [];
+  #isCut = false;
+  #generation = 0;
   /** Edits what the server says; of the same length. */
   edit: (text: string) => string = (text) => text;
   readonly #server: Server;
@@ -32,6 +33,23 @@ export class Relay {
     return `redis://127.0.0.1:${(this.#server.address() as { port: number }).port}`;
   }
 
+  /** Lets nothing pass, and tells nobody. */
+  cut(): void {
+    this.#isCut = true;
+  }
+
+  /** Lets pass what comes, and what was held back meanwhile, as TCP sends it again. */
+  mend(): void {
+    this.#isCut = false;
+    for (const act of this.#held.splice(0)) act();
+  }
+
+  /** As if a firewall had forgotten the connections: nothing passes on them any more, but on new ones. */
+  forget(): void {
+    this.#generation++;
+    this.mend();
+  }
+
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();
@@ -39,18 +57,20 @@ export class Relay {
   }
 
   #pass(from: Socket, to: Socket, edited: (data: Buffer) => Buffer): void {
+    const generation = this.#generation;
+    const soon = (act: () => void) => this.#soon(() => generation === this.#generation && act());
     this.#sockets.add(from);
     from.on("error", () => undefined);
-    from.on("data", (data) => this.#held(() => to.write(edited(data))));
+    from.on("data", (data) => soon(() => to.write(edited(data))));
     from.on("close", () => {
       this.#sockets.delete(from);
-      this.#held(() => to.destroy());
+      soon(() => to.destroy());
     });
   }
 
-  #held(act: () => void): void {
-    if (this.isCut) return;
-    if (this.delayMs === 0) act();
-    else setTimeout(() => this.isCut || act(), this.delayMs);
+  #soon(act: () => void): void {
+    const pass = () => (this.#isCut ? void this.#held.push(act) : act());
+    if (this.delayMs === 0) pass();
+    else setTimeout(pass, this.delayMs);
   }
 }
