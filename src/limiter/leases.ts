@@ -1,4 +1,5 @@
 import type { Tier } from "../engine/tier.js";
+import { TollkeeperError } from "../errors.js";
 import type { Command, Known, Reply, Surroundings } from "../store/protocol.js";
 import type { Session, SessionState } from "../store/session.js";
 import { Lease, type Owed, type Parcel, type Waiter } from "./lease.js";
@@ -207,7 +208,8 @@ export class Leases {
   }
 
   async #exactly(lease: Lease, judge: SharedJudge, costMilli: number): Promise<View | typeof CLOSED> {
-    if (lease.owes) await this.#settle(lease);
+    // Whoever has not answered once in time is not waited for again.
+    if (lease.owes && !(await this.#isSettled(lease))) return this.#without(lease, costMilli, true);
     try {
       const about = this.#about(lease.key, judge, lease.known);
       const reply = await this.#run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
@@ -261,8 +263,9 @@ export class Leases {
     const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
     const ahead = Math.max(0, lease.demand(leaseMs, sentMs) - lease.held(sentMs + leaseMs / 4));
     const want = Math.max(need, waiting, ahead);
-    if (lease.owes) await this.#settle(lease);
+    const isSettled = !lease.owes || (await this.#isSettled(lease));
     try {
+      if (!isSettled) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard what is owed");
       const known = lease.judge === judge ? lease.known : undefined;
       const divisor = 2 * this.#session.replicas;
       const reply = await this.#run({ op: "take", ...this.#about(lease.key, judge, known), need, want, divisor });
@@ -393,6 +396,11 @@ export class Leases {
       lease.paying = undefined;
     });
     return lease.paying;
+  }
+
+  async #isSettled(lease: Lease): Promise<boolean> {
+    await this.#settle(lease);
+    return !lease.owes;
   }
 
   async #settleAll(): Promise<void> {
