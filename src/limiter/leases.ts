@@ -378,7 +378,9 @@ export class Leases {
     lease.share = undefined;
     const debts = share?.debts(this.storeMs());
     if (debts === undefined) return;
-    lease.owed.push({ judge, ...debts, quotasOnly: false, tell: false, number: undefined });
+    const owed = { judge, ...debts, quotasOnly: false, tell: false, number: undefined };
+    // Or a key whose node is away would owe once per call, and all who come later wait for each.
+    if (!lease.merge(owed)) lease.owed.push(owed);
     this.#behind.add(lease);
   }
 
