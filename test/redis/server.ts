@@ -90,9 +90,17 @@ export async function forFile<T extends { stop(): Promise<void> }>(starting: Pro
   return started;
 }
 
+/** What runs, to be ended with this process should a test not come to it. */
+const running = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 /** Starts a program and waits until it listens. */
 export async function startProcess(program: string, args: readonly string[], port: number): Promise<ChildProcess> {
   const child = spawn(program, args, { stdio: "ignore" });
+  running.add(child);
+  child.once("exit", () => running.delete(child));
   const failed = once(child, "error").then(([error]) => Promise.reject(error));
   const exited = once(child, "exit").then(([code]) => Promise.reject(new Error(`${program} ended with ${code}`)));
   await Promise.race([failed, exited, listening(port)]);
