@@ -92,8 +92,13 @@ export async function forFile<T extends { stop(): Promise<void> }>(starting: Pro
 
 /** What runs, to be ended with this process should a test not come to it. */
 const running = new Set<ChildProcess>();
-process.on("exit", () => {
+const endAll = () => {
   for (const child of running) child.kill("SIGKILL");
+};
+process.once("exit", endAll);
+process.once("SIGTERM", () => {
+  endAll();
+  process.kill(process.pid, "SIGTERM");
 });
 
 /** Starts a program and waits until it listens. */
