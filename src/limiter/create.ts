@@ -81,6 +81,7 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     prefix,
     replica: randomBytes(6).toString("base64url"),
     tls,
+    timeoutMs,
     onProblem: once(onStorageError),
   });
   const given = clock === undefined ? undefined : monotonic(clock);

@@ -62,6 +62,12 @@ export class Debts {
     return lease.paying;
   }
 
+  /** Settles, and tells whether nothing is owed any more. */
+  async isSettled(lease: Lease): Promise<boolean> {
+    await this.settle(lease);
+    return !lease.owes;
+  }
+
   /** Settles with all, as long as the store is there. */
   async settleAll(): Promise<void> {
     const behind = [...this.#behind];
@@ -76,7 +82,9 @@ export class Debts {
     lease.share = undefined;
     const debts = share?.debts(this.#asker.storeMs());
     if (debts === undefined) return;
-    lease.owed.push({ judge, ...debts, quotasOnly: false, tell: false, unused: false, sent: undefined });
+    const owed = { judge, ...debts, quotasOnly: false, tell: false, unused: false, sent: undefined };
+    // Or a key whose node is away would owe once per call, and all who come later wait for each.
+    if (!lease.merge(owed)) lease.owed.push(owed);
     this.#behind.add(lease);
   }
 

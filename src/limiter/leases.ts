@@ -1,3 +1,4 @@
+import { TollkeeperError } from "../errors.js";
 import type { Command, Reply, Surroundings } from "../store/protocol.js";
 import type { Session, SessionState } from "../store/session.js";
 import { Asker } from "./asker.js";
@@ -189,7 +190,8 @@ export class Leases {
   }
 
   async #exactly(lease: Lease, judge: SharedJudge, costMilli: number): Promise<View | typeof CLOSED> {
-    if (lease.owes) await this.#debts.settle(lease);
+    // Whoever has not answered once in time is not waited for again.
+    if (lease.owes && !(await this.#debts.isSettled(lease))) return this.#outage.decide(lease, costMilli, true);
     try {
       const about = this.#asker.about(lease.key, judge, lease.known);
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
@@ -235,8 +237,9 @@ export class Leases {
     const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
     const ahead = lease.demand(leaseMs, sentMs) - lease.held(sentMs + leaseMs / 4);
     const want = Math.max(need, waiting - lease.held(sentMs), ahead);
-    if (lease.owes) await this.#debts.settle(lease);
+    const isSettled = !lease.owes || (await this.#debts.isSettled(lease));
     try {
+      if (!isSettled) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard what is owed");
       const known = lease.judge === judge ? lease.known : undefined;
       const divisor = 2 * this.#asker.replicas;
       const reply = await this.#asker.run({

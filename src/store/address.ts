@@ -63,7 +63,7 @@ function serverOf(text: string, problem: (reason: string) => TollkeeperError) {
   if (!URL.canParse(text)) throw problem("it is not a URL");
   const url = new URL(text);
   if (url.hostname === "") throw problem("it names no host");
-  if (url.search !== "") throw problem(`it has the parameters ${url.search}`);
+  if (url.search !== "") throw problem("it has parameters after a ?");
   return {
     ...loginOf(url),
     tls: scheme === "rediss",

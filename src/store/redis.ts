@@ -12,6 +12,10 @@ import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
 const YOUNG_S = 5;
 /** The longest pause, in ms, before a connection is tried anew. */
 const RETRY_MS = 500;
+/** How long, in ms, a connection may owe an answer before it is given up. */
+const SILENT_MS = 2000;
+/** After how long, in ms, a server that can't be used is looked at again. */
+const LOOK_AGAIN_MS = 2000;
 
 /** How Redis is reached. */
 export interface RedisLinkOptions {
@@ -22,6 +26,8 @@ export interface RedisLinkOptions {
   /** Names this replica among the others; unique for as long as it lives. */
   replica: string;
   tls: ConnectionOptions | undefined;
+  /** How long, in ms, an answer is waited for. */
+  timeoutMs: number;
   /** Told of what keeps it from working, or will. */
   onProblem: (error: TollkeeperError) => void;
 }
@@ -67,8 +73,11 @@ export class RedisLink implements Link {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#client?.disconnect();
-    this.#subscriber?.disconnect();
+    for (const client of [this.#client, this.#subscriber]) {
+      if (client === undefined) continue;
+      shield(client);
+      client.disconnect();
+    }
   }
 
   async #ask(call: (client: Scripted) => Promise<unknown>): Promise<unknown> {
@@ -86,33 +95,53 @@ export class RedisLink implements Link {
     const client = clientOf(ioredis, this.#options) as Client & Scripted;
     client.defineCommand("tollkeeperKey", { numberOfKeys: 1, lua: SCRIPT });
     client.defineCommand("tollkeeperRegistry", { numberOfKeys: 1, lua: REGISTRY });
-    client.on("error", (error: unknown) => this.#report(error));
+    client.on("error", (error: unknown) => {
+      shield(client);
+      this.#report(error);
+    });
+    client.on("node error", (error: unknown) => this.#report(error));
     client.on("close", () => events.disconnected());
     client.on("end", () => events.disconnected());
     client.on("ready", () => {
       this.#inspect(client).then(
-        (server) => server !== undefined && events.connected(server),
-        (error: unknown) => this.#report(error),
+        (server) => (server === undefined ? this.#lookAgain(client) : events.connected(server)),
+        (error: unknown) => {
+          this.#report(error);
+          this.#lookAgain(client);
+        },
       );
     });
+    // A Cluster refuses commands for a node while it connects, and connects with the first command.
+    client.on("+node", (node: Redis) => void node.connect().catch(() => undefined));
     this.#client = client;
     this.#subscriber = this.#subscribe(clientOf(ioredis, this.#options), events);
   }
 
   /** Looks at the server at the other end of a new connection; undefined if it can't be used. */
   async #inspect(client: Client): Promise<string | undefined> {
-    const info = factsOf(await client.info());
     const { url, address } = this.#options;
-    const complaints = complaintsOf(info, { url: withoutPassword(url), isCluster: address.kind === "cluster" });
+    const isCluster = address.kind === "cluster";
+    const [info, ...others] = await factsOfAll("nodes" in client ? client.nodes("master") : [client]);
+    const complaints = [info, ...others].flatMap((facts) =>
+      complaintsOf(facts, { url: withoutPassword(url), isCluster }),
+    );
     for (const { error } of complaints) this.#options.onProblem(error);
     if (complaints.some(({ fatal }) => fatal)) return undefined;
     this.#young = Number(info.get("uptime_in_seconds")) < YOUNG_S;
-    this.#server = address.kind === "cluster" ? "cluster" : (info.get("run_id") ?? "").slice(0, 12);
+    this.#server = isCluster ? "cluster" : (info.get("run_id") ?? "").slice(0, 12);
     return this.#server;
   }
 
+  /** Connects anew after a while, since what is wrong with a server may be mended while it runs. */
+  #lookAgain(client: Client): void {
+    setTimeout(() => this.#closed || client.disconnect(true), LOOK_AGAIN_MS).unref();
+  }
+
   #subscribe(subscriber: Client, events: LinkEvents): Client {
-    subscriber.on("error", (error: unknown) => this.#report(error));
+    subscriber.on("error", (error: unknown) => {
+      shield(subscriber);
+      this.#report(error);
+    });
     subscriber.on("message", (_channel: string, message: string) => {
       const [, caller, kind, name] = /^(\S+) (\S+) (.*)$/s.exec(message) ?? [];
       if (name === undefined || caller === this.#options.replica) return;
@@ -126,7 +155,7 @@ export class RedisLink implements Link {
   }
 
   #report(error: unknown): TollkeeperError {
-    const translation = translated(error, withoutPassword(this.#options.url));
+    const translation = translated(error, withoutPassword(this.#options.url), this.#server === "");
     if (!this.#closed) this.#options.onProblem(translation);
     return translation;
   }
@@ -138,7 +167,7 @@ export class RedisLink implements Link {
  */
 function clientOf(
   ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
-  { address, tls }: RedisLinkOptions,
+  { address, tls, timeoutMs }: RedisLinkOptions,
 ): Client {
   const { username, password } = address;
   const common = {
@@ -147,10 +176,14 @@ function clientOf(
     ...(address.tls ? { tls: tls ?? {} } : {}),
     protocol: 2 as const,
     connectTimeout: 2000,
+    // A firewall can forget a connection without a word; TCP would try it for a quarter of an hour.
+    socketTimeout: Math.max(SILENT_MS, 2 * timeoutMs),
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
+    // A master that was made a replica while we were connected.
+    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
     retryStrategy: (times: number) => Math.min(20 * 2 ** Math.min(times, 10), RETRY_MS),
   };
   switch (address.kind) {
@@ -177,6 +210,24 @@ function clientOf(
         slotsRefreshInterval: 2000,
       });
   }
+}
+
+/**
+ * Keeps a second error of a connection from ending the process: ioredis listens for one, and TLS can have more, such as
+ * an alert of the server after the connection was given up.
+ */
+function shield(client: Client): void {
+  const streams = "nodes" in client ? client.nodes().map(({ stream }) => stream) : [client.stream];
+  // A client that has not connected yet has no stream, whatever its type says.
+  for (const stream of streams) stream?.on("error", () => undefined);
+}
+
+/** What each server says of itself; those that can't be asked are passed over, unless it is all of them. */
+async function factsOfAll(servers: readonly Redis[]): Promise<[Map<string, string>, ...Map<string, string>[]]> {
+  const answers = await Promise.allSettled(servers.map(async (server) => factsOf(await server.info())));
+  const [first, ...others] = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
+  if (first !== undefined) return [first, ...others];
+  throw answers.find((answer) => answer.status === "rejected")?.reason ?? new Error("no server is known");
 }
 
 function factsOf(info: string): Map<string, string> {

@@ -1,19 +1,17 @@
 import { readFileSync } from "node:fs";
-import { afterEach, beforeAll, describe, it } from "vitest";
+import { afterEach, describe, it } from "vitest";
 import { createLimiter, type Decision, type SharedLimiter } from "../../src/index.js";
-import { type RedisServer, redisForFile } from "../redis/server.js";
+import { redisForFile } from "../redis/server.js";
 import { compare, type Operation, type Vector } from "./vector.js";
 
 const { cases } = JSON.parse(readFileSync(new URL("limit-vectors.json", import.meta.url), "utf8")) as {
   cases: Vector[];
 };
 
+const server = await redisForFile();
+
 describe("exact mode on the conformance vectors", () => {
-  let server: RedisServer;
   let limiter: SharedLimiter;
-  beforeAll(async () => {
-    server = await redisForFile();
-  });
   afterEach(() => limiter.close());
 
   it.each(cases.map((vector, index) => ({ ...vector, index })))(

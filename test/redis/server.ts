@@ -5,6 +5,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
+import type { Certificates } from "./certificates.js";
 
 /** A `redis-server` of a test's own, on a free port of the loopback interface. */
 export class RedisServer {
@@ -22,6 +23,14 @@ export class RedisServer {
   /** Starts a server; nothing is written to disk unless the arguments say so. */
   static async start(...args: string[]): Promise<RedisServer> {
     return RedisServer.startOn(await freePort(), ...args);
+  }
+
+  /** Starts a server that speaks nothing but TLS. */
+  static async startTls({ ca, certificate, key }: Certificates, ...args: string[]): Promise<RedisServer> {
+    const port = await freePort();
+    const files = ["--tls-ca-cert-file", ca, "--tls-cert-file", certificate, "--tls-key-file", key];
+    const tls = ["--port", "0", "--tls-port", String(port), "--tls-auth-clients", "no", ...files];
+    return RedisServer.startOn(port, ...tls, ...args);
   }
 
   static async startOn(port: number, ...args: string[]): Promise<RedisServer> {
@@ -44,11 +53,7 @@ export class RedisServer {
   async run(): Promise<void> {
     const port = String(this.port);
     const own = ["--port", port, "--bind", "127.0.0.1", "--dir", this.folder, "--save", "", "--appendonly", "no"];
-    const child = spawn("redis-server", [...own, ...this.#arguments], { stdio: "ignore" });
-    this.#process = child;
-    const failed = once(child, "error").then(([error]) => Promise.reject(error));
-    await Promise.race([failed, once(child, "spawn")]);
-    await listening(this.port);
+    this.#process = await startProcess("redis-server", [...own, ...this.#arguments], this.port);
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -58,12 +63,8 @@ export class RedisServer {
   /** Ends the process at once, as a crash would. */
   async kill(): Promise<void> {
     const child = this.#process;
-    if (child === undefined) return;
     this.#process = undefined;
-    const closed = once(child, "close");
-    child.kill("SIGCONT");
-    child.kill("SIGKILL");
-    await closed;
+    if (child !== undefined) await killProcess(child);
   }
 
   async stop(): Promise<void> {
@@ -73,15 +74,52 @@ export class RedisServer {
 }
 
 /** Starts a server that ends with the file's tests. */
-export async function redisForFile(...args: string[]): Promise<RedisServer> {
-  const server = await RedisServer.start(...args);
+export function redisForFile(...args: string[]): Promise<RedisServer> {
+  return forFile(RedisServer.start(...args));
+}
+
+/** Ends what was started with the file's tests. */
+export async function forFile<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
+  const started = await starting;
   // In vitest's workers a setImmediate is now and then not run until something else happens; ioredis counts on them.
   const nudge = setInterval(() => undefined, 5);
   afterAll(() => {
     clearInterval(nudge);
-    return server.stop();
+    return started.stop();
   });
-  return server;
+  return started;
+}
+
+/** What runs, to be ended with this process should a test not come to it. */
+const running = new Set<ChildProcess>();
+const endAll = () => {
+  for (const child of running) child.kill("SIGKILL");
+};
+process.once("exit", endAll);
+process.once("SIGTERM", () => {
+  endAll();
+  process.kill(process.pid, "SIGTERM");
+});
+
+/** Starts a program and waits until it listens. */
+export async function startProcess(program: string, args: readonly string[], port: number): Promise<ChildProcess> {
+  const child = spawn(program, args, { stdio: "ignore" });
+  running.add(child);
+  child.once("exit", () => running.delete(child));
+  const failed = once(child, "error").then(([error]) => Promise.reject(error));
+  const exited = once(child, "exit").then(([code]) => Promise.reject(new Error(`${program} ended with ${code}`)));
+  await Promise.race([failed, exited, listening(port)]);
+  exited.catch(() => undefined);
+  return child;
+}
+
+/** Ends a process at once, also one that is stopped. */
+export async function killProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const closed = once(child, "close");
+  child.kill("SIGCONT");
+  child.kill("SIGKILL");
+  await closed;
 }
 
 /** A port on which nobody listens. */
