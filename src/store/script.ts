@@ -15,6 +15,7 @@
  * three parameters and a start (see `wire.ts`), what the caller knows to be spent, and the correction in thousandths.
  *
  * - `take`: need, want, divisor. Grants `want`, at most the divisor's part of what is left, at least `need`; or denies.
+ *   Beyond the need whole tokens only: of parts of tokens nobody could make up a call, and the last calls would be lost.
  * - `peek`: need. Says what `take` would, and writes nothing.
  * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others), number of the correction or empty.
  * - `reset`.
@@ -263,7 +264,8 @@ end
 if op == 'peek' then return answer(denied, 0) end
 local granted = 0
 if denied == 0 then
-  granted = max(need, min(tonumber(ARGV[9]), floor(left / tonumber(ARGV[10]))))
+  local ahead = min(tonumber(ARGV[9]), floor(left / tonumber(ARGV[10])))
+  granted = max(need, ahead - ahead % 1000)
   for _, limit in ipairs(limits) do
     local slot = state[limit.name]
     slot.spent = min(MAX, slot.spent + granted * (limit.kind == 'b' and limit.d or 1))

@@ -133,7 +133,8 @@ export class Twin {
     if (op === "peek") return answer(denied, 0);
     let granted = 0;
     if (denied === 0) {
-      granted = Math.max(command.need, Math.min(command.want, Math.floor(left / command.divisor)));
+      const ahead = Math.min(command.want, Math.floor(left / command.divisor));
+      granted = Math.max(command.need, ahead - (ahead % 1000));
       for (const { name, rule } of tier.limits) {
         const slot = hash.slots.get(name);
         if (slot)
