@@ -67,7 +67,7 @@ ${parts.join("\n")}
 function drawPanel({ bars }: Panel, height: number, document: unknown): Drawing {
   const names = [...new Set(bars.map(({ name }) => name))];
   const columns = [...new Set(bars.map(({ column }) => column))];
-  const largest = Math.max(...bars.map(({ value, high = value }) => (Number.isNaN(value) ? 0 : high)));
+  const largest = Math.max(...bars.map(({ value, high = value }) => (Number.isNaN(value) ? 0 : high))) || 1;
   return Plot.plot({
     document,
     width: WIDTH - 2 * MARGIN,
