@@ -114,7 +114,7 @@ function labelOf({ value, note }: Bar): string {
 
 function colourOf(name: string): string {
   if (/^js\b/.test(name)) return OURS_IN_JS;
-  return /\bnative\b|tollkeeper|worker|fingerprint-api/.test(name) ? OURS : PEERS;
+  return /\bnative\b|tollkeeper|worker|fingerprint-api|^exact|^leased/.test(name) ? OURS : PEERS;
 }
 
 function text(x: number, y: number, size: number, content: string, weight = "400"): string {

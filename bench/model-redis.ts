@@ -40,6 +40,8 @@ const EPOCH = "model:0";
  */
 export class ModelRedis {
   readonly commands = new Map<string, number>();
+  /** Keys that have nothing left when they are first seen. */
+  readonly exhausted = new Set<string>();
   greetings = 0;
   readonly #time: SimulatedTime;
   readonly #replicas: readonly string[];
@@ -84,7 +86,7 @@ export class ModelRedis {
     const stored = this.#keys.get(key);
     const spent = tier.limits.map(({ rule }, index) => {
       const before = stored?.spent[index];
-      if (stored === undefined || before === undefined) return rule.initial ?? 0;
+      if (stored === undefined || before === undefined) return this.exhausted.has(key) ? rule.capacity : rule.initial;
       return rule.type === "bucket" ? rule.refilled(before, nowMs - stored.atMs) : before;
     });
     const charge = (milli: (index: number) => number): void => {

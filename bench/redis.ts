@@ -27,7 +27,11 @@ const APPS = ["local", "leased", "exact", "@fastify/rate-limit"] as const satisf
 const LOADS = { "hot key, 1,000 a second": "hot", "64 callers, 10,000 keys": "flat out" } as const;
 const REPLICAS = 4;
 
+/** Whose calls an app gets: the key of all of them, or undefined for a hundred that take turns. */
+const CALLERS = { "one hot key": "hot", "100 keys": undefined } as const;
+
 type Load = keyof typeof LOADS;
+type Callers = keyof typeof CALLERS;
 
 interface Round {
   perSecond: number;
@@ -43,6 +47,8 @@ interface AppRound {
   /** Processor time of the server for one call, in µs. */
   cpuUs: number;
   p99Ms: number;
+  /** Commands sent for one call; the heartbeats of the other apps, a few a second, are among them. */
+  sent: number;
 }
 
 interface Lane<R> {
@@ -120,24 +126,29 @@ async function raceApps(server: RedisServer, rounds: number, seconds: number): P
   const apps = APPS.map((name) => ({
     name,
     child: new Child<"address" | "cpu", unknown>("shared-app", { args: [name, server.url], processor: 0 }),
-    lane: { name, load: "app", rounds: [] as AppRound[] },
+    lanes: (Object.keys(CALLERS) as Callers[]).map((load) => ({ name, load, rounds: [] as AppRound[] })),
   }));
   try {
     for (let round = -1; round < rounds; round++) {
-      for (const { name, child, lane } of apps) {
-        const url = String(await child.ask("address"));
-        const before = Number(await child.ask("cpu"));
-        const target = { url, key: undefined, body: undefined, seconds: round < 0 ? 1 : seconds };
-        const { requests, failed, p99Ms, ...outcome } = await load.ask(target);
-        const cpuUs = (Number(await child.ask("cpu")) - before) / requests;
-        if (failed > 0) throw new Error(`${name}: ${failed} calls failed`);
-        if (round >= 0) lane.rounds.push({ perSecond: requests / outcome.seconds, cpuUs, p99Ms });
+      for (const { name, child, lanes } of apps) {
+        for (const lane of lanes) {
+          const url = String(await child.ask("address"));
+          const key = CALLERS[lane.load];
+          await server.reset();
+          const before = Number(await child.ask("cpu"));
+          const target = { url, key, body: undefined, seconds: round < 0 ? 1 : seconds };
+          const { requests, failed, p99Ms, ...outcome } = await load.ask(target);
+          const cpuUs = (Number(await child.ask("cpu")) - before) / requests;
+          const sent = (await server.read()).sent / requests;
+          if (failed > 0) throw new Error(`${name}: ${failed} calls failed`);
+          if (round >= 0) lane.rounds.push({ perSecond: requests / outcome.seconds, cpuUs, p99Ms, sent });
+        }
       }
     }
   } finally {
     await Promise.all([load, ...apps.map(({ child }) => child)].map((child) => child.stop()));
   }
-  return apps.map(({ lane }) => lane);
+  return apps.flatMap(({ lanes }) => lanes);
 }
 
 async function crowdOf(server: RedisServer, keys: number, seconds: number): Promise<Crowd> {
@@ -185,9 +196,11 @@ function resultOf(
   apps: readonly Lane<AppRound>[],
   crowd: Crowd,
 ): Result {
-  const local = apps.find(({ name }) => name === "local")?.rounds ?? [];
   const cpuOf = (rounds: readonly AppRound[]) => rounds.map(({ cpuUs }) => cpuUs);
-  const keptOf = ({ rounds }: Lane<AppRound>) => pairedRatios(cpuOf(local), cpuOf(rounds));
+  const keptOf = ({ load, rounds }: Lane<AppRound>) => {
+    const local = apps.find((lane) => lane.name === "local" && lane.load === load)?.rounds ?? [];
+    return pairedRatios(cpuOf(local), cpuOf(rounds));
+  };
   const medianOf = (lane: Lane<Round>, figure: keyof Round) => rounded(spread(of(lane.rounds, figure)).median);
   const hot = direct.find(({ name, load }) => name === "leased" && LOADS[load as Load] === "hot");
   return {
@@ -213,20 +226,25 @@ function resultOf(
           ),
         }),
       ),
-      {
-        title: "one route of Fastify, 32 connections, 100 keys: median (quarters)",
-        rows: Object.fromEntries(
-          apps.map((lane) => [
-            lane.name,
-            {
-              "calls a second": shown(spread(of(lane.rounds, "perSecond"))),
-              "server CPU, µs a call": shown(spread(cpuOf(lane.rounds))),
-              "throughput by CPU, × local": shown(keptOf(lane)),
-              "p99, ms": shown(spread(of(lane.rounds, "p99Ms"))),
-            },
-          ]),
-        ),
-      },
+      ...(Object.keys(CALLERS) as Callers[]).map(
+        (load): Table => ({
+          title: `one route of Fastify, 32 connections, ${load}: median (quarters)`,
+          rows: Object.fromEntries(
+            apps
+              .filter((lane) => lane.load === load)
+              .map((lane) => [
+                lane.name,
+                {
+                  "calls a second": shown(spread(of(lane.rounds, "perSecond"))),
+                  "server CPU, µs a call": shown(spread(cpuOf(lane.rounds))),
+                  "throughput by CPU, × local": shown(keptOf(lane)),
+                  "p99, ms": shown(spread(of(lane.rounds, "p99Ms"))),
+                  "commands a call": rounded(spread(of(lane.rounds, "sent")).median),
+                },
+              ]),
+          ),
+        }),
+      ),
       {
         title: `${crowd.keys.toLocaleString("en")} active keys, two limits each, over ${crowd.replicas} replicas, leased`,
         rows: { "": Object.fromEntries(Object.entries(crowd).map(([name, value]) => [name, rounded(value)])) },
@@ -246,11 +264,11 @@ function resultOf(
           panel("Redis", "commands sent a request, less is better", "sent"),
         ];
       }),
-      {
-        title: "one route of Fastify",
+      ...(Object.keys(CALLERS) as Callers[]).map((load) => ({
+        title: `one route of Fastify, ${load}`,
         unit: "µs of the server's processor time a call",
-        bars: apps.map((lane) => barOf(lane.name, cpuOf(lane.rounds))),
-      },
+        bars: apps.filter((lane) => lane.load === load).map((lane) => barOf(lane.name, cpuOf(lane.rounds))),
+      })),
     ],
   };
 }

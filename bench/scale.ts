@@ -150,7 +150,14 @@ async function simulate(setup: Setup, tier: TierName, shard: Shard, effort: Effo
   const groups = strataOf(setup).map((stratum, index) => {
     const wanted = Math.ceil(effort.calls / (stratum.perSecond * (effort.ms / 1000)));
     const count = Math.min(stratum.keys, effort.keys, Math.max(1, wanted));
-    return { stratum, tallies: Array.from({ length: count }, (_, key) => new Tally(nameOf(index * 1e6 + key))) };
+    // Who always wants more than the limit has long spent all of it.
+    const isExhausted = tier !== "ample" && stratum.perSecond > MINUTE / 60;
+    const tallies = Array.from(
+      { length: count },
+      (_, key) => new Tally(nameOf(index * 1e6 + key), isExhausted ? MINUTE : 0),
+    );
+    if (isExhausted) for (const { key } of tallies) server.exhausted.add(key);
+    return { stratum, tallies };
   });
   for (const { stratum, tallies } of groups) {
     for (const tally of tallies) {
@@ -182,11 +189,12 @@ class Tally {
   admitted = 0;
   /** Tokens that a window has had at most beyond what it refilled: the level of a bucket without a bottom. */
   most = 0;
-  #level = 0;
+  #level: number;
   #atMs = 0;
 
-  constructor(key: string) {
+  constructor(key: string, level: number) {
     this.key = key;
+    this.#level = level;
   }
 
   admit(nowMs: number, counts: boolean): void {
@@ -297,8 +305,8 @@ function cellsOf(finding: Finding): Record<string, string | number> {
     shards: finding.shards,
     "Redis GB": rounded(finding.redisGb),
     "admitted, %": rounded(100 * finding.admitted),
-    over: finding.over,
-    bound: rounded(finding.bound),
+    over: finding.tier === "ample" ? "none reached" : finding.over,
+    bound: finding.tier === "ample" ? "" : rounded(finding.bound),
   };
 }
 
