@@ -67,7 +67,7 @@ ${parts.join("\n")}
 function drawPanel({ bars }: Panel, height: number, document: unknown): Drawing {
   const names = [...new Set(bars.map(({ name }) => name))];
   const columns = [...new Set(bars.map(({ column }) => column))];
-  const largest = Math.max(...bars.map(({ value, high = value }) => (Number.isNaN(value) ? 0 : high)));
+  const largest = Math.max(...bars.map(({ value, high = value }) => (Number.isNaN(value) ? 0 : high))) || 1;
   return Plot.plot({
     document,
     width: WIDTH - 2 * MARGIN,
@@ -114,7 +114,7 @@ function labelOf({ value, note }: Bar): string {
 
 function colourOf(name: string): string {
   if (/^js\b/.test(name)) return OURS_IN_JS;
-  return /\bnative\b|tollkeeper|worker|fingerprint-api/.test(name) ? OURS : PEERS;
+  return /\bnative\b|tollkeeper|worker|fingerprint-api|^exact|^leased/.test(name) ? OURS : PEERS;
 }
 
 function text(x: number, y: number, size: number, content: string, weight = "400"): string {

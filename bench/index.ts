@@ -1,13 +1,16 @@
 import { parseArgs } from "node:util";
+import { accuracy } from "./accuracy.js";
 import { engine } from "./engine.js";
 import { http } from "./http.js";
 import { memory } from "./memory.js";
 import { pauses } from "./pauses.js";
+import { redis } from "./redis.js";
 import { publish } from "./report.js";
+import { scale } from "./scale.js";
 import { storage } from "./storage.js";
 import { workers } from "./workers.js";
 
-const BENCHMARKS = { engine, memory, pauses, workers, http, storage };
+const BENCHMARKS = { engine, memory, pauses, workers, http, storage, accuracy, redis, scale };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
