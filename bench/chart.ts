@@ -26,6 +26,7 @@ export interface Panel {
 interface Drawing {
   readonly outerHTML: string;
   setAttribute(name: string, value: string): void;
+  querySelector(selector: string): { remove(): void } | null;
 }
 
 const WIDTH = 1200;
@@ -48,6 +49,8 @@ export function drawChart(title: string, subtitle: string, panels: readonly Pane
   const parts = panels.map((panel) => {
     const height = FRAME + BAR * new Set(panel.bars.map(({ name }) => name)).size;
     const plot = drawPanel(panel, height, document);
+    // Its style is for a page of its own: within another drawing, "height: auto" would fill that.
+    plot.querySelector("style")?.remove();
     plot.setAttribute("y", String(top + PANEL_HEADER));
     plot.setAttribute("x", String(MARGIN));
     const heading = text(MARGIN, top + 14, 13, `${panel.title}, ${panel.unit}`, "600");
