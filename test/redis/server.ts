@@ -81,12 +81,7 @@ export function redisForFile(...args: string[]): Promise<RedisServer> {
 /** Ends what was started with the file's tests. */
 export async function forFile<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
   const started = await starting;
-  // In vitest's workers a setImmediate is now and then not run until something else happens; ioredis counts on them.
-  const nudge = setInterval(() => undefined, 5);
-  afterAll(() => {
-    clearInterval(nudge);
-    return started.stop();
-  });
+  afterAll(() => started.stop());
   return started;
 }
 
