@@ -24,6 +24,16 @@ export function registerLimiterMetrics(registry: Registry, limiter: Limiter | Sh
       }
     },
   });
+  new Counter({
+    name: "tollkeeper_shadow_denials_total",
+    help: "Calls that a limit would have denied, had it not been in shadow mode.",
+    labelNames: ["tier", "limit"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { tier, limit, denials } of limiter.stats().shadow) this.inc({ tier, limit }, denials);
+    },
+  });
   new Gauge({
     name: "tollkeeper_keys",
     help: "Keys held now.",
