@@ -4,6 +4,7 @@ import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
 import { type Engine, type EngineStats, FRAME, OUTCOME, type RecordStore, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { Decision, invalidCost, type Judge } from "./decision.js";
+import { type Observe, Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 
 const SWEEP_INTERVAL_MS = 100;
@@ -45,6 +46,7 @@ export class Limiter {
   readonly #slots: SlotNames = new Map();
   readonly #maxSlots: number;
   readonly #shadowCounts = new ShadowCounts();
+  readonly #sampler = new Sampler();
   #version = 0;
   #judges = new Map<string, Judge>();
   #closed = false;
@@ -87,6 +89,7 @@ export class Limiter {
    * `ERR_COST_EXCEEDS_CAPACITY`, `ERR_CLOCK_INVALID`, `ERR_LIMITER_CLOSED`.
    */
   consume(key: string, tier: string, cost = 1): Decision {
+    if (this.#sampler.isDue) return this.#sampler.time(() => this.#decide(key, tier, cost, true)) as Decision;
     return this.#decide(key, tier, cost, true);
   }
 
@@ -158,6 +161,11 @@ export class Limiter {
     const stats = this.#engine.stats();
     const tiers = stats.tiers.filter(({ tier }) => shadowedTier(tier) === undefined);
     return { engine: this.#engine.kind, ...stats, tiers, shadow: this.#shadowCounts.read() };
+  }
+
+  /** Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. */
+  onDecision(observe: Observe): () => void {
+    return this.#sampler.add(observe);
   }
 
   /** Counts a denial that is not enforced; the plugin does, in shadow mode. */

@@ -10,6 +10,7 @@ import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
 import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
 import { CLOSED } from "./outage.js";
+import { type Observe, Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
 import type { View } from "./view.js";
@@ -35,7 +36,7 @@ export interface SharedLimiterStats {
   /** What shadow mode would have denied, in this thread. */
   shadow: ShadowDenials[];
   store: SessionStats & {
-    /** Tokens taken ahead and not yet handed out. */
+    /** Tokens taken ahead and not yet handed out, as of a quarter of `leaseMs` ago at most. */
     leaseOutstanding: number;
     /** Tokens that a bucket may admit beyond its limit in any window, over all replicas: L/W × `leaseMs`, for the largest. */
     worstCaseOvershoot: number;
@@ -61,6 +62,7 @@ export class SharedLimiter {
   /** By tier, shadow limits too. */
   #judgeOfTier = new Map<Tier, SharedJudge>();
   readonly #shadowCounts = new ShadowCounts();
+  readonly #sampler = new Sampler();
   #stopSweep: () => void = () => undefined;
   #waiting = new Set<() => void>();
   #closing: Promise<void> | undefined;
@@ -157,7 +159,8 @@ export class SharedLimiter {
    */
   consume(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
     const { judge, costMilli } = this.#check(key, tier, cost);
-    return this.#askShadows(judge, this.#decide(judge, key, costMilli, true), true);
+    const decide = () => this.#askShadows(judge, this.#decide(judge, key, costMilli, true), true);
+    return this.#sampler.isDue ? this.#sampler.time(decide) : decide();
   }
 
   /** Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does. */
@@ -239,6 +242,11 @@ export class SharedLimiter {
         unreconciled: unreconciled / 1000,
       },
     };
+  }
+
+  /** Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. */
+  onDecision(observe: Observe): () => void {
+    return this.#sampler.add(observe);
   }
 
   /** Counts a denial that is not enforced; the plugin does, in shadow mode. */
