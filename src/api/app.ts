@@ -68,10 +68,18 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       strictPreflight: false,
     });
   }
-  const { trustProxy, ipWhitelist, ipv6Prefix, requireAuthentication } = config;
+  const { trustProxy, ipWhitelist, ipv6Prefix, requireAuthentication, gatewaySecret, gatewaySecretPrevious } = config;
   await app.register(tollkeeper, {
     limiter,
-    identify: identifyCaller({ keys, requireAuthentication, trustProxy, trusted: ipWhitelist, ipv6Prefix }),
+    identify: identifyCaller({
+      keys,
+      requireAuthentication,
+      gatewaySecrets: [gatewaySecret, gatewaySecretPrevious].filter((secret) => secret !== undefined),
+      tiers: () => limiter.tiers,
+      trustProxy,
+      trusted: ipWhitelist,
+      ipv6Prefix,
+    }),
     extendedHeaders: config.headers,
   });
 

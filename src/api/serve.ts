@@ -7,10 +7,10 @@ import { TollkeeperError } from "../errors.js";
 import { createLimiter, type StorageOptions } from "../limiter/create.js";
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared.js";
-import { parseAddress, withoutPassword } from "../store/address.js";
+import { withoutPassword } from "../store/address.js";
 import { createApp } from "./app.js";
 import { makeDemoKeys } from "./demo.js";
-import { ApiKeys } from "./keys.js";
+import { addressOf, type Directory, openDirectory } from "./directory.js";
 import { startLines } from "./start-lines.js";
 
 /** How long, in ms, calls that have begun may take to end once the service is told to stop. */
@@ -46,68 +46,66 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
   const config = readEnvironment(environment);
   let app: FastifyInstance | undefined;
   const early: unknown[] = [];
-  const { local, shared, storage } = openLimiters(config, environment, (error) => {
+  const { limiter, storage } = openLimiter(config, environment, (error) => {
     const message = error instanceof TollkeeperError ? error.message : "the storage can't be used; it is tried again";
     if (app === undefined) early.push(error);
     else app.log.error({ err: error }, message);
   });
-  const limiter = shared ?? local;
+  let directory: Directory | undefined;
   try {
-    const keys = await ApiKeys.open(local.records, config.keyPepper);
+    directory = await openDirectory(config, limiter.engine === "redis" ? undefined : limiter.records);
+    const { keys } = directory;
     app = await createApp({ config, limiter, keys, logger: loggerOptions(config, logStream) });
-    // Calls that come before Redis has answered would be decided by the outage policy.
-    await shared
-      ?.ready(REDIS_PATIENCE_MS)
-      .catch((error: unknown) => app?.log.error({ err: error }, "starting without Redis"));
+    // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
+    const ready = [directory.ready(REDIS_PATIENCE_MS)];
+    if (limiter.engine === "redis") ready.push(limiter.ready(REDIS_PATIENCE_MS));
+    await Promise.all(ready).catch((error: unknown) => app?.log.error({ err: error }, "starting without Redis"));
     for (const error of early) app.log.error({ err: error }, "the storage can't be used; it is tried again");
     const url = await listen(app, config);
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);
-    const engine = {
-      kind: local.engine,
-      reason: config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason,
-    };
+    const reason = config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason;
+    const engine = { kind: limiter.engine, reason: limiter.engine === "redis" ? undefined : reason };
     for (const line of startLines({ url, engine, storage, demoKeys, config })) print(line);
-    return { app, url, stop: stopper(app, [limiter, local]) };
+    return { app, url, stop: stopper(app, [directory, limiter]) };
   } catch (error) {
     await app?.close();
-    await shared?.close();
-    await local.close();
+    await directory?.close();
+    await limiter.close();
     throw error;
   }
 }
 
-/** Opens the limiter of this process, which keeps the API keys, and with Redis the one that all replicas share. */
-function openLimiters(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
+/** Opens the limiter, which all replicas share if there is a Redis. */
+function openLimiter(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
   const { redisUrl, redisPrefix, redisTimeoutMs, mode, leaseMs, onOutage, maxKeys } = config;
-  if (redisUrl === undefined) return { ...openLocal(config, environment, onStorageError), shared: undefined };
-  try {
-    parseAddress(redisUrl, "RATE_LIMIT_REDIS_URL");
-  } catch (cause) {
-    throw new TollkeeperError("ERR_CONFIG_INVALID", (cause as Error).message, { cause });
-  }
-  const { local, storage } = openLocal(config, environment, onStorageError);
-  const shared: SharedLimiter = createLimiter({
+  if (redisUrl === undefined) return openLocal(config, environment, onStorageError);
+  addressOf(redisUrl);
+  const limiter: Limiter | SharedLimiter = createLimiter({
     tiers: tiersOf(config),
     maxKeys,
     onStorageError,
     storage: { type: "redis", url: redisUrl, prefix: redisPrefix, mode, leaseMs, timeoutMs: redisTimeoutMs, onOutage },
   });
-  return { local, shared, storage: `${withoutPassword(redisUrl)}, ${mode}; API keys in ${storage}` };
+  return { limiter, storage: `${withoutPassword(redisUrl)}, ${mode}` };
 }
 
 /** A default that can't be had is replaced, and what was asked for is not. */
-function openLocal(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
+function openLocal(
+  config: Config,
+  environment: Environment,
+  onStorageError: (error: unknown) => void,
+): { limiter: Limiter | SharedLimiter; storage: string } {
   const { engine, maxKeys, file, flushMs } = config;
   const open = (storage: StorageOptions): Limiter =>
     createLimiter({ tiers: tiersOf(config), engine, maxKeys, storage, onStorageError });
-  if (config.storage === "memory") return { local: open({ type: "memory" }), storage: "memory" };
+  if (config.storage === "memory") return { limiter: open({ type: "memory" }), storage: "memory" };
   try {
-    return { local: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
+    return { limiter: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
   } catch (error) {
     const asked = isSet("storage", environment) || isSet("file", environment);
     if (asked || !(error instanceof TollkeeperError) || error.code !== "ERR_STORAGE_NEEDS_NATIVE") throw error;
     return {
-      local: open({ type: "memory" }),
+      limiter: open({ type: "memory" }),
       storage: "memory: USAGE AND KEYS ARE NOT KEPT when this process ends, since file storage needs the native engine",
     };
   }

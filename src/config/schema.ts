@@ -26,7 +26,7 @@ export const SETTINGS = {
     "RATE_LIMIT_REDIS_URL",
     1,
     "Redis shared by all replicas: `redis://`, `rediss://`, `redis-sentinel://host,host/master`, or nodes of a Cluster " +
-      "separated by commas. Usage is then kept there, and API keys where `RATE_LIMIT_STORAGE` says.",
+      "separated by commas. Usage, API keys and accounts are then kept there, and in no file.",
   ),
   redisPrefix: text(
     "RATE_LIMIT_REDIS_PREFIX",
@@ -76,6 +76,8 @@ export const SETTINGS = {
     "What a minute's limit may save up to, as a multiple of it.",
   ),
   ipFallbackLimit: integer("RATE_LIMIT_IP_FALLBACK_LIMIT", 30, RATE, "Tokens a minute of an address without a key."),
+  batchBaseCost: decimal("RATE_LIMIT_BATCH_BASE_COST", 0, [0, 1000], "Tokens that a batch costs whatever it holds."),
+  batchItemCost: decimal("RATE_LIMIT_BATCH_ITEM_COST", 1, [0, 1000], "Tokens that each item of a batch costs beside."),
   ipWhitelist: networks("RATE_LIMIT_IP_WHITELIST", "Networks whose addresses are of the tier trusted."),
   ipWhitelistLimit: integer("RATE_LIMIT_IP_WHITELIST_LIMIT", 1000, RATE, "Tokens a minute of a trusted address."),
   ipv6Prefix: integer("RATE_LIMIT_IPV6_PREFIX", 64, [48, 64], "Bits of an IPv6 address that make one caller."),
@@ -83,6 +85,16 @@ export const SETTINGS = {
     "RATE_LIMIT_TRUST_PROXY",
     "Networks of the proxies in front, whose `X-Forwarded-For` is believed.",
     "; not true or a number of hops, with which a client that reaches this server past the proxy chooses its own address",
+  ),
+  gatewaySecret: secret(
+    "RATE_LIMIT_GATEWAY_SECRET",
+    16,
+    "What the gateway sends as `X-Gateway-Auth`; only then its `X-Consumer-` fields and `X-Real-IP` are believed.",
+  ),
+  gatewaySecretPrevious: secret(
+    "RATE_LIMIT_GATEWAY_SECRET_PREVIOUS",
+    16,
+    "Also accepted, while the gateway changes from this secret to the other.",
   ),
   requireAuthentication: flag("RATE_LIMIT_REQUIRE_AUTHENTICATION", false, "Refuse calls without an API key."),
   corsOrigins: origins(

@@ -41,6 +41,7 @@ export class Limiter {
   readonly #slots: SlotNames = new Map();
   readonly #maxSlots: number;
   #version = 0;
+  #tiers: Tiers = {};
   #judges = new Map<string, Judge>();
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -63,7 +64,8 @@ export class Limiter {
 
   /** The tiers in force. */
   get tiers(): Tiers {
-    return this.#engine.tiersOf(this.#engine.version);
+    if (this.#engine.version !== this.#version) this.#refresh();
+    return this.#tiers;
   }
 
   /** Small named records beside the keys, durable when the storage is; an app keeps its API keys there. */
@@ -273,9 +275,11 @@ export class Limiter {
     const engine = this.#engine;
     const { version } = engine;
     const judges = new Map<string, Judge>();
-    for (const [name, tier] of compileTiers(engine.tiersOf(version), this.#slots)) {
+    const tiers = engine.tiersOf(version);
+    for (const [name, tier] of compileTiers(tiers, this.#slots)) {
       judges.set(name, this.#judge(version, engine.tierId(name), tier));
     }
+    this.#tiers = tiers;
     this.#judges = judges;
     this.#version = version;
   }
