@@ -10,11 +10,11 @@ import { TollkeeperError } from "../errors.js";
 import { createLimiter, type StorageOptions } from "../limiter/create.js";
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared.js";
-import { parseAddress, withoutPassword } from "../store/address.js";
+import { withoutPassword } from "../store/address.js";
 import { createApp } from "./app.js";
 import { makeDemoKeys } from "./demo.js";
+import { addressOf, type Directory, openDirectory } from "./directory.js";
 import { drain } from "./drain.js";
-import { ApiKeys } from "./keys.js";
 import { listening, type MetricsPort, openMetricsPort } from "./listen.js";
 import { registerReloadMetrics, reload } from "./reload.js";
 import { startLines } from "./start-lines.js";
@@ -54,44 +54,36 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
   const { config } = live;
   let app: FastifyInstance | undefined;
   const early: unknown[] = [];
-  const { local, shared, storage } = openLimiters(live, (error) => {
+  const { limiter, storage } = openLimiter(live, (error) => {
     const message = error instanceof TollkeeperError ? error.message : "the storage can't be used; it is tried again";
     if (app === undefined) early.push(error);
     else app.log.error({ err: error }, message);
   });
-  const limiter = shared ?? local;
-  const limiters = shared === undefined ? [local] : [shared, local];
   const registry = new Registry();
   registerReloadMetrics(registry, live);
+  let directory: Directory | undefined;
   let draining = false;
   let metrics: MetricsPort | undefined;
   try {
-    const keys = await ApiKeys.open(local.records, config.keyPepper);
-    app = await createApp({
-      config,
-      limiter,
-      keys,
-      registry,
-      logger: loggerOptions(config, logStream),
-      isDraining: () => draining,
-    });
+    directory = await openDirectory(config, limiter.engine === "redis" ? undefined : limiter.records);
+    const { keys, close: closeDirectory } = directory;
+    const logger = loggerOptions(config, logStream);
+    app = await createApp({ config, limiter, keys, registry, logger, isDraining: () => draining });
     const { log, server, close } = app;
-    // Calls that come before Redis has answered would be decided by the outage policy.
-    await shared
-      ?.ready(REDIS_PATIENCE_MS)
-      .catch((error: unknown) => log.error({ err: error }, "starting without Redis"));
+    // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
+    const ready = [directory.ready(REDIS_PATIENCE_MS)];
+    if (limiter.engine === "redis") ready.push(limiter.ready(REDIS_PATIENCE_MS));
+    await Promise.all(ready).catch((error: unknown) => log.error({ err: error }, "starting without Redis"));
     for (const error of early) log.error({ err: error }, "the storage can't be used; it is tried again");
     metrics = await openMetricsPort(config, registry, (error) => log.error({ err: error }, "metrics can't be told"));
     const { host, port } = config;
     const url = await listening({ host, port, hostSetting: "HOST", portSetting: "PORT" }, app.listen({ host, port }));
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);
-    const engine = {
-      kind: local.engine,
-      reason: config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason,
-    };
+    const reason = config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason;
+    const engine = { kind: limiter.engine, reason: limiter.engine === "redis" ? undefined : reason };
     for (const line of startLines({ url, engine, storage, demoKeys, config })) print(line);
 
-    const again = (): Reload => reload(live, limiters, log);
+    const again = (): Reload => reload(live, limiter, log);
     const unwatch = config.config === undefined ? () => undefined : watchFile(config.config, again);
     const stop = once(async () => {
       unwatch();
@@ -99,52 +91,54 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
       await drain(server, config.drainDelayMs);
       await close();
       metrics?.close();
-      for (const open of limiters) await open.close();
+      await closeDirectory();
+      await limiter.close();
     });
     return { app, url, metricsUrl: metrics?.url ?? `${url}/metrics`, reload: again, stop };
   } catch (error) {
     await app?.close();
     metrics?.close();
-    await shared?.close();
-    await local.close();
+    await directory?.close();
+    await limiter.close();
     throw error;
   }
 }
 
-/** Opens the limiter of this process, which keeps the API keys, and with Redis the one that all replicas share. */
-function openLimiters(live: LiveConfig, onStorageError: (error: unknown) => void) {
+/** A limiter, and where it keeps what it counts, for people. */
+interface Opened {
+  limiter: Limiter | SharedLimiter;
+  storage: string;
+}
+
+/** Opens the limiter, which all replicas share if there is a Redis. */
+function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
   const { config } = live;
   const { redisUrl, redisPrefix, redisTimeoutMs, mode, leaseMs, onOutage, maxKeys } = config;
-  if (redisUrl === undefined) return { ...openLocal(live, onStorageError), shared: undefined };
-  try {
-    parseAddress(redisUrl, "RATE_LIMIT_REDIS_URL");
-  } catch (cause) {
-    throw new TollkeeperError("ERR_CONFIG_INVALID", (cause as Error).message, { cause });
-  }
-  const { local, storage } = openLocal(live, onStorageError);
-  const shared: SharedLimiter = createLimiter({
+  if (redisUrl === undefined) return openLocal(live, onStorageError);
+  addressOf(redisUrl);
+  const limiter: Limiter | SharedLimiter = createLimiter({
     tiers: tiersOf(config),
     maxKeys,
     onStorageError,
     storage: { type: "redis", url: redisUrl, prefix: redisPrefix, mode, leaseMs, timeoutMs: redisTimeoutMs, onOutage },
   });
-  return { local, shared, storage: `${withoutPassword(redisUrl)}, ${mode}; API keys in ${storage}` };
+  return { limiter, storage: `${withoutPassword(redisUrl)}, ${mode}` };
 }
 
 /** A default that can't be had is replaced, and what was asked for is not. */
-function openLocal(live: LiveConfig, onStorageError: (error: unknown) => void) {
+function openLocal(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
   const { config } = live;
   const { engine, maxKeys, file, flushMs } = config;
   const open = (storage: StorageOptions): Limiter =>
     createLimiter({ tiers: tiersOf(config), engine, maxKeys, storage, onStorageError });
-  if (config.storage === "memory") return { local: open({ type: "memory" }), storage: "memory" };
+  if (config.storage === "memory") return { limiter: open({ type: "memory" }), storage: "memory" };
   try {
-    return { local: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
+    return { limiter: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
   } catch (error) {
     const asked = live.isSet("storage") || live.isSet("file");
     if (asked || !(error instanceof TollkeeperError) || error.code !== "ERR_STORAGE_NEEDS_NATIVE") throw error;
     return {
-      local: open({ type: "memory" }),
+      limiter: open({ type: "memory" }),
       storage: "memory: USAGE AND KEYS ARE NOT KEPT when this process ends, since file storage needs the native engine",
     };
   }

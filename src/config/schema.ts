@@ -67,7 +67,7 @@ export const SETTINGS = {
     "RATE_LIMIT_REDIS_URL",
     1,
     "Redis shared by all replicas: `redis://`, `rediss://`, `redis-sentinel://host,host/master`, or nodes of a Cluster " +
-      "separated by commas. Usage is then kept there, and API keys where `RATE_LIMIT_STORAGE` says.",
+      "separated by commas. Usage, API keys and accounts are then kept there, and in no file.",
   ),
   redisPrefix: text(
     "RATE_LIMIT_REDIS_PREFIX",
@@ -133,6 +133,16 @@ export const SETTINGS = {
     "RATE_LIMIT_TRUST_PROXY",
     "Networks of the proxies in front, whose `X-Forwarded-For` is believed.",
     "; not true or a number of hops, with which a client that reaches this server past the proxy chooses its own address",
+  ),
+  gatewaySecret: secret(
+    "RATE_LIMIT_GATEWAY_SECRET",
+    16,
+    "What the gateway sends as `X-Gateway-Auth`; only then its `X-Consumer-` fields and `X-Real-IP` are believed.",
+  ),
+  gatewaySecretPrevious: secret(
+    "RATE_LIMIT_GATEWAY_SECRET_PREVIOUS",
+    16,
+    "Also accepted, while the gateway changes from this secret to the other.",
   ),
   requireAuthentication: flag("RATE_LIMIT_REQUIRE_AUTHENTICATION", false, "Refuse calls without an API key."),
   corsOrigins: origins(

@@ -119,9 +119,15 @@ class NativeEngine implements Engine {
 /** Records in the storage file. */
 class FileRecords implements RecordStore {
   readonly #handle: NativeHandle;
+  readonly isFresh = true;
+  #version = 0;
 
   constructor(handle: NativeHandle) {
     this.#handle = handle;
+  }
+
+  get version(): number {
+    return this.#version;
   }
 
   get(name: string): string | undefined {
@@ -135,6 +141,13 @@ class FileRecords implements RecordStore {
 
   async put(name: string, value: string | undefined): Promise<void> {
     await translated(() => this.#handle.putRecord(name, value)).catch(rethrow);
+    this.#version++;
+  }
+
+  async putNew(name: string, value: string): Promise<string> {
+    const present = this.get(name);
+    if (present === undefined) await this.put(name, value);
+    return present ?? value;
   }
 }
 

@@ -166,6 +166,12 @@ export interface RecordStore {
   list(prefix: string): [name: string, value: string][];
   /** Durable when it resolves; `undefined` deletes. */
   put(name: string, value: string | undefined): Promise<void>;
+  /** Writes a record unless there is one of that name; gives the value that is there then. */
+  putNew(name: string, value: string): Promise<string>;
+  /** Whether what is read can be relied on; false where it was never read from where it is kept, or not for long. */
+  readonly isFresh: boolean;
+  /** Another number after every change that this thread knows of: what was read before may have changed. */
+  readonly version: number;
 }
 
 /** How an engine is opened. */

@@ -3,6 +3,7 @@ import fastifyPlugin from "fastify-plugin";
 import { TollkeeperError } from "../errors.js";
 import type { Decision } from "../limiter/decision.js";
 import type { Limiter } from "../limiter/limiter.js";
+import { plainTier } from "../limiter/overrides.js";
 import type { SharedLimiter } from "../limiter/shared.js";
 import { LimitHeaders } from "./headers.js";
 import {
@@ -62,6 +63,11 @@ interface Entry {
 /** One property and no more: Fastify sets every one that is declared in every request, by a loop that is slow. */
 const kEntry = Symbol("tollkeeper.entry");
 
+/** Who calls, as `identify` has said; undefined where nobody was asked, or was refused. */
+export function callerOf(request: FastifyRequest): Identity | undefined {
+  return request[kEntry]?.caller;
+}
+
 /** After how many seconds a call is worth trying again that could not be decided. */
 const RETRY_AFTER_S = "1";
 
@@ -85,7 +91,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   app.addHook("onRequest", (request, reply, done) => {
     try {
       const toll = tollOf(request);
-      if (toll.cost === 0 || request.method === "OPTIONS") return done();
+      if (!toll.identified || request.method === "OPTIONS") return done();
       const identity = identify(request);
       if (!isThenable(identity)) return go(enter(request, reply, identity, toll), done);
       go(
@@ -129,10 +135,12 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     request: FastifyRequest,
     reply: FastifyReply,
     identity: Identity | Refusal,
-    { cost, total }: Toll,
+    toll: Toll,
   ): boolean | PromiseLike<boolean> {
     checkIdentity(identity);
-    const charged = "key" in identity ? charge(request, reply, identity, cost) : true;
+    const { total } = toll;
+    const cost = toll.cost === 0 && identity.refusal ? 1 : toll.cost;
+    const charged = "key" in identity && cost > 0 ? charge(request, reply, identity, cost) : true;
     if (!isThenable(charged)) return charged && admit(request, reply, identity, total);
     return charged.then((mayGo) => mayGo && admit(request, reply, identity, total));
   }
@@ -164,7 +172,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     if (toll === undefined || !toll.allowed) return true;
     checkTotal(total, toll.cost);
     if (total === toll.cost) return true;
-    const maxCost = limiter.maxCost(toll.tier);
+    const maxCost = limiter.maxCost(caller.tier);
     if (total > maxCost) {
       if (isShadow()) {
         limiter.countShadow(toll.tier, "");
@@ -254,10 +262,10 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     const code = error instanceof TollkeeperError ? error.code : undefined;
     if (code === "ERR_COST_EXCEEDS_CAPACITY") {
       if (isShadow()) {
-        limiter.countShadow(tier, "");
+        limiter.countShadow(plainTier(tier), "");
         return true;
       }
-      sendProblem(reply, costExceedsCapacity(cost, limiter.maxCost(tier), tier));
+      sendProblem(reply, costExceedsCapacity(cost, limiter.maxCost(tier), plainTier(tier)));
     } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code === "ERR_STORE_UNAVAILABLE") {
       request.log.error({ err: error }, "the limits can't be checked");
       sendProblem(reply, temporaryReducedCapacity(), { "retry-after": RETRY_AFTER_S });

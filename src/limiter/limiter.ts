@@ -48,6 +48,7 @@ export class Limiter {
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
   #version = 0;
+  #tiers: Tiers = {};
   #judges = new Map<string, Judge>();
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -70,7 +71,8 @@ export class Limiter {
 
   /** The tiers in force. */
   get tiers(): Tiers {
-    return joinTiers(this.#engine.tiersOf(this.#engine.version));
+    if (this.#engine.version !== this.#version) this.#refresh();
+    return this.#tiers;
   }
 
   /** Small named records beside the keys, durable when the storage is; an app keeps its API keys there. */
@@ -327,6 +329,7 @@ export class Limiter {
   #refresh(): void {
     const { version } = this.#engine;
     this.#judges = this.#judgesOf(version, this.#slots);
+    this.#tiers = joinTiers(this.#engine.tiersOf(version));
     this.#version = version;
   }
 

@@ -35,11 +35,15 @@ export async function startService(
   const clock = { nowMs: Date.UTC(2026, 10, 10, 12) };
   const { config } = readConfiguration(environment);
   const limiter = createLimiter({ tiers: tiersOf(config), engine: config.engine, clock: () => clock.nowMs });
-  const keys = await ApiKeys.open(limiter.records, undefined, () => clock.nowMs);
+  const keys = new ApiKeys({ records: limiter.records, clock: () => clock.nowMs });
   const log: string[] = [];
   const logger = { level: "trace", stream: { write: (text: string) => void log.push(text) } };
   const app = await createApp({ config, limiter, keys, loadFingerprint, logger });
-  const key = (tier: string) => keys.create("test", { account: `test-${tier}`, tier, scopes: ["fingerprint"] });
+  const key = async (tier: string) => {
+    const account = `test-${tier}`;
+    await keys.accounts.setTier(account, tier);
+    return (await keys.create("test", { account, scopes: ["fingerprint"] })).key;
+  };
   onTestFinished(async () => {
     await app.close();
     await limiter.close();
