@@ -3,6 +3,7 @@ import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tie
 import { type Engine, type EngineStats, FRAME, OUTCOME, type RecordStore, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { Decision, invalidCost, type Judge } from "./decision.js";
+import { compileOverridden, plainTier } from "./overrides.js";
 
 const SWEEP_INTERVAL_MS = 100;
 // Own constants of a module are numbers in compiled code; reading them off an imported object would take 20 ns a call.
@@ -189,6 +190,11 @@ export class Limiter {
     if (spends) this.#engine.consume(key);
     else this.#engine.peek(key);
     const outcome = frame[CODE] as number;
+    if (outcome === OUTCOME.TIER_UNKNOWN && this.#engine.version !== judge.version) {
+      // Another thread has reloaded the tiers since it was looked up.
+      this.#refresh();
+      return this.#decide(key, tierName, cost, spends);
+    }
     if (outcome < 0) throw this.#misuse(outcome, key, tierName, cost);
     if (frame[VERSION] !== judge.version) judge = this.#judgeOf(frame[VERSION] as number, tierName, judge.tierId);
     return new Decision(judge, key, frame, 0, costMilli, spends);
@@ -238,7 +244,7 @@ export class Limiter {
         failure ??= this.#misuse(code, key, tierName, cost);
         continue;
       }
-      if (judge?.tier.name !== tierName) judge = this.#judges.get(tierName);
+      if (index === start || at(tiers, index - 1) !== tierName) judge = this.#judges.get(tierName);
       const version = frame[row + VERSION] as number;
       if (judge?.version !== version) judge = this.#judgeOf(version, tierName, frame[row + TIER] as number);
       decisions.push(new Decision(judge, key, frame, row, toMilli(cost), true));
@@ -249,7 +255,9 @@ export class Limiter {
   /** Who has decided if the tiers were reloaded, maybe by another thread: the amounts are in units of that version. */
   #judgeOf(version: number, tierName: string, tierId: number): Judge {
     if (this.#engine.version !== this.#version) this.#refresh();
-    const tier = compileTiers(this.#engine.tiersOf(version), new Map(this.#slots)).get(tierName);
+    const tiers = this.#engine.tiersOf(version);
+    const plain = compileTiers(tiers, new Map(this.#slots)).get(tierName);
+    const tier = plain ?? compileOverridden(tierName, tiers, this.#slots);
     if (tier === undefined) throw unknownTier(tierName, this.#judges);
     return this.#judge(version, tierId, tier);
   }
@@ -265,8 +273,21 @@ export class Limiter {
   #lookUpAnew(name: string): Judge {
     this.#checkOpen();
     if (this.#engine.version !== this.#version) this.#refresh();
-    const judge = this.#judges.get(name);
+    const judge = this.#judges.get(name) ?? this.#override(name);
     if (judge === undefined) throw unknownTier(name, this.#judges);
+    return judge;
+  }
+
+  /** Makes a tier with overrides ready that was not asked for since the last reload. */
+  #override(name: string): Judge | undefined {
+    const engine = this.#engine;
+    const tier = compileOverridden(name, this.#tiers, this.#slots);
+    if (tier === undefined) return undefined;
+    const id = engine.overrideTier(this.#version, engine.tierId(tier.name), name, tier.spec);
+    // Another thread has reloaded the tiers meanwhile.
+    if (id < 0) return this.#lookUpAnew(name);
+    const judge = this.#judge(this.#version, id, tier);
+    this.#judges.set(name, judge);
     return judge;
   }
 
@@ -308,7 +329,7 @@ export class Limiter {
   #tooMuch(cost: number, tierName: string): TollkeeperError {
     return new TollkeeperError(
       "ERR_COST_EXCEEDS_CAPACITY",
-      `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
+      `cost is ${cost}, which can never pass: tier ${plainTier(tierName)} holds at most ${this.maxCost(tierName)}`,
     );
   }
 

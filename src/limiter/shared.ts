@@ -9,6 +9,7 @@ import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
 import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
 import { CLOSED } from "./outage.js";
+import { compileOverridden } from "./overrides.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
 import type { View } from "./view.js";
 
@@ -39,6 +40,9 @@ export interface SharedLimiterStats {
     unreconciled: number;
   };
 }
+
+/** Tiers held ready, with their overrides. */
+const MAX_JUDGES = 32_768;
 
 /** Decides like a `Limiter`, over all replicas that share one Redis. Made by `createLimiter`. */
 export class SharedLimiter {
@@ -152,7 +156,8 @@ export class SharedLimiter {
   consume(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
     const { judge, costMilli } = this.#check(key, tier, cost);
     if (judge.tier.limits.length === 0) {
-      if (costMilli > 0) this.#usage.set(tier, (this.#usage.get(tier) ?? 0) + costMilli);
+      const { name } = judge.tier;
+      if (costMilli > 0) this.#usage.set(name, (this.#usage.get(name) ?? 0) + costMilli);
       return this.#finish(
         judge,
         key,
@@ -287,7 +292,7 @@ export class SharedLimiter {
     if (costMilli > judge.tier.maxCostMilli) {
       throw new TollkeeperError(
         "ERR_COST_EXCEEDS_CAPACITY",
-        `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
+        `cost is ${cost}, which can never pass: tier ${judge.tier.name} holds at most ${this.maxCost(tierName)}`,
       );
     }
     return { judge, costMilli };
@@ -313,7 +318,13 @@ export class SharedLimiter {
     const judge = this.#judges.get(name);
     if (judge !== undefined) return judge;
     this.#checkOpen();
-    throw unknownTier(name, this.#judges);
+    const tier = compileOverridden(name, this.#tiers, this.#slots);
+    if (tier === undefined) throw unknownTier(name, this.#judges);
+    // So that memory is bounded, whatever limits have come and gone.
+    if (this.#judges.size >= MAX_JUDGES) this.#enact(this.#tiers);
+    const overridden = new SharedJudge(tier, -1, this.#version, this.#corrector);
+    this.#judges.set(name, overridden);
+    return overridden;
   }
 
   #enact(tiers: Tiers): void {
