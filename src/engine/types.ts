@@ -8,6 +8,8 @@ export interface BucketSpec {
   windowSeconds: number;
   /** Capacity as a multiple of `limit`; from 1, at most three decimals. */
   burst: number;
+  /** Whether it only counts what it would deny, and denies nothing; false by default. */
+  shadow?: boolean | undefined;
 }
 
 /** A quota: `limit` tokens per calendar period in UTC. */
@@ -19,6 +21,8 @@ export interface QuotaSpec {
   period: "day" | "month";
   /** Day of the month, 1 to 31, on which a month begins; clamped to the month's last day. 1 by default. */
   anchorDay?: number | undefined;
+  /** Whether it only counts what it would deny, and denies nothing; false by default. */
+  shadow?: boolean | undefined;
 }
 
 /** One limit of a tier. */

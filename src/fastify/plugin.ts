@@ -34,6 +34,8 @@ export interface TollkeeperOptions extends AddressIdentityOptions {
   identify?: Identify;
   /** Whether the `X-` fields are sent beside `RateLimit` and `RateLimit-Policy`; true by default. */
   extendedHeaders?: boolean;
+  /** Shadow mode: decides and counts, and denies nobody; false by default. A function is asked at each denial. */
+  shadow?: boolean | (() => boolean);
 }
 
 declare module "fastify" {
@@ -70,12 +72,13 @@ export function callerOf(request: FastifyRequest): Identity | undefined {
 const RETRY_AFTER_S = "1";
 
 const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
-const OPTIONS = ["limiter", "identify", "extendedHeaders", ...ADDRESS_OPTIONS];
+const OPTIONS = ["limiter", "identify", "extendedHeaders", "shadow", ...ADDRESS_OPTIONS];
 
 /** Charges every call before its body is read, says in the answer what is left, and denies what is too much. */
 async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Promise<void> {
   checkOptions(options);
-  const { limiter, extendedHeaders = true } = options;
+  const { limiter, extendedHeaders = true, shadow = false } = options;
+  const isShadow = typeof shadow === "function" ? shadow : () => shadow;
   const identify = options.identify ?? identifyByAddress(options);
   const headers = new LimitHeaders(extendedHeaders);
 
@@ -165,11 +168,16 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     total: number,
   ): boolean | PromiseLike<boolean> {
     const { toll } = request;
-    if (toll === undefined) return true;
+    // In shadow mode a call goes on that was denied, and is not denied twice.
+    if (toll === undefined || !toll.allowed) return true;
     checkTotal(total, toll.cost);
     if (total === toll.cost) return true;
     const maxCost = limiter.maxCost(caller.tier);
     if (total > maxCost) {
+      if (isShadow()) {
+        limiter.countShadow(toll.tier, "");
+        return true;
+      }
       const refuse = (): boolean => {
         sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
         return false;
@@ -214,8 +222,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     cost: number,
   ): boolean | Promise<boolean> {
     const fail = (error: unknown): boolean => {
-      answerFault(error, request, reply, tier, cost);
-      return false;
+      return answerFault(error, request, reply, tier, cost);
     };
     try {
       const decision = limiter.consume(key, tier, cost);
@@ -231,6 +238,10 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     request.toll = decision;
     headers.write(reply, decision);
     if (decision.allowed) return true;
+    if (isShadow()) {
+      limiter.countShadow(decision.tier, decision.deniedBy ?? "");
+      return true;
+    }
     const period = headers.policyOf(decision).periodOf(decision.deniedBy);
     const document = quotaExceeded(decision, period);
     reply.header("retry-after", document["retry_after"]);
@@ -240,9 +251,20 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     return false;
   }
 
-  function answerFault(error: unknown, request: FastifyRequest, reply: FastifyReply, tier: string, cost: number): void {
+  /** Returns whether the call may go on all the same. */
+  function answerFault(
+    error: unknown,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    tier: string,
+    cost: number,
+  ): boolean {
     const code = error instanceof TollkeeperError ? error.code : undefined;
     if (code === "ERR_COST_EXCEEDS_CAPACITY") {
+      if (isShadow()) {
+        limiter.countShadow(plainTier(tier), "");
+        return true;
+      }
       sendProblem(reply, costExceedsCapacity(cost, limiter.maxCost(tier), plainTier(tier)));
     } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code === "ERR_STORE_UNAVAILABLE") {
       request.log.error({ err: error }, "the limits can't be checked");
@@ -250,6 +272,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     } else {
       throw error;
     }
+    return false;
   }
 }
 
@@ -300,11 +323,13 @@ function checkTotal(total: unknown, first: number): void {
 function checkOptions(options: TollkeeperOptions): void {
   const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option) && option !== "prefix");
   if (unknown !== undefined) throw invalid(`${unknown} is unknown; it may be one of ${OPTIONS.join(", ")}`);
-  const { limiter, identify, extendedHeaders } = options;
+  const { limiter, identify, extendedHeaders, shadow } = options;
   if (typeof limiter?.consume !== "function")
     throw invalid("limiter is missing; it may be what createLimiter returned");
   if (extendedHeaders !== undefined && typeof extendedHeaders !== "boolean")
     throw invalid("extendedHeaders may be true or false");
+  if (!["undefined", "boolean", "function"].includes(typeof shadow))
+    throw invalid("shadow may be true, false or a function that returns one of them");
   if (identify === undefined) {
     const tiers = options.trusted?.length ? ["anonymous", "trusted"] : ["anonymous"];
     const missing = tiers.find((tier) => !Object.hasOwn(limiter.tiers, tier));

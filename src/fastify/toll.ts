@@ -2,7 +2,10 @@ import type { FastifyRequest } from "fastify";
 import { TollkeeperError } from "../errors.js";
 
 /** What a route costs, in the route's `config.toll`; a route that says nothing costs 1. */
-export type RouteToll =
+export type RouteToll = FixedToll | (() => FixedToll);
+
+/** A toll; a function gives one where it changes while the app runs: the same object as long as it does not. */
+export type FixedToll =
   | {
       /** Tokens spent before the body is read: from 0, at most three decimals; 1 by default, 0 is free. */
       cost?: number;
@@ -39,8 +42,9 @@ const checked = new WeakMap<object, Toll>();
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
 export function tollOf(request: FastifyRequest): Toll {
-  const toll = request.routeOptions.config.toll;
-  if (toll === undefined) return ONE;
+  const { toll: configured } = request.routeOptions.config;
+  if (configured === undefined) return ONE;
+  const toll = typeof configured === "function" ? configured() : configured;
   if (toll === false) return FREE;
   let known = checked.get(toll);
   if (known === undefined) {
@@ -51,8 +55,9 @@ export function tollOf(request: FastifyRequest): Toll {
 }
 
 /** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
-export function checkToll(toll: RouteToll | undefined): Toll {
-  if (toll === undefined) return ONE;
+export function checkToll(configured: RouteToll | undefined): Toll {
+  if (configured === undefined) return ONE;
+  const toll = typeof configured === "function" ? configured() : configured;
   if (toll === false) return FREE;
   if (typeof toll !== "object" || toll === null) throw invalid("toll", toll, "{ cost, total, identified } or false");
   const unknown = Object.keys(toll).find((field) => !FIELDS.includes(field));
