@@ -49,7 +49,7 @@ export interface AppOptions {
 
 /** Makes the service `fingerprint-api`, ready to listen or to be called by `inject`. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, limiter, keys, logger = false, registry = new Registry(), isDraining = () => false } = options;
+  const { config, limiter, logger = false, registry = new Registry(), isDraining = () => false } = options;
   const app: FastifyInstance = fastify({
     logger,
     // The framework's lines hold the address as called, in which there may be a key.
@@ -97,7 +97,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   }
   await app.register(tollkeeper, {
     limiter,
-    identify: followingCaller(config, keys, limiter),
+    identify: followingCaller(options),
     extendedHeaders: config.headers,
     shadow: () => config.shadow,
   });
@@ -114,17 +114,15 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 }
 
 /** Tells callers apart by the configuration as it is at the time of the call. */
-function followingCaller(
-  config: Config,
-  keys: ApiKeys,
-  limiter: Limiter | SharedLimiter,
-): ReturnType<typeof identifyCaller> {
+function followingCaller({ config, keys, limiter }: AppOptions): ReturnType<typeof identifyCaller> {
   const make = () => {
     const { trustProxy, ipWhitelist: trusted, ipv6Prefix, requireAuthentication } = config;
-    const gatewaySecrets = [config.gatewaySecret, config.gatewaySecretPrevious].filter((secret) => secret !== undefined);
+    const gatewaySecrets = [config.gatewaySecret, config.gatewaySecretPrevious].filter(
+      (secret) => secret !== undefined,
+    );
     const tiers = () => limiter.tiers;
-    const options = { keys, requireAuthentication, trustProxy, trusted, ipv6Prefix, gatewaySecrets, tiers };
-    return { trusted, requireAuthentication, identify: identifyCaller(options) };
+    const caller = { keys, requireAuthentication, gatewaySecrets, tiers, trustProxy, trusted, ipv6Prefix };
+    return { trusted, requireAuthentication, identify: identifyCaller(caller) };
   };
   let made = make();
   return (request) => {

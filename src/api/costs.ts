@@ -22,7 +22,7 @@ export function costsOf(config: Config, items: (request: FastifyRequest) => numb
 }
 
 function flat(cost: number): FixedToll {
-  return cost === 0 ? false : { cost };
+  return cost === 0 ? { cost, identified: true } : { cost };
 }
 
 /** A batch pays for its first item before it is read, and for the others after. */

@@ -8,12 +8,12 @@ import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared.js";
 
 /** Whose tiers change with the configuration. */
-type Reloadable = Pick<Limiter | SharedLimiter, "reload" | "tiers">;
+type Reloadable = Pick<Limiter | SharedLimiter, "reload">;
 
 /** Puts a new version of the configuration in force and says in the log what has become of it. */
-export function reload(live: LiveConfig, limiters: readonly Reloadable[], log: FastifyBaseLogger): Reload {
+export function reload(live: LiveConfig, limiter: Reloadable, log: FastifyBaseLogger): Reload {
   const result = live.reload((next) => {
-    putTiers(next, live.config, limiters);
+    putTiers(next, live.config, limiter);
     log.level = next.logLevel;
   });
   if (result.outcome === "applied") {
@@ -28,21 +28,9 @@ export function reload(live: LiveConfig, limiters: readonly Reloadable[], log: F
   return result;
 }
 
-/** All of them or none. */
-function putTiers(next: Config, present: Config, limiters: readonly Reloadable[]): void {
+function putTiers(next: Config, present: Config, limiter: Reloadable): void {
   const tiers = tiersOf(next);
-  if (JSON.stringify(tiers) === JSON.stringify(tiersOf(present))) return;
-  const done: [Reloadable, Reloadable["tiers"]][] = [];
-  try {
-    for (const limiter of limiters) {
-      const before = limiter.tiers;
-      limiter.reload(tiers);
-      done.push([limiter, before]);
-    }
-  } catch (error) {
-    for (const [limiter, before] of done) limiter.reload(before);
-    throw error;
-  }
+  if (JSON.stringify(tiers) !== JSON.stringify(tiersOf(present))) limiter.reload(tiers);
 }
 
 /** Registers what has become of new versions of the configuration. */

@@ -61,24 +61,17 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
   });
   const registry = new Registry();
   registerReloadMetrics(registry, live);
-  let draining = false;
   let directory: Directory | undefined;
+  let draining = false;
   let metrics: MetricsPort | undefined;
   try {
-    const opened = await openDirectory(config, limiter.engine === "redis" ? undefined : limiter.records);
-    directory = opened;
-    const { keys } = opened;
-    app = await createApp({
-      config,
-      limiter,
-      keys,
-      registry,
-      logger: loggerOptions(config, logStream),
-      isDraining: () => draining,
-    });
+    directory = await openDirectory(config, limiter.engine === "redis" ? undefined : limiter.records);
+    const { keys, close: closeDirectory } = directory;
+    const logger = loggerOptions(config, logStream);
+    app = await createApp({ config, limiter, keys, registry, logger, isDraining: () => draining });
     const { log, server, close } = app;
     // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
-    const ready = [opened.ready(REDIS_PATIENCE_MS)];
+    const ready = [directory.ready(REDIS_PATIENCE_MS)];
     if (limiter.engine === "redis") ready.push(limiter.ready(REDIS_PATIENCE_MS));
     await Promise.all(ready).catch((error: unknown) => log.error({ err: error }, "starting without Redis"));
     for (const error of early) log.error({ err: error }, "the storage can't be used; it is tried again");
@@ -90,7 +83,7 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     const engine = { kind: limiter.engine, reason: limiter.engine === "redis" ? undefined : reason };
     for (const line of startLines({ url, engine, storage, demoKeys, config })) print(line);
 
-    const again = (): Reload => reload(live, [limiter], log);
+    const again = (): Reload => reload(live, limiter, log);
     const unwatch = config.config === undefined ? () => undefined : watchFile(config.config, again);
     const stop = once(async () => {
       unwatch();
@@ -98,7 +91,7 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
       await drain(server, config.drainDelayMs);
       await close();
       metrics?.close();
-      await opened.close();
+      await closeDirectory();
       await limiter.close();
     });
     return { app, url, metricsUrl: metrics?.url ?? `${url}/metrics`, reload: again, stop };
@@ -111,8 +104,14 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
   }
 }
 
+/** A limiter, and where it keeps what it counts, for people. */
+interface Opened {
+  limiter: Limiter | SharedLimiter;
+  storage: string;
+}
+
 /** Opens the limiter, which all replicas share if there is a Redis. */
-function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void) {
+function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
   const { config } = live;
   const { redisUrl, redisPrefix, redisTimeoutMs, mode, leaseMs, onOutage, maxKeys } = config;
   if (redisUrl === undefined) return openLocal(live, onStorageError);
@@ -127,10 +126,7 @@ function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void)
 }
 
 /** A default that can't be had is replaced, and what was asked for is not. */
-function openLocal(
-  live: LiveConfig,
-  onStorageError: (error: unknown) => void,
-): { limiter: Limiter | SharedLimiter; storage: string } {
+function openLocal(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
   const { config } = live;
   const { engine, maxKeys, file, flushMs } = config;
   const open = (storage: StorageOptions): Limiter =>

@@ -3,7 +3,7 @@ import { type Config, SETTINGS, type SettingName } from "../config/schema.js";
 import { tiersOf } from "../config/tiers.js";
 import { withoutPassword } from "../store/address.js";
 import { columns, type Output } from "./output.js";
-import { limitText } from "./tiers.js";
+import { limitsText } from "./tiers.js";
 
 const names = Object.keys(SETTINGS) as SettingName[];
 
@@ -32,10 +32,7 @@ function asText({ config, sources }: Configuration, { dim }: Output): string[] {
     const source = rows[index]?.[2] ?? "";
     return line.slice(0, line.length - source.length) + dim(source);
   });
-  const tiers = Object.entries(tiersOf(config)).map(([name, { limits }]) => [
-    name,
-    limits.length === 0 ? "unlimited" : limits.map(limitText).join(", "),
-  ]);
+  const tiers = Object.entries(tiersOf(config)).map(([name, { limits }]) => [name, limitsText(limits)]);
   return [...settings, "", "tiers", ...columns(tiers).map((line) => `  ${line}`)];
 }
 

@@ -21,7 +21,7 @@ export class ServiceClient {
    *
    * @throws {UsageError} if there is no key, or the address is none.
    */
-  constructor({ url }: ServiceOptions, environment: NodeJS.ProcessEnv, output: Output) {
+  constructor(url: string | undefined, environment: NodeJS.ProcessEnv, output: Output) {
     const host = environment["HOST"] ?? "127.0.0.1";
     const address = url ?? environment["TOLLKEEPER_URL"] ?? `http://${host}:${environment["PORT"] ?? "8080"}`;
     if (!URL.canParse(address) || !/^https?:/.test(address)) {
@@ -33,6 +33,23 @@ export class ServiceClient {
     this.#base = new URL(address);
     this.#key = key;
     this.#output = output;
+  }
+
+  /** Every item of a list, page by page. */
+  async all<T>(path: string, query = ""): Promise<T[]> {
+    const items: T[] = [];
+    let after: string | null = "";
+    while (after !== null) {
+      const next: string = after === "" ? "" : `after=${encodeURIComponent(after)}`;
+      const search = [query, next].filter((part) => part !== "").join("&");
+      const page: { items: T[]; next: string | null } = await this.call(
+        "GET",
+        search === "" ? path : `${path}?${search}`,
+      );
+      items.push(...page.items);
+      after = page.next;
+    }
+    return items;
   }
 
   /** @throws {CommandError} if the service can't be reached, or refuses; the code is that of its problem document. */
