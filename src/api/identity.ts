@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import { AddressIdentity, type AddressIdentityOptions, type Identity, type Refusal } from "../fastify/identity.js";
+import type { AddressIdentity, Identity, Refusal } from "../fastify/identity.js";
 import { type Problem, problem } from "../fastify/problem.js";
 import { overriddenTier } from "../limiter/overrides.js";
 import type { Account } from "./accounts.js";
@@ -7,8 +7,9 @@ import { Gateway, type GatewayOptions } from "./gateway.js";
 import type { ApiKeys, Holder, Scope } from "./keys.js";
 
 /** How the callers of the service are told apart. */
-export interface CallerOptions extends AddressIdentityOptions, GatewayOptions {
+export interface CallerOptions extends GatewayOptions {
   keys: ApiKeys;
+  addresses: AddressIdentity;
   /** Whether a call without an account is refused; otherwise it counts for its address. */
   requireAuthentication: boolean;
 }
@@ -36,8 +37,7 @@ type Identified = Caller | Refusal;
  * address, so that trying keys is never free, and nobody else pays for it.
  */
 export function identifyCaller(options: CallerOptions): (request: FastifyRequest) => Identified {
-  const { keys, requireAuthentication } = options;
-  const addresses = new AddressIdentity(options);
+  const { keys, addresses, requireAuthentication } = options;
   const gateway = new Gateway(options, keys.accounts);
   /** What is remembered with a key that was found, for as long as that is. */
   const callers = new WeakMap<Holder, Caller>();
