@@ -87,7 +87,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   addOperations(app, {
     registry,
     hasMetrics: config.metricsPort === undefined,
-    isReady: () => !needsStore || limiter.isTogether,
+    isReady: () => keys.isFresh && (!needsStore || limiter.isTogether),
     isDraining,
   });
 
@@ -110,7 +110,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     shadow: () => config.shadow,
   });
 
-  app.all(UNREADABLE_URL, async (_request, reply) =>
+  app.all(UNREADABLE_URL, { schema: { hide: true } }, async (_request, reply) =>
     sendProblem(reply, problem(400, "address_malformed", "The address of the call can't be decoded.")),
   );
   const load = options.loadFingerprint ?? loadFingerprint;

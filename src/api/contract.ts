@@ -33,6 +33,15 @@ export type ProblemStatus = keyof typeof PROBLEMS;
 
 /** How a route answers: its own answer, and the problems beside those that every route has. */
 export function answers(status: 200 | 201, answer: z.ZodType, description: string, problems: readonly ProblemStatus[]) {
+  return { [status]: { description, content: { "application/json": { schema: answer } } }, ...problemsOf(problems) };
+}
+
+/** The same for an answer that is text. */
+export function answersText(description: string, problems: readonly ProblemStatus[]) {
+  return { 200: { description, content: { "text/plain": { schema: z.string() } } }, ...problemsOf(problems) };
+}
+
+function problemsOf(problems: readonly ProblemStatus[]): Record<number, object> {
   const all = [400, ...problems, 500].map((problem) => [
     problem,
     {
@@ -40,10 +49,7 @@ export function answers(status: 200 | 201, answer: z.ZodType, description: strin
       content: { "application/problem+json": { schema: problemDocument } },
     },
   ]);
-  return {
-    [status]: { description, content: { "application/json": { schema: answer } } },
-    ...Object.fromEntries(all),
-  };
+  return Object.fromEntries(all);
 }
 
 /** With a key of a scope; `[]` among them means without one, too. */

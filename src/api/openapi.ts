@@ -44,25 +44,26 @@ export async function describeRoutes(app: FastifyInstance): Promise<void> {
 
 const shared = createJsonSchemaTransformObject({});
 
-/** Every schema that is shared comes twice, as one sends it and as one gets it. */
+/** Every schema that is shared comes twice, as one sends it and as one gets it; those that nothing refers to go. */
 function withoutUnused(document: OpenAPIV3_1.Document): OpenAPIV3_1.Document {
+  const all = Object.entries(document.components?.schemas ?? {});
   const text = JSON.stringify(document);
-  const schemas = Object.entries(document.components?.schemas ?? {}).filter(([name]) =>
-    text.includes(`"#/components/schemas/${name}"`),
-  );
-  return { ...document, components: { ...document.components, schemas: Object.fromEntries(schemas) } };
+  const used = all.filter(([name]) => text.includes(`"#/components/schemas/${name}"`));
+  const rest = { ...document, components: { ...document.components, schemas: Object.fromEntries(used) } };
+  return used.length === all.length ? rest : withoutUnused(rest);
 }
 
 /** `GET /openapi.json`, and `/docs`, the same for people. */
 export async function documentationRoutes(app: FastifyInstance): Promise<void> {
   const config = { toll: false } as const;
+  const schema = { hide: true };
   let page: { html: Buffer; policy: string } | undefined;
   const make = () => {
     const { html, policy } = documentationPage(app.swagger() as OpenAPIV3_1.Document);
     return { html: Buffer.from(html), policy };
   };
-  app.get("/openapi.json", { config, logLevel: "silent" }, async () => app.swagger());
-  app.get("/docs", { config, logLevel: "silent" }, async (_request, reply) => {
+  app.get("/openapi.json", { config, schema, logLevel: "silent" }, async () => app.swagger());
+  app.get("/docs", { config, schema, logLevel: "silent" }, async (_request, reply) => {
     page ??= make();
     reply.header("content-type", "text/html; charset=utf-8").header("content-security-policy", page.policy);
     return reply.header("x-content-type-options", "nosniff").header("referrer-policy", "no-referrer").send(page.html);

@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { Counter, Histogram, type Registry } from "prom-client";
 import { z } from "zod";
 import { problem, sendProblem } from "../fastify/problem.js";
-import { answers } from "./contract.js";
+import { answers, answersText } from "./contract.js";
 
 /** Seconds; most calls take well under a millisecond. */
 const SECONDS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
@@ -42,10 +42,13 @@ export function addOperations(app: FastifyInstance, options: OperationsOptions):
       ? sendProblem(reply, problem(503, "draining", "The service is shutting down."))
       : isReady()
         ? { status: "ready" }
-        : sendProblem(reply, problem(503, "store_unavailable", "The limits can't be checked, and no call is let in.")),
+        : sendProblem(
+            reply,
+            problem(503, "store_unavailable", "Neither limits nor API keys can be checked without Redis."),
+          ),
   );
   if (!hasMetrics) return;
-  const text = { 200: { description: "Prometheus's text format.", content: { "text/plain": { schema: z.string() } } } };
+  const text = answersText("Prometheus's text format.", []);
   app.get("/metrics", described("metrics", "Metrics as Prometheus reads them", text), async (_request, reply) => {
     reply.header("content-type", registry.contentType);
     return Buffer.from(await registry.metrics());

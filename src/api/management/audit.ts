@@ -1,6 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import { callerOf } from "../../fastify/plugin.js";
-import type { Caller } from "../identity.js";
+import { whoCalls } from "../identity.js";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -18,7 +17,7 @@ export function auditCalls(app: FastifyInstance): void {
   app.addHook("onResponse", (request, reply, done) => {
     const { audit: action } = request.routeOptions.config;
     if (action === undefined) return done();
-    const caller = callerOf(request) as Caller | undefined;
+    const caller = whoCalls(request);
     const { subject, id } = (request.params ?? {}) as { subject?: string; id?: string };
     const body = (request.body ?? {}) as { account?: string };
     const audit = {

@@ -26,6 +26,11 @@ export interface ManagementOptions {
 /** The management API: `/api/v1/…`, for callers whose key has the scope. */
 export async function management(app: FastifyInstance, options: ManagementOptions): Promise<void> {
   auditCalls(app);
+  const parse = app.getDefaultJsonParser("error", "error");
+  // Many clients say that they send JSON though they send nothing, as to a reset.
+  app.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) =>
+    body === "" ? done(null, undefined) : parse(request, body, done),
+  );
   app.addHook("onRequest", async (_request, reply) => {
     reply.header("cache-control", "no-store");
   });

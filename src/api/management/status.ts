@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
-import { answers, limitState, managed, pageOfItems, pageQuery } from "../contract.js";
+import { answers, answersText, limitState, managed, pageOfItems, pageQuery } from "../contract.js";
 import { metricsAsJson } from "../metrics.js";
 import { pageOf } from "../page.js";
 import { capacityOf, unlimitedOf } from "../quota-state.js";
@@ -110,10 +110,12 @@ export async function statusRoutes(app: FastifyInstance, options: ManagementOpti
     return { status: isTogether && keys.isFresh ? "ok" : "degraded", limits, api_keys };
   });
 
-  const text = read("getMetrics", "Metrics as Prometheus reads them", metrics);
-  const ok = { 200: { description: "Prometheus's text format.", content: { "text/plain": { schema: z.string() } } } };
-  const response = { ...(text.schema?.response as object), ...ok };
-  app.get(`${PATH}/metrics`, { ...text, schema: { ...text.schema, response } }, async (_request, reply) => {
+  const text = managed("quota:read", {
+    operationId: "getMetrics",
+    summary: "Metrics as Prometheus reads them",
+    response: answersText("Prometheus's text format.", [401, 403, 429, 503]),
+  });
+  app.get(`${PATH}/metrics`, text, async (_request, reply) => {
     reply.header("content-type", registry.contentType);
     return reply.send(Buffer.from(await registry.metrics()));
   });
