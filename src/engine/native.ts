@@ -9,6 +9,7 @@ import {
   FRAME,
   type Frame,
   type RecordStore,
+  type TierSpec,
   type TierStats,
   type Tiers,
 } from "./types.js";
@@ -28,6 +29,7 @@ interface NativeHandle {
   tiersOf(version: number): string | null;
   deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
   tierId(name: string): number;
+  overrideTier(version: number, tier: number, spec: string): number;
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void;
   reset(key: string): void;
   reload(tiers: string): void;
@@ -84,6 +86,10 @@ class NativeEngine implements Engine {
 
   tierId(name: string): number {
     return this.#handle.tierId(name);
+  }
+
+  overrideTier(version: number, tier: number, name: string, spec: TierSpec): number {
+    return translated(() => this.#handle.overrideTier(version, tier, JSON.stringify([[name, spec]])));
   }
 
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void {

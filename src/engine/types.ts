@@ -133,6 +133,13 @@ export interface Engine {
   tiersOf(version: number): Tiers;
   /** The number that stands for a tier in the calls below, the same for as long as the engine lives; -1 if there is none. */
   tierId(name: string): number;
+  /**
+   * The number of a tier like `tier`, of the version in force, but with other limits, whose names that version knows; -1
+   * if `version` is in force no longer. Its decisions are counted as those of `tier`. It holds until the next reload.
+   *
+   * @param name Names the tier with these limits: of one name and version it is made once.
+   */
+  overrideTier(version: number, tier: number, name: string, spec: TierSpec): number;
   /** Decides and, if allowed, spends. */
   consume(key: string): void;
   /** Decides and changes nothing. */

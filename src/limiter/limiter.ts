@@ -4,6 +4,7 @@ import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
 import { type Engine, type EngineStats, FRAME, OUTCOME, type RecordStore, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { Decision, invalidCost, type Judge } from "./decision.js";
+import { compileOverridden, plainTier } from "./overrides.js";
 import { type Observe, Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 
@@ -210,6 +211,11 @@ export class Limiter {
     if (spends) this.#engine.consume(key);
     else this.#engine.peek(key);
     const outcome = frame[CODE] as number;
+    if (outcome === OUTCOME.TIER_UNKNOWN && this.#engine.version !== judge.version) {
+      // Another thread has reloaded the tiers since it was looked up.
+      this.#refresh();
+      return this.#decide(key, tierName, cost, spends);
+    }
     if (outcome < 0) throw this.#misuse(outcome, key, tierName, cost);
     if (frame[VERSION] !== judge.version) judge = this.#judgeOf(frame[VERSION] as number, tierName, judge.tierId);
     if (judge.shadows.length === 0) return new Decision(judge, key, frame, 0, costMilli, spends);
@@ -282,7 +288,7 @@ export class Limiter {
         failure ??= this.#misuse(code, key, tierName, cost);
         continue;
       }
-      if (judge?.tier.name !== tierName) judge = this.#judges.get(tierName);
+      if (index === start || at(tiers, index - 1) !== tierName) judge = this.#judges.get(tierName);
       const version = frame[row + VERSION] as number;
       if (judge?.version !== version) judge = this.#judgeOf(version, tierName, frame[row + TIER] as number);
       const Made = judge.shadows.length === 0 ? Decision : ShadowedDecision;
@@ -294,9 +300,13 @@ export class Limiter {
   /** Who has decided if the tiers were reloaded, maybe by another thread: the amounts are in units of that version. */
   #judgeOf(version: number, tierName: string, tierId: number): Judge {
     if (this.#engine.version !== this.#version) this.#refresh();
-    const judge = this.#judgesOf(version, new Map(this.#slots)).get(tierName);
-    if (judge === undefined) throw unknownTier(tierName, this.#judges);
-    return { ...judge, tierId };
+    const plain = this.#judgesOf(version, new Map(this.#slots));
+    const judge = plain.get(tierName);
+    if (judge !== undefined) return { ...judge, tierId };
+    const tier = compileOverridden(tierName, joinTiers(this.#engine.tiersOf(version)), this.#slots);
+    const overridden = tier === undefined ? undefined : plain.get(tier.name);
+    if (tier === undefined || overridden === undefined) throw unknownTier(tierName, this.#judges);
+    return { ...overridden, tier, tierId };
   }
 
   /** Who decides by a version of the tiers, by name of the tier. */
@@ -320,8 +330,23 @@ export class Limiter {
   #lookUpAnew(name: string): Judge {
     this.#checkOpen();
     if (this.#engine.version !== this.#version) this.#refresh();
-    const judge = this.#judges.get(name);
+    const judge = this.#judges.get(name) ?? this.#override(name);
     if (judge === undefined) throw unknownTier(name, this.#judges);
+    return judge;
+  }
+
+  /** Makes a tier with overrides ready that was not asked for since the last reload. */
+  #override(name: string): Judge | undefined {
+    const engine = this.#engine;
+    const tier = compileOverridden(name, this.#tiers, this.#slots);
+    if (tier === undefined) return undefined;
+    const id = engine.overrideTier(this.#version, engine.tierId(tier.name), name, tier.spec);
+    // Another thread has reloaded the tiers meanwhile.
+    if (id < 0) return this.#lookUpAnew(name);
+    const plain = this.#judges.get(tier.name);
+    if (plain === undefined) return undefined;
+    const judge = { ...plain, tier, tierId: id };
+    this.#judges.set(name, judge);
     return judge;
   }
 
@@ -357,7 +382,7 @@ export class Limiter {
   #tooMuch(cost: number, tierName: string): TollkeeperError {
     return new TollkeeperError(
       "ERR_COST_EXCEEDS_CAPACITY",
-      `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
+      `cost is ${cost}, which can never pass: tier ${plainTier(tierName)} holds at most ${this.maxCost(tierName)}`,
     );
   }
 

@@ -40,7 +40,7 @@ export function compileOverridden(name: string, tiers: Tiers, slots: SlotNames):
     return compile(overriddenSpec(plain, overrides, tiers));
   } catch (error) {
     if (!(error instanceof TollkeeperError)) throw error;
-    return compile(plain);
+    return compile({ limits: plain.limits.filter(({ shadow }) => shadow !== true) });
   }
 }
 
@@ -69,10 +69,11 @@ export function checkOverrides(tier: string, overrides: Overrides, tiers: Tiers)
   }
 }
 
-/** A tier's limits with the overrides in force. */
+/** A tier's limits with the overrides in force, without its shadow limits: those are asked beside it, as they are. */
 function overriddenSpec(plain: TierSpec, overrides: Overrides, tiers: Tiers): TierSpec {
   const overrideOf = (name: string) => (Object.hasOwn(overrides, name) ? overrides[name] : undefined);
-  const own = plain.limits.flatMap((limit) => {
+  const inForce = plain.limits.filter(({ shadow }) => shadow !== true);
+  const own = inForce.flatMap((limit) => {
     const override = overrideOf(limit.name);
     return override === null ? [] : [override === undefined ? limit : overridden(limit, override)];
   });
@@ -89,10 +90,12 @@ function overridden(limit: LimitSpec, { limit: tokens = limit.limit, burst }: Li
   return { ...limit, limit: tokens, burst: burst ?? limit.burst };
 }
 
-/** Every limit of the tiers once, as the first tier has it that has it. */
+/** Every limit of the tiers once, as the first tier has it that has it, and in force. */
 function limitsOf(tiers: Tiers): LimitSpec[] {
   const all = Object.values(tiers).flatMap(({ limits }) => limits);
-  return all.filter((limit, index) => all.findIndex(({ name }) => name === limit.name) === index);
+  return all
+    .filter((limit, index) => all.findIndex(({ name }) => name === limit.name) === index)
+    .map((limit) => ({ ...limit, shadow: undefined }));
 }
 
 /** The name of the plain tier behind such a name. */

@@ -10,6 +10,7 @@ import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
 import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
 import { CLOSED } from "./outage.js";
+import { compileOverridden } from "./overrides.js";
 import { type Observe, Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
@@ -44,6 +45,9 @@ export interface SharedLimiterStats {
     unreconciled: number;
   };
 }
+
+/** Tiers held ready, with their overrides. */
+const MAX_JUDGES = 32_768;
 
 /** Decides like a `Limiter`, over all replicas that share one Redis. Made by `createLimiter`. */
 export class SharedLimiter {
@@ -284,7 +288,7 @@ export class SharedLimiter {
     if (costMilli > judge.tier.maxCostMilli) {
       throw new TollkeeperError(
         "ERR_COST_EXCEEDS_CAPACITY",
-        `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
+        `cost is ${cost}, which can never pass: tier ${judge.tier.name} holds at most ${this.maxCost(tierName)}`,
       );
     }
     return { judge, costMilli };
@@ -354,7 +358,15 @@ export class SharedLimiter {
     const judge = this.#judges.get(name);
     if (judge !== undefined) return judge;
     this.#checkOpen();
-    throw unknownTier(name, this.#judges);
+    const tier = compileOverridden(name, this.#tiers, this.#slots);
+    if (tier === undefined) throw unknownTier(name, this.#judges);
+    // So that memory is bounded, whatever limits have come and gone.
+    if (this.#judges.size >= MAX_JUDGES) this.#enact(this.#tiers);
+    const overridden = new SharedJudge(tier, -1, this.#version, this.#corrector);
+    overridden.shadows.push(...(this.#judges.get(tier.name)?.shadows ?? []));
+    this.#judges.set(name, overridden);
+    this.#judgeOfTier.set(tier, overridden);
+    return overridden;
   }
 
   /** Puts tiers in force; returns them as they are kept. */
