@@ -1,0 +1,22 @@
+// A call with nothing but Node's own fetch: waits as Retry-After says, for as long as the service does not advise against it.
+import { setTimeout as delay } from "node:timers/promises";
+
+const [url = "", key = "", body = ""] = process.argv.slice(2);
+
+for (;;) {
+  const answer = await fetch(`${url}/v1/identify`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body,
+  });
+  const document = await answer.json();
+  if (answer.status !== 429) {
+    console.log(answer.status);
+    break;
+  }
+  if (answer.headers.get("x-should-retry") === "false") {
+    console.log(document.code);
+    break;
+  }
+  await delay(Number(answer.headers.get("retry-after")) * 1000);
+}
