@@ -9,13 +9,9 @@ for (;;) {
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
     body,
   });
-  const document = await answer.json();
-  if (answer.status !== 429) {
+  await answer.arrayBuffer();
+  if (answer.status !== 429 || answer.headers.get("x-should-retry") === "false") {
     console.log(answer.status);
-    break;
-  }
-  if (answer.headers.get("x-should-retry") === "false") {
-    console.log(document.code);
     break;
   }
   await delay(Number(answer.headers.get("retry-after")) * 1000);

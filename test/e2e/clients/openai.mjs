@@ -9,5 +9,5 @@ try {
   console.log(200);
 } catch (error) {
   if (!(error instanceof APIError)) throw error;
-  console.log(error.code);
+  console.log(error.status);
 }

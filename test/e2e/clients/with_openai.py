@@ -11,4 +11,4 @@ try:
     client.post("/identify", body=json.loads(body), cast_to=object)
     print(200)
 except APIStatusError as error:
-    print(error.code)
+    print(error.status_code)
