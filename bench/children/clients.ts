@@ -2,11 +2,11 @@
 
 import { connect, type Socket } from "node:net";
 import { serve } from "../child.js";
-import { GATEWAY_SECRET } from "./service.js";
 
 /** Whom to call, and how often. */
 export interface Load {
   url: string;
+  gatewaySecret: string;
   clients: number;
   seconds: number;
   /** Between two calls of a client. */
@@ -36,11 +36,11 @@ class Client {
   #sentMs = 0;
   #tell: (status: number, ms: number) => void;
 
-  constructor(account: string, tell: (status: number, ms: number) => void) {
+  constructor(account: string, gatewaySecret: string, tell: (status: number, ms: number) => void) {
     this.#tell = tell;
     this.#call = Buffer.from(
       "POST /v1/identify HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n" +
-        `x-gateway-auth: ${GATEWAY_SECRET}\r\nx-consumer-username: ${account}\r\nx-consumer-groups: free\r\n` +
+        `x-gateway-auth: ${gatewaySecret}\r\nx-consumer-username: ${account}\r\nx-consumer-groups: free\r\n` +
         `x-real-ip: 203.0.113.1\r\ncontent-length: ${BODY.length}\r\n\r\n${BODY}`,
     );
   }
@@ -83,13 +83,13 @@ class Client {
   }
 }
 
-serve(async ({ url, clients: count, seconds, pauseMs }: Load): Promise<Outcome> => {
+serve(async ({ url, gatewaySecret, clients: count, seconds, pauseMs }: Load): Promise<Outcome> => {
   const outcome = { connected: 0, answered: 0, failed: 0 };
   const took: number[] = [];
   const clients = Array.from(
     { length: count },
     (_, index) =>
-      new Client(`account-${index}`, (status, ms) => {
+      new Client(`account-${index}`, gatewaySecret, (status, ms) => {
         if (status === 200) outcome.answered++;
         else outcome.failed++;
         took.push(ms);
