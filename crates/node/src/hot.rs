@@ -16,12 +16,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use napi::bindgen_prelude::{FromNapiValue, ToNapiValue, TypeName, ValidateNapiValue};
 use napi::{Env, Result, ValueType, sys};
 use tollkeeper_limiter::{Error, KeyHash, Limiter, Outcome, TierId, Verdict};
 
+use crate::clock::{coarse_ms, given, instant, system_ms};
 use crate::error::coded;
 
 /// `OUTCOME` of `src/engine/types.ts`.
@@ -105,39 +105,6 @@ impl ValidateNapiValue for RawValue {
     unsafe fn validate(_: sys::napi_env, _: sys::napi_value) -> Result<sys::napi_value> {
         Ok(ptr::null_mut())
     }
-}
-
-/// An instant given by JavaScript, if it is one; anything below 0 stands for the system's clock.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole milliseconds below 2^43"
-)]
-fn given(now_ms: f64) -> Option<u64> {
-    (now_ms >= 0.0).then_some(now_ms as u64)
-}
-
-/// An instant given by JavaScript: the system's clock for anything below 0.
-pub(crate) fn instant(now_ms: f64) -> u64 {
-    given(now_ms).unwrap_or_else(system_ms)
-}
-
-fn system_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Half the work of as_millis, which counts in 128 bits.
-    since.as_secs() * 1_000 + u64::from(since.subsec_millis())
-}
-
-/// The system's clock, or where the platform has one, one at half the price that lags by some milliseconds.
-#[cfg(not(target_os = "linux"))]
-fn coarse_ms() -> u64 {
-    system_ms()
-}
-
-#[cfg(target_os = "linux")]
-fn coarse_ms() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + now.tv_nsec.cast_unsigned() / 1_000_000
 }
 
 /// Makes the functions `(key) => void` that peek and consume, and `(keys, count) => void` that consumes many keys, joined.
