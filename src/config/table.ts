@@ -10,7 +10,9 @@ export function settingsTable(): string {
     const field = NOT_IN_FILE.includes(name) ? "" : `\`${name}\``;
     return row(`\`${variable}\``, field, shown(fallback), mayBe, LIVE.has(name) ? "yes" : "", description);
   });
-  return [row("variable", "in the file", "default", "may be", "live", ""), row(...Array(6).fill("---")), ...rows].join("\n");
+  return [row("variable", "in the file", "default", "may be", "live", ""), row(...Array(6).fill("---")), ...rows].join(
+    "\n",
+  );
 }
 
 /** What the presets set, as a Markdown table. */
