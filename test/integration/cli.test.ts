@@ -14,21 +14,6 @@ beforeAll(() => {
   execFileSync("node_modules/.bin/tsc", ["-p", "src", "--outDir", BUILD]);
 }, 60_000);
 
-const COMMANDS = [
-  "serve",
-  "check-config",
-  "keys",
-  "keys create",
-  "keys list",
-  "keys revoke",
-  "quota",
-  "quota show",
-  "quota reset",
-  "quota set-tier",
-  "tiers",
-  "bench",
-];
-
 /** A process of the command line, its answer and how it ends. */
 function tollkeeper(args: string[], environment: Record<string, string> = {}) {
   const child = spawn(process.execPath, [join(BUILD, "cli.js"), ...args], {
@@ -72,13 +57,6 @@ describe("tollkeeper", () => {
     for (const command of ["serve", "check-config", "keys", "quota", "tiers", "bench"])
       expect(stdout).toContain(command);
     expect(stdout).toContain("Exit codes: 0 done, 1 failed, 2 not understood.");
-  });
-
-  it.each(COMMANDS)("%s --help has examples, and exits with 0", async (command) => {
-    const { code, stdout } = await tollkeeper([...command.split(" "), "--help"]).ended;
-    expect(code).toBe(0);
-    expect(stdout).toContain(`Usage: tollkeeper ${command}`);
-    expect(stdout).toMatch(/Examples:\n {2}\$ tollkeeper /);
   });
 
   it.each([[[]], [["sreve"]], [["serve", "more"]]])("refuses %j with exit code 2", async (args) => {
@@ -163,154 +141,6 @@ describe("tollkeeper serve", () => {
   });
 });
 
-describe("tollkeeper check-config", () => {
-  function fileOf(text: string): string {
-    const folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    const path = join(folder, "tollkeeper.yaml");
-    writeFileSync(path, text);
-    return path;
-  }
-
-  const secrets = {
-    RATE_LIMIT_KEY_PEPPER: "a pepper that is secret",
-    RATE_LIMIT_REDIS_URL: "redis://user:hunter2@redis.example:6379",
-  };
-
-  it("prints every value with its source, and no secret", async () => {
-    const path = fileOf("preset: staging\nfreeMinuteLimit: 7\n");
-    const { code, stdout, stderr } = await tollkeeper(["check-config", "--config", path], secrets).ended;
-    expect([code, stderr]).toEqual([0, ""]);
-    expect(stdout).toMatch(new RegExp(`^freeMinuteLimit +7 +${path}:2$`, "m"));
-    expect(stdout).toMatch(/^host +0\.0\.0\.0 +preset staging$/m);
-    expect(stdout).toMatch(/^port +0 +PORT$/m);
-    expect(stdout).toMatch(/^keyPepper +\*{6} +RATE_LIMIT_KEY_PEPPER$/m);
-    expect(stdout).toMatch(/^ {2}free +minute 7 in 60 s, burst 1\.5, month 50000 a month$/m);
-    expect(stdout).not.toMatch(/hunter2|pepper that|\u001b/);
-  });
-
-  it("prints the same as JSON", async () => {
-    const { stdout } = await tollkeeper(["check-config", "--json"], secrets).ended;
-    const { settings, tiers } = JSON.parse(stdout);
-    expect(settings.redisUrl).toEqual({
-      value: "redis://***@redis.example:6379",
-      source: "RATE_LIMIT_REDIS_URL",
-      variable: "RATE_LIMIT_REDIS_URL",
-    });
-    expect(settings.metricsPort.value).toBeNull();
-    expect(tiers.partner).toEqual({ limits: [] });
-  });
-
-  it("ends with exit code 1 if it is not good, in JSON where that is asked for", async () => {
-    const path = fileOf("port: many\n");
-    const { code, stdout, stderr } = await tollkeeper(["check-config", "--json", "--config", path]).ended;
-    expect([code, stdout]).toEqual([1, ""]);
-    const { error } = JSON.parse(stderr);
-    expect(error).toMatchObject({
-      code: "ERR_CONFIG_INVALID",
-      message: expect.stringContaining(`${path}:1: port is "many"`),
-    });
-  });
-});
-
-describe("tollkeeper keys", () => {
-  function environmentWithFile(): Record<string, string> {
-    const folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
-    onTestFinished(() => rmSync(folder, { recursive: true }));
-    return { RATE_LIMIT_STORAGE: "file", RATE_LIMIT_FILE: join(folder, "usage.redb"), RATE_LIMIT_DEMO_KEYS: "never" };
-  }
-
-  it("makes the first key while the service is stopped, which then knows it; and not while it runs", async () => {
-    const environment = environmentWithFile();
-    const create = ["keys", "create", "--account", "ops", "--tier", "pro"];
-    const { code, stdout, stderr } = await tollkeeper(create, environment).ended;
-    expect(code).toBe(0);
-    expect(stdout).toMatch(/^fpk_live_\w{43}_\w{6}\n$/);
-    expect(stderr).toMatch(/^key [0-9a-f]{16} of account ops, for fingerprint; shown only now:\n$/);
-    const { url } = await serving(environment);
-    const answer = await fetch(`${url}/nowhere`, { headers: { "x-api-key": stdout.trim() } });
-    expect(answer.headers.get("x-quota-tier")).toBe("pro");
-    const locked = await tollkeeper(["keys", "list"], environment).ended;
-    expect(locked.code).toBe(1);
-    expect(locked.stderr).toMatch(/ERR_STORAGE_LOCKED: .*--url and TOLLKEEPER_API_KEY/);
-  });
-
-  it("lists and revokes them", async () => {
-    const environment = environmentWithFile();
-    const create = ["keys", "create", "--account", "ops", "--tier", "pro", "--scope", "admin", "quota:read", "--json"];
-    const made = JSON.parse((await tollkeeper(create, environment).ended).stdout);
-    expect(made).toMatchObject({ account: "ops", scopes: ["admin", "quota:read"], revoked: null });
-    const listed = await tollkeeper(["keys", "list"], environment).ended;
-    expect(listed.stdout).toMatch(new RegExp(`^${made.id} +ops +admin,quota:read +\\S+ +-$`, "m"));
-    expect(listed.stdout).not.toContain(made.key);
-    expect((await tollkeeper(["keys", "revoke", made.id], environment).ended).stdout).toBe(
-      `revoked ${made.id} of account ops\n`,
-    );
-    const [after] = JSON.parse(
-      (await tollkeeper(["keys", "list", "--json", "--account", "ops"], environment).ended).stdout,
-    );
-    expect(after).toMatchObject({ id: made.id, revoked: expect.any(String) });
-    expect(await tollkeeper(["keys", "revoke", "0000"], environment).ended).toMatchObject({ code: 1, stdout: "" });
-  });
-
-  it.each([
-    [["--account", "a"], "ERR_ACCOUNT_UNKNOWN"],
-    [["--account", "a", "--tier", "gold"], "ERR_TIER_UNKNOWN: tier is gold; it may be one of free,"],
-  ])("refuses %j with exit code 1", async (options, message) => {
-    const { code, stderr } = await tollkeeper(["keys", "create", ...options], environmentWithFile()).ended;
-    expect(code).toBe(1);
-    expect(stderr).toContain(message);
-  });
-
-  it.each([
-    [["create"], "required option '--account <name>' not specified"],
-    [["create", "--account", "a", "--scope", "all"], "Allowed choices are fingerprint, quota:read, admin"],
-    [["revoke"], "missing required argument 'id'"],
-  ])("does not understand %j, and ends with exit code 2", async (args, message) => {
-    const { code, stderr } = await tollkeeper(["keys", ...args], environmentWithFile()).ended;
-    expect(code).toBe(2);
-    expect(stderr).toContain(message);
-  });
-
-  it("can't work on keys that are nowhere kept", async () => {
-    const { code, stderr } = await tollkeeper(["keys", "list"]).ended;
-    expect(code).toBe(1);
-    expect(stderr).toContain("RATE_LIMIT_STORAGE is memory");
-  });
-});
-
-describe("commands that ask a running service", () => {
-  it("want a key in the environment, and an address that is one", async () => {
-    const { code, stderr } = await tollkeeper(["quota", "show", "acme"]).ended;
-    expect([code, stderr]).toEqual([2, expect.stringContaining("TOLLKEEPER_API_KEY is not set")]);
-    const withKey = { TOLLKEEPER_API_KEY: "k" };
-    const ended = await tollkeeper(["tiers", "--url", "example", "--json"], withKey).ended;
-    expect(ended.code).toBe(2);
-    expect(JSON.parse(ended.stderr).error).toMatchObject({
-      code: "usage",
-      message: expect.stringContaining("example"),
-    });
-  });
-
-  it("say that it can't be reached", async () => {
-    const args = ["quota", "show", "acme", "--url", "http://127.0.0.1:1"];
-    const { code, stderr } = await tollkeeper(args, { TOLLKEEPER_API_KEY: "k" }).ended;
-    expect([code, stderr]).toEqual([1, "tollkeeper: unreachable: http://127.0.0.1:1 can't be reached: ECONNREFUSED\n"]);
-  });
-});
-
-it("tollkeeper bench measures both engines, says what it is doing, and prints figures", async () => {
-  const { code, stdout, stderr } = await tollkeeper(["bench", "--keys", "100", "--rounds", "1", "--json"]).ended;
-  expect(code).toBe(0);
-  expect(stderr).toContain("measuring engine native, 100 keys …");
-  const { figures } = JSON.parse(stdout);
-  expect(figures).toMatchObject([
-    { engine: "native", keys: 100, nsPerDecision: expect.any(Number) },
-    { engine: "js", keys: 100 },
-  ]);
-  expect((await tollkeeper(["bench", "--keys", "0"]).ended).code).toBe(2);
-});
-
 it("SIGHUP has the file read again", async () => {
   const folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
   onTestFinished(() => rmSync(folder, { recursive: true }));
@@ -351,31 +181,30 @@ describe("a service that is told to stop under load", () => {
     });
   }
 
-  it.each(["0", "300"])("loses no call: delay %s ms", async (RATE_LIMIT_DRAIN_DELAY_MS) => {
-    const { child, ended, url } = await serving({ RATE_LIMIT_DRAIN_DELAY_MS, RATE_LIMIT_SHADOW: "true" });
-    const outcome = { answered: 0, last: 0, refused: 0, lost: [] as string[] };
-    const caller = async (): Promise<void> => {
-      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-      for (;;) {
-        try {
+  it.each(["0", "300"])(
+    "loses no call: delay %s ms",
+    async (RATE_LIMIT_DRAIN_DELAY_MS) => {
+      const { child, ended, url } = await serving({ RATE_LIMIT_DRAIN_DELAY_MS, RATE_LIMIT_SHADOW: "true" });
+      const outcome = { answered: 0, last: 0, ends: [] as string[] };
+      const caller = async (): Promise<void> => {
+        const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+        onTestFinished(() => agent.destroy());
+        for (;;) {
           const { status, connection } = await call(agent, url);
-          if (status === 200) outcome.answered++;
-          else outcome.lost.push(`status ${status}`);
+          if (status !== 200) throw Object.assign(new Error("not answered"), { code: `status ${status}` });
           if (connection === "close") outcome.last++;
-          if (outcome.answered === 20 * CALLERS) child.kill("SIGTERM");
-        } catch (error) {
-          const { code = String(error) } = error as NodeJS.ErrnoException;
-          // Nobody listens any more, and nothing was sent.
-          if (code !== "ECONNREFUSED") outcome.lost.push(code);
-          else outcome.refused++;
-          return agent.destroy();
+          if (++outcome.answered === 20 * CALLERS) child.kill("SIGTERM");
         }
-      }
-    };
-    await Promise.all(Array.from({ length: CALLERS }, caller));
-    expect(outcome.lost).toEqual([]);
-    expect(outcome.refused).toBe(CALLERS);
-    expect(outcome.last).toBeGreaterThanOrEqual(CALLERS);
-    expect(await ended).toMatchObject({ code: 0 });
-  });
+      };
+      const callers = Array.from({ length: CALLERS }, caller).map((calling) =>
+        calling.catch(({ code = "unknown" }: NodeJS.ErrnoException) => void outcome.ends.push(code)),
+      );
+      await Promise.all(callers);
+      // Each came back to find that nobody listens any more, and had sent nothing.
+      expect(outcome.ends).toEqual(Array(CALLERS).fill("ECONNREFUSED"));
+      expect(outcome.last).toBe(CALLERS);
+      expect(await ended).toMatchObject({ code: 0 });
+    },
+    30_000,
+  );
 });
