@@ -20,6 +20,8 @@ export function answerProblems(app: FastifyInstance): void {
   // Answers are ours: that they are as described is for tests to tell, not for every call to pay for.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler<FastifyError | z.ZodError>((error, request, reply) => {
+    // The body is read before it is told that nobody takes it.
+    if (request.is404) return answerUnknownRoute(request, reply);
     const document = problemOf(error);
     if (document.status === 500) request.log.error({ err: error }, "a call failed");
     return sendProblem(reply, document);

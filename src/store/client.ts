@@ -60,6 +60,8 @@ export function clientOf(
       return new ioredis.Cluster([...address.nodes], {
         redisOptions: common,
         enableOfflineQueue: false,
+        // It asks one node by chance, which may just be connecting, and begins anew half a second later; we ask them all.
+        enableReadyCheck: false,
         retryDelayOnFailover: 0,
         slotsRefreshTimeout: 500,
         clusterRetryStrategy: () => RETRY_MS,

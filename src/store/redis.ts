@@ -138,10 +138,13 @@ export class RedisLink implements Link {
       if (name === undefined || caller === this.#options.replica) return;
       events.changed(keyOf(this.#options.prefix, name), kind === "reset");
     });
-    subscriber.on(
-      "ready",
-      () => void subscriber.subscribe(this.#channel).catch((error: unknown) => this.#report(error)),
-    );
+    // A Cluster picks a node for it by chance, which may be one that is lost.
+    const subscribe = (): void =>
+      void subscriber.subscribe(this.#channel).catch((error: unknown) => {
+        this.#report(error);
+        setTimeout(() => subscriber.status === "ready" && subscribe(), RETRY_MS).unref();
+      });
+    subscriber.on("ready", subscribe);
     return subscriber;
   }
 
