@@ -101,15 +101,11 @@ it("a key in any place of a call is in no log line, start line or metric", async
   const metrics = await (await fetch(metricsUrl)).text();
   await vi.waitFor(() => expect(written.join("")).toMatch(/"action":"keys.create".*"status":201/));
 
-  const all = written.join("\n") + metrics;
-  expect(all).toContain('"msg":"answered"');
-  for (const secret of [key, other]) {
-    expect(all).not.toContain(secret);
-    // Nor any part of it that would help to guess the rest.
-    expect(all).not.toContain(secret.slice(9, 25));
-  }
-  expect(all).not.toContain(PEPPER);
-  expect(all).not.toContain(GATEWAY);
+  const lines = [...written, ...metrics.split("\n")];
+  expect(lines.join("")).toContain('"msg":"answered"');
+  // Nor any part of a key that would help to guess the rest.
+  const secrets = [key.slice(9, 25), other.slice(9, 25), PEPPER, GATEWAY];
+  expect(lines.filter((line) => secrets.some((secret) => line.includes(secret)))).toEqual([]);
 });
 
 it("a password of Redis is in no log line, start line or error, nor does check-config show secrets", async () => {
