@@ -56,7 +56,7 @@ function withoutUnused(document: OpenAPIV3_1.Document): OpenAPIV3_1.Document {
 
 /** `GET /openapi.json`, and `/docs`, the same for people. */
 export async function documentationRoutes(app: FastifyInstance): Promise<void> {
-  // The page has a policy of its own, which lets in nothing but its own style and script.
+  // The page has a policy of its own, which lets in nothing but its own style.
   await app.register(helmet, {
     contentSecurityPolicy: false,
     crossOriginEmbedderPolicy: true,

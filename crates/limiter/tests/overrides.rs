@@ -30,7 +30,7 @@ fn limiter() -> Limiter {
         secret: [7; 16],
         durable: false,
     };
-    Limiter::new(settings).unwrap()
+    Limiter::new(settings).expect("these tiers can be used")
 }
 
 #[test]

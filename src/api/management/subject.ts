@@ -7,7 +7,7 @@ import { ACCOUNT_NAME, type Account, type Accounts } from "../accounts.js";
 export const subjectName = z
   .string()
   .min(1)
-  .max(140)
+  .max(300)
   .meta({
     description: "An account, with or without `acct:` before it, or `ip:` and an address.",
     examples: ["acct:42"],
