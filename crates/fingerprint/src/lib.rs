@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod akamai;
+mod alpn;
 mod client_hello;
 mod consistency;
 mod dataset;
@@ -44,6 +45,7 @@ mod similarity;
 mod user_agent;
 
 pub use akamai::{Akamai, MAX_AKAMAI, MAX_FRAMES, Priority};
+pub use alpn::ProtocolNames;
 pub use client_hello::{ClientHello, MAX_CIPHERS, MAX_CLIENT_HELLO, MAX_EXTENSIONS, Transport};
 pub use consistency::{Consistency, Flag};
 pub use dataset::DATASET_VERSION;
