@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { type Fingerprint, FingerprintError } from "../fingerprint/index.js";
+import { type BatchItem, type Fingerprint, FingerprintError, type Signals } from "../fingerprint/index.js";
 import {
   type BatchBody,
   BODY_LIMIT,
@@ -21,40 +21,22 @@ export async function fingerprintRoutes(app: FastifyInstance, { load }: { load: 
     { bodyLimit: BODY_LIMIT.identify, schema: { body: identifyBody }, config: { toll: { cost: 1 } } },
     async (request) => {
       const { identify } = load();
-      const result = within("fingerprint", () => identify(JSON.stringify(request.body.fingerprint)));
-      return answer(request, JSON.parse(result));
+      return answer(request, within("fingerprint", () => identify(request.body.fingerprint as Signals)));
     },
   );
 
   app.post<{ Body: CompareBody }>(
     "/compare",
     { bodyLimit: BODY_LIMIT.compare, schema: { body: compareBody }, config: { toll: { cost: 2 } } },
-    async (request) => answer(request, JSON.parse(load().compare(JSON.stringify(request.body)))),
+    async (request) => answer(request, load().compare(request.body.a as Signals, request.body.b as Signals)),
   );
 
   const perItem = { cost: 1, total: (request: FastifyRequest) => (request.body as BatchBody).items.length };
   app.post<{ Body: BatchBody }>(
     "/batch",
     { bodyLimit: BODY_LIMIT.batch, schema: { body: batchBody }, config: { toll: perItem } },
-    async (request) => answer(request, { results: JSON.parse(await load().batch(texts(request.body.items))) }),
+    async (request) => answer(request, { results: await load().batch(request.body.items as BatchItem[]) }),
   );
-}
-
-/** A JSON array of the JSON text of each item: one that can't be read as such fails alone. */
-function texts(items: readonly unknown[]): string {
-  return JSON.stringify(items.map(textOf));
-}
-
-/** Stands for an item that is nested deeper than the stack reaches: refused as that one would be, for its depth. */
-const TOO_DEEP = "[".repeat(200);
-
-function textOf(item: unknown): string {
-  try {
-    return JSON.stringify(item);
-  } catch (error) {
-    if (error instanceof RangeError) return TOO_DEEP;
-    throw error;
-  }
 }
 
 /** A computed result, with what the service adds to it. */
@@ -63,7 +45,7 @@ function answer(request: FastifyRequest, result: object): object {
 }
 
 /** Paths of refused fields as the caller sees them, who sent the signals in a field of their own. */
-function within(parent: string, compute: () => string): string {
+function within<T>(parent: string, compute: () => T): T {
   try {
     return compute();
   } catch (error) {

@@ -453,7 +453,7 @@ mod tests {
             ("t13d0201h2_1301,1302_000a_", "looks like"),
             ("t13d0201h2_1302,1301_000a", "not sorted"),
             ("t13d0301h2_1301,1302_000a", "counts 03 ciphers but lists 2"),
-            ("t13d0209h2_1301,1302_000a", "counts 09 extensions but lists 1"),
+            ("t13d0200h2_1301,1302_000a", "counts 00 extensions but lists 1"),
             ("t13d0201h2_1301,+302_000a", "\"+302\""),
             ("t13d0201h2_1301,13022_000a", "\"13022\""),
             (many.as_str(), "may have 4096"),

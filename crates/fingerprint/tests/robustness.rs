@@ -338,6 +338,6 @@ proptest! {
         let _ = identify_json(&text);
         let _ = identify_json(&one);
         let _ = compare_json(&format!(r#"{{"a":{one},"b":{one}}}"#));
-        let _ = batch_json(&serde_json::json!([format!(r#"{{"fingerprint":{one}}}"#)]).to_string());
+        let _ = batch_json(&[format!(r#"{{"fingerprint":{one}}}"#)], 0);
     }
 }

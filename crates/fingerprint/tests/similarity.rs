@@ -48,9 +48,8 @@ fn full(row: &Value) -> Value {
     if !row["akamai_h2"].is_null() {
         signals["http2"] = json!({ "akamai": row["akamai_h2"] });
     }
-    if let Some(names) = row["headers"].as_array() {
-        let pairs: Vec<Value> = names.iter().map(|name| json!([name, ""])).collect();
-        signals["http"] = json!({ "headers": pairs });
+    if !row["headers"].is_null() {
+        signals["http"] = json!({ "headers": row["headers"] });
     }
     signals
 }

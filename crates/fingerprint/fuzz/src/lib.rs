@@ -27,10 +27,10 @@ pub fn client_hello(bytes: &[u8]) {
     assert!((same.similarity - 1.0).abs() < 1e-9, "{}", same.similarity);
 }
 
-/// The JSON surface. Its answers are JSON.
+/// The JSON surface. Its answers are JSON, and confidences are shares of one.
 pub fn json(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    for answer in [identify_json(text), compare_json(text), batch_json(text)] {
+    for answer in [identify_json(text), compare_json(text), batch_json(&[text], 0)] {
         match answer {
             Ok(answer) => drop(serde_json::from_str::<Value>(&answer).expect("an answer is JSON")),
             Err(error) => assert!(!error.code().is_empty() && !error.to_string().is_empty()),
