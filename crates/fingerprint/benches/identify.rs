@@ -23,10 +23,18 @@ fn time(name: &str, rounds: u32, run: impl Fn() -> String) {
 
 /// What an attacker may send: bytes that mean nothing, and such as cost the most before they turn out to be wrong.
 fn garbage() -> [(&'static str, Vec<u8>); 4] {
-    let noise: Vec<u8> = (0..MAX_CLIENT_HELLO).map(|place| (place * 7919 >> 3).to_le_bytes()[0]).collect();
-    let records = noise.chunks(6).flat_map(|part| [0x16, 3, 1, 0, 1, part[0]]).take(MAX_CLIENT_HELLO);
+    let noise: Vec<u8> = (0..MAX_CLIENT_HELLO)
+        .map(|place| (place * 7919 >> 3).to_le_bytes()[0])
+        .collect();
+    let records = noise
+        .chunks(6)
+        .flat_map(|part| [0x16, 3, 1, 0, 1, part[0]])
+        .take(MAX_CLIENT_HELLO);
     let mut fragments: Vec<u8> = records.collect();
-    fragments.splice(..24, [1, 0, 0x3f, 0xfc].into_iter().flat_map(|byte| [0x16, 3, 1, 0, 1, byte]));
+    fragments.splice(
+        ..24,
+        [1, 0, 0x3f, 0xfc].into_iter().flat_map(|byte| [0x16, 3, 1, 0, 1, byte]),
+    );
     let mut record = noise.clone();
     record[..9].copy_from_slice(&[0x16, 3, 1, 0x3f, 0xfb, 1, 0, 0x3f, 0xf7]);
     let extensions = (1000_u16..).flat_map(|kind| [kind.to_be_bytes(), [0, 120]].concat().into_iter().chain([0; 120]));

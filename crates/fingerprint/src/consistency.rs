@@ -180,7 +180,10 @@ mod tests {
             flags(&[Family::Chromium], &[Family::Go], &chrome),
             [Flag::UaH2Mismatch, Flag::HintsTlsMismatch, Flag::TlsH2Mismatch]
         );
-        let firefox = [("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0")];
+        let firefox = [(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
+        )];
         assert_eq!(flags(&[], &[], &firefox), [Flag::UaTlsMismatch]);
         assert_eq!(flags(&[], &[], &chrome), []);
         assert_eq!(flags(&[Family::Curl], &[], &[("user-agent", "unheard/1")]), []);

@@ -66,6 +66,13 @@ pub(crate) struct Signature {
     pub(crate) profile: Profile,
 }
 
+impl Signature {
+    /// The client and its version.
+    pub(crate) fn name(&self) -> (&str, &str) {
+        (&self.client, &self.version)
+    }
+}
+
 /// Which of the lists a value belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Section {
@@ -178,15 +185,18 @@ fn shuffling(signatures: &[Signature]) -> Vec<String> {
         (Some((ja3, ja3n)), Some((other_ja3, other_ja3n))) => ja3 != other_ja3 && ja3n == other_ja3n,
         _ => false,
     };
-    let same = |one: &Signature, other: &Signature| (&one.client, &one.version) == (&other.client, &other.version);
     let seen = |one: &&Signature| {
         let mut others = signatures.iter();
-        others.any(|other| same(one, other) && shuffled(one, other))
+        others.any(|other| one.name() == other.name() && shuffled(one, other))
     };
-    set(&signatures.iter().filter(seen).map(|one| one.client.as_str()).collect::<Vec<_>>())
-        .into_iter()
-        .map(str::to_owned)
-        .collect()
+    set(&signatures
+        .iter()
+        .filter(seen)
+        .map(|one| one.client.as_str())
+        .collect::<Vec<_>>())
+    .into_iter()
+    .map(str::to_owned)
+    .collect()
 }
 
 fn values(signature: &Signature) -> Vec<(Section, u16)> {

@@ -60,13 +60,13 @@ const fn likelihood(client: f64, relative: f64, stranger: f64) -> Likelihood {
     }
 }
 
-const TLS_SAME: Likelihood = likelihood(0.9, 0.4, 0.001);
+const TLS_SAME: Likelihood = likelihood(0.9, 0.2, 0.001);
 /// The same JA4 in an order that the client, which shuffles nothing, was never seen to use.
-const TLS_OTHER_ORDER: Likelihood = likelihood(0.05, 0.1, 0.01);
-const TLS_BC: Likelihood = likelihood(0.3, 0.3, 0.005);
+const TLS_OTHER_ORDER: Likelihood = likelihood(0.02, 0.1, 0.01);
+const TLS_BC: Likelihood = likelihood(0.05, 0.1, 0.005);
 const TLS_NEAR: Likelihood = likelihood(0.1, 0.2, 0.01);
 const TLS_OTHER: Likelihood = likelihood(0.001, 0.01, 0.5);
-const HTTP2_SAME: Likelihood = likelihood(0.9, 0.5, 0.01);
+const HTTP2_SAME: Likelihood = likelihood(0.9, 0.4, 0.01);
 const HTTP2_OTHER: Likelihood = likelihood(0.01, 0.2, 0.5);
 const HEADERS_SAME: Likelihood = likelihood(0.6, 0.2, 0.01);
 const HEADERS_NEAR: Likelihood = likelihood(0.2, 0.2, 0.05);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::consistency::{Consistency, Families};
 use crate::dataset::{DATASET, DATASET_VERSION, Dataset};
 use crate::evidence::{Evidence, Match};
+use crate::likeness::{distinct, set};
 use crate::profile::Profile;
 use crate::signals::Signals;
 use crate::similarity::tls_likeness;
@@ -14,8 +15,8 @@ use crate::user_agent::Family;
 
 /// How likely it is, before anything is known, that a connection is from a client of the data set, from one unknown here
 /// that shares code with one of them, or from neither.
-const KNOWN: f64 = 0.6;
-const RELATIVE: f64 = 0.3;
+const KNOWN: f64 = 0.7;
+const RELATIVE: f64 = 0.2;
 const STRANGER: f64 = 0.1;
 /// Confidence above which a candidate is worth naming.
 const WORTH_NAMING: f64 = 0.005;
@@ -84,7 +85,7 @@ impl Dataset {
     #[must_use]
     pub fn identify(&self, signals: &Signals) -> Identification<'_> {
         let profile = &signals.profile;
-        let mut matches: Vec<Match> = self
+        let matches: Vec<Match> = self
             .signatures
             .iter()
             .map(|signature| Match::of(profile, signature, self))
@@ -94,7 +95,7 @@ impl Dataset {
             http2: families(&matches, |one| one == Evidence::AkamaiH2),
             tls_unlike: self.families_unlike(profile),
         };
-        let candidates = candidates(&mut matches);
+        let candidates = candidates(&matches);
         Identification {
             fingerprint_id: profile.id(),
             computed: computed(profile),
@@ -142,50 +143,41 @@ fn families(matches: &[Match], kind: impl Fn(Evidence) -> bool) -> Vec<Family> {
 }
 
 /// Bayes' rule over the clients of the data set, a relative of each, and strangers. A client is as likely as any other
-/// beforehand, and each of its ways to open a connection as often as it was seen.
-fn candidates<'d>(matches: &mut [Match<'d>]) -> Vec<Candidate<'d>> {
-    let mut runs: BTreeMap<&str, f64> = BTreeMap::new();
-    for one in matches.iter() {
-        *runs.entry(&one.signature.client).or_default() += f64::from(one.signature.runs);
+/// beforehand, and counts by the version that fits best; each way in which a version opens connections, as often as it
+/// was seen.
+fn candidates<'d>(matches: &[Match<'d>]) -> Vec<Candidate<'d>> {
+    let mut runs: BTreeMap<(&str, &str), f64> = BTreeMap::new();
+    for Match { signature, .. } in matches {
+        *runs.entry(signature.name()).or_default() += f64::from(signature.runs);
     }
-    let clients = runs.len().max(1);
-    let each = 1.0 / f64::from(u32::try_from(clients).unwrap_or(u32::MAX));
-    let mut total = STRANGER * stranger(matches);
-    let mut candidates: Vec<Candidate> = Vec::new();
-    for Match {
-        signature,
-        evidence,
-        likelihoods,
-    } in matches.iter_mut()
-    {
-        let share = each * f64::from(signature.runs) / runs[signature.client.as_str()];
-        let client: f64 = likelihoods.iter().map(|one| one.client).product();
-        let relative: f64 = likelihoods.iter().map(|one| one.relative).product();
-        total += share * (KNOWN * client + RELATIVE * relative);
-        let index = candidates.iter().position(|known| known.client == signature.client);
-        let index = index.unwrap_or_else(|| {
-            candidates.push(Candidate {
-                client: &signature.client,
-                versions: Vec::new(),
-                confidence: 0.0,
-                evidence: Vec::new(),
-            });
-            candidates.len() - 1
-        });
-        let candidate = &mut candidates[index];
-        candidate.confidence += KNOWN * share * client;
-        if !evidence.is_empty() && !candidate.versions.contains(&signature.version.as_str()) {
-            candidate.versions.push(&signature.version);
-        }
-        candidate.evidence.append(evidence);
+    let mut versions: BTreeMap<(&str, &str), (f64, f64)> = BTreeMap::new();
+    for one in matches {
+        let share = f64::from(one.signature.runs) / runs[&one.signature.name()];
+        let (known, relative) = versions.entry(one.signature.name()).or_default();
+        *known += share * KNOWN * one.likelihoods.iter().map(|one| one.client).product::<f64>();
+        *relative += share * RELATIVE * one.likelihoods.iter().map(|one| one.relative).product::<f64>();
     }
-    candidates.retain_mut(|candidate| {
-        let confidence = (candidate.confidence / total).min(MOST_CONFIDENT);
-        candidate.confidence = (confidence * 1000.0).round() / 1000.0;
-        candidate.evidence.sort_unstable();
-        candidate.evidence.dedup();
-        !candidate.evidence.is_empty() && confidence >= WORTH_NAMING
+    let mut clients: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for ((client, _), (known, relative)) in versions {
+        let (most_known, most_relative) = clients.entry(client).or_default();
+        *most_known = most_known.max(known);
+        *most_relative = most_relative.max(relative);
+    }
+    let each = 1.0 / f64::from(u32::try_from(clients.len().max(1)).unwrap_or(u32::MAX));
+    let named = clients.values().map(|(known, relative)| each * (known + relative));
+    let total = named.sum::<f64>() + STRANGER * stranger(matches);
+    let candidates = clients.iter().filter_map(|(client, (known, _))| {
+        let confidence = (each * known / total).min(MOST_CONFIDENT);
+        let of_client = || matches.iter().filter(|one| one.signature.client == *client);
+        let fitting = || of_client().filter(|one| !one.evidence.is_empty());
+        (confidence >= WORTH_NAMING && fitting().next().is_some()).then(|| Candidate {
+            client,
+            versions: distinct(&fitting().map(|one| one.signature.version.as_str()).collect::<Vec<_>>()),
+            confidence: (confidence * 1000.0).round() / 1000.0,
+            evidence: set(&fitting().flat_map(|one| one.evidence.clone()).collect::<Vec<_>>()),
+        })
     });
+    let mut candidates: Vec<Candidate> = candidates.collect();
     candidates.sort_by(|a, b| {
         b.confidence
             .total_cmp(&a.confidence)

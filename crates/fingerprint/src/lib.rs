@@ -51,9 +51,9 @@ pub use client_hello::{ClientHello, MAX_CIPHERS, MAX_CLIENT_HELLO, MAX_EXTENSION
 pub use consistency::{Consistency, Flag};
 pub use dataset::{DATASET_VERSION, Dataset};
 pub use error::{Error, ErrorCode};
+pub use evidence::Evidence;
 pub use grease::is_grease;
 pub use headers::{Headers, MAX_HEADERS, MAX_NAME, MAX_VALUE, header_order_hash};
-pub use evidence::Evidence;
 pub use identify::{Candidate, Computed, Identification, identify};
 pub use ja3::{Ja3, MAX_JA3};
 pub use ja4::{Ja4, Ja4Raw, MAX_JA4_R};

@@ -97,11 +97,12 @@ fn extensions(random: &mut Rng) -> Vec<u8> {
     bytes
 }
 
-/// A type whose body means nothing to either parser.
+/// A type whose body means nothing to either parser. `tls-parser` takes `0x?a?a` for GREASE also where the two bytes
+/// differ, as in 0x3aea, against RFC 8701; none of those is assigned, and none is made up.
 fn unassigned(random: &mut Rng) -> u16 {
     loop {
         let kind = random.u16(100..);
-        let is_known = matches!(kind, 13172 | 0xff01 | 0xffce) || is_grease(kind);
+        let is_known = matches!(kind, 13172 | 0xff01 | 0xffce) || kind & 0x0f0f == GREASE;
         if !is_known {
             return kind;
         }
@@ -167,10 +168,6 @@ fn values(random: &mut Rng, count: usize) -> Vec<u8> {
 
 fn grease(random: &mut Rng) -> u16 {
     GREASE + 0x1010 * random.u16(0..16)
-}
-
-fn is_grease(value: u16) -> bool {
-    (0..16).any(|step| value == GREASE + 0x1010 * step)
 }
 
 /// Adds a block behind its two-byte length.

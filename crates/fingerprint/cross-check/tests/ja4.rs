@@ -4,6 +4,7 @@
 //! - **ALPN**: a first name of one character counts as that character and a zero; one that isn't ASCII letters or digits
 //!   at both ends is not turned into hexadecimal; one that isn't UTF-8 counts as none; GREASE counts as a name.
 //! - **DTLS versions** are `00`.
+//! - **Extensions** of the form `0x?a?a` count as GREASE also where the two bytes differ; none are made up.
 //!
 //! It reads one TLS record, so a message cut over several isn't compared here.
 
@@ -18,7 +19,7 @@ use tollkeeper_fingerprint::{ClientHello, Ja3, Ja4, Ja4Raw, is_grease};
 use tollkeeper_fingerprint_cross_check::hello;
 
 /// How many are made up where `CROSS_CHECK_HELLOS` doesn't say.
-const HELLOS: usize = 20_000;
+const HELLOS: usize = 100_000;
 
 /// What of a JA4 the other implementation is known to get wrong for a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
