@@ -21,7 +21,10 @@ export async function fingerprintRoutes(app: FastifyInstance, { load }: { load: 
     { bodyLimit: BODY_LIMIT.identify, schema: { body: identifyBody }, config: { toll: { cost: 1 } } },
     async (request) => {
       const { identify } = load();
-      return answer(request, within("fingerprint", () => identify(request.body.fingerprint as Signals)));
+      return answer(
+        request,
+        within("fingerprint", () => identify(request.body.fingerprint as Signals)),
+      );
     },
   );
 

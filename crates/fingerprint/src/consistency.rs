@@ -30,6 +30,18 @@ pub enum Flag {
 }
 
 impl Flag {
+    /// Every flag, for documentation and the test that holds the two together.
+    pub const ALL: [Self; 8] = [
+        Self::UaTlsMismatch,
+        Self::UaH2Mismatch,
+        Self::UaHintsMismatch,
+        Self::HintsTlsMismatch,
+        Self::UaHintsMissing,
+        Self::UaMissing,
+        Self::TlsH2Mismatch,
+        Self::TlsSignalsDisagree,
+    ];
+
     /// What the flag takes off the score.
     const fn penalty(self) -> f64 {
         match self {
@@ -51,18 +63,17 @@ pub struct Consistency {
     pub flags: Vec<Flag>,
 }
 
-/// The families that each kind of signal speaks for, the most likely first.
+/// The families that each kind of signal speaks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Families {
     pub(crate) tls: Vec<Family>,
     pub(crate) http2: Vec<Family>,
-    /// Those whose captured ways to open TLS are all quite unlike this one.
+    /// Where TLS speaks for none: those whose captured ways to open it are all quite unlike this one.
     pub(crate) tls_unlike: Vec<Family>,
 }
 
 impl Families {
-    /// Below this likeness of TLS lists no other version of a client explains the difference. Chromium and Firefox are
-    /// 0.6 alike.
+    /// Below this likeness of TLS lists no other version of a client explains the difference.
     pub(crate) const UNLIKE: f64 = 0.5;
 
     /// Whether TLS speaks against a claim to be of this family.

@@ -1,10 +1,13 @@
 //! What speaks for a known client, and how much: the likelihoods behind a confidence.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::dataset::{Dataset, Signature};
 use crate::profile::{Profile, Tls};
 use crate::similarity::{names_likeness, tls_likeness};
+use crate::user_agent::Family;
 
 /// What speaks for a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -34,8 +37,10 @@ impl Evidence {
     }
 }
 
-/// From this likeness of TLS lists on, a client is a candidate.
-const NEARLY: f64 = 0.9;
+/// From this likeness of TLS lists on, a client is a candidate, unless another is nearer by more than [`NEARER`]. Chrome
+/// 143 is 0.86 like Chromium 156 and 0.78 like Firefox.
+const NEARLY: f64 = 0.8;
+const NEARER: f64 = 0.05;
 /// From this likeness of names on, headers may be the client's in another request.
 const NEARLY_HEADERS: f64 = 0.7;
 
@@ -82,14 +87,13 @@ pub(crate) struct Match<'d> {
 }
 
 impl<'d> Match<'d> {
-    pub(crate) fn of(profile: &Profile, signature: &'d Signature, dataset: &Dataset) -> Self {
+    /// By fingerprints that are the same.
+    fn of(profile: &Profile, signature: &'d Signature, dataset: &Dataset) -> Self {
         let known = &signature.profile;
         let (mut evidence, mut likelihoods) = (Vec::new(), Vec::new());
         if let Some(tls) = &profile.tls {
-            let found = known.tls.as_ref().map(|known| tls_evidence(tls, known, dataset));
-            let found = found.unwrap_or_default();
-            likelihoods.push(tls_found(&found, tls, signature, dataset));
-            evidence.extend(found);
+            evidence = known.tls.as_ref().map_or(evidence, |known| tls_evidence(tls, known));
+            likelihoods.push(tls_found(&evidence, tls, signature, dataset));
         }
         if profile.http2.is_some() {
             if profile.http2 == known.http2 {
@@ -117,14 +121,51 @@ impl<'d> Match<'d> {
         }
     }
 
-    /// Whether a fingerprint of TLS is the same, and not only nearly.
-    pub(crate) fn is_same_by_tls(&self) -> bool {
-        let same = |one: &Evidence| one.is_of_tls() && *one != Evidence::TlsLists;
-        self.evidence.iter().any(same)
+    fn is_by_tls(&self) -> bool {
+        self.evidence.iter().any(|one| one.is_of_tls())
     }
 }
 
-fn tls_evidence(tls: &Tls, known: &Tls, dataset: &Dataset) -> Vec<Evidence> {
+/// What is known, held against a connection.
+pub(crate) struct Matches<'d> {
+    pub(crate) all: Vec<Match<'d>>,
+    /// Where no TLS fingerprint is the same: how alike the TLS lists of each family are at most.
+    pub(crate) families_alike: BTreeMap<Family, f64>,
+}
+
+impl<'d> Matches<'d> {
+    pub(crate) fn of(profile: &Profile, dataset: &'d Dataset) -> Self {
+        let signatures = dataset.signatures.iter();
+        let mut matches = Self {
+            all: signatures.map(|known| Match::of(profile, known, dataset)).collect(),
+            families_alike: BTreeMap::new(),
+        };
+        if let Some(tls) = &profile.tls
+            && !matches.all.iter().any(Match::is_by_tls)
+        {
+            matches.add_nearest(tls, dataset);
+        }
+        matches
+    }
+
+    fn add_nearest(&mut self, tls: &Tls, dataset: &Dataset) {
+        let likeness = |one: &Match| tls_likeness(tls, one.signature.profile.tls.as_ref()?, dataset);
+        let alike: Vec<f64> = self.all.iter().map(|one| likeness(one).unwrap_or(0.0)).collect();
+        let most = alike.iter().copied().fold(0.0, f64::max);
+        for (one, alike) in self.all.iter_mut().zip(alike) {
+            if alike >= NEARLY.max(most - NEARER) {
+                one.evidence.insert(0, Evidence::TlsLists);
+                one.likelihoods[0] = TLS_NEAR;
+            }
+            if let Some(family) = one.signature.family {
+                let nearest = self.families_alike.entry(family).or_default();
+                *nearest = nearest.max(alike);
+            }
+        }
+    }
+}
+
+fn tls_evidence(tls: &Tls, known: &Tls) -> Vec<Evidence> {
     let same = |a: &Option<String>, b: &Option<String>| a.is_some() && a == b;
     let mut evidence = Vec::new();
     if let (Some(ja4), Some(known)) = (&tls.ja4, &known.ja4) {
@@ -140,9 +181,6 @@ fn tls_evidence(tls: &Tls, known: &Tls, dataset: &Dataset) -> Vec<Evidence> {
     if same(&tls.ja3n, &known.ja3n) {
         evidence.push(Evidence::Ja3n);
     }
-    if evidence.is_empty() && tls_likeness(tls, known, dataset).is_some_and(|alike| alike >= NEARLY) {
-        evidence.push(Evidence::TlsLists);
-    }
     evidence
 }
 
@@ -157,8 +195,6 @@ fn tls_found(evidence: &[Evidence], tls: &Tls, signature: &Signature, dataset: &
         TLS_SAME
     } else if has(Evidence::Ja3n) {
         if other_order() { TLS_OTHER_ORDER } else { TLS_SAME }
-    } else if has(Evidence::TlsLists) {
-        TLS_NEAR
     } else {
         TLS_OTHER
     }

@@ -6,11 +6,10 @@ use serde::Serialize;
 
 use crate::consistency::{Consistency, Families};
 use crate::dataset::{DATASET, DATASET_VERSION, Dataset};
-use crate::evidence::{Evidence, Match};
+use crate::evidence::{Evidence, Match, Matches};
 use crate::likeness::{distinct, set};
 use crate::profile::Profile;
 use crate::signals::Signals;
-use crate::similarity::tls_likeness;
 use crate::user_agent::Family;
 
 /// How likely it is, before anything is known, that a connection is from a client of the data set, from one unknown here
@@ -85,15 +84,17 @@ impl Dataset {
     #[must_use]
     pub fn identify(&self, signals: &Signals) -> Identification<'_> {
         let profile = &signals.profile;
-        let matches: Vec<Match> = self
-            .signatures
-            .iter()
-            .map(|signature| Match::of(profile, signature, self))
-            .collect();
+        let Matches {
+            all: matches,
+            families_alike,
+        } = Matches::of(profile, self);
+        let unlike = families_alike
+            .into_iter()
+            .filter(|(_, alike)| *alike < Families::UNLIKE);
         let families = Families {
             tls: families(&matches, Evidence::is_of_tls),
             http2: families(&matches, |one| one == Evidence::AkamaiH2),
-            tls_unlike: self.families_unlike(profile),
+            tls_unlike: unlike.map(|(family, _)| family).collect(),
         };
         let candidates = candidates(&matches);
         Identification {
@@ -108,38 +109,13 @@ impl Dataset {
             dataset: DATASET_VERSION,
         }
     }
-
-    /// Families whose every captured way to open TLS is so unlike this one that another version doesn't explain it.
-    fn families_unlike(&self, profile: &Profile) -> Vec<Family> {
-        let Some(tls) = &profile.tls else { return Vec::new() };
-        let mut nearest: BTreeMap<Family, f64> = BTreeMap::new();
-        for signature in &self.signatures {
-            if let (Some(family), Some(known)) = (signature.family, &signature.profile.tls)
-                && let Some(alike) = tls_likeness(tls, known, self)
-            {
-                let most = nearest.entry(family).or_default();
-                *most = most.max(alike);
-            }
-        }
-        let unlike = nearest.into_iter().filter(|(_, alike)| *alike < Families::UNLIKE);
-        unlike.map(|(family, _)| family).collect()
-    }
 }
 
+/// The families that evidence of a kind speaks for.
 fn families(matches: &[Match], kind: impl Fn(Evidence) -> bool) -> Vec<Family> {
-    let same = matches.iter().any(Match::is_same_by_tls);
-    let mut families = Vec::new();
-    for one in matches {
-        // Where a fingerprint is known, what is only near it speaks for nobody.
-        let speaks = |evidence: &&Evidence| kind(**evidence) && !(same && **evidence == Evidence::TlsLists);
-        if let Some(family) = one.signature.family
-            && !families.contains(&family)
-            && one.evidence.iter().any(|evidence| speaks(&evidence))
-        {
-            families.push(family);
-        }
-    }
-    families
+    let speaks = |one: &&Match| one.evidence.iter().any(|evidence| kind(*evidence));
+    let families = matches.iter().filter(speaks).filter_map(|one| one.signature.family);
+    set(&families.collect::<Vec<_>>())
 }
 
 /// Bayes' rule over the clients of the data set, a relative of each, and strangers. A client is as likely as any other

@@ -178,3 +178,26 @@ fn another_server_name_or_version_still_finds_the_client() {
     let answer = identified(&json!({ "tls": unheard }));
     assert!(answer.candidates.is_empty() && !answer.ambiguous);
 }
+
+/// From a browser's report stored at <https://github.com/service0427/v2_cp_app>, `tls.md`: thirteen versions before the
+/// one captured, on Android.
+#[test]
+fn an_older_version_nobody_captured_is_found_by_its_lists_and_its_claim_stands() {
+    let agent = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Mobile Safari/537.36";
+    let answer = identified(&json!({
+        "tls": { "ja4_r": "t13d1516h2_002f,0035,009c,009d,1301,1302,1303,c013,c014,c02b,c02c,c02f,c030,cca8,cca9\
+            _0005,000a,000b,000d,0012,0017,001b,0023,002b,002d,0033,44cd,fe0d,ff01\
+            _0403,0804,0401,0503,0805,0501,0806,0601" },
+        "http": { "headers": [
+            ["sec-ch-ua", "\"Chromium\";v=\"143\", \"Not A(Brand\";v=\"24\""], ["sec-ch-ua-mobile", "?1"],
+            ["sec-ch-ua-platform", "\"Android\""], ["user-agent", agent],
+        ] },
+    }));
+    let [first] = answer.candidates.as_slice() else {
+        panic!("{:?}", answer.candidates)
+    };
+    assert_eq!(first.client, "chromium");
+    assert_eq!(serde_json::to_value(&first.evidence).unwrap(), json!(["tls_lists"]));
+    assert!(first.confidence < 0.9, "{}", first.confidence);
+    assert_eq!(answer.consistency.flags, []);
+}
