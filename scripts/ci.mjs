@@ -1,5 +1,6 @@
 // Everything that passes or fails, for .ci/run: all steps run, also after one has failed.
 import { execFileSync } from "node:child_process";
+import { auditSteps } from "./audit.mjs";
 import { lintSteps } from "./lint.mjs";
 import { proofLintSteps, proofSteps } from "./proof.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
@@ -10,6 +11,7 @@ const before = changedFiles();
 const passed = await runSteps([
   ...lintSteps,
   ...proofLintSteps,
+  ...auditSteps,
   ...testSteps({ coverage: true }),
   ...proofSteps,
   { name: "benchmark runs", run: () => run("npm", ["run", "--silent", "bench", "--", "engine", "--quick"]) },

@@ -1,12 +1,18 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { z } from "zod";
 import { type BatchItem, type Fingerprint, FingerprintError, type Signals } from "../fingerprint/index.js";
+import { answers, securedBy } from "./contract.js";
+import type { Costs } from "./costs.js";
 import {
   type BatchBody,
   BODY_LIMIT,
+  batchAnswer,
   batchBody,
   type CompareBody,
+  compareAnswer,
   compareBody,
   type IdentifyBody,
+  identifyAnswer,
   identifyBody,
 } from "./schemas.js";
 
@@ -15,10 +21,28 @@ import {
  *
  * @param load Gives the computations, or throws why they can't be had.
  */
-export async function fingerprintRoutes(app: FastifyInstance, { load }: { load: () => Fingerprint }): Promise<void> {
+export async function fingerprintRoutes(
+  app: FastifyInstance,
+  { load, costs }: { load: () => Fingerprint; costs: Costs },
+): Promise<void> {
+  /** `/v1/identify` is `identify`, and `/identify`, which is the same, `identifyUnversioned`. */
+  const named = (name: string) => (app.prefix === "" ? `${name}Unversioned` : name);
+  const described = (name: string, summary: string, answer: z.ZodType) => ({
+    operationId: named(name),
+    summary,
+    tags: ["fingerprint"],
+    security: securedBy("fingerprint", true),
+    response: answers(200, answer, "The result.", [401, 403, 413, 415, 422, 429, 503]),
+  });
+  const scope = "fingerprint";
+
   app.post<{ Body: IdentifyBody }>(
     "/identify",
-    { bodyLimit: BODY_LIMIT.identify, schema: { body: identifyBody }, config: { toll: { cost: 1 } } },
+    {
+      bodyLimit: BODY_LIMIT.identify,
+      schema: { body: identifyBody, ...described("identify", "Which client these signals are of", identifyAnswer) },
+      config: { toll: costs.identify, scope },
+    },
     async (request) => {
       const { identify } = load();
       return answer(
@@ -30,16 +54,28 @@ export async function fingerprintRoutes(app: FastifyInstance, { load }: { load: 
 
   app.post<{ Body: CompareBody }>(
     "/compare",
-    { bodyLimit: BODY_LIMIT.compare, schema: { body: compareBody }, config: { toll: { cost: 2 } } },
+    {
+      bodyLimit: BODY_LIMIT.compare,
+      schema: { body: compareBody, ...described("compare", "How alike two clients are", compareAnswer) },
+      config: { toll: costs.compare, scope },
+    },
     async (request) => answer(request, load().compare(request.body.a as Signals, request.body.b as Signals)),
   );
 
-  const perItem = { cost: 1, total: (request: FastifyRequest) => (request.body as BatchBody).items.length };
   app.post<{ Body: BatchBody }>(
     "/batch",
-    { bodyLimit: BODY_LIMIT.batch, schema: { body: batchBody }, config: { toll: perItem } },
+    {
+      bodyLimit: BODY_LIMIT.batch,
+      schema: { body: batchBody, ...described("batch", "Identify up to 100 clients", batchAnswer) },
+      config: { toll: costs.batch, scope },
+    },
     async (request) => answer(request, { results: await load().batch(request.body.items as BatchItem[]) }),
   );
+}
+
+/** How many items a batch has whose body was checked. */
+export function itemsOf(request: FastifyRequest): number {
+  return (request.body as BatchBody).items.length;
 }
 
 /** A computed result, with what the service adds to it. */

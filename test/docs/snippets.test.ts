@@ -5,7 +5,7 @@
  *   Servers listen on a free port, and end when nothing is left to do.
  * - `sh` runs in an empty folder, next to a service of its own in place of the one on 127.0.0.1:8080, with a free
  *   account's key as $KEY; of npm, only that the script or package exists is checked.
- * - `json` is JSON. `text` is shown, not run. A block that says nothing of its kind is a fault.
+ * - `yaml` is a configuration file. `json` is JSON. `text` is shown, not run. A block that says nothing of its kind is a fault.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROOT } from "../../scripts/run.mjs";
+import { readConfiguration } from "../../src/config/read.js";
 
 interface Snippet {
   name: string;
@@ -45,13 +46,21 @@ function promised(code: string): string {
 
 describe("the documents", () => {
   it("say of every block what it is", () => {
-    expect(snippets.filter(({ kind }) => !["ts", "sh", "json", "text"].includes(kind))).toEqual([]);
+    expect(snippets.filter(({ kind }) => !["ts", "sh", "yaml", "json", "text"].includes(kind))).toEqual([]);
   });
 
   it.each(pages)("%s links to files that are there", (page) => {
     const text = readFileSync(join(ROOT, page), "utf8");
     const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map(([, link]) => String(link));
     expect(links.filter((link) => !existsSync(join(ROOT, dirname(page), link)))).toEqual([]);
+  });
+
+  it.each(ofKind("yaml"))("$name is a configuration that the service takes", ({ code }) => {
+    const folder = mkdtempSync(join(tmpdir(), "snippet-"));
+    const RATE_LIMIT_CONFIG = join(folder, "tollkeeper.yaml");
+    writeFileSync(RATE_LIMIT_CONFIG, code);
+    expect(() => readConfiguration({ RATE_LIMIT_CONFIG })).not.toThrow();
+    rmSync(folder, { recursive: true });
   });
 
   it.each(ofKind("json"))("$name is JSON", ({ code }) => {
@@ -140,11 +149,17 @@ describe("sh snippets", () => {
     esac
   }`;
 
+  const npx = `npx() {
+    [ "$1" = tollkeeper ] || { echo "npx $1 is not known to test/docs" >&2; return 1; }
+    shift
+    node "$CLI" "$@"
+  }`;
+
   it.each(ofKind("sh"))(
     "$name runs",
     ({ code }) => {
-      const script = `set -euo pipefail\n${npm}\n${code.replaceAll("http://127.0.0.1:8080", url)}`;
-      const env = { ...process.env, KEY: key, PACKAGE: join(ROOT, "package.json") };
+      const script = `set -euo pipefail\n${npm}\n${npx}\n${code.replaceAll("http://127.0.0.1:8080", url)}`;
+      const env = { ...process.env, KEY: key, PACKAGE: join(ROOT, "package.json"), CLI: join(ROOT, "dist/esm/cli.js") };
       expect(() =>
         execFileSync("bash", ["-c", script], { cwd: folder, env, encoding: "utf8", timeout: 20_000 }),
       ).not.toThrow();
