@@ -3,7 +3,7 @@ import type { Cluster, Redis } from "ioredis";
 import type { Address } from "./address.js";
 
 /** The longest pause, in ms, before a connection is tried anew. */
-const RETRY_MS = 500;
+export const RETRY_MS = 500;
 /** How long, in ms, a connection may owe an answer before it is given up. */
 const SILENT_MS = 2000;
 

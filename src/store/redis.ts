@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
-import { type Client, type ClientOptions, clientOf, shield } from "./client.js";
+import { type Client, type ClientOptions, clientOf, RETRY_MS, shield } from "./client.js";
 import { complaintsOf, translated } from "./complaints.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { REGISTRY } from "./registry.js";
