@@ -24,7 +24,7 @@ fn time(name: &str, rounds: u32, run: impl Fn() -> String) {
 /// What an attacker may send: bytes that mean nothing, and such as cost the most before they turn out to be wrong.
 fn garbage() -> [(&'static str, Vec<u8>); 4] {
     let noise: Vec<u8> = (0..MAX_CLIENT_HELLO)
-        .map(|place| (place * 7919 >> 3).to_le_bytes()[0])
+        .map(|place| ((place * 7919) >> 3).to_le_bytes()[0])
         .collect();
     let records = noise
         .chunks(6)

@@ -180,9 +180,8 @@ impl Dataset {
 
 /// Clients of which one version was seen with the same JA3N and different JA3s.
 fn shuffling(signatures: &[Signature]) -> Vec<String> {
-    let ja3s = |one: &Signature| one.profile.tls.as_ref().map(|tls| (tls.ja3.clone(), tls.ja3n.clone()));
-    let shuffled = |one: &Signature, other: &Signature| match (ja3s(one), ja3s(other)) {
-        (Some((ja3, ja3n)), Some((other_ja3, other_ja3n))) => ja3 != other_ja3 && ja3n == other_ja3n,
+    let shuffled = |one: &Signature, other: &Signature| match (&one.profile.tls, &other.profile.tls) {
+        (Some(one), Some(other)) => one.ja3 != other.ja3 && one.ja3n == other.ja3n,
         _ => false,
     };
     let seen = |one: &&Signature| {
