@@ -126,10 +126,7 @@ fn shell(line: &str) -> Command {
 /// What a shell line prints, trimmed; empty if it fails.
 fn said(line: &str) -> Result<String> {
     let line = line.replace("{clients}", CLIENT_PROGRAMS);
-    let output = Command::new("sh")
-        .args(["-c", &line])
-        .stderr(Stdio::null())
-        .output()?;
+    let output = Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).output()?;
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
