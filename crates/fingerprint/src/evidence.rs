@@ -129,7 +129,7 @@ impl<'d> Match<'d> {
 /// What is known, held against a connection.
 pub(crate) struct Matches<'d> {
     pub(crate) all: Vec<Match<'d>>,
-    /// Where no TLS fingerprint is the same: how alike the TLS lists of each family are at most.
+    /// Where no TLS fingerprint is the same and the lists are known: how alike those of each family are at most.
     pub(crate) families_alike: BTreeMap<Family, f64>,
 }
 
@@ -150,9 +150,11 @@ impl<'d> Matches<'d> {
 
     fn add_nearest(&mut self, tls: &Tls, dataset: &Dataset) {
         let likeness = |one: &Match| tls_likeness(tls, one.signature.profile.tls.as_ref()?, dataset);
-        let alike: Vec<f64> = self.all.iter().map(|one| likeness(one).unwrap_or(0.0)).collect();
-        let most = alike.iter().copied().fold(0.0, f64::max);
+        let alike: Vec<Option<f64>> = self.all.iter().map(likeness).collect();
+        let most = alike.iter().flatten().copied().fold(0.0, f64::max);
         for (one, alike) in self.all.iter_mut().zip(alike) {
+            // Hashes can't be nearly the same.
+            let Some(alike) = alike else { continue };
             if alike >= NEARLY.max(most - NEARER) {
                 one.evidence.insert(0, Evidence::TlsLists);
                 one.likelihoods[0] = TLS_NEAR;

@@ -184,6 +184,11 @@ fn another_server_name_or_version_still_finds_the_client() {
 #[test]
 fn an_older_version_nobody_captured_is_found_by_its_lists_and_its_claim_stands() {
     let agent = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Mobile Safari/537.36";
+    let hashed = identified(&json!({
+        "tls": { "ja4": "t13d1516h2_8daaf6152771_d8a2da3f94cd" },
+        "http": { "headers": [["user-agent", agent]] },
+    }));
+    assert!(!hashed.consistency.flags.contains(&Flag::UaTlsMismatch));
     let answer = identified(&json!({
         "tls": { "ja4_r": "t13d1516h2_002f,0035,009c,009d,1301,1302,1303,c013,c014,c02b,c02c,c02f,c030,cca8,cca9\
             _0005,000a,000b,000d,0012,0017,001b,0023,002b,002d,0033,44cd,fe0d,ff01\
