@@ -9,7 +9,7 @@ export type * from "./types.js";
 /** The fingerprint computations, in Rust. They keep nothing and ask nobody. */
 export interface Fingerprint {
   /**
-   * What the signals of a client compute to, and who it may be. Takes tens of microseconds.
+   * What the signals of a client compute to, and who it may be. Takes tens of microseconds, 0.2 ms for one unlike any.
    *
    * @throws {FingerprintError} If a signal can't be read, or there is none.
    */
