@@ -1,6 +1,7 @@
 //! The data set: how real clients were seen to open connections, captured by `scripts/capture`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -50,7 +51,7 @@ pub(crate) struct Row {
     pub(crate) client: String,
     pub(crate) version: String,
     tls: Map<String, Value>,
-    runs: u32,
+    runs: NonZeroU32,
     akamai_h2: Option<String>,
     headers: Option<Vec<(String, String)>>,
 }
@@ -111,7 +112,7 @@ fn signature(row: Row) -> Result<Signature, Error> {
         family: Family::of_client(&row.client),
         client: row.client,
         version: row.version,
-        runs: row.runs,
+        runs: row.runs.get(),
         profile: Profile {
             tls: hello.as_ref().map(Tls::of_hello),
             http2: akamai.map_err(|error| error.under("akamai_h2"))?,

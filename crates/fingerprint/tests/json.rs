@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
-use tollkeeper_fingerprint::{MAX_DEPTH, MAX_ID, MAX_INPUT, MAX_ITEMS, batch_json, compare_json, identify_json};
+use tollkeeper_fingerprint::{
+    Dataset, MAX_DEPTH, MAX_ID, MAX_INPUT, MAX_ITEMS, Signals, batch_json, compare_json, identify_json,
+};
 
 const AKAMAI: &str = "1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p";
 const CHROME: &str =
@@ -362,4 +364,47 @@ fn a_batch_has_its_bounds() {
     let error = batch_json(&["{}"; MAX_ITEMS + 1], 0).unwrap_err();
     assert_eq!((error.code(), error.path()), ("ERR_INPUT_TOO_LARGE", "items"));
     assert_eq!(batch_json::<&str>(&[], 0).unwrap(), "[]");
+}
+
+#[test]
+fn a_data_set_of_ones_own() {
+    let rows = |change: &dyn Fn(&mut Value)| {
+        let mut row = curl();
+        row["client"] = json!("curl-mine");
+        change(&mut row);
+        json!([curl(), row]).to_string()
+    };
+    let signals = Signals::from_value(&json!({ "tls": { "client_hello": curl()["client_hello"] } })).unwrap();
+    let own = Dataset::from_json(&rows(&|_| {})).unwrap();
+    let clients: Vec<&str> = own.identify(&signals).candidates.iter().map(|one| one.client).collect();
+    assert_eq!(clients, ["curl", "curl-mine"]);
+    assert!(
+        Dataset::from_json("[]")
+            .unwrap()
+            .identify(&signals)
+            .candidates
+            .is_empty()
+    );
+    for (text, code, path) in [
+        ("{}".to_owned(), "ERR_INPUT_NOT_JSON", ""),
+        (rows(&|row| row["runs"] = json!(0)), "ERR_INPUT_NOT_JSON", ""),
+        (
+            rows(&|row| row["tls"]["ciphers"] = json!([1, "x"])),
+            "ERR_SIGNAL_INVALID",
+            "[1].tls.ciphers[1]",
+        ),
+        (
+            rows(&|row| row["akamai_h2"] = json!("x")),
+            "ERR_SIGNAL_INVALID",
+            "[1].akamai_h2",
+        ),
+        (
+            rows(&|row| row["headers"] = json!([[":path", "/"]])),
+            "ERR_SIGNAL_INVALID",
+            "[1].headers[0]",
+        ),
+    ] {
+        let error = Dataset::from_json(&text).unwrap_err();
+        assert_eq!((error.code(), error.path()), (code, path), "{error}");
+    }
 }
