@@ -3,6 +3,7 @@ import type { Command, Reply, Surroundings } from "../store/protocol.js";
 import type { Session, SessionState } from "../store/session.js";
 import { Asker } from "./asker.js";
 import { Debts, ONCE } from "./debts.js";
+import { converted } from "./known.js";
 import { Lease, type Waiter } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
 import { type CLOSED, Outage } from "./outage.js";
@@ -175,8 +176,8 @@ export class Leases {
     if (lease.judge !== judge) {
       this.#returns.giveBack(lease);
       this.#debts.turn(lease);
+      lease.known = converted(lease.known, lease.judge.tier, judge.tier, this.#asker.storeMs());
       lease.judge = judge;
-      lease.known = undefined;
       lease.believeUntilMs = 0;
     }
     return lease;

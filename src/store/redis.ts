@@ -6,6 +6,7 @@ import { complaintsOf, translated } from "./complaints.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { REGISTRY } from "./registry.js";
 import { SCRIPT } from "./script.js";
+import { atTurnEnd } from "./turn.js";
 import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
 
 /** Seconds for which a server counts as young: it may just have come back without what it knew. */
@@ -16,6 +17,9 @@ const RETRY_MS = 500;
 const SILENT_MS = 2000;
 /** After how long, in ms, a server that can't be used is looked at again. */
 const LOOK_AGAIN_MS = 2000;
+
+/** Keys of one call at most: the server does nothing else until it is done with them. */
+const BATCH = 64;
 
 /** How Redis is reached. */
 export interface RedisLinkOptions {
@@ -33,7 +37,14 @@ export interface RedisLinkOptions {
 }
 
 type Client = Redis | Cluster;
-type Scripted = Record<"tollkeeperKey" | "tollkeeperRegistry", (...args: string[]) => Promise<unknown>>;
+type Scripted = Record<"tollkeeperKeys" | "tollkeeperRegistry", (...args: string[]) => Promise<unknown>>;
+
+/** A command that is to be sent, or was, and who waits for the answer. */
+interface Waiting {
+  readonly command: Command;
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /** A Redis server, a Sentinel's master or a Cluster, through ioredis, which is loaded when the link is opened. */
 export class RedisLink implements Link {
@@ -41,6 +52,7 @@ export class RedisLink implements Link {
   readonly #channel: string;
   #client: (Client & Scripted) | undefined;
   #subscriber: Client | undefined;
+  #waiting: Waiting[] = [];
   #server = "";
   #young = false;
   #closed = false;
@@ -54,11 +66,10 @@ export class RedisLink implements Link {
     this.#connect(events).catch((error: unknown) => this.#report(error));
   }
 
-  async send(command: Command): Promise<Reply> {
-    const sender = { server: this.#server, channel: this.#channel, caller: this.#options.replica };
-    const name = nameOf(this.#options.prefix, command.key);
-    const reply = await this.#ask((client) => client.tollkeeperKey(name, ...argumentsOf(command, sender)));
-    return replyOf(reply as unknown[]);
+  send(command: Command): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.push({ command, resolve, reject }) === 1) atTurnEnd(() => this.#flush());
+    });
   }
 
   async greet({ peers, knows, told, leaves, usage }: Greeting): Promise<Roll> {
@@ -80,6 +91,40 @@ export class RedisLink implements Link {
     }
   }
 
+  /** Sends what has come in one turn of the event loop, in one write per server. */
+  #flush(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const client = this.#client;
+    // Only a Cluster has several nodes, and no call to it may name keys of two slots.
+    if (client === undefined || !("nodes" in client)) {
+      for (let at = 0; at < waiting.length; at += BATCH) this.#sendAll(waiting.slice(at, at + BATCH));
+      return;
+    }
+    const streams = client.nodes("master").map(({ stream }) => stream);
+    for (const stream of streams) stream?.cork();
+    for (const one of waiting) this.#sendAll([one]);
+    for (const stream of streams) stream?.uncork();
+  }
+
+  #sendAll(sent: readonly Waiting[]): void {
+    const sender = { server: this.#server, channel: this.#channel, caller: this.#options.replica };
+    const commands = sent.map(({ command }) => command);
+    const names = commands.map(({ key }) => nameOf(this.#options.prefix, key));
+    const line = [String(names.length), ...names, ...argumentsOf(commands, sender)];
+    this.#ask((client) => client.tollkeeperKeys(...line)).then(
+      (replies) => {
+        for (const [index, reply] of (replies as unknown[]).entries()) {
+          if (reply instanceof Error) sent[index]?.reject(this.#report(reply));
+          else sent[index]?.resolve(replyOf(reply as unknown[]));
+        }
+      },
+      (error: unknown) => {
+        for (const { reject } of sent) reject(error);
+      },
+    );
+  }
+
   async #ask(call: (client: Scripted) => Promise<unknown>): Promise<unknown> {
     if (this.#client === undefined) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis is not connected yet");
     try {
@@ -93,7 +138,7 @@ export class RedisLink implements Link {
     const ioredis = await import("ioredis");
     if (this.#closed) return;
     const client = clientOf(ioredis, this.#options) as Client & Scripted;
-    client.defineCommand("tollkeeperKey", { numberOfKeys: 1, lua: SCRIPT });
+    client.defineCommand("tollkeeperKeys", { lua: SCRIPT });
     client.defineCommand("tollkeeperRegistry", { numberOfKeys: 1, lua: REGISTRY });
     client.on("error", (error: unknown) => {
       shield(client);
@@ -162,8 +207,7 @@ export class RedisLink implements Link {
 }
 
 /**
- * Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too. Nor is
- * ioredis's own pipelining used, which after a lost connection can wait for ever for the pipeline that was under way.
+ * Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too.
  */
 function clientOf(
   ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,

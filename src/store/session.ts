@@ -1,6 +1,5 @@
 import { TollkeeperError } from "../errors.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll, Surroundings } from "./protocol.js";
-import { ABSENT_MS } from "./registry.js";
 
 /** How often, in ms, a replica is heard of, and a store that was away is tried. */
 const HEARTBEAT_MS = 1000;
@@ -53,7 +52,6 @@ export class Session {
   #server = "";
   #misses = 0;
   #replicas: readonly string[] = [];
-  #lastHeard = 0;
   #cancel: (() => void) | undefined;
   #greeting = false;
   #closed = false;
@@ -166,14 +164,8 @@ export class Session {
   }
 
   #greet(state: Pick<Greeting, "told" | "leaves">): Promise<Roll> {
-    // Whoever was not heard of for so long need not be waited for.
-    const isRecent = this.#around.now() - this.#lastHeard < ABSENT_MS * 2;
-    const peers = isRecent ? this.#replicas : [];
-    const greeting = { ...state, peers, knows: this.#host.knows(), usage: this.#host.takeUsage() };
-    return this.#within("greet", this.#link.greet(greeting), () => undefined).then((roll) => {
-      this.#lastHeard = this.#around.now();
-      return roll;
-    });
+    const greeting = { ...state, peers: this.#replicas, knows: this.#host.knows(), usage: this.#host.takeUsage() };
+    return this.#within("greet", this.#link.greet(greeting), () => undefined);
   }
 
   #enter(state: SessionState): void {
