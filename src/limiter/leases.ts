@@ -36,6 +36,8 @@ export class Leases {
   readonly #around: Surroundings;
   /** Takes that are under way. */
   readonly #takes = new Set<Promise<void>>();
+  /** Leases that will run out soon. */
+  readonly #low: Lease[] = [];
   #draining = false;
 
   constructor(table: LeaseTable, session: Session, around: Surroundings, options: LeaseOptions) {
@@ -59,12 +61,12 @@ export class Leases {
     const nowMs = this.#around.now();
     if (lease.use(costMilli, nowMs)) {
       this.#prefetch(lease, nowMs);
-      return { ...lease.view(0, nowMs, this.#asker.storeMs()), denied: 0 };
+      return lease.view(0, nowMs, this.#asker.storeMs(nowMs));
     }
     if (this.#asker.state !== "together") return this.#outage.decide(lease, costMilli, true);
     if (this.#options.mode === "exact") return this.#exactly(lease, judge, costMilli);
     if (nowMs < lease.believeUntilMs) {
-      const view = lease.view(costMilli, nowMs, this.#asker.storeMs());
+      const view = lease.view(costMilli, nowMs, this.#asker.storeMs(nowMs));
       if (view.denied > 0) return view;
     }
     return new Promise((resolve) => {
@@ -81,7 +83,7 @@ export class Leases {
   /** What `consume` would say. */
   peek(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
     const nowMs = this.#around.now();
-    const storeMs = this.#asker.storeMs();
+    const storeMs = this.#asker.storeMs(nowMs);
     const present = this.table.get(key);
     const lease = present?.judge === judge ? present : undefined;
     if (this.#asker.state !== "together") return this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false);
@@ -197,7 +199,7 @@ export class Leases {
       const about = this.#asker.about(lease.key, judge, lease.known);
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
-      return { denied: reply.denied, waitMs: 0, nowMs: reply.nowMs, spent: [...reply.spent] };
+      return { denied: reply.denied, waitMs: 0, nowMs: reply.nowMs, spent: reply.spent };
     } catch {
       return this.#outage.decide(lease, costMilli, true);
     }
@@ -218,13 +220,23 @@ export class Leases {
     });
   }
 
+  /** Asks for more before it is needed: not at once, but with other keys that run low within a part of the time left. */
   #prefetch(lease: Lease, nowMs: number): void {
-    const { leaseMs, mode } = this.#options;
-    if (mode === "exact" || lease.taking || this.#draining || nowMs < lease.noPrefetchUntilMs) return;
+    const { leaseMs } = this.#options;
+    if (lease.isLow || lease.taking || this.#draining || nowMs < lease.noPrefetchUntilMs) return;
     const low = lease.demand(leaseMs / 4, nowMs);
-    if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low || this.#asker.state !== "together") return;
-    lease.taking = true;
-    this.#begin(this.#take(lease, lease.judge, 0));
+    if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low) return;
+    lease.isLow = true;
+    if (this.#low.push(lease) === 1) this.#around.after(leaseMs / 16, () => this.#prefetchAll());
+  }
+
+  #prefetchAll(): void {
+    for (const lease of this.#low.splice(0)) {
+      lease.isLow = false;
+      if (lease.taking || this.#draining || this.#asker.state !== "together") continue;
+      lease.taking = true;
+      this.#begin(this.#take(lease, lease.judge, 0));
+    }
   }
 
   #begin(take: Promise<void>): void {
@@ -236,7 +248,7 @@ export class Leases {
     const { leaseMs } = this.#options;
     const sentMs = this.#around.now();
     const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
-    const ahead = lease.demand(leaseMs, sentMs) - lease.held(sentMs + leaseMs / 4);
+    const ahead = lease.demand(leaseMs, sentMs) - lease.usable(sentMs);
     const want = Math.max(need, waiting - lease.held(sentMs), ahead);
     const isSettled = !lease.owes || (await this.#debts.isSettled(lease));
     try {
@@ -277,7 +289,7 @@ export class Leases {
     if (lease.judge !== judge) return;
     lease.learn(reply, nowMs);
     if (reply.denied > 0) {
-      lease.believe(viewOf(judge.tier, [...reply.spent], need, reply.nowMs).waitMs, nowMs);
+      lease.believe(viewOf(judge.tier, reply.spent, need, reply.nowMs).waitMs, nowMs);
       // The answer is for the first, whatever is held by now.
       const first = lease.waiters.shift();
       first?.decided({ ...lease.view(first.costMilli, nowMs, reply.nowMs), denied: reply.denied });
@@ -287,11 +299,11 @@ export class Leases {
   /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
   #serve(lease: Lease): void {
     const nowMs = this.#around.now();
-    const storeMs = this.#asker.storeMs();
+    const storeMs = this.#asker.storeMs(nowMs);
     const waiting: Waiter[] = [];
     for (const waiter of lease.waiters.splice(0)) {
       if (waiter.judge === lease.judge && lease.use(waiter.costMilli, nowMs)) {
-        waiter.decided({ ...lease.view(0, nowMs, storeMs), denied: 0 });
+        waiter.decided(lease.view(0, nowMs, storeMs));
         continue;
       }
       const view = lease.view(waiter.costMilli, nowMs, storeMs);

@@ -14,6 +14,13 @@ export interface SharedCorrection {
   readonly quotasOnly: boolean;
 }
 
+/** What a tier has decided, over all reloads. */
+export interface Tally {
+  allowed: number;
+  /** By the name of the limit that denied. */
+  readonly denied: Map<string, number>;
+}
+
 /** How a tier's judge reaches whoever keeps the keys. */
 export interface Corrector {
   readonly isClosed: () => boolean;
@@ -29,9 +36,11 @@ export class SharedJudge implements Judge {
   readonly version: number;
   readonly tierId: number;
   readonly tier: Tier;
+  readonly tally: Tally;
 
-  constructor(tier: Tier, tierId: number, version: number, corrector: Corrector) {
+  constructor(tier: Tier, tierId: number, version: number, corrector: Corrector, tally: Tally) {
     this.tier = tier;
+    this.tally = tally;
     this.tierId = tierId;
     this.version = version;
     this.clock = corrector.clock;
@@ -40,6 +49,13 @@ export class SharedJudge implements Judge {
       adjust: (key: string, deltaMilli: number, { atMs }: DecisionRef, flags: number) =>
         corrector.correct(key, { tier, deltaMilli, atMs, quotasOnly: (flags & ADJUST.QUOTAS_ONLY) !== 0 }),
     };
+  }
+
+  /** Counts a decision; `denied` counts the limits from 1. */
+  count(denied: number): void {
+    const limit = denied === 0 ? undefined : this.tier.limits[denied - 1];
+    if (limit === undefined) this.tally.allowed++;
+    else this.tally.denied.set(limit.name, (this.tally.denied.get(limit.name) ?? 0) + 1);
   }
 
   /** Makes a decision; `denied` counts the limits from 1, `spent` is per limit after the call. */

@@ -1,5 +1,5 @@
 import { toMilli } from "../engine/amount.js";
-import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
+import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import type { TierStats, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import type { Link, Surroundings } from "../store/protocol.js";
@@ -9,7 +9,7 @@ import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
 import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
 import { CLOSED } from "./outage.js";
-import { type Corrector, SharedJudge } from "./shared-judge.js";
+import { type Corrector, SharedJudge, type Tally } from "./shared-judge.js";
 import type { View } from "./view.js";
 
 /** How a shared limiter works. */
@@ -48,7 +48,7 @@ export class SharedLimiter {
   readonly #corrector: Corrector;
   readonly #slots: SlotNames = new Map();
   readonly #maxSlots: number;
-  readonly #counts = new Map<string, { allowed: number; denied: Map<string, number> }>();
+  readonly #tallies = new Map<string, Tally>();
   readonly #timings = new Set<(seconds: number) => void>();
   #usage = new Map<string, number>();
   #tiers: Tiers;
@@ -89,7 +89,7 @@ export class SharedLimiter {
       clock: () => this.#leases.storeMs(),
       correct: (key, correction) => {
         const judge = [...this.#judges.values()].find(({ tier }) => tier === correction.tier);
-        this.#leases.correct(key, judge ?? new SharedJudge(correction.tier, -1, -1, this.#corrector), correction);
+        this.#leases.correct(key, judge ?? this.#formerJudge(correction.tier), correction);
       },
     };
     this.#tiers = structuredClone(settings.tiers);
@@ -243,7 +243,7 @@ export class SharedLimiter {
       keys: table.size,
       evictions: table.evictions,
       overflow: table.overflow,
-      tiers: [...this.#counts].map(([tier, { allowed, denied }]) => ({
+      tiers: [...this.#tallies].map(([tier, { allowed, denied }]) => ({
         tier,
         allowed,
         denied: Object.fromEntries(denied),
@@ -297,16 +297,8 @@ export class SharedLimiter {
     if (view === CLOSED) {
       throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis can't be asked, and the outage policy is closed");
     }
-    if (spends) this.#count(judge, view.denied);
+    if (spends) judge.count(view.denied);
     return judge.decide(key, costMilli, view, spends);
-  }
-
-  #count({ tier }: SharedJudge, denied: number): void {
-    const counts = this.#counts.get(tier.name);
-    const limit = tier.limits[denied - 1]?.name;
-    if (counts === undefined) return;
-    if (limit === undefined) counts.allowed++;
-    else counts.denied.set(limit, (counts.denied.get(limit) ?? 0) + 1);
   }
 
   #judge(name: string): SharedJudge {
@@ -320,11 +312,17 @@ export class SharedLimiter {
     const compiled = compileTiers(tiers, this.#slots, this.#maxSlots);
     this.#version++;
     this.#judges = new Map(
-      [...compiled.values()].map((tier, id) => [tier.name, new SharedJudge(tier, id, this.#version, this.#corrector)]),
+      [...compiled.values()].map((tier, id) => {
+        const tally = this.#tallies.get(tier.name) ?? { allowed: 0, denied: new Map() };
+        this.#tallies.set(tier.name, tally);
+        return [tier.name, new SharedJudge(tier, id, this.#version, this.#corrector, tally)];
+      }),
     );
-    for (const name of compiled.keys()) {
-      if (!this.#counts.has(name)) this.#counts.set(name, { allowed: 0, denied: new Map() });
-    }
+  }
+
+  /** The judge of a tier that is in force no more. */
+  #formerJudge(tier: Tier): SharedJudge {
+    return new SharedJudge(tier, -1, -1, this.#corrector, { allowed: 0, denied: new Map() });
   }
 
   #overshoot(): number {

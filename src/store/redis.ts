@@ -19,7 +19,7 @@ const SILENT_MS = 2000;
 const LOOK_AGAIN_MS = 2000;
 
 /** Keys of one call at most: the server does nothing else until it is done with them. */
-const BATCH = 64;
+const BATCH = 32;
 
 /** How Redis is reached. */
 export interface RedisLinkOptions {
@@ -239,7 +239,7 @@ function clientOf(
         sentinels: [...address.nodes],
         name: address.master,
         db: address.db,
-        enableTLSForSentinelMode: address.tls,
+        ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: tls ?? {} } : {}),
         ...(address.sentinelPassword === undefined ? {} : { sentinelPassword: address.sentinelPassword }),
         sentinelRetryStrategy: () => RETRY_MS,
         failoverDetector: true,
@@ -247,6 +247,8 @@ function clientOf(
     case "cluster":
       return new ioredis.Cluster([...address.nodes], {
         redisOptions: common,
+        // A certificate is for the name of a node, not for the address behind it.
+        ...(address.tls ? { dnsLookup: (host, found) => found(null, host) } : {}),
         enableOfflineQueue: false,
         retryDelayOnFailover: 0,
         slotsRefreshTimeout: 500,

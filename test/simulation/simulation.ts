@@ -13,8 +13,8 @@ import { World } from "./world.js";
 const NOON = Date.UTC(2026, 5, 15, 12);
 const MIDNIGHT = Date.UTC(2026, 5, 16);
 const LOAD_MS = 9000;
-/** The longest that anything is away, in ms, if it is not away for long; then, from 3 s, for which replicas are remembered. */
-const AWAY_MS = 2000;
+/** How long anything is away, in ms, mostly; and when it is away for longer than a replica is remembered. */
+const AWAY_MS = [100, 2000] as const;
 const LONG_MS = [3000, 5000] as const;
 const CALM_MS = 3500;
 const CLOSE_MS = 2000;
@@ -279,8 +279,8 @@ class Simulation {
     this.#faults.push(fault);
     const alive = this.#replicas.filter(({ isAlive }) => isAlive);
     const [first = alive[0]] = [alive[random.whole(0, alive.length - 1)]];
-    const isLong = this.#isLong && this.#faults.length === 1;
-    const lastsMs = random.between(...(isLong ? LONG_MS : ([100, AWAY_MS] as const)));
+    const [leastMs, mostMs] = this.#isLong && this.#faults.length === 1 ? LONG_MS : AWAY_MS;
+    const lastsMs = random.between(leastMs, mostMs);
     const cut = (replicas: readonly Replica[]) => {
       for (const { link } of replicas) link.isCut = true;
       this.#world.after(lastsMs, () => {
