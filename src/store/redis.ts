@@ -149,10 +149,10 @@ export class RedisLink implements Link {
     client.on("end", () => events.disconnected());
     client.on("ready", () => {
       this.#inspect(client).then(
-        (server) => (server === undefined ? this.#lookAgain(client) : events.connected(server)),
+        (server) => (server === undefined ? this.#lookAgain(client, LOOK_AGAIN_MS) : events.connected(server)),
         (error: unknown) => {
           this.#report(error);
-          this.#lookAgain(client);
+          this.#lookAgain(client, RETRY_MS);
         },
       );
     });
@@ -178,8 +178,8 @@ export class RedisLink implements Link {
   }
 
   /** Connects anew after a while, since what is wrong with a server may be mended while it runs. */
-  #lookAgain(client: Client): void {
-    setTimeout(() => this.#closed || client.disconnect(true), LOOK_AGAIN_MS).unref();
+  #lookAgain(client: Client, afterMs: number): void {
+    setTimeout(() => this.#closed || client.disconnect(true), afterMs).unref();
   }
 
   #subscribe(subscriber: Client, events: LinkEvents): Client {
@@ -270,10 +270,28 @@ function shield(client: Client): void {
 
 /** What each server says of itself; those that can't be asked are passed over, unless it is all of them. */
 async function factsOfAll(servers: readonly Redis[]): Promise<[Map<string, string>, ...Map<string, string>[]]> {
-  const answers = await Promise.allSettled(servers.map(async (server) => factsOf(await server.info())));
+  const answers = await Promise.allSettled(servers.map(async (server) => factsOf(await infoOf(server))));
   const [first, ...others] = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
   if (first !== undefined) return [first, ...others];
   throw answers.find((answer) => answer.status === "rejected")?.reason ?? new Error("no server is known");
+}
+
+/** A Cluster is ready as soon as it knows its nodes, and may not be connected to any of them yet. */
+async function infoOf(server: Redis): Promise<string> {
+  if (server.status !== "ready") {
+    await new Promise<void>((resolve, reject) => {
+      const settle = (done: () => void) => () => {
+        clearTimeout(timer);
+        server.off("ready", joined).off("close", lost);
+        done();
+      };
+      const lost = settle(() => reject(new Error("a node can't be connected to")));
+      const joined = settle(resolve);
+      const timer = setTimeout(lost, RETRY_MS);
+      server.on("ready", joined).on("close", lost);
+    });
+  }
+  return server.info();
 }
 
 function factsOf(info: string): Map<string, string> {
