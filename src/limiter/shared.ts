@@ -1,15 +1,15 @@
 import { toMilli } from "../engine/amount.js";
-import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import type { TierStats, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import type { Link, Surroundings } from "../store/protocol.js";
 import { Session, type SessionStats } from "../store/session.js";
 import { type Decision, invalidCost } from "./decision.js";
+import { Judges } from "./judges.js";
 import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
 import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
 import { CLOSED } from "./outage.js";
-import { type Corrector, SharedJudge, type Tally } from "./shared-judge.js";
+import type { SharedJudge } from "./shared-judge.js";
 import type { View } from "./view.js";
 
 /** How a shared limiter works. */
@@ -45,15 +45,9 @@ export class SharedLimiter {
   readonly #settings: SharedSettings;
   readonly #session: Session;
   readonly #leases: Leases;
-  readonly #corrector: Corrector;
-  readonly #slots: SlotNames = new Map();
-  readonly #maxSlots: number;
-  readonly #tallies = new Map<string, Tally>();
+  readonly #judges: Judges;
   readonly #timings = new Set<(seconds: number) => void>();
   #usage = new Map<string, number>();
-  #tiers: Tiers;
-  #version = -1;
-  #judges = new Map<string, SharedJudge>();
   #stopSweep: () => void = () => undefined;
   #waiting = new Set<() => void>();
   #closing: Promise<void> | undefined;
@@ -84,17 +78,11 @@ export class SharedLimiter {
       },
     );
     this.#leases = new Leases(new LeaseTable(settings.maxKeys), this.#session, settings.around, settings);
-    this.#corrector = {
+    this.#judges = new Judges(settings.tiers, {
       isClosed: () => this.#closing !== undefined,
       clock: () => this.#leases.storeMs(),
-      correct: (key, correction) => {
-        const judge = [...this.#judges.values()].find(({ tier }) => tier === correction.tier);
-        this.#leases.correct(key, judge ?? this.#formerJudge(correction.tier), correction);
-      },
-    };
-    this.#tiers = structuredClone(settings.tiers);
-    this.#enact(this.#tiers);
-    this.#maxSlots = slotsFor(this.#slots.size);
+      correct: (key, correction) => this.#leases.correct(key, this.#judges.of(correction.tier), correction),
+    });
     this.#sweepLater();
     this.#session.open();
   }
@@ -106,7 +94,7 @@ export class SharedLimiter {
 
   /** The tiers in force. */
   get tiers(): Tiers {
-    return this.#tiers;
+    return this.#judges.tiers;
   }
 
   /** Whether decisions are shared now: not while Redis is away, nor while a server that came back hears what is known. */
@@ -212,7 +200,7 @@ export class SharedLimiter {
    */
   async reset(key: string): Promise<void> {
     this.#checkOpen();
-    const [judge] = this.#judges.values();
+    const judge = this.#judges.any;
     if (judge !== undefined) await this.#leases.reset(checkedKey(key), judge);
   }
 
@@ -224,8 +212,7 @@ export class SharedLimiter {
    */
   reload(tiers: Tiers): void {
     this.#checkOpen();
-    this.#tiers = structuredClone(tiers);
-    this.#enact(this.#tiers);
+    this.#judges.enact(tiers);
   }
 
   /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
@@ -243,15 +230,12 @@ export class SharedLimiter {
       keys: table.size,
       evictions: table.evictions,
       overflow: table.overflow,
-      tiers: [...this.#tallies].map(([tier, { allowed, denied }]) => ({
-        tier,
-        allowed,
-        denied: Object.fromEntries(denied),
-      })),
+      tiers: this.#judges.stats(),
       store: {
         ...this.#session.stats(),
         leaseOutstanding: leased / 1000,
-        worstCaseOvershoot: this.#settings.mode === "exact" ? 0 : this.#overshoot(),
+        worstCaseOvershoot:
+          this.#settings.mode === "exact" ? 0 : (this.#judges.highestRate * this.#settings.leaseMs) / 1000,
         unreconciled: unreconciled / 1000,
       },
     };
@@ -273,7 +257,7 @@ export class SharedLimiter {
   }
 
   async #close(): Promise<void> {
-    this.#judges = new Map();
+    this.#judges.clear();
     this.#stopSweep();
     await this.#leases.drain();
     await this.#session.close();
@@ -305,31 +289,7 @@ export class SharedLimiter {
     const judge = this.#judges.get(name);
     if (judge !== undefined) return judge;
     this.#checkOpen();
-    throw unknownTier(name, this.#judges);
-  }
-
-  #enact(tiers: Tiers): void {
-    const compiled = compileTiers(tiers, this.#slots, this.#maxSlots);
-    this.#version++;
-    this.#judges = new Map(
-      [...compiled.values()].map((tier, id) => {
-        const tally = this.#tallies.get(tier.name) ?? { allowed: 0, denied: new Map() };
-        this.#tallies.set(tier.name, tally);
-        return [tier.name, new SharedJudge(tier, id, this.#version, this.#corrector, tally)];
-      }),
-    );
-  }
-
-  /** The judge of a tier that is in force no more. */
-  #formerJudge(tier: Tier): SharedJudge {
-    return new SharedJudge(tier, -1, -1, this.#corrector, { allowed: 0, denied: new Map() });
-  }
-
-  #overshoot(): number {
-    const rates = [...this.#judges.values()].flatMap(({ tier }) =>
-      tier.limits.flatMap(({ rule }) => (rule.type === "bucket" ? [rule.perMs / rule.perMilli] : [])),
-    );
-    return (Math.max(0, ...rates) * this.#settings.leaseMs) / 1000;
+    throw unknownTier(name, this.#judges.named);
   }
 
   #sweepLater(): void {
