@@ -1,8 +1,10 @@
 // Everything that passes or fails, for .ci/run: all steps run, also after one has failed.
 import { execFileSync } from "node:child_process";
+import { auditSteps } from "./audit.mjs";
 import { lintSteps } from "./lint.mjs";
 import { proofLintSteps, proofSteps } from "./proof.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
+import { schemathesis } from "./schemathesis.mjs";
 import { runSteps } from "./steps.mjs";
 import { printTotals, testSteps } from "./test.mjs";
 
@@ -10,7 +12,9 @@ const before = changedFiles();
 const passed = await runSteps([
   ...lintSteps,
   ...proofLintSteps,
+  ...auditSteps,
   ...testSteps({ coverage: true }),
+  { name: "schemathesis", run: schemathesis },
   ...proofSteps,
   { name: "benchmark runs", run: () => run("npm", ["run", "--silent", "bench", "--", "engine", "--quick"]) },
   { name: "generated files are as generated", run: regenerate },

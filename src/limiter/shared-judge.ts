@@ -1,6 +1,7 @@
 import type { Tier } from "../engine/tier.js";
 import { ADJUST, type DecisionRef, type Engine, FRAME, type Frame } from "../engine/types.js";
 import { Decision, type Judge } from "./decision.js";
+import { ShadowedDecision } from "./shadow.js";
 
 /** The one row from which decisions are copied. */
 const frame: Frame = new Float64Array(FRAME.ROW);
@@ -12,13 +13,6 @@ export interface SharedCorrection {
   /** When it was decided, by the store's time. */
   readonly atMs: number;
   readonly quotasOnly: boolean;
-}
-
-/** What a tier has decided, over all reloads. */
-export interface Tally {
-  allowed: number;
-  /** By the name of the limit that denied. */
-  readonly denied: Map<string, number>;
 }
 
 /** How a tier's judge reaches whoever keeps the keys. */
@@ -36,11 +30,10 @@ export class SharedJudge implements Judge {
   readonly version: number;
   readonly tierId: number;
   readonly tier: Tier;
-  readonly tally: Tally;
+  readonly shadows: SharedJudge[] = [];
 
-  constructor(tier: Tier, tierId: number, version: number, corrector: Corrector, tally: Tally) {
+  constructor(tier: Tier, tierId: number, version: number, corrector: Corrector) {
     this.tier = tier;
-    this.tally = tally;
     this.tierId = tierId;
     this.version = version;
     this.clock = corrector.clock;
@@ -49,13 +42,6 @@ export class SharedJudge implements Judge {
       adjust: (key: string, deltaMilli: number, { atMs }: DecisionRef, flags: number) =>
         corrector.correct(key, { tier, deltaMilli, atMs, quotasOnly: (flags & ADJUST.QUOTAS_ONLY) !== 0 }),
     };
-  }
-
-  /** Counts a decision; `denied` counts the limits from 1. */
-  count(denied: number): void {
-    const limit = denied === 0 ? undefined : this.tier.limits[denied - 1];
-    if (limit === undefined) this.tally.allowed++;
-    else this.tally.denied.set(limit.name, (this.tally.denied.get(limit.name) ?? 0) + 1);
   }
 
   /** Makes a decision; `denied` counts the limits from 1, `spent` is per limit after the call. */
@@ -68,6 +54,7 @@ export class SharedJudge implements Judge {
     frame[FRAME.CODE] = denied;
     frame[FRAME.NOW] = nowMs;
     for (let index = 0; index < spent.length; index++) frame[FRAME.SPENT + index] = spent[index] as number;
-    return new Decision(this, key, frame, 0, costMilli, spends);
+    const Made = this.shadows.length === 0 ? Decision : ShadowedDecision;
+    return new Made(this, key, frame, 0, costMilli, spends);
   }
 }

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import { onTestFinished } from "vitest";
 import { createApp } from "../../src/api/app.js";
-import { ApiKeys } from "../../src/api/keys.js";
-import { readEnvironment } from "../../src/config/environment.js";
+import { ApiKeys, SCOPES, type Scope } from "../../src/api/keys.js";
+import { readConfiguration } from "../../src/config/read.js";
 import { tiersOf } from "../../src/config/tiers.js";
-import type { Fingerprint } from "../../src/fingerprint/index.js";
+import type { Comparison, Fingerprint, Identification } from "../../src/fingerprint/index.js";
 import { createLimiter, type Limiter } from "../../src/index.js";
 
 /** The service under test, with a clock of its own and a key for each tier. */
@@ -15,6 +15,9 @@ export interface TestService {
   free: string;
   pro: string;
   enterprise: string;
+  /** Keys of the account `ops`: one that may do everything, one that may look. */
+  admin: string;
+  reader: string;
   clock: { nowMs: number };
   /** What was logged, as text. */
   log: string[];
@@ -22,9 +25,9 @@ export interface TestService {
 
 /** The computations' place where only the limits are tested. */
 export const echo: Fingerprint = {
-  identify: () => '{"candidates":[]}',
-  compare: () => '{"similarity":1}',
-  batch: async () => "[]",
+  identify: () => ({ candidates: [] }) as unknown as Identification,
+  compare: () => ({ similarity: 1 }) as unknown as Comparison,
+  batch: async () => [],
 };
 
 /** A service that is closed when the test is over. */
@@ -33,13 +36,19 @@ export async function startService(
   loadFingerprint: () => Fingerprint = () => echo,
 ): Promise<TestService> {
   const clock = { nowMs: Date.UTC(2026, 10, 10, 12) };
-  const config = readEnvironment(environment);
+  const { config } = readConfiguration(environment);
   const limiter = createLimiter({ tiers: tiersOf(config), engine: config.engine, clock: () => clock.nowMs });
-  const keys = await ApiKeys.open(limiter.records, undefined, () => clock.nowMs);
+  const keys = new ApiKeys({ records: limiter.records, clock: () => clock.nowMs });
   const log: string[] = [];
   const logger = { level: "trace", stream: { write: (text: string) => void log.push(text) } };
   const app = await createApp({ config, limiter, keys, loadFingerprint, logger });
-  const key = (tier: string) => keys.create("test", { account: `test-${tier}`, tier, scopes: ["fingerprint"] });
+  const key = async (tier: string) => {
+    const account = `test-${tier}`;
+    await keys.accounts.setTier(account, tier);
+    return (await keys.create("test", { account, scopes: ["fingerprint"] })).key;
+  };
+  await keys.accounts.setTier("ops", "enterprise");
+  const operator = async (scopes: Scope[]) => (await keys.create("test", { account: "ops", scopes })).key;
   onTestFinished(async () => {
     await app.close();
     await limiter.close();
@@ -51,6 +60,8 @@ export async function startService(
     free: await key("free"),
     pro: await key("pro"),
     enterprise: await key("enterprise"),
+    admin: await operator([...SCOPES]),
+    reader: await operator(["quota:read"]),
     clock,
     log,
   };

@@ -127,6 +127,12 @@ impl Limiter {
         self.core.hasher.hash(units)
     }
 
+    /// Tells `at` where in memory the states of keys are that are to be decided for next, if they are so many that it pays
+    /// to fetch them all at once. An address is good for a prefetch and nothing else: what is there may move at any time.
+    pub fn places(&self, keys: impl Iterator<Item = KeyHash>, at: impl FnMut(*const u8)) {
+        store!(self, store => store.places(keys, at));
+    }
+
     /// The number of a tier that is in force.
     #[must_use]
     pub fn tier_id(&self, name: &str) -> Option<TierId> {
@@ -315,6 +321,15 @@ impl Limiter {
     /// Notes keys again whose changes could not be stored.
     pub fn give_back_changed(&self, taken: &[KeyHash]) {
         store!(self, store => store.give_back_changed(taken));
+    }
+
+    /// The number of a tier like `plain`, of the version in force, but with other limits; they have names that its tiers
+    /// know. Decisions under it count as the plain tier's. It holds until the next reload; its name always has this number.
+    ///
+    /// # Errors
+    /// [`Error::TierUnknown`] if the version is not in force or has no such tier; [`Error::TiersInvalid`]
+    pub fn override_tier(&self, version: usize, plain: TierId, spec: TierSpec) -> Result<TierId, Error> {
+        self.core.book.override_tier(version, plain, spec)
     }
 
     /// The limits that a plan stands for.

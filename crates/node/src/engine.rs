@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use napi::bindgen_prelude::{AsyncTask, Utf16String};
 use napi::{Env, Result, Task};
 use napi_derive::napi;
-use tollkeeper_limiter::Correction;
+use tollkeeper_limiter::{Correction, Error};
 
+use crate::clock::instant;
 use crate::error::{self, coded};
 use crate::hot::{self, RawValue};
 use crate::registry::{Options, Shared, lock};
@@ -129,12 +130,7 @@ impl Engine {
             quotas_only: flags & QUOTAS_ONLY != 0,
         };
         // No decision is of a tier that never was.
-        let _ = limiter.correct(
-            limiter.hash_utf16(&key),
-            decision.tier,
-            correction,
-            hot::instant(now_ms),
-        );
+        let _ = limiter.correct(limiter.hash_utf16(&key), decision.tier, correction, instant(now_ms));
     }
 
     /// Forgets a key.
@@ -154,10 +150,25 @@ impl Engine {
         Ok(())
     }
 
+    /// The number of a tier of a version with other limits, or -1 if that version decides no longer. `tier` is the JSON of
+    /// `[[name, tier]]`.
+    #[napi(catch_unwind)]
+    pub fn override_tier(&self, version: f64, plain: u16, tier: String) -> Result<i32> {
+        let specs = tiers::parse(&tier).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
+        let Some(spec) = specs.into_iter().next() else {
+            return Ok(-1);
+        };
+        match self.shared.limiter.override_tier(version as usize, plain, spec) {
+            Ok(id) => Ok(i32::from(id)),
+            Err(Error::TierUnknown) => Ok(-1),
+            Err(why) => Err(error::limiter(&why)),
+        }
+    }
+
     /// Looks at a small part of the table and forgets what is as good as new.
     #[napi(catch_unwind)]
     pub fn sweep(&self, now_ms: f64) {
-        self.shared.limiter.sweep(hot::instant(now_ms));
+        self.shared.limiter.sweep(instant(now_ms));
     }
 
     /// What was counted.

@@ -45,7 +45,7 @@ it("buckets keep their fraction, quotas what was used of the same period, and of
 
 it("what the store has not heard of counts as spent, each in the limit and the period that it is of", () => {
   const corrector = { isClosed: () => false, clock: () => NOON, correct: () => undefined };
-  const judge = new SharedJudge(tierOf("free"), 0, 0, corrector, { allowed: 0, denied: new Map() });
+  const judge = new SharedJudge(tierOf("free"), 0, 0, corrector);
   const owe = (deltas: number[], atMs: number, quotasOnly: boolean): Owed => ({
     ...{ judge, deltas, atMs, quotasOnly },
     ...{ tell: false, unused: false, sent: undefined },

@@ -11,7 +11,7 @@ function leaseOf(...parcels: [tokens: number, expiresMs: number][]): Lease {
   ).values();
   if (tier === undefined) throw new Error("there is no tier");
   const corrector = { isClosed: () => false, clock: () => 0, correct: () => undefined };
-  const lease = new Lease("k", new SharedJudge(tier, 0, 0, corrector, { allowed: 0, denied: new Map() }));
+  const lease = new Lease("k", new SharedJudge(tier, 0, 0, corrector));
   lease.parcels = parcels.map(([tokens, expiresMs]) => ({ milli: tokens * 1000, expiresMs, takenMs: 0 }));
   return lease;
 }
