@@ -22,6 +22,7 @@ const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
 /** Packages that only some folders may import, so that `import "tollkeeper"` loads none of them. */
 const ONLY_IN = /** @type {Record<string, string[]>} */ ({
   "@fastify/cors": ["api"],
+  "@fastify/helmet": ["api"],
   "@fastify/swagger": ["api"],
   commander: ["cli"],
   fastify: ["fastify", "api"],

@@ -4,6 +4,7 @@ import { auditSteps } from "./audit.mjs";
 import { lintSteps } from "./lint.mjs";
 import { proofLintSteps, proofSteps } from "./proof.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
+import { schemathesis } from "./schemathesis.mjs";
 import { runSteps } from "./steps.mjs";
 import { printTotals, testSteps } from "./test.mjs";
 
@@ -13,6 +14,7 @@ const passed = await runSteps([
   ...proofLintSteps,
   ...auditSteps,
   ...testSteps({ coverage: true }),
+  { name: "schemathesis", run: schemathesis },
   ...proofSteps,
   { name: "benchmark runs", run: () => run("npm", ["run", "--silent", "bench", "--", "engine", "--quick"]) },
   { name: "generated files are as generated", run: regenerate },

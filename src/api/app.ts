@@ -30,6 +30,8 @@ const KEEP_ALIVE_MS = 72_000;
 /** Fields of a header, and bytes of it. */
 const MAX_FIELDS = 100;
 const MAX_HEADER_BYTES = 16 * 1024;
+/** UTF-16 units of a parameter in an address: the name of an account, each character of it written as up to 12. */
+const MAX_PARAMETER = 2048;
 /** How often slow senders are looked for, in ms. */
 const TIMEOUT_CHECK_MS = 1000;
 
@@ -60,6 +62,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     // The framework's lines hold the address as called, in which there may be a key.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
+    routerOptions: { maxParamLength: MAX_PARAMETER },
     return503OnClosing: false, // Calls that are already here are answered while the service shuts down.
     clientErrorHandler: answerUnreadable,
     requestTimeout: REQUEST_TIMEOUT_MS,

@@ -89,10 +89,18 @@ export function pageOfItems(item: z.ZodType) {
   });
 }
 
-export const accountName = z.string().regex(ACCOUNT_NAME, "an account has 1 to 128 characters, no spaces").meta({
-  description: "Name of an account: 1 to 128 characters, no spaces and no control characters.",
-});
-export const tierName = z.string().min(1).max(64).meta({ description: "Name of a tier that is configured." });
+export const accountName = z
+  .string()
+  .regex(ACCOUNT_NAME, "an account has 1 to 128 characters, no spaces")
+  .meta({
+    description: "Name of an account: 1 to 128 characters, no spaces and no control characters.",
+    examples: ["42"],
+  });
+export const tierName = z
+  .string()
+  .min(1)
+  .max(64)
+  .meta({ description: "Name of a tier that is configured.", examples: ["pro"] });
 export const scopeName = z.enum(SCOPES);
 
 const isoDate = z.string().meta({ format: "date-time" });
@@ -113,7 +121,10 @@ export const overrides = z
     z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/, "a limit's name"),
     z.strictObject({ limit: amount.optional(), burst: z.number().min(1).max(1000).optional() }).nullable(),
   )
-  .meta({ description: "By name of the limit, what differs from the tier's; null takes the limit away." });
+  .meta({
+    description: "By name of the limit, what differs from the tier's; null takes the limit away.",
+    examples: [{ minute: { limit: 500, burst: 2 }, month: null }],
+  });
 
 export const accountInfo = z
   .object({ account: z.string(), tier: z.string(), overrides: overrides.nullable(), created: isoDate })

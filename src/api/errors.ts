@@ -20,8 +20,10 @@ export function answerProblems(app: FastifyInstance): void {
   // Answers are ours: that they are as described is for tests to tell, not for every call to pay for.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler<FastifyError | z.ZodError>((error, request, reply) => {
+    // The body is read before it is told that nobody takes it.
+    if (request.is404) return answerUnknownRoute(request, reply);
     const document = problemOf(error);
-    if (document.status === 500) request.log.error({ err: error }, "a call failed");
+    if (document.status >= 500) request.log.error({ err: error }, "a call failed");
     return sendProblem(reply, document);
   });
   app.setNotFoundHandler(answerUnknownRoute);
@@ -48,6 +50,13 @@ const BY_OWN_CODE: Partial<Record<ErrorCode, [status: number, code?: string]>> =
 const MAX_ERRORS = 20;
 const MAX_DETAIL = 200;
 
+/** What is wrong with it is for logs: it names the server. */
+const STORE_UNAVAILABLE = problem(
+  503,
+  "store_unavailable",
+  "It can't be read or stored just now; look before you retry.",
+);
+
 const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
 
 function problemOf(error: FastifyError | z.ZodError): Problem {
@@ -62,6 +71,7 @@ function problemOf(error: FastifyError | z.ZodError): Problem {
   }
   if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);
   if (error instanceof TollkeeperError) {
+    if (error.code.startsWith("ERR_STORE_") || error.code.startsWith("ERR_STORAGE_")) return STORE_UNAVAILABLE;
     const [status, code] = BY_OWN_CODE[error.code] ?? [];
     return status === undefined ? INTERNAL : problem(status, code ?? error.code, error.message);
   }

@@ -35,7 +35,9 @@ const http2 = z.strictObject({ akamai: z.string().optional() });
 const http = z.strictObject({ headers: list(128, z.tuple([z.string(), z.string()])).optional() });
 
 /** What is known of a client; at least one signal. */
-export const fingerprint = z.strictObject({ tls: tls.optional(), http2: http2.optional(), http: http.optional() });
+export const fingerprint = z
+  .strictObject({ tls: tls.optional(), http2: http2.optional(), http: http.optional() })
+  .meta({ examples: [{ tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } }] });
 
 export const identifyBody = z.strictObject({ fingerprint });
 
@@ -92,7 +94,7 @@ export const batchAnswer = z
       z.looseObject({
         id: z.string().nullable(),
         result: identification.optional(),
-        problem: z.looseObject({ code: z.string(), detail: z.string() }).optional(),
+        problem: z.looseObject({ code: z.string(), path: z.string(), detail: z.string() }).optional(),
       }),
     ),
   })

@@ -68,7 +68,7 @@ describe("tollkeeper check-config", () => {
     expect(stdout).toMatch(/^host +0\.0\.0\.0 +preset staging$/m);
     expect(stdout).toMatch(/^port +0 +PORT$/m);
     expect(stdout).toMatch(/^keyPepper +\*{6} +RATE_LIMIT_KEY_PEPPER$/m);
-    expect(stdout).toMatch(/^ {2}free +minute 7 in 60 s, burst 1\.5, month 50000 a month$/m);
+    expect(stdout).toMatch(/^ {2}free +minute 7 in 60 s, burst 1\.5; month 50000 a month$/m);
     expect(stdout).not.toMatch(/hunter2|pepper that/);
   });
 
@@ -174,6 +174,59 @@ describe("tollkeeper keys", () => {
 });
 
 describe("commands that ask a running service", () => {
+  /** A service with a key of the scope admin, and an account of the tier free that has made a call. */
+  async function running() {
+    const folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
+    const environment = {
+      PORT: "0",
+      RATE_LIMIT_FILE: join(folder, "usage.redb"),
+      RATE_LIMIT_DEMO_KEYS: "never",
+      RATE_LIMIT_STORAGE: "file",
+    };
+    const create = ["keys", "create", "--account", "ops", "--tier", "enterprise", "--scope", "admin", "quota:read"];
+    const key = (await command(create, environment)).stdout.trim();
+    const service = await serve({ environment, print: () => undefined, logStream: { write: () => undefined } });
+    onTestFinished(async () => {
+      await service.stop();
+      rmSync(folder, { recursive: true });
+    });
+    return (...args: string[]) => command(args, { TOLLKEEPER_URL: service.url, TOLLKEEPER_API_KEY: key });
+  }
+
+  it("make, list and revoke keys", async () => {
+    const ask = await running();
+    const made = await ask("keys", "create", "--account", "acme", "--tier", "free");
+    expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^fpk_live_\w+\n$/) });
+    const [key] = JSON.parse((await ask("keys", "list", "--account", "acme", "--json")).stdout);
+    expect(key).toMatchObject({ account: "acme", scopes: ["fingerprint"], revoked: null });
+    expect((await ask("keys", "revoke", key.id)).stdout).toBe(`revoked ${key.id} of account acme\n`);
+    const unknown = await ask("keys", "revoke", "0123456789abcdef");
+    expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("tollkeeper: key_unknown: DELETE") });
+  });
+
+  it("show, reset and change quotas", async () => {
+    const ask = await running();
+    expect((await ask("quota", "set-tier", "acme", "free")).stdout).toBe("acme is on tier free\n");
+    const shown = await ask("quota", "show", "acme");
+    expect(shown.stdout).toMatch(
+      /^acct:acme, tier free\nLIMIT +TOKENS +LEFT +FULL AT\nminute +100 +100 +\S+\nmonth +50000 /,
+    );
+    expect(JSON.parse((await ask("quota", "show", "ops", "--json")).stdout)).toMatchObject({ tier: "enterprise" });
+    expect((await ask("quota", "reset", "ip:203.0.113.7")).stdout).toBe("ip:203.0.113.7 begins anew\n");
+    const refused = await ask("quota", "set-tier", "acme", "gold", "--json");
+    expect(refused.code).toBe(1);
+    expect(JSON.parse(refused.stderr).error.code).toBe("tier_unknown");
+  });
+
+  it("list the tiers in force, page by page", async () => {
+    const ask = await running();
+    const { stdout } = await ask("tiers");
+    expect(stdout).toMatch(/^free +minute 100, at most 150; month 50000$/m);
+    expect(stdout).toMatch(/^partner +unlimited$/m);
+    const names = JSON.parse((await ask("tiers", "--json")).stdout).map(({ name }: { name: string }) => name);
+    expect(names.sort()).toEqual(["anonymous", "enterprise", "free", "partner", "pro", "trusted"]);
+  });
+
   it("want a key in the environment, and an address that is one", async () => {
     const { code, stderr } = await command(["quota", "show", "acme"]);
     expect([code, stderr]).toEqual([2, expect.stringContaining("TOLLKEEPER_API_KEY is not set")]);

@@ -50,6 +50,14 @@ describe("/docs", () => {
     const { app, document } = await documented();
     const { headers, body } = await app.inject("/docs");
     expect(headers["content-type"]).toBe("text/html; charset=utf-8");
+    expect(headers).toMatchObject({
+      "x-content-type-options": "nosniff",
+      "x-frame-options": "DENY",
+      "referrer-policy": "no-referrer",
+      "strict-transport-security": expect.stringContaining("max-age="),
+      "cross-origin-opener-policy": "same-origin",
+      "cross-origin-resource-policy": "same-origin",
+    });
     expect(headers["content-security-policy"]).toMatch(/^default-src 'none'; style-src 'sha256-[^']+'; /);
     expect(body).not.toMatch(/<script|<link|<img|style="|https?:\/\/(?!iana)/);
     for (const [path, operations] of Object.entries(document.paths)) {

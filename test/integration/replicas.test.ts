@@ -16,11 +16,11 @@ const SOON = { timeout: 5000, interval: 20 };
 let prefixes = 0;
 
 /** Two replicas of the service over one Redis, with an account on the tier free and an administrator. */
-async function twoReplicas(mode: "leased" | "exact") {
+async function twoReplicas(mode: "leased" | "exact", server = redis) {
   const environment = {
     HOST: "127.0.0.1",
     PORT: "0",
-    RATE_LIMIT_REDIS_URL: redis.url,
+    RATE_LIMIT_REDIS_URL: server.url,
     RATE_LIMIT_REDIS_PREFIX: `replicas-${prefixes++}`,
     RATE_LIMIT_REDIS_TIMEOUT_MS: "2000",
     RATE_LIMIT_MODE: mode,
@@ -56,7 +56,8 @@ async function twoReplicas(mode: "leased" | "exact") {
     const answer = await fetch(url + path, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
     expect(answer.status).toBe(200);
   };
-  return { first, second, call, manage, caller };
+  const stop = () => server.stop();
+  return { first, second, call, manage, caller, admin, stop };
 }
 
 it.each(["leased", "exact"] as const)(
@@ -93,6 +94,23 @@ it("a key revoked on one replica is refused there at once, and on the other with
   await vi.waitFor(async () => expect(await call(second)).toBe(401), SOON);
 });
 
+it("nothing is changed while Redis is away: 503, and no word of where it is", async () => {
+  const { first, stop, admin } = await twoReplicas("leased", await RedisServer.start());
+  await stop();
+  const change = () =>
+    fetch(`${first.url}${MANAGED}/quota/caller/tier`, {
+      method: "PUT",
+      headers: { "x-api-key": admin.key, "content-type": "application/json" },
+      body: JSON.stringify({ tier: "pro" }),
+    });
+  const answer = await change();
+  expect(answer.status).toBe(503);
+  expect(await answer.json()).toMatchObject({
+    code: "store_unavailable",
+    detail: expect.not.stringContaining("127.0.0.1"),
+  });
+});
+
 it("keys that are known are good while Redis is away; a replica that starts then knows none, and says so", async () => {
   const own = await RedisServer.start();
   onTestFinished(() => own.stop());
@@ -118,6 +136,9 @@ it("keys that are known are good while Redis is away; a replica that starts then
   expect(await status(known)).toBe(200);
   await own.kill();
   expect(await status(known)).toBe(200);
+  const directory = await openDirectory(readConfiguration(environment).config);
+  onTestFinished(() => directory.close());
+  await expect(directory.ready(50)).rejects.toThrow(expect.objectContaining({ code: "ERR_STORE_UNAVAILABLE" }));
   const late = await start();
   expect(await status(late)).toBe(503);
   expect((await fetch(`${late.url}/ready`)).status).toBe(503);

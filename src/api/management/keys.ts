@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { problem, sendProblem } from "../../fastify/problem.js";
 import { accountName, answers, keyInfo, managed, pageOfItems, pageQuery, scopeName, tierName } from "../contract.js";
+import { whoCalls } from "../identity.js";
 import type { ManagementOptions } from "./index.js";
 import { tierUnknown } from "./quotas.js";
 
@@ -67,12 +68,18 @@ export async function keyRoutes(app: FastifyInstance, { keys, limiter }: Managem
     operationId: "revokeKey",
     summary: "Refuse an API key from now on, on every replica within 5 seconds",
     params: idParams,
-    response: answers(200, keyInfo, "The key, which is refused now.", [401, 403, 404, 429, 503]),
+    response: answers(200, keyInfo, "The key, which is refused now.", [401, 403, 404, 409, 429, 503]),
   });
   app.delete<{ Params: z.infer<typeof idParams> }>(
     `${PATH}/:id`,
     { ...revoke, config: { ...revoke.config, audit: "keys.revoke" } },
-    async ({ params: { id } }, reply) =>
-      (await keys.revoke(id)) ?? sendProblem(reply, problem(404, "key_unknown", "There is no key of that id.")),
+    async (request, reply) => {
+      const { id } = request.params;
+      if (whoCalls(request)?.keyId === id) {
+        const detail = "The call itself is made with this key. Revoke it with another, so that nobody is locked out.";
+        return sendProblem(reply, problem(409, "key_in_use", detail));
+      }
+      return (await keys.revoke(id)) ?? sendProblem(reply, problem(404, "key_unknown", "There is no key of that id."));
+    },
   );
 }

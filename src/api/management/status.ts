@@ -57,7 +57,11 @@ const metrics = z
 const tier = z
   .object({
     name: z.string(),
-    limits: z.array(limitState.pick({ name: true, type: true, limit: true, capacity: true })),
+    limits: z.array(
+      limitState
+        .pick({ name: true, type: true, limit: true, capacity: true })
+        .extend({ shadow: z.boolean().meta({ description: "Whether it denies nobody, and only counts." }) }),
+    ),
   })
   .meta({ id: "Tier" });
 const endpoint = z
@@ -133,7 +137,13 @@ export async function statusRoutes(app: FastifyInstance, options: ManagementOpti
         const others = unlimitedOf(tiers).filter((other) => !own.some((spec) => spec.name === other.name));
         return {
           name,
-          limits: [...own, ...others].map(({ name, type, limit, capacity }) => ({ name, type, limit, capacity })),
+          limits: [...own, ...others].map(({ name, type, limit, capacity, ...rest }) => ({
+            name,
+            type,
+            limit,
+            capacity,
+            shadow: "shadow" in rest && rest.shadow === true,
+          })),
         };
       });
       return pageOf(all, ({ name }) => name, limit, after);

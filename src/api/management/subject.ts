@@ -7,8 +7,11 @@ import { ACCOUNT_NAME, type Account, type Accounts } from "../accounts.js";
 export const subjectName = z
   .string()
   .min(1)
-  .max(140)
-  .meta({ description: "An account, with or without `acct:` before it, or `ip:` and an address.", example: "acct:42" });
+  .max(300)
+  .meta({
+    description: "An account, with or without `acct:` before it, or `ip:` and an address.",
+    examples: ["acct:42"],
+  });
 
 /** Somebody who has limits. */
 export interface Subject {
