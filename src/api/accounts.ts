@@ -1,6 +1,6 @@
-import type { RecordStore } from "../engine/types.js";
+import type { RecordStore, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
-import type { Overrides } from "../limiter/overrides.js";
+import { type Overrides, overriddenTier } from "../limiter/overrides.js";
 import { type Page, pageOf } from "./page.js";
 
 /** Whose quota calls spend, whichever of its keys they show. */
@@ -12,6 +12,9 @@ export interface Account {
   /** ISO 8601. */
   created: string;
 }
+
+/** Of a consumer of whom nobody says the tier, and of an account whose tier is not configured any more. */
+export const LEAST_TIER = "anonymous";
 
 const ACCOUNT = "account:";
 const OVERRIDES = "overrides:";
@@ -95,6 +98,16 @@ export class Accounts {
     const overrides = this.#records.get(OVERRIDES + name);
     return { name, tier, overrides: overrides === undefined ? null : (JSON.parse(overrides) as Overrides), created };
   }
+}
+
+/** The tier by whose limits an account is decided: its own, unless that is not configured any more. */
+export function tierInForce({ tier }: Pick<Account, "tier">, tiers: Tiers): string {
+  return Object.hasOwn(tiers, tier) ? tier : LEAST_TIER;
+}
+
+/** The same with the account's overrides, as the limiter takes it. */
+export function limiterTierOf(account: Account, tiers: Tiers): string {
+  return overriddenTier(tierInForce(account, tiers), account.overrides);
 }
 
 /**

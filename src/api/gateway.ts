@@ -4,7 +4,7 @@ import type { Tiers } from "../engine/types.js";
 import type { Refusal } from "../fastify/identity.js";
 import { problem } from "../fastify/problem.js";
 import { overriddenTier } from "../limiter/overrides.js";
-import { ACCOUNT_NAME, type Accounts } from "./accounts.js";
+import { ACCOUNT_NAME, type Accounts, LEAST_TIER, tierInForce } from "./accounts.js";
 import type { Caller } from "./identity.js";
 
 /** How the gateway in front is known. */
@@ -14,9 +14,6 @@ export interface GatewayOptions {
   /** The tiers in force, by whose names the gateway groups its consumers. */
   tiers: () => Tiers;
 }
-
-/** Of a consumer of whom nobody says the tier, and of an account whose tier is not configured any more. */
-export const LEAST_TIER = "anonymous";
 
 const UNUSABLE: Refusal = {
   refusal: problem(400, "consumer_invalid", "The gateway names a consumer that can't be the name of an account."),
@@ -53,7 +50,7 @@ export class Gateway {
     const name = String(field);
     if (!ACCOUNT_NAME.test(name)) return UNUSABLE;
     const account = this.#accounts.get(name);
-    const own = account !== undefined && Object.hasOwn(this.#tiers(), account.tier) ? account.tier : LEAST_TIER;
+    const own = account === undefined ? LEAST_TIER : tierInForce(account, this.#tiers());
     const tier = this.#tierOf(headers["x-consumer-groups"]) ?? own;
     return { key: `acct:${name}`, tier: overriddenTier(tier, account?.overrides ?? null), account };
   }

@@ -2,9 +2,8 @@ import type { FastifyRequest } from "fastify";
 import type { AddressIdentity, Identity, Refusal } from "../fastify/identity.js";
 import { callerOf } from "../fastify/plugin.js";
 import { type Problem, problem } from "../fastify/problem.js";
-import { overriddenTier } from "../limiter/overrides.js";
-import type { Account } from "./accounts.js";
-import { Gateway, type GatewayOptions, LEAST_TIER } from "./gateway.js";
+import { type Account, limiterTierOf } from "./accounts.js";
+import { Gateway, type GatewayOptions } from "./gateway.js";
 import type { ApiKeys, Holder, Scope } from "./keys.js";
 
 /** How the callers of the service are told apart. */
@@ -48,8 +47,9 @@ export function whoCalls(request: FastifyRequest): Caller | undefined {
 export function identifyCaller(options: CallerOptions): (request: FastifyRequest) => Identified {
   const { keys, addresses, requireAuthentication } = options;
   const gateway = new Gateway(options, keys.accounts);
-  /** What is remembered with a key that was found, for as long as that is. */
-  const callers = new WeakMap<Holder, Caller>();
+  /** What is remembered with a key that was found, for as long as that is and the tiers are these. */
+  let callers = new WeakMap<Holder, Caller>();
+  let tiers = options.tiers();
 
   /** Refuses a call at the expense of its address; without one there is nobody to charge, and nothing is told. */
   const refuse = (from: Identified, status: 401 | 403, code: string, detail: string): Identified => {
@@ -59,12 +59,15 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
   };
 
   const holderOf = (holder: Holder): Caller => {
+    const inForce = options.tiers();
+    if (inForce !== tiers) {
+      tiers = inForce;
+      callers = new WeakMap();
+    }
     let caller = callers.get(holder);
     if (caller === undefined) {
       const { id, account } = holder;
-      const { name, overrides } = account;
-      const tier = Object.hasOwn(options.tiers(), account.tier) ? account.tier : LEAST_TIER;
-      caller = { key: `acct:${name}`, tier: overriddenTier(tier, overrides), keyId: id, account };
+      caller = { key: `acct:${account.name}`, tier: limiterTierOf(account, tiers), keyId: id, account };
       callers.set(holder, caller);
     }
     return caller;

@@ -42,6 +42,25 @@ describe("the tier of an account", () => {
     expect([statusCode, headers["x-quota-tier"]]).toEqual([200, "anonymous"]);
   });
 
+  it("that a reload takes away is the least from the next call on, for keys that were just seen, too", async () => {
+    const service = await startService();
+    const { app, keys, limiter, free } = service;
+    const { gold, ...others } = { ...limiter.tiers, gold: { limits: [] } };
+    limiter.reload({ ...others, gold });
+    await keys.accounts.setTier("test-free", "gold");
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, { limits: { minute: { limit: 40 } } });
+    const tierOf = async () => (await app.inject(identify(free))).headers["x-quota-tier"];
+    expect(await tierOf()).toBe("gold");
+    limiter.reload(others);
+    expect(await tierOf()).toBe("anonymous");
+    const own = { tier: "anonymous", limits: [{ name: "minute", limit: 40 }, { name: "month" }] };
+    expect(await manage(service, "GET", `${MANAGED}/quota/test-free`)).toMatchObject(own);
+    expect(await manage(service, "POST", `${MANAGED}/check`, { subject: "test-free" })).toMatchObject({ quota: own });
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, { limits: {} });
+    limiter.reload({ ...others, gold });
+    expect(await tierOf()).toBe("gold");
+  });
+
   it("is set by a name as long as there are, whatever signs are in it", async () => {
     const service = await startService();
     for (const name of ["x".repeat(128), "%".repeat(128), "a/b?c#d%"]) {
@@ -143,6 +162,20 @@ describe("looking", () => {
     await spend(service, service.free);
     const denied = await manage(service, "POST", `${MANAGED}/check`, { subject: "test-free", cost: 50 });
     expect(denied).toMatchObject({ allowed: false, denied_by: "minute", retry_after: 30 });
+  });
+
+  it("by a tier takes one that is configured, not one that is made up with overrides in its name", async () => {
+    const { app, reader } = await startService();
+    const headers = { "x-api-key": reader };
+    const tier = 'free{"minute":{"limit":7}}';
+    const calls = [
+      { method: "GET", url: `${MANAGED}/quota/test-free`, query: { tier } },
+      { method: "POST", url: `${MANAGED}/check`, payload: { subject: "test-free", tier } },
+    ] as const;
+    for (const call of calls) {
+      const answer = await app.inject({ ...call, headers });
+      expect([answer.statusCode, answer.json().code]).toEqual([422, "tier_unknown"]);
+    }
   });
 
   it("says null of what is unlimited: INF in JSON", async () => {

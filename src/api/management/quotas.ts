@@ -3,7 +3,7 @@ import { z } from "zod";
 import { TollkeeperError } from "../../errors.js";
 import { costExceedsCapacity, problem, sendProblem } from "../../fastify/problem.js";
 import { checkOverrides, type Overrides, plainTier } from "../../limiter/overrides.js";
-import type { Account } from "../accounts.js";
+import { type Account, tierInForce } from "../accounts.js";
 import { accountInfo, answers, managed, overrides, quotaState, tierName } from "../contract.js";
 import { quotaStateOf } from "../quota-state.js";
 import type { ManagementOptions } from "./index.js";
@@ -39,7 +39,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
 
   /** The subject of a call, or the answer that there is none. */
   const find = (text: string, reply: FastifyReply): Subject | undefined => {
-    const subject = subjectOf(text, accounts, addresses());
+    const subject = subjectOf(text, { accounts, addresses: addresses(), tiers: limiter.tiers });
     if (subject === undefined)
       sendProblem(reply, problem(404, "subject_unknown", "No account or address is called so."));
     return subject;
@@ -47,15 +47,16 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
 
   /** The limiter's tier of a subject, or the answer that it can't be told. */
   const tierOf = (subject: Subject, asked: string | undefined, reply: FastifyReply): string | undefined => {
+    if (asked !== undefined && !Object.hasOwn(limiter.tiers, asked)) {
+      sendProblem(reply, tierUnknown(asked, Object.keys(limiter.tiers)));
+      return undefined;
+    }
     const tier = asked ?? subject.tier;
     if (tier === undefined) {
       const detail = "No account is called so. Give the tier if a gateway knows it.";
       sendProblem(reply, problem(404, "account_unknown", detail));
-      return undefined;
     }
-    if (Object.hasOwn(limiter.tiers, plainTier(tier))) return tier;
-    sendProblem(reply, tierUnknown(tier, Object.keys(limiter.tiers)));
-    return undefined;
+    return tier;
   };
 
   app.get<{ Params: z.infer<typeof params>; Querystring: z.infer<typeof tierQuery> }>(
@@ -155,7 +156,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       if (name === undefined) return reply;
       if (subject?.account === undefined)
         throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${name}`);
-      checkOverrides(subject.account.tier, body.limits, limiter.tiers);
+      checkOverrides(tierInForce(subject.account, limiter.tiers), body.limits, limiter.tiers);
       return infoOf(await accounts.setOverrides(name, body.limits));
     },
   );

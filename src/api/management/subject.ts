@@ -1,7 +1,7 @@
 import { z } from "zod";
+import type { Tiers } from "../../engine/types.js";
 import type { AddressIdentity } from "../../fastify/identity.js";
-import { overriddenTier } from "../../limiter/overrides.js";
-import { ACCOUNT_NAME, type Account, type Accounts } from "../accounts.js";
+import { ACCOUNT_NAME, type Account, type Accounts, limiterTierOf } from "../accounts.js";
 
 /** Whose limits are meant: an account, or an address. */
 export const subjectName = z
@@ -24,8 +24,15 @@ export interface Subject {
   account: Account | undefined;
 }
 
+/** Where subjects are looked up. */
+interface Places {
+  accounts: Accounts;
+  addresses: AddressIdentity;
+  tiers: Tiers;
+}
+
 /** Who is meant; undefined if it is nobody that there could be. */
-export function subjectOf(text: string, accounts: Accounts, addresses: AddressIdentity): Subject | undefined {
+export function subjectOf(text: string, { accounts, addresses, tiers }: Places): Subject | undefined {
   if (text.startsWith("ip:")) {
     const [address = ""] = text.slice(3).split("/");
     const identity = addresses.ofText(address);
@@ -34,6 +41,6 @@ export function subjectOf(text: string, accounts: Accounts, addresses: AddressId
   const name = text.startsWith("acct:") ? text.slice(5) : text;
   if (!ACCOUNT_NAME.test(name)) return undefined;
   const account = accounts.get(name);
-  const tier = account === undefined ? undefined : overriddenTier(account.tier, account.overrides);
+  const tier = account && limiterTierOf(account, tiers);
   return { key: `acct:${name}`, tier, name, account };
 }
