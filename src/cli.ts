@@ -1,7 +1,12 @@
 #!/usr/bin/env node
-import { outputOf } from "./cli/output.js";
+import { outlastReaders, outputOf } from "./cli/output.js";
 import { run } from "./cli/program.js";
 
-void run(process.argv.slice(2), process.env, outputOf(process)).then((code) => {
-  process.exitCode = code;
+const output = outputOf(process);
+outlastReaders(process, ({ message }) => {
+  output.note(`tollkeeper: the result can't be written: ${message}`);
+  process.exitCode = 1;
+});
+void run(process.argv.slice(2), process.env, output).then((code) => {
+  process.exitCode ||= code;
 });

@@ -151,7 +151,7 @@ export class ApiKeys {
     if (!/^[a-z]{1,16}$/.test(environment)) throw invalid("environment", environment, "1 to 16 letters a to z");
     if (scopes.length === 0) throw invalid("scopes", "empty", `some of ${SCOPES.join(", ")}`);
     if (this.accounts.get(account) === undefined) {
-      throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${account}`);
+      throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${account}; with a tier it is made`);
     }
     if (this.#liveOf(account).length >= LIVE_KEYS) throw tooMany(account);
     const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;

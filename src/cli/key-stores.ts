@@ -75,7 +75,12 @@ function storedKeys(keys: ApiKeys, { config }: Configuration): KeyStore {
         const mayBe = Object.keys(tiers).join(", ");
         throw new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${tier}; it may be one of ${mayBe}`);
       }
-      if (tier !== undefined) await keys.accounts.setTier(account, tier);
+      const present = keys.accounts.get(account);
+      if (tier !== undefined && present !== undefined && present.tier !== tier) {
+        const instead = "a key does not change that, `tollkeeper quota set-tier` does";
+        throw new CommandError("tier_contradicts", `account ${account} is of tier ${present.tier}; ${instead}`);
+      }
+      if (tier !== undefined && present === undefined) await keys.accounts.setTier(account, tier);
       return keys.create(environment, { account, scopes });
     },
     async list(account) {

@@ -4,7 +4,7 @@ import { columns, type Output } from "./output.js";
 /** What `keys create` is told. */
 export interface NewKey {
   account: string;
-  /** Puts the account on a tier, and makes it if it is new. */
+  /** Of the account, which is made if it is new; a key puts none on another. */
   tier?: string;
   scopes: Scope[];
   environment: string;

@@ -24,6 +24,20 @@ export function outputOf({ stdout, stderr, env }: Pick<NodeJS.Process, "stdout" 
   };
 }
 
+/**
+ * Goes on where nobody reads a stream any more, as after `| head`: whoever reads has what it wanted, and a service does not
+ * end because its log has. Of results that can't be written for another reason, such as a full disk, `fail` is told.
+ */
+export function outlastReaders(
+  { stdout, stderr }: Pick<NodeJS.Process, "stdout" | "stderr">,
+  fail: (error: Error) => void,
+): void {
+  stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") fail(error);
+  });
+  stderr.on("error", () => undefined); // There is nowhere left to say it.
+}
+
 /** Rows in columns as wide as their widest cell. */
 export function columns(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));

@@ -151,7 +151,7 @@ that is stopped. The first admin key is made so.${examples(
     .summary("make a key")
     .description("Makes a key of an account and prints it, once. An account has two keys at most that are good.")
     .requiredOption("--account <name>", "whose quota its calls spend")
-    .option("--tier <name>", "put the account on a tier; needed if the account is new")
+    .option("--tier <name>", "tier of the account, which makes it; needed if the account is new")
     .addOption(
       new Option("--scope <scopes...>", "what it is good for")
         .choices(SCOPE_NAMES)

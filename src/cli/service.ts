@@ -22,14 +22,16 @@ export class ServiceClient {
    * @throws {UsageError} if there is no key, or the address is none.
    */
   constructor(url: string | undefined, environment: NodeJS.ProcessEnv, output: Output) {
-    const host = environment["HOST"] ?? "127.0.0.1";
-    const address = url ?? environment["TOLLKEEPER_URL"] ?? `http://${host}:${environment["PORT"] ?? "8080"}`;
+    const { HOST, PORT, TOLLKEEPER_URL, TOLLKEEPER_API_KEY: key } = environment;
+    const address = url ?? (TOLLKEEPER_URL || `http://${reachable(HOST || "127.0.0.1")}:${PORT || "8080"}`);
     if (!URL.canParse(address) || !/^https?:/.test(address)) {
       throw new UsageError(`the address is ${JSON.stringify(address)}; it may be one such as http://127.0.0.1:8080`);
     }
-    const key = environment["TOLLKEEPER_API_KEY"];
     if (!key)
       throw new UsageError("TOLLKEEPER_API_KEY is not set; it may be a key with the scope that the command needs");
+    // What refuses such a field shows it, and a key with it.
+    if (!/^[!-~]+$/.test(key))
+      throw new UsageError("TOLLKEEPER_API_KEY has a sign in it that no key has, such as a space or the end of a line");
     this.#base = new URL(address);
     this.#key = key;
     this.#output = output;
@@ -73,6 +75,13 @@ export class ServiceClient {
     const { code = "unexpected_answer", detail } = (answer ?? {}) as { code?: string; detail?: string };
     throw new CommandError(code, `${method} ${path}: ${response.status}, ${detail ?? "not an answer of this service"}`);
   }
+}
+
+/** The host of a service that listens on one, in an address: where it listens on all, this machine's own. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") ? `[${host}]` : host;
 }
 
 function parsed(text: string): unknown {

@@ -70,6 +70,12 @@ describe("tollkeeper", () => {
     expect(code).toBe(2);
     expect(stderr).toContain("--prot");
   });
+
+  it.each([["check-config"], ["--help"]])("%s ends well though nobody reads it to the end", async (command) => {
+    const { child, ended } = tollkeeper([command]);
+    child.stdout.destroy();
+    expect(await ended).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
 });
 
 describe("tollkeeper serve", () => {
@@ -78,6 +84,15 @@ describe("tollkeeper serve", () => {
     expect((await fetch(`${url}/health`)).status).toBe(200);
     child.kill(signal);
     expect(await ended).toMatchObject({ code: 0 });
+  });
+
+  it("serves on when nobody reads its log any more", async () => {
+    const { child, ended, url } = await serving({ RATE_LIMIT_LOG_LEVEL: "trace" });
+    child.stderr.destroy();
+    child.stdout.destroy();
+    for (let call = 0; call < 3; call++) expect((await fetch(`${url}/v1/quota`)).status).toBe(200);
+    child.kill("SIGTERM");
+    expect((await ended).code).toBe(0);
   });
 
   it("keeps what was used when it is told to stop", async () => {

@@ -131,6 +131,16 @@ describe("tollkeeper keys", () => {
     expect(locked.stderr).toMatch(/ERR_STORAGE_LOCKED: .*--url and TOLLKEEPER_API_KEY/);
   });
 
+  it("puts no account on another tier by making it a key", async () => {
+    const environment = environmentWithFile();
+    const create = (tier: string) => command(["keys", "create", "--account", "ops", "--tier", tier], environment);
+    expect((await create("enterprise")).code).toBe(0);
+    const { code, stdout, stderr } = await create("free");
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toContain("tollkeeper: tier_contradicts: account ops is of tier enterprise; a key does not");
+    expect((await create("enterprise")).code).toBe(0);
+  });
+
   it("lists and revokes them", async () => {
     const environment = environmentWithFile();
     const create = ["keys", "create", "--account", "ops", "--tier", "pro", "--scope", "admin", "quota:read", "--json"];
@@ -148,7 +158,7 @@ describe("tollkeeper keys", () => {
   });
 
   it.each([
-    [["--account", "a"], "ERR_ACCOUNT_UNKNOWN"],
+    [["--account", "a"], "ERR_ACCOUNT_UNKNOWN: there is no account a; with a tier it is made"],
     [["--account", "a", "--tier", "gold"], "ERR_TIER_UNKNOWN: tier is gold; it may be one of free,"],
   ])("refuses %j with exit code 1", async (options, message) => {
     const { code, stderr } = await command(["keys", "create", ...options], environmentWithFile());
@@ -237,6 +247,24 @@ describe("commands that ask a running service", () => {
       code: "usage",
       message: expect.stringContaining("example"),
     });
+  });
+
+  it.each(["k\n", "k\r\nx-other: 1", "k €"])("do not show a key that can't be sent, such as %j", async (key) => {
+    const { code, stderr } = await command(["tiers"], { TOLLKEEPER_API_KEY: key });
+    expect([code, stderr.trim()]).toEqual([
+      2,
+      expect.stringMatching(/^tollkeeper: TOLLKEEPER_API_KEY has a sign in it/),
+    ]);
+    expect(stderr).not.toContain(key);
+  });
+
+  it.each([
+    [{ HOST: "0.0.0.0" }, "http://127.0.0.1:1"],
+    [{ HOST: "::" }, "http://[::1]:1"],
+    [{ HOST: "::1", TOLLKEEPER_URL: "" }, "http://[::1]:1"],
+  ])("look with %j at %s", async (environment, url) => {
+    const { code, stderr } = await command(["tiers"], { PORT: "1", TOLLKEEPER_API_KEY: "k", ...environment });
+    expect([code, stderr]).toEqual([1, expect.stringContaining(`unreachable: ${url} can't be reached`)]);
   });
 
   it("say that it can't be reached", async () => {
