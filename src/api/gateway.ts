@@ -45,8 +45,9 @@ export class Gateway {
   /** The consumer for whom the gateway calls; undefined if it knows none. */
   consumerOf({ headers }: FastifyRequest): Caller | Refusal | undefined {
     if (headers["x-anonymous-consumer"] === "true") return undefined;
-    const field = headers["x-consumer-custom-id"] ?? headers["x-consumer-username"];
-    if (field === undefined) return undefined;
+    // A field without a value is how some proxies send none.
+    const field = headers["x-consumer-custom-id"] || headers["x-consumer-username"];
+    if (!field) return undefined;
     const name = String(field);
     if (!ACCOUNT_NAME.test(name)) return UNUSABLE;
     const account = this.#accounts.get(name);

@@ -3,7 +3,7 @@ import { isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
 /** A configuration file, read but not yet checked. */
 export interface ConfigFile {
   readonly path: string;
-  /** What it says; an empty file says nothing. */
+  /** What it says; one with nothing but comments says nothing. */
   readonly values: unknown;
   /** What keeps it from being read, each with its line; then `values` is not to be used. */
   readonly problems: readonly string[];
@@ -18,6 +18,8 @@ export function parseFile(path: string, text: string): ConfigFile {
   const lineAt = (offset: number): number => Math.max(1, lines.linePos(offset).line);
   const faults = [...document.errors, ...document.warnings];
   const problems = faults.map(({ pos, message }) => `${path}:${lineAt(pos[0])}: ${message}`);
+  // What was meant to be in it has been lost, as on a full disk: nobody empties a file to have the defaults.
+  if (text.trim() === "") problems.push(`${path}:1: the file is empty; it may be a mapping of settings, {} for none`);
   let values: unknown;
   try {
     values = problems.length === 0 ? (document.toJS() ?? {}) : {};

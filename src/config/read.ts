@@ -175,8 +175,10 @@ function problemOf(
     return `${where} is unknown; ${meant === undefined ? "docs/configuration.md lists those that there are" : `did you mean ${meant}?`}`;
   }
   if (path[0] === "tiers") return `${describe(path)}; it may be ${issue.message}`;
-  const { mayBe } = SETTINGS[path[0] as SettingName];
-  const reason = issue.code === "custom" && issue.message !== "Invalid input" ? ` (${issue.message})` : "";
+  const { mayBe, fallback } = SETTINGS[path[0] as SettingName];
+  const isNoList = Array.isArray(fallback) && issue.code === "invalid_type" && path.length === 1;
+  const isExplained = issue.code === "custom" && issue.message !== "Invalid input";
+  const reason = isNoList ? " (in a file, a list of them)" : isExplained ? ` (${issue.message})` : "";
   return `${describe([path[0] as PropertyKey])}; it may be ${mayBe}${reason}`;
 }
 

@@ -38,6 +38,9 @@ export interface Tier {
 /** Which limit each slot of state belongs to, by name; what kind it is never changes. */
 export type SlotNames = Map<string, string>;
 
+/** A header field must carry a tier's name, a list of groups may name it, and overrides begin with a brace after it. */
+const TIER_NAME = /^[!-+\--z|}~]{1,64}$/;
+
 /**
  * Checks tiers and makes them ready. Names new to `slots` are added to it, up to `maxSlots`, but only if all is well.
  *
@@ -51,9 +54,7 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
   for (const [name, tier] of entries) {
     const path = `tiers.${name}`;
     const own = shadowedTier(name) ?? name;
-    if (own.length === 0 || own.length > 64 || /\p{Surrogate}/u.test(own)) {
-      throw invalid(path, name, "a name of 1 to 64 characters");
-    }
+    if (!TIER_NAME.test(own)) throw invalid(path, name, "a name of 1 to 64 visible ASCII characters, without , and {");
     const limits = checkObject(path, tier).limits;
     if (!Array.isArray(limits)) throw invalid(`${path}.limits`, limits, "an array of limits, empty for unlimited");
     const compiledLimits = limits.map((limit, index) =>

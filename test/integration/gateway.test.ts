@@ -31,8 +31,10 @@ describe("a consumer of the gateway", () => {
 
   it("goes by its user name if it has no id", async () => {
     const { call, limiter } = await behindGateway();
-    await call({ "x-consumer-username": "somebody", "x-consumer-groups": "free" });
-    expect(limiter.peek("acct:somebody", "free", 0).limits[0]?.remaining).toBe(99);
+    for (const noId of [{}, { "x-consumer-custom-id": "" }]) {
+      await call({ ...noId, "x-consumer-username": "somebody", "x-consumer-groups": "free" });
+    }
+    expect(limiter.peek("acct:somebody", "free", 0).limits[0]?.remaining).toBe(98);
   });
 
   it.each([["free,pro"], ["staff"], [""]])(

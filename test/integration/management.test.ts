@@ -220,6 +220,21 @@ describe("looking", () => {
   });
 });
 
+it.each([
+  ["POST", `${MANAGED}/quota/test-free/reset`, `${MANAGED}/quota/{subject}/reset`],
+  ["DELETE", "/api/v1/keys/0123456789abcdef", "/api/v1/keys/{id}"],
+] as const)("%s %s minds a body that is none, and says that it may", async (method, url, path) => {
+  const { app, admin } = await startService();
+  const answerTo = async (type: string, payload: string) => {
+    const headers = { "x-api-key": admin, "content-type": type };
+    return (await app.inject({ method, url, headers, payload })).statusCode;
+  };
+  expect(await answerTo("text/csv", "a,b")).toBe(415);
+  expect(await answerTo("application/json", " ".repeat(17_000))).toBe(413);
+  const { responses } = (await app.inject("/openapi.json")).json().paths[path][method.toLowerCase()];
+  expect(Object.keys(responses)).toEqual(expect.arrayContaining(["413", "415"]));
+});
+
 it("a reset forgets what was spent", async () => {
   const service = await startService();
   await spend(service, service.free);
@@ -266,6 +281,15 @@ describe("the audit log", () => {
       { action: "quota.reset", by: null, on: "new", change: null, status: 401 },
     ]);
     for (const secret of [made.key, admin, reader]) expect(log.join("")).not.toContain(secret.slice(9, 40));
+  });
+
+  it("shows no key that was taken for the name of an account", async () => {
+    const service = await startService();
+    const { free, log } = service;
+    await manage(service, "POST", "/api/v1/keys", { account: free, tier: "free" });
+    const change = { account: "fpk_******", tier: "free" };
+    expect(audited(service)).toMatchObject([{ action: "keys.create", on: "fpk_******", change, status: 201 }]);
+    expect(log.join("")).not.toContain(free.slice(9, 40));
   });
 
   it("is written whatever the level of other lines", async () => {

@@ -109,7 +109,7 @@ it("a broken file changes nothing and says so, in the log and in metrics", async
 });
 
 it("tiers that the limiter can't take while it runs are refused, and nothing changes", async () => {
-  const { service, write, log } = await following("");
+  const { service, write, log } = await following("{}\n");
   const limits = ["a", "b"].map((name) => `{ name: ${name}, type: bucket, limit: 1, windowSeconds: 60 }`);
   write(`shadow: true\ntiers: { odd: { limits: [${limits.join(", ")}] } }\n`);
   expect(service.reload()).toMatchObject({ outcome: "refused", error: { code: "ERR_TIERS_INVALID" } });

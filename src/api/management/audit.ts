@@ -24,9 +24,9 @@ export function auditCalls(app: FastifyInstance): void {
       action,
       by: caller?.account?.name ?? null,
       with: caller?.keyId ?? null,
-      on: withoutKeys(subject ?? id ?? body.account),
+      on: withoutKeys(subject ?? id ?? body.account) ?? null,
       // What was asked for, once it is known to be well-formed.
-      change: reply.statusCode < 400 ? (request.body ?? null) : null,
+      change: reply.statusCode < 400 ? withoutKeys(request.body ?? null) : null,
       status: reply.statusCode,
       request: request.id,
     };
@@ -35,7 +35,8 @@ export function auditCalls(app: FastifyInstance): void {
   });
 }
 
-/** Whom a call is about, if it says so; a key that somebody took for a name is not shown. */
-function withoutKeys(name: unknown): string | null {
-  return typeof name === "string" ? name.replaceAll(/fpk_[a-z]+_\w+/g, "fpk_******") : null;
+/** What a call says, but for a key that somebody took for a name. */
+function withoutKeys(said: unknown): unknown {
+  const text = JSON.stringify(said);
+  return text && JSON.parse(text.replaceAll(/fpk_[a-z]+_\w+/g, "fpk_******"));
 }

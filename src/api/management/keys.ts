@@ -68,7 +68,7 @@ export async function keyRoutes(app: FastifyInstance, { keys, limiter }: Managem
     operationId: "revokeKey",
     summary: "Refuse an API key from now on, on every replica within 5 seconds",
     params: idParams,
-    response: answers(200, keyInfo, "The key, which is refused now.", [401, 403, 404, 409, 429, 503]),
+    response: answers(200, keyInfo, "The key, which is refused now.", [401, 403, 404, 409, 413, 415, 429, 503]),
   });
   app.delete<{ Params: z.infer<typeof idParams> }>(
     `${PATH}/:id`,

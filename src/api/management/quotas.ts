@@ -107,7 +107,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
     operationId: "resetQuota",
     summary: "Forget what an account or address has spent: its next call is its first",
     params,
-    response: answers(200, z.object({ subject: z.string() }), "It is forgotten.", [401, 403, 404, 429, 503]),
+    response: answers(200, z.object({ subject: z.string() }), "It is forgotten.", [401, 403, 404, 413, 415, 429, 503]),
   });
   app.post<{ Params: z.infer<typeof params> }>(
     `${PATH}/quota/:subject/reset`,

@@ -64,7 +64,7 @@ describe("a configuration file", () => {
     expect(sources.port).toMatchObject({ kind: "file", line: 2 });
   });
 
-  it("may be empty", () => {
+  it("may have nothing but comments", () => {
     expect(read("# nothing yet\n").config.port).toBe(8080);
   });
 
@@ -130,6 +130,9 @@ tiers:
       "freeMinuteLimit: 3\ntiers:\n  free: { limits: [] }",
       "FILE:1: freeMinuteLimit is a limit of tiers.free, which the file has too",
     ],
+    ["", "FILE:1: the file is empty; it may be a mapping of settings, {} for none"],
+    ["ipWhitelist: 10.0.0.0/8", "such as 10.0.0.0/8,2001:db8::/32 (in a file, a list of them)"],
+    ['tiers:\n  "gö→ld": { limits: [] }', "FILE:2: tiers.gö→ld is gö→ld; it may be a name of 1 to 64 visible ASCII"],
     ["- port: 80", 'FILE:1: the file is [{"port":80}]; it may be a mapping of settings'],
     ["port: 80\nport: 81", "FILE:2: Map keys must be unique"],
     ["port: [", "FILE:1: Flow sequence in block collection must be"],

@@ -54,7 +54,7 @@ it("a version that can't be put in force changes nothing", () => {
 });
 
 it("the environment still stands above a new version", () => {
-  const { live: followed, write } = live("", { RATE_LIMIT_FREE_MINUTE_LIMIT: "9" });
+  const { live: followed, write } = live("{}\n", { RATE_LIMIT_FREE_MINUTE_LIMIT: "9" });
   write("freeMinuteLimit: 6\n");
   expect(followed.reload(nothing)).toEqual({ outcome: "applied", changed: [], waiting: [] });
   expect(followed.config.freeMinuteLimit).toBe(9);

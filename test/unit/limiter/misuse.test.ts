@@ -95,6 +95,15 @@ describe.each(ENGINES)("misuse of the %s engine", (engine) => {
 });
 
 describe("tiers", () => {
+  it.each(["", "x".repeat(65), "gold\n", "gö→ld", "two words", "a,b", 'free{"minute":null}'])(
+    "of the name %j are refused: no header field could carry it, or it would be taken for another",
+    (name) => {
+      expect(() => createLimiter({ tiers: { [name]: { limits: [] } } })).toThrow(
+        `tiers.${name} is ${name}; it may be a name of 1 to 64 visible ASCII characters`,
+      );
+    },
+  );
+
   it.each<[string, unknown, string]>([
     ["no tiers", {}, "tiers is {}; it may be at least one tier"],
     ["no object", null, "tiers is null"],
