@@ -13,6 +13,11 @@ import { LIMIT_SETTINGS, tiersOf } from "./tiers.js";
 /** Most keys that the JavaScript engine holds. */
 const MAX_KEYS_JS = 16_000_000;
 
+/** Bytes of a configuration file: far more than tiers take, and little enough for calls to wait while it is read. */
+const MAX_FILE_BYTES = 1024 * 1024;
+/** Problems that are told of one version. */
+const MAX_PROBLEMS = 50;
+
 /** Where the value of a setting comes from. */
 export type Source =
   | { kind: "default" }
@@ -100,7 +105,12 @@ function fileSource(file: ConfigFile | undefined, path: readonly PropertyKey[]):
 
 function openFile(path: string, problems: string[]): ConfigFile | undefined {
   try {
-    const file = parseFile(path, readFileSync(path, "utf8"));
+    const bytes = readFileSync(path);
+    if (bytes.length > MAX_FILE_BYTES) {
+      problems.push(`${path}: the file has ${bytes.length} bytes; it may have ${MAX_FILE_BYTES}`);
+      return undefined;
+    }
+    const file = parseFile(path, bytes.toString("utf8"));
     problems.push(...file.problems);
     return file;
   } catch (error) {
@@ -222,7 +232,9 @@ function checkTogether(
 
 function invalid(problems: readonly string[]): TollkeeperError {
   const heading = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  const lines = problems.map((problem) => `\n  ${problem}`).join("");
+  const told = problems.slice(0, MAX_PROBLEMS);
+  if (problems.length > told.length) told.push(`and ${problems.length - told.length} more`);
+  const lines = told.map((problem) => `\n  ${problem}`).join("");
   return new TollkeeperError("ERR_CONFIG_INVALID", `the configuration can't be used, ${heading}:${lines}`);
 }
 

@@ -140,6 +140,19 @@ tiers:
     expect(problemsOf(text).join("\n")).toContain(problem);
   });
 
+  it("is not read beyond 1 MiB, while calls would wait for it", () => {
+    expect(read(`port: 80${" ".repeat(2 ** 20 - 8)}`).config.port).toBe(80);
+    expect(problemsOf(`port: 80${" ".repeat(2 ** 20 - 7)}`)).toEqual([
+      "FILE: the file has 1048577 bytes; it may have 1048576",
+    ]);
+  });
+
+  it("has no more than 50 of its problems told", () => {
+    const text = Array.from({ length: 60 }, (_, index) => `odd${index}: 1\n`).join("");
+    expect(problemsOf(text)).toHaveLength(51);
+    expect(problemsOf(text).at(-1)).toBe("and 10 more");
+  });
+
   it("refuses a limit of the environment where the file's tier has no such limit", () => {
     const problems = problemsOf(GOLD, { RATE_LIMIT_FREE_MONTHLY_QUOTA: "7" });
     expect(problems).toEqual([
