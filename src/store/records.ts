@@ -42,6 +42,8 @@ export class RedisRecords implements RecordStore {
   #client: (Client & Scripted) | undefined;
   #subscriber: Client | undefined;
   #poll: NodeJS.Timeout | undefined;
+  /** Why there is no connection, as far as the client has said since the last one. */
+  #fault: unknown;
   #closed = false;
   #version = 0;
   /** The process that was read from last, how far, and when by this process's clock. */
@@ -68,7 +70,13 @@ export class RedisRecords implements RecordStore {
     const subscriber = clientOf(ioredis, this.#options, isWanted);
     for (const each of [client, subscriber]) each.on("error", () => shield(each));
     client.on("+node", (node: { connect(): Promise<void> }) => void node.connect().catch(() => undefined));
-    client.on("ready", () => this.#readSoon());
+    client.on("error", (error: unknown) => {
+      this.#fault = error;
+    });
+    client.on("ready", () => {
+      this.#fault = undefined;
+      this.#readSoon();
+    });
     subscriber.on("ready", () => {
       // What changed before it listens was not told.
       subscriber.subscribe(this.#names[2]).then(
@@ -228,7 +236,10 @@ export class RedisRecords implements RecordStore {
   }
 
   #translated(error: unknown): TollkeeperError {
-    return translated(error, withoutPassword(this.#options.url), this.#server === "");
+    // Of a command that could not be sent the client says only that; it has said why before.
+    const isUnsent = error instanceof Error && /Stream isn't writeable|Connection is closed/.test(error.message);
+    const reason = isUnsent ? (this.#fault ?? error) : error;
+    return translated(reason, withoutPassword(this.#options.url), this.#server === "");
   }
 }
 

@@ -102,6 +102,28 @@ it("never read are not relied on", async () => {
   expect(records.isFresh).toBe(false);
 });
 
+it("that can't be asked for say why: no server is there, or it refuses the password", async () => {
+  const guarded = await RedisServer.start("--requirepass", "right");
+  onTestFinished(() => guarded.stop());
+  const nowhere = await RedisServer.start();
+  await nowhere.stop();
+  const failureAt = async (url: string): Promise<unknown> => {
+    const options = { address: parseAddress(url, "url"), url, prefix: "unread", tls: undefined, timeoutMs: 1000 };
+    const records = new RedisRecords(options);
+    onTestFinished(() => records.close());
+    await records.open();
+    return records.ready(300).catch((error: unknown) => error);
+  };
+  expect(await failureAt(nowhere.url)).toMatchObject({
+    code: "ERR_STORE_UNAVAILABLE",
+    message: expect.stringContaining("can't be reached: connect ECONNREFUSED"),
+  });
+  expect(await failureAt(guarded.url.replace("//", "//:wrong@"))).toMatchObject({
+    code: "ERR_STORE_REFUSED",
+    message: expect.not.stringMatching(/right|:wrong/),
+  });
+});
+
 it("are shared through a Cluster, in one slot", async () => {
   const cluster = await RedisCluster.start();
   onTestFinished(() => cluster.stop());
