@@ -15,7 +15,7 @@ import { costsOf } from "./costs.js";
 import { noteEndpoints } from "./endpoints.js";
 import { answerProblems } from "./errors.js";
 import { fingerprintRoutes, itemsOf } from "./fingerprint.js";
-import { identifyCaller } from "./identity.js";
+import { identifyCaller, MAX_FIELDS } from "./identity.js";
 import type { ApiKeys } from "./keys.js";
 import { management } from "./management/index.js";
 import { describeRoutes, documentationRoutes } from "./openapi.js";
@@ -27,8 +27,7 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 /** How long, in ms, a connection is kept for another call: longer than proxies do as a rule, so that they close first. */
 const KEEP_ALIVE_MS = 72_000;
-/** Fields of a header, and bytes of it. */
-const MAX_FIELDS = 100;
+/** Bytes of a header. */
 const MAX_HEADER_BYTES = 16 * 1024;
 /** UTF-16 units of a parameter in an address: the name of an account, whose characters may be written as three each. */
 const MAX_PARAMETER = 512;
@@ -78,7 +77,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       app.routing(raw, reply.raw);
     },
   });
-  app.server.maxHeadersCount = MAX_FIELDS;
+  app.server.maxHeadersCount = MAX_FIELDS + 1; // One more, to tell that there are too many.
   if (config.maxConnections !== undefined) app.server.maxConnections = config.maxConnections;
   app.removeContentTypeParser("text/plain");
   answerProblems(app);

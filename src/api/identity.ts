@@ -87,6 +87,7 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
   };
 
   return (request) => {
+    if (request.raw.rawHeaders.length > 2 * MAX_FIELDS) return { refusal: TOO_MANY_FIELDS };
     const { keyless = true } = request.routeOptions.config;
     const isVouchedFor = gateway.vouchesFor(request);
     const consumer = isVouchedFor ? gateway.consumerOf(request) : undefined;
@@ -103,6 +104,12 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     return refuse(address(), 401, "authentication_required", detail);
   };
 }
+
+/** Fields of a header that are read. */
+export const MAX_FIELDS = 100;
+
+/** What Node leaves out stands at the end, where a gateway or proxy in front adds what it knows of the caller. */
+const TOO_MANY_FIELDS: Problem = problem(431, "header_too_large", `The header has more than ${MAX_FIELDS} fields.`);
 
 const KEYS_UNKNOWN: Problem = problem(503, "keys_unavailable", "It can't be told just now which API keys are good.");
 

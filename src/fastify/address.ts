@@ -40,6 +40,7 @@ export class AddressReader {
   read(request: IncomingMessage): Ip | undefined {
     let ip = this.#peerOf(request.socket);
     if (this.#proxies.length === 0) return ip;
+    if (isCutOff(request)) return undefined;
     let forwarded = forwardedFor(request);
     // A proxy that does not say for whom it calls: its own address would be everybody's.
     if (forwarded === "" && ip !== undefined && isWithin(ip, this.#proxies)) return undefined;
@@ -89,6 +90,19 @@ export function networksOf(option: string, cidrs: readonly string[]): Network[] 
       throw invalid(`${option}[${index}]`, cidr, `a network such as 10.0.0.0/8: ${network}`);
     return network;
   });
+}
+
+/** Fields of a header that Node reads by default; its documentation says 2000, and means names and values. */
+const MAX_FIELDS = 1000;
+
+/**
+ * Whether the header may have more fields than Node has read. What it leaves out is the end, where a proxy adds the line
+ * of its own, so that the client's line before it would be believed.
+ */
+function isCutOff({ rawHeaders, socket }: IncomingMessage): boolean {
+  const { server } = socket as { server?: { maxHeadersCount?: number | null } };
+  const most = server?.maxHeadersCount ?? MAX_FIELDS;
+  return most > 0 && rawHeaders.length >= 2 * most;
 }
 
 /** All lines of the header as one list, nearest hop last; Node has joined them, in order. */

@@ -1,7 +1,8 @@
+import { request } from "node:http";
 import { runInNewContext } from "node:vm";
 import Fastify, { type FastifyInstance } from "fastify";
 import { describe, expect, it, onTestFinished } from "vitest";
-import tollkeeper, { type Identify, type RouteToll } from "../../src/fastify/plugin.js";
+import tollkeeper, { type Identify, identifyByAddress, type RouteToll } from "../../src/fastify/plugin.js";
 import { loadFingerprint } from "../../src/fingerprint/index.js";
 import { createLimiter } from "../../src/index.js";
 import { startService } from "./service.js";
@@ -93,4 +94,51 @@ it("a bad item of a batch fails alone, however bad", async () => {
 it("a call may not take for ever to arrive", async () => {
   const { app } = await startService();
   expect(app.server.requestTimeout).toBe(30_000);
+});
+
+describe("forged X-Forwarded-For, before more fields than Node reads and the proxy's own line at the end,", () => {
+  /** The answer to a call through a proxy that adds its line last, as HAProxy does. */
+  async function answerTo(app: FastifyInstance, junk: number) {
+    const url = await app.listen({ host: "127.0.0.1", port: 0 });
+    const fields = Array.from({ length: junk }, () => ["a", "b"]);
+    const headers = [["host", "a"], ["x-forwarded-for", "203.0.113.9"], ...fields, ["x-forwarded-for", "198.51.100.1"]];
+    return new Promise<{ status: number | undefined; body: string }>((resolve, reject) => {
+      const call = request(`${url}/v1/quota`, { headers: headers.flat(), agent: false }, (answer) => {
+        let body = "";
+        answer.on("data", (chunk) => {
+          body += chunk;
+        });
+        answer.on("end", () => resolve({ status: answer.statusCode, body }));
+      });
+      call.on("error", reject).end();
+    });
+  }
+
+  it.each([
+    [90, 200, "ip:198.51.100.1"],
+    [100, 431, "header_too_large"],
+    [1500, 431, "header_too_large"],
+  ])("is not believed by the service: %i fields are %i", async (junk, status, says) => {
+    const { app } = await startService({ RATE_LIMIT_TRUST_PROXY: "127.0.0.0/8" });
+    const answer = await answerTo(app, junk);
+    expect([answer.status, answer.body]).toEqual([status, expect.stringContaining(says)]);
+  });
+
+  it.each([
+    [900, 200, "ip:198.51.100.1"],
+    [1000, 403, "address_unknown"],
+    [2500, 403, "address_unknown"],
+  ])("is not believed by the plugin: %i fields are %i", async (junk, status, says) => {
+    const limiter = createLimiter({ tiers: { anonymous: { limits: [...limits] } }, engine: "js" });
+    const app = Fastify();
+    onTestFinished(async () => {
+      await app.close();
+      await limiter.close();
+    });
+    const identify = identifyByAddress({ trustProxy: ["127.0.0.0/8"] });
+    await app.register(tollkeeper, { limiter, identify });
+    app.get("/v1/quota", async (request) => identify(request));
+    const answer = await answerTo(app, junk);
+    expect([answer.status, answer.body]).toEqual([status, expect.stringContaining(says)]);
+  });
 });

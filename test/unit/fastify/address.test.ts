@@ -5,7 +5,7 @@ import { AddressReader, networksOf } from "../../../src/fastify/address.js";
 
 function request(remoteAddress: string | undefined, forwardedFor?: string): IncomingMessage {
   const headers = forwardedFor === undefined ? {} : { "x-forwarded-for": forwardedFor };
-  return { socket: { remoteAddress }, headers } as unknown as IncomingMessage;
+  return { socket: { remoteAddress }, headers, rawHeaders: [] } as unknown as IncomingMessage;
 }
 
 function keyOf(reader: AddressReader, remoteAddress: string | undefined, forwardedFor?: string): string | undefined {
