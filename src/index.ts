@@ -18,5 +18,6 @@ export {
 export type { Decision, LimitState } from "./limiter/decision.js";
 export type { Limiter, LimiterStats } from "./limiter/limiter.js";
 export type { RedisStorage } from "./limiter/redis-storage.js";
+export type { ShadowDenials } from "./limiter/shadow.js";
 export type { OutagePolicies, OutagePolicy } from "./limiter/share.js";
 export type { SharedLimiter, SharedLimiterStats } from "./limiter/shared.js";

@@ -2,20 +2,29 @@ import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import cors from "@fastify/cors";
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from "fastify";
+import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Config } from "../config/schema.js";
 import tollkeeper, { LIMIT_FIELDS } from "../fastify/plugin.js";
 import { problem, sendProblem } from "../fastify/problem.js";
 import { type Fingerprint, loadFingerprint } from "../fingerprint/index.js";
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared.js";
+import { registerLimiterMetrics } from "../metrics/index.js";
+import { costsOf } from "./costs.js";
 import { answerProblems } from "./errors.js";
-import { fingerprintRoutes } from "./fingerprint.js";
+import { fingerprintRoutes, itemsOf } from "./fingerprint.js";
 import { identifyCaller } from "./identity.js";
 import type { ApiKeys } from "./keys.js";
 import { addOperations } from "./operations.js";
 
-/** How long a call may take to arrive whole, in ms; a sender slower than that is cut off. */
+/** How long a call may take to arrive whole, and its header alone, in ms; a sender slower than that is cut off. */
 const REQUEST_TIMEOUT_MS = 30_000;
+const HEADERS_TIMEOUT_MS = 10_000;
+/** How long, in ms, a connection is kept for another call: longer than proxies do as a rule, so that they close first. */
+const KEEP_ALIVE_MS = 72_000;
+/** Fields of a header, and bytes of it. */
+const MAX_FIELDS = 100;
+const MAX_HEADER_BYTES = 16 * 1024;
 /** How often slow senders are looked for, in ms. */
 const TIMEOUT_CHECK_MS = 1000;
 
@@ -32,11 +41,15 @@ export interface AppOptions {
   loadFingerprint?: () => Fingerprint;
   /** Fastify's own option; nothing is logged by default. */
   logger?: FastifyServerOptions["logger"];
+  /** Where metrics are registered; one of its own by default. */
+  registry?: Registry;
+  /** Whether the service is about to stop, which `GET /ready` then says. */
+  isDraining?: () => boolean;
 }
 
 /** Makes the service `fingerprint-api`, ready to listen or to be called by `inject`. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, limiter, keys, logger = false } = options;
+  const { config, limiter, logger = false, registry = new Registry(), isDraining = () => false } = options;
   const app: FastifyInstance = fastify({
     logger,
     // The framework's lines hold the address as called, in which there may be a key.
@@ -45,17 +58,31 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     return503OnClosing: false, // Calls that are already here are answered while the service shuts down.
     clientErrorHandler: answerUnreadable,
     requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: {
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      maxHeaderSize: MAX_HEADER_BYTES,
+    },
     // Instead of the framework's own answer, before any hook, which repeats the address.
     frameworkErrors: (_error, { raw }, reply) => {
       raw.url = UNREADABLE_URL;
       app.routing(raw, reply.raw);
     },
   });
+  app.server.maxHeadersCount = MAX_FIELDS;
+  if (config.maxConnections !== undefined) app.server.maxConnections = config.maxConnections;
   app.removeContentTypeParser("text/plain");
   answerProblems(app);
   const needsStore = limiter.engine === "redis" && config.onOutage === "closed";
-  addOperations(app, limiter, () => !needsStore || limiter.isTogether);
+  registerLimiterMetrics(registry, limiter);
+  collectDefaultMetrics({ register: registry });
+  addOperations(app, {
+    registry,
+    hasMetrics: config.metricsPort === undefined,
+    isReady: () => !needsStore || limiter.isTogether,
+    isDraining,
+  });
 
   const { corsOrigins } = config;
   if (corsOrigins.length > 0) {
@@ -68,21 +95,42 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
       strictPreflight: false,
     });
   }
-  const { trustProxy, ipWhitelist, ipv6Prefix, requireAuthentication } = config;
   await app.register(tollkeeper, {
     limiter,
-    identify: identifyCaller({ keys, requireAuthentication, trustProxy, trusted: ipWhitelist, ipv6Prefix }),
+    identify: followingCaller(options),
     extendedHeaders: config.headers,
+    shadow: () => config.shadow,
   });
 
   app.all(UNREADABLE_URL, async (_request, reply) =>
     sendProblem(reply, problem(400, "address_malformed", "The address of the call can't be decoded.")),
   );
   const load = options.loadFingerprint ?? loadFingerprint;
-  await app.register(fingerprintRoutes, { load });
-  await app.register(fingerprintRoutes, { load, prefix: "/v1" });
+  const costs = costsOf(config, itemsOf);
+  await app.register(fingerprintRoutes, { load, costs });
+  await app.register(fingerprintRoutes, { load, costs, prefix: "/v1" });
   await app.ready();
   return app;
+}
+
+/** Tells callers apart by the configuration as it is at the time of the call. */
+function followingCaller({ config, keys, limiter }: AppOptions): ReturnType<typeof identifyCaller> {
+  const make = () => {
+    const { trustProxy, ipWhitelist: trusted, ipv6Prefix, requireAuthentication } = config;
+    const gatewaySecrets = [config.gatewaySecret, config.gatewaySecretPrevious].filter(
+      (secret) => secret !== undefined,
+    );
+    const tiers = () => limiter.tiers;
+    const caller = { keys, requireAuthentication, gatewaySecrets, tiers, trustProxy, trusted, ipv6Prefix };
+    return { trusted, requireAuthentication, identify: identifyCaller(caller) };
+  };
+  let made = make();
+  return (request) => {
+    if (config.ipWhitelist !== made.trusted || config.requireAuthentication !== made.requireAuthentication) {
+      made = make();
+    }
+    return made.identify(request);
+  };
 }
 
 /** Answers what is not even HTTP; by default the framework would log it whole, and a key with it. */

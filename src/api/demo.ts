@@ -16,12 +16,15 @@ export interface DemoKey {
  * @returns The keys made; empty if none were.
  */
 export async function makeDemoKeys(keys: ApiKeys, when: "once" | "new" | "never"): Promise<DemoKey[]> {
-  if (when === "never" || (when === "once" && !keys.isEmpty)) return [];
+  // Without the keys that there are it can't be told whether there are any.
+  if (when === "never" || !keys.isFresh || (when === "once" && !(await keys.isFirst()))) return [];
   const made: DemoKey[] = [];
   for (const tier of DEMO_TIERS) {
     const account = `demo-${tier}`;
     await keys.revokeAccount(account);
-    made.push({ tier, key: await keys.create("demo", { account, tier, scopes: ["fingerprint"] }) });
+    await keys.accounts.setTier(account, tier);
+    const { key } = await keys.create("demo", { account, scopes: ["fingerprint"] });
+    made.push({ tier, key });
   }
   return made;
 }

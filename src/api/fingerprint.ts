@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { type Fingerprint, FingerprintError } from "../fingerprint/index.js";
+import type { Costs } from "./costs.js";
 import {
   type BatchBody,
   BODY_LIMIT,
@@ -15,10 +16,13 @@ import {
  *
  * @param load Gives the computations, or throws why they can't be had.
  */
-export async function fingerprintRoutes(app: FastifyInstance, { load }: { load: () => Fingerprint }): Promise<void> {
+export async function fingerprintRoutes(
+  app: FastifyInstance,
+  { load, costs }: { load: () => Fingerprint; costs: Costs },
+): Promise<void> {
   app.post<{ Body: IdentifyBody }>(
     "/identify",
-    { bodyLimit: BODY_LIMIT.identify, schema: { body: identifyBody }, config: { toll: { cost: 1 } } },
+    { bodyLimit: BODY_LIMIT.identify, schema: { body: identifyBody }, config: { toll: costs.identify } },
     async (request) => {
       const { identify } = load();
       const result = within("fingerprint", () => identify(JSON.stringify(request.body.fingerprint)));
@@ -28,16 +32,20 @@ export async function fingerprintRoutes(app: FastifyInstance, { load }: { load: 
 
   app.post<{ Body: CompareBody }>(
     "/compare",
-    { bodyLimit: BODY_LIMIT.compare, schema: { body: compareBody }, config: { toll: { cost: 2 } } },
+    { bodyLimit: BODY_LIMIT.compare, schema: { body: compareBody }, config: { toll: costs.compare } },
     async (request) => answer(request, JSON.parse(load().compare(JSON.stringify(request.body)))),
   );
 
-  const perItem = { cost: 1, total: (request: FastifyRequest) => (request.body as BatchBody).items.length };
   app.post<{ Body: BatchBody }>(
     "/batch",
-    { bodyLimit: BODY_LIMIT.batch, schema: { body: batchBody }, config: { toll: perItem } },
+    { bodyLimit: BODY_LIMIT.batch, schema: { body: batchBody }, config: { toll: costs.batch } },
     async (request) => answer(request, { results: JSON.parse(await load().batch(texts(request.body.items))) }),
   );
+}
+
+/** How many items a batch has whose body was checked. */
+export function itemsOf(request: FastifyRequest): number {
+  return (request.body as BatchBody).items.length;
 }
 
 /** A JSON array of the JSON text of each item: one that can't be read as such fails alone. */

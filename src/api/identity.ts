@@ -1,49 +1,99 @@
 import type { FastifyRequest } from "fastify";
-import { type AddressIdentityOptions, type Identity, identifyByAddress, type Refusal } from "../fastify/identity.js";
-import { problem } from "../fastify/problem.js";
-import type { ApiKeys } from "./keys.js";
+import { AddressIdentity, type AddressIdentityOptions, type Identity, type Refusal } from "../fastify/identity.js";
+import { type Problem, problem } from "../fastify/problem.js";
+import { overriddenTier } from "../limiter/overrides.js";
+import type { Account } from "./accounts.js";
+import { Gateway, type GatewayOptions } from "./gateway.js";
+import type { ApiKeys, Holder, Scope } from "./keys.js";
 
 /** How the callers of the service are told apart. */
-export interface CallerOptions extends AddressIdentityOptions {
+export interface CallerOptions extends AddressIdentityOptions, GatewayOptions {
   keys: ApiKeys;
-  /** Whether a call without an API key is refused; otherwise it counts for its address. */
+  /** Whether a call without an account is refused; otherwise it counts for its address. */
   requireAuthentication: boolean;
 }
 
-/**
- * By API key, or else by address. A key that is not good is refused and charged to the address, so that trying keys is
- * never free, and nobody else pays for it.
- */
-export function identifyCaller(options: CallerOptions): (request: FastifyRequest) => Identity | Refusal {
-  const { keys, requireAuthentication, ...addressOptions } = options;
-  const byAddress = identifyByAddress(addressOptions);
+/** A caller of the service. */
+export interface Caller extends Identity {
+  /** The API key that was shown; undefined for a consumer of the gateway, or an address. */
+  keyId?: string | undefined;
+  account?: Account | undefined;
+}
 
-  function refuse(request: FastifyRequest, code: string, detail: string): Identity | Refusal {
-    const caller = byAddress(request);
-    // Without an address there is nobody to charge, and nothing is answered that helps to try keys.
-    if (!("key" in caller)) return caller;
-    return { ...caller, refusal: problem(401, code, detail), headers: { "www-authenticate": "Bearer" } };
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** What the API key must be good for. A route that says nothing takes callers without one, too. */
+    scope?: Scope;
+    /** Whether callers without a key may call as well, by consumer or address. */
+    keyless?: boolean;
   }
+}
+
+type Identified = Caller | Refusal;
+
+/**
+ * By what the gateway says, by API key, or else by address. A key that is not good is refused and charged to the
+ * address, so that trying keys is never free, and nobody else pays for it.
+ */
+export function identifyCaller(options: CallerOptions): (request: FastifyRequest) => Identified {
+  const { keys, requireAuthentication } = options;
+  const addresses = new AddressIdentity(options);
+  const gateway = new Gateway(options, keys.accounts);
+  /** What is remembered with a key that was found, for as long as that is. */
+  const callers = new WeakMap<Holder, Caller>();
+
+  /** Refuses a call at the expense of its address; without one there is nobody to charge, and nothing is told. */
+  const refuse = (from: Identified, status: 401 | 403, code: string, detail: string): Identified => {
+    if (!("key" in from)) return from;
+    const challenge = status === 401 ? { headers: { "www-authenticate": "Bearer" } } : {};
+    return { ...from, refusal: problem(status, code, detail), ...challenge };
+  };
+
+  const holderOf = (holder: Holder): Caller => {
+    let caller = callers.get(holder);
+    if (caller === undefined) {
+      const { id, account } = holder;
+      caller = {
+        key: `acct:${account.name}`,
+        tier: overriddenTier(account.tier, account.overrides),
+        keyId: id,
+        account,
+      };
+      callers.set(holder, caller);
+    }
+    return caller;
+  };
+
+  const byKey = (key: string, scope: Scope | undefined, address: () => Identified): Identified => {
+    if (!keys.isFresh) return { refusal: KEYS_UNKNOWN, headers: { "retry-after": "1" } };
+    const holder = keys.find(key);
+    if (holder === undefined) {
+      return refuse(address(), 401, "api_key_invalid", "The API key is malformed, unknown or revoked.");
+    }
+    const caller = holderOf(holder);
+    if (scope === undefined || holder.scopes.includes(scope)) return caller;
+    return refuse(caller, 403, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);
+  };
 
   return (request) => {
+    const { scope, keyless = true } = request.routeOptions.config;
+    const isVouchedFor = gateway.vouchesFor(request);
+    const consumer = isVouchedFor ? gateway.consumerOf(request) : undefined;
+    if (consumer !== undefined && keyless) return consumer;
+    const address = () => (isVouchedFor ? addresses.ofText(gateway.addressOf(request)) : addresses.ofRequest(request));
     const credential = credentialOf(request);
-    if (credential === undefined) {
-      if (!requireAuthentication) return byAddress(request);
-      return refuse(request, "authentication_required", "Send an API key as Authorization: Bearer or X-API-Key.");
-    }
+    if (typeof credential === "string") return byKey(credential, scope, address);
     if (credential === CONTRADICTION) {
-      return refuse(
-        request,
-        "credentials_contradict",
-        "The call names different keys in Authorization or X-API-Key; send one of them.",
-      );
+      const detail = "The call names different keys in Authorization or X-API-Key; send one of them.";
+      return refuse(address(), 401, "credentials_contradict", detail);
     }
-    const record = keys.find(credential);
-    if (record === undefined)
-      return refuse(request, "api_key_invalid", "The API key is malformed, unknown or revoked.");
-    return { key: `acct:${record.account}`, tier: record.tier };
+    if (keyless && !requireAuthentication) return address();
+    const detail = "Send an API key as Authorization: Bearer or X-API-Key.";
+    return refuse(address(), 401, "authentication_required", detail);
   };
 }
+
+const KEYS_UNKNOWN: Problem = problem(503, "keys_unavailable", "It can't be told just now which API keys are good.");
 
 const CONTRADICTION = Symbol("two credentials that disagree");
 

@@ -1,122 +1,226 @@
-import { createHmac, randomBytes } from "node:crypto";
+import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { RecordStore } from "../engine/types.js";
+import { TollkeeperError } from "../errors.js";
+import { type Account, Accounts } from "./accounts.js";
+import { type Page, pageOf } from "./page.js";
 
-/** What an API key may be used for. */
-export type Scope = "fingerprint" | "quota:read" | "admin";
+/** What an API key may be used for: the fingerprint routes; reading limits and usage; everything about keys and accounts. */
+export const SCOPES = ["fingerprint", "quota:read", "admin"] as const;
+export type Scope = (typeof SCOPES)[number];
 
-/** What is kept of an API key: never the key itself. */
-export interface KeyRecord {
-  /** Whose quota a call spends; an account may have several keys. */
+/** What is known of an API key: never the key itself. */
+export interface KeyInfo {
+  /** Names the key where it is managed; it is no secret. */
+  id: string;
   account: string;
-  tier: string;
   scopes: Scope[];
   /** ISO 8601. */
   created: string;
-  /** ISO 8601; set once the key is no longer good. */
-  revoked?: string;
+  /** ISO 8601, once the key is no longer good. */
+  revoked: string | null;
 }
 
+/** Who shows a key that is good. */
+export interface Holder {
+  readonly id: string;
+  readonly account: Account;
+  readonly scopes: readonly Scope[];
+}
+
+/** Keys of an account that are good at a time: one in use, and one to change to. */
+export const LIVE_KEYS = 2;
+
 const PEPPER = "key-pepper";
+const FIRST = "key-first";
 const RECORD_PREFIX = "key:";
+const ID_LENGTH = 16;
 const SECRET_BYTES = 32;
 const SECRET_LENGTH = 43; // 62^43 is the first power of 62 above 2^256.
 const CHECKSUM_LENGTH = 6; // 62^6 is the first one above 2^32.
-/** Good keys remembered, and for how long, in ms: a key revoked in another thread is refused after that at the latest. */
+/** Good keys remembered, and for how long, in ms: what another thread has changed in the file is seen after that. */
 const CACHE_KEYS = 10_000;
-const CACHE_MS = 10_000;
+const CACHE_MS = 2000;
 const FORM = /^(fpk_[a-z]{1,16}_[0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
+
+type KeyRecord = Omit<KeyInfo, "id">;
+
+/** How the keys are opened. */
+export interface ApiKeysOptions {
+  /** Where keys and accounts are kept. */
+  records: RecordStore;
+  /** Under which keys are hashed; kept in the records too, and made with the first key, if not given. */
+  pepper?: string | undefined;
+  /** Gives ms since the epoch. */
+  clock?: () => number;
+}
 
 /**
  * The API keys of a service: `fpk_<env>_<32 random bytes, base62>_<checksum>`, where the checksum is the CRC-32 of what
- * stands before it, in base62. They are kept as HMAC-SHA-256 under a pepper, so that neither the storage file nor its
+ * stands before it, in base62. They are kept as HMAC-SHA-256 under a pepper, so that neither what is stored nor its
  * backups hold one.
  *
- * A key that was found is remembered for ten seconds, since the look-up takes longer than everything else about a call.
- * Others are not, so nobody can fill the memory, or push good keys out of it, by making keys up.
+ * A key that was found is remembered for two seconds or until a record changes, since the look-up takes longer than
+ * everything else about a call. Others are not, so nobody can fill the memory, or push good keys out of it, by making
+ * keys up.
  */
 export class ApiKeys {
+  readonly accounts: Accounts;
   readonly #records: RecordStore;
-  readonly #pepper: string;
+  #pepper: string | undefined;
   readonly #clock: () => number;
-  readonly #found = new Map<string, { record: KeyRecord; untilMs: number }>();
+  readonly #found = new Map<string, { holder: Holder; untilMs: number }>();
+  /** The version of the records that what was found is of. */
+  #version = -1;
+  /** Keys are made one after another, so that they are counted. */
+  #making: Promise<unknown> = Promise.resolve();
 
-  /** `clock` gives ms since the epoch. */
-  private constructor(records: RecordStore, pepper: string, clock: () => number) {
+  constructor({ records, pepper, clock = Date.now }: ApiKeysOptions) {
+    this.accounts = new Accounts(records, clock);
     this.#records = records;
     this.#pepper = pepper;
     this.#clock = clock;
   }
 
-  /** Opens the keys in a record store. The pepper is kept there too, made at the first opening, unless it is given. */
-  static async open(records: RecordStore, pepper?: string, clock: () => number = Date.now): Promise<ApiKeys> {
-    let known = pepper ?? records.get(PEPPER);
-    if (known === undefined) {
-      known = randomBytes(32).toString("base64url");
-      await records.put(PEPPER, known);
-    }
-    return new ApiKeys(records, known, clock);
-  }
-
   /**
-   * Makes a key, which can't be shown again.
+   * Makes a key of an account, which can't be shown again.
    *
    * @param environment Shown in the key, to tell a test key at sight: 1 to 16 letters a–z.
+   * @throws {TollkeeperError} `ERR_ACCOUNT_UNKNOWN`; `ERR_KEY_LIMIT` if the account has two that are good;
+   * `ERR_OPTION_INVALID`
    */
-  async create(environment: string, owner: Pick<KeyRecord, "account" | "tier" | "scopes">): Promise<string> {
-    const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;
-    const key = `${text}_${checksum(text)}`;
-    const { account, tier, scopes } = owner;
-    await this.#put(this.#nameOf(key), { account, tier, scopes, created: this.#now() });
-    return key;
+  create(environment: string, owner: Pick<KeyInfo, "account" | "scopes">): Promise<KeyInfo & { key: string }> {
+    const making = this.#making.then(() => this.#create(environment, owner));
+    this.#making = making.catch(() => undefined);
+    return making;
   }
 
-  /** The record of a key that is good; undefined if it is malformed, unknown or revoked. */
-  find(key: string): KeyRecord | undefined {
+  /** Who shows a key; undefined if it is malformed, unknown or revoked, or of no account. */
+  find(key: string): Holder | undefined {
     const nowMs = this.#clock();
+    const { version } = this.#records;
+    if (version !== this.#version) {
+      this.#found.clear();
+      this.#version = version;
+    }
     const found = this.#found.get(key);
-    if (found !== undefined && nowMs < found.untilMs) return found.record;
+    if (found !== undefined && nowMs < found.untilMs) return found.holder;
     this.#found.delete(key);
-    const record = isWellFormed(key) ? this.#get(this.#nameOf(key)) : undefined;
-    if (record === undefined || record.revoked !== undefined) return undefined;
+    const holder = isWellFormed(key) ? this.#lookUp(key) : undefined;
+    if (holder === undefined) return undefined;
     if (this.#found.size === CACHE_KEYS) this.#found.delete(this.#found.keys().next().value ?? "");
-    this.#found.set(key, { record, untilMs: nowMs + CACHE_MS });
-    return record;
+    this.#found.set(key, { holder, untilMs: nowMs + CACHE_MS });
+    return holder;
+  }
+
+  /** Keys by id, from the one after `after` on; of one account, or of all. */
+  list(size: number, { after = "", account }: { after?: string; account?: string | undefined } = {}): Page<KeyInfo> {
+    const keys = this.#list().map(({ info }) => info);
+    const chosen = account === undefined ? keys : keys.filter((key) => key.account === account);
+    return pageOf(chosen, ({ id }) => id, size, after);
+  }
+
+  /** Refuses a key from now on; undefined if there is none of that id. */
+  async revoke(id: string): Promise<KeyInfo | undefined> {
+    const key = this.#list().find(({ info }) => info.id === id);
+    if (key === undefined) return undefined;
+    if (key.info.revoked !== null) return key.info;
+    return this.#put(key.name, { ...key.info, revoked: this.#now() });
   }
 
   /** Refuses every key of an account from now on; returns how many those were. */
   async revokeAccount(account: string): Promise<number> {
-    const live = this.#list().filter(([, record]) => record.account === account && record.revoked === undefined);
-    for (const [name, record] of live) await this.#put(name, { ...record, revoked: this.#now() });
+    const live = this.#liveOf(account);
+    for (const { name, info } of live) await this.#put(name, { ...info, revoked: this.#now() });
     return live.length;
   }
 
-  /** Whether no key was ever made. */
-  get isEmpty(): boolean {
-    return this.#records.list(RECORD_PREFIX).length === 0;
+  /** Whether it can be told which keys are good; not while those that the replicas share were never read. */
+  get isFresh(): boolean {
+    return this.#records.isFresh;
   }
 
-  #nameOf(key: string): string {
-    return RECORD_PREFIX + createHmac("sha256", this.#pepper).update(key).digest("hex");
+  /** Whether no key was made yet, and none of the replicas that start together has asked this before. */
+  async isFirst(): Promise<boolean> {
+    if (this.#records.list(RECORD_PREFIX).length > 0) return false;
+    const asker = randomUUID();
+    return (await this.#records.putNew(FIRST, asker)) === asker;
   }
 
-  #get(name: string): KeyRecord | undefined {
+  async #create(environment: string, { account, scopes }: Pick<KeyInfo, "account" | "scopes">) {
+    if (!/^[a-z]{1,16}$/.test(environment)) throw invalid("environment", environment, "1 to 16 letters a to z");
+    if (scopes.length === 0) throw invalid("scopes", "empty", `some of ${SCOPES.join(", ")}`);
+    if (this.accounts.get(account) === undefined) {
+      throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${account}`);
+    }
+    if (this.#liveOf(account).length >= LIVE_KEYS) throw tooMany(account);
+    const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;
+    const key = `${text}_${checksum(text)}`;
+    this.#pepper ??= await this.#records.putNew(PEPPER, randomBytes(32).toString("base64url"));
+    const name = nameOf(key, this.#pepper);
+    const info = await this.#put(name, { account, scopes, created: this.#now(), revoked: null });
+    // Another replica may have made one meanwhile. Of those who find one too many, each takes its own back.
+    if (this.#liveOf(account).length > LIVE_KEYS) {
+      await this.#records.put(name, undefined);
+      throw tooMany(account);
+    }
+    return { ...info, key };
+  }
+
+  #lookUp(key: string): Holder | undefined {
+    this.#pepper ??= this.#records.get(PEPPER);
+    if (this.#pepper === undefined) return undefined;
+    const name = nameOf(key, this.#pepper);
     const value = this.#records.get(name);
-    return value === undefined ? undefined : (JSON.parse(value) as KeyRecord);
+    if (value === undefined) return undefined;
+    const { id, account, scopes, revoked } = infoOf(name, value);
+    const owner = revoked === null ? this.accounts.get(account) : undefined;
+    return owner === undefined ? undefined : { id, account: owner, scopes };
   }
 
-  #list(): [name: string, record: KeyRecord][] {
-    return this.#records.list(RECORD_PREFIX).map(([name, value]) => [name, JSON.parse(value) as KeyRecord]);
+  #list(): { name: string; info: KeyInfo }[] {
+    return this.#records.list(RECORD_PREFIX).map(([name, value]) => ({ name, info: infoOf(name, value) }));
   }
 
-  async #put(name: string, record: KeyRecord): Promise<void> {
-    await this.#records.put(name, JSON.stringify(record));
-    this.#found.clear();
+  #liveOf(account: string): { name: string; info: KeyInfo }[] {
+    // Most records are of others, and need not be read for that.
+    const own = this.#records.list(RECORD_PREFIX).filter(([, value]) => value.includes(JSON.stringify(account)));
+    return own
+      .map(([name, value]) => ({ name, info: infoOf(name, value) }))
+      .filter(({ info }) => info.account === account && info.revoked === null);
+  }
+
+  async #put(name: string, { account, scopes, created, revoked }: KeyRecord): Promise<KeyInfo> {
+    const value = JSON.stringify({ account, scopes, created, revoked });
+    await this.#records.put(name, value);
+    return infoOf(name, value);
   }
 
   #now(): string {
     return new Date(this.#clock()).toISOString();
   }
+}
+
+function nameOf(key: string, pepper: string): string {
+  return RECORD_PREFIX + createHmac("sha256", pepper).update(key).digest("hex");
+}
+
+function infoOf(name: string, value: string): KeyInfo {
+  return {
+    id: name.slice(RECORD_PREFIX.length, RECORD_PREFIX.length + ID_LENGTH),
+    ...(JSON.parse(value) as KeyRecord),
+  };
+}
+
+function tooMany(account: string): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_KEY_LIMIT",
+    `account ${account} has ${LIVE_KEYS} keys that are good, which is all that it may have; revoke one first`,
+  );
+}
+
+function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
+  return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${String(was)}; it may be ${mayBe}`);
 }
 
 /** Whether a text can be a key at all: its checksum tells most typing errors without a look-up. */

@@ -1,34 +1,41 @@
 import type { FastifyInstance } from "fastify";
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, Histogram, type Registry } from "prom-client";
 import { problem, sendProblem } from "../fastify/problem.js";
-import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../limiter/shared.js";
-import { registerLimiterMetrics } from "../metrics/index.js";
 
 /** Seconds; most calls take well under a millisecond. */
 const SECONDS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
+/** What those who run the service ask of it. */
+export interface OperationsOptions {
+  registry: Registry;
+  /** Whether `GET /metrics` is here, and not on a port of its own. */
+  hasMetrics: boolean;
+  /** Whether calls can be decided. */
+  isReady: () => boolean;
+  /** Whether the service is about to stop. */
+  isDraining: () => boolean;
+}
+
 /** What those ask who run the service; open to all and free: `GET /health`, `/ready`, `/metrics`. */
-export function addOperations(app: FastifyInstance, limiter: Limiter | SharedLimiter, isReady: () => boolean): void {
-  const registry = new Registry();
-  registerLimiterMetrics(registry, limiter);
-  collectDefaultMetrics({ register: registry });
+export function addOperations(app: FastifyInstance, options: OperationsOptions): void {
+  const { registry, hasMetrics, isReady, isDraining } = options;
   countRequests(app, registry);
 
-  let draining = false;
+  let closing = false;
   app.addHook("preClose", async () => {
-    draining = true;
+    closing = true;
   });
 
   const config = { toll: false } as const;
   app.get("/health", { config, logLevel: "silent" }, async () => ({ status: "ok" }));
   app.get("/ready", { config, logLevel: "silent" }, async (_request, reply) =>
-    draining
+    closing || isDraining()
       ? sendProblem(reply, problem(503, "draining", "The service is shutting down."))
       : isReady()
         ? { status: "ready" }
         : sendProblem(reply, problem(503, "store_unavailable", "The limits can't be checked, and no call is let in.")),
   );
+  if (!hasMetrics) return;
   app.get("/metrics", { config, logLevel: "silent" }, async (_request, reply) => {
     reply.header("content-type", registry.contentType);
     return registry.metrics();

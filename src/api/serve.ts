@@ -1,21 +1,24 @@
 import type { FastifyInstance, FastifyServerOptions } from "fastify";
-import { type Environment, isSet, readEnvironment } from "../config/environment.js";
+import { Registry } from "prom-client";
+import type { Environment } from "../config/environment.js";
+import { LiveConfig, type Reload } from "../config/live.js";
 import type { Config } from "../config/schema.js";
 import { tiersOf } from "../config/tiers.js";
+import { watchFile } from "../config/watch.js";
 import { loadBinding } from "../engine/binding.cjs";
 import { TollkeeperError } from "../errors.js";
 import { createLimiter, type StorageOptions } from "../limiter/create.js";
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared.js";
-import { parseAddress, withoutPassword } from "../store/address.js";
+import { withoutPassword } from "../store/address.js";
 import { createApp } from "./app.js";
 import { makeDemoKeys } from "./demo.js";
-import { ApiKeys } from "./keys.js";
+import { addressOf, type Directory, openDirectory } from "./directory.js";
+import { drain } from "./drain.js";
+import { listening, type MetricsPort, openMetricsPort } from "./listen.js";
+import { registerReloadMetrics, reload } from "./reload.js";
 import { startLines } from "./start-lines.js";
 
-/** How long, in ms, calls that have begun may take to end once the service is told to stop. */
-const DRAIN_MS = 10_000;
-const IDLE_CHECK_MS = 50;
 /** How long, in ms, the start waits for Redis. */
 const REDIS_PATIENCE_MS = 5000;
 
@@ -24,6 +27,10 @@ export interface Service {
   app: FastifyInstance;
   /** `http://127.0.0.1:8080` */
   url: string;
+  /** Where `GET /metrics` is: here, or on a port of its own. */
+  metricsUrl: string;
+  /** Reads the configuration again and puts it in force, if it is good; the log says what has become of it. */
+  reload(): Reload;
   /** Stops accepting, ends what has begun, stores everything. Calling it again waits for the same. */
   stop(): Promise<void>;
 }
@@ -43,71 +50,95 @@ export interface ServeOptions {
  * open then.
  */
 export async function serve({ environment, print, logStream }: ServeOptions): Promise<Service> {
-  const config = readEnvironment(environment);
+  const live = new LiveConfig(environment);
+  const { config } = live;
   let app: FastifyInstance | undefined;
   const early: unknown[] = [];
-  const { local, shared, storage } = openLimiters(config, environment, (error) => {
+  const { limiter, storage } = openLimiter(live, (error) => {
     const message = error instanceof TollkeeperError ? error.message : "the storage can't be used; it is tried again";
     if (app === undefined) early.push(error);
     else app.log.error({ err: error }, message);
   });
-  const limiter = shared ?? local;
+  const registry = new Registry();
+  registerReloadMetrics(registry, live);
+  let directory: Directory | undefined;
+  let draining = false;
+  let metrics: MetricsPort | undefined;
   try {
-    const keys = await ApiKeys.open(local.records, config.keyPepper);
-    app = await createApp({ config, limiter, keys, logger: loggerOptions(config, logStream) });
-    // Calls that come before Redis has answered would be decided by the outage policy.
-    await shared
-      ?.ready(REDIS_PATIENCE_MS)
-      .catch((error: unknown) => app?.log.error({ err: error }, "starting without Redis"));
-    for (const error of early) app.log.error({ err: error }, "the storage can't be used; it is tried again");
-    const url = await listen(app, config);
+    directory = await openDirectory(config, limiter.engine === "redis" ? undefined : limiter.records);
+    const { keys, close: closeDirectory } = directory;
+    const logger = loggerOptions(config, logStream);
+    app = await createApp({ config, limiter, keys, registry, logger, isDraining: () => draining });
+    const { log, server, close } = app;
+    // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
+    const ready = [directory.ready(REDIS_PATIENCE_MS)];
+    if (limiter.engine === "redis") ready.push(limiter.ready(REDIS_PATIENCE_MS));
+    await Promise.all(ready).catch((error: unknown) => log.error({ err: error }, "starting without Redis"));
+    for (const error of early) log.error({ err: error }, "the storage can't be used; it is tried again");
+    metrics = await openMetricsPort(config, registry, (error) => log.error({ err: error }, "metrics can't be told"));
+    const { host, port } = config;
+    const url = await listening({ host, port, hostSetting: "HOST", portSetting: "PORT" }, app.listen({ host, port }));
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);
-    const engine = {
-      kind: local.engine,
-      reason: config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason,
-    };
+    const reason = config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason;
+    const engine = { kind: limiter.engine, reason: limiter.engine === "redis" ? undefined : reason };
     for (const line of startLines({ url, engine, storage, demoKeys, config })) print(line);
-    return { app, url, stop: stopper(app, [limiter, local]) };
+
+    const again = (): Reload => reload(live, limiter, log);
+    const unwatch = config.config === undefined ? () => undefined : watchFile(config.config, again);
+    const stop = once(async () => {
+      unwatch();
+      draining = true;
+      await drain(server, config.drainDelayMs);
+      await close();
+      metrics?.close();
+      await closeDirectory();
+      await limiter.close();
+    });
+    return { app, url, metricsUrl: metrics?.url ?? `${url}/metrics`, reload: again, stop };
   } catch (error) {
     await app?.close();
-    await shared?.close();
-    await local.close();
+    metrics?.close();
+    await directory?.close();
+    await limiter.close();
     throw error;
   }
 }
 
-/** Opens the limiter of this process, which keeps the API keys, and with Redis the one that all replicas share. */
-function openLimiters(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
+/** A limiter, and where it keeps what it counts, for people. */
+interface Opened {
+  limiter: Limiter | SharedLimiter;
+  storage: string;
+}
+
+/** Opens the limiter, which all replicas share if there is a Redis. */
+function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
+  const { config } = live;
   const { redisUrl, redisPrefix, redisTimeoutMs, mode, leaseMs, onOutage, maxKeys } = config;
-  if (redisUrl === undefined) return { ...openLocal(config, environment, onStorageError), shared: undefined };
-  try {
-    parseAddress(redisUrl, "RATE_LIMIT_REDIS_URL");
-  } catch (cause) {
-    throw new TollkeeperError("ERR_CONFIG_INVALID", (cause as Error).message, { cause });
-  }
-  const { local, storage } = openLocal(config, environment, onStorageError);
-  const shared: SharedLimiter = createLimiter({
+  if (redisUrl === undefined) return openLocal(live, onStorageError);
+  addressOf(redisUrl);
+  const limiter: Limiter | SharedLimiter = createLimiter({
     tiers: tiersOf(config),
     maxKeys,
     onStorageError,
     storage: { type: "redis", url: redisUrl, prefix: redisPrefix, mode, leaseMs, timeoutMs: redisTimeoutMs, onOutage },
   });
-  return { local, shared, storage: `${withoutPassword(redisUrl)}, ${mode}; API keys in ${storage}` };
+  return { limiter, storage: `${withoutPassword(redisUrl)}, ${mode}` };
 }
 
 /** A default that can't be had is replaced, and what was asked for is not. */
-function openLocal(config: Config, environment: Environment, onStorageError: (error: unknown) => void) {
+function openLocal(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
+  const { config } = live;
   const { engine, maxKeys, file, flushMs } = config;
   const open = (storage: StorageOptions): Limiter =>
     createLimiter({ tiers: tiersOf(config), engine, maxKeys, storage, onStorageError });
-  if (config.storage === "memory") return { local: open({ type: "memory" }), storage: "memory" };
+  if (config.storage === "memory") return { limiter: open({ type: "memory" }), storage: "memory" };
   try {
-    return { local: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
+    return { limiter: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
   } catch (error) {
-    const asked = isSet("storage", environment) || isSet("file", environment);
+    const asked = live.isSet("storage") || live.isSet("file");
     if (asked || !(error instanceof TollkeeperError) || error.code !== "ERR_STORAGE_NEEDS_NATIVE") throw error;
     return {
-      local: open({ type: "memory" }),
+      limiter: open({ type: "memory" }),
       storage: "memory: USAGE AND KEYS ARE NOT KEPT when this process ends, since file storage needs the native engine",
     };
   }
@@ -124,46 +155,11 @@ function loggerOptions({ logLevel }: Config, stream: ServeOptions["logStream"]):
   };
 }
 
-/** What the system means when it refuses an address. */
-const UNAVAILABLE: Record<string, string> = {
-  EACCES: "this user may not; a port from 1024 on is free to all",
-  EADDRNOTAVAIL: "the address is none of this machine's",
-  ENOTFOUND: "no such host is known",
-  EAI_AGAIN: "no such host is known",
-};
-
-async function listen(app: FastifyInstance, { host, port }: Config): Promise<string> {
-  try {
-    return await app.listen({ host, port });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const unavailable = UNAVAILABLE[code ?? ""];
-    if (unavailable !== undefined) {
-      const message = `HOST ${host} and PORT ${port} can't be listened on: ${unavailable}`;
-      throw new TollkeeperError("ERR_ADDRESS_UNAVAILABLE", message, { cause: error });
-    }
-    if (code !== "EADDRINUSE") throw error;
-    throw new TollkeeperError(
-      "ERR_ADDRESS_IN_USE",
-      `another process listens on port ${port} of ${host}; stop it, or set PORT (or HOST) to another`,
-      { cause: error },
-    );
-  }
-}
-
-function stopper(app: FastifyInstance, limiters: readonly { close(): Promise<void> }[]): () => Promise<void> {
-  let stopping: Promise<void> | undefined;
-  const stop = async () => {
-    // A connection is idle once its call has ended, which may be after the server has looked.
-    const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
-    const impatience = setTimeout(() => app.server.closeAllConnections(), DRAIN_MS);
-    await app.close();
-    clearInterval(idle);
-    clearTimeout(impatience);
-    for (const limiter of limiters) await limiter.close();
-  };
+/** Calls a function once, and gives what that gave to every later call. */
+function once<T>(call: () => T): () => T {
+  let given: { value: T } | undefined;
   return () => {
-    stopping ??= stop();
-    return stopping;
+    given ??= { value: call() };
+    return given.value;
   };
 }

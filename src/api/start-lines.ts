@@ -6,7 +6,7 @@ import { VERSION } from "./version.js";
 export interface Start {
   /** `http://127.0.0.1:8080` */
   url: string;
-  engine: { kind: "native" | "js"; reason: string | undefined };
+  engine: { kind: "native" | "js" | "redis"; reason: string | undefined };
   storage: string;
   demoKeys: readonly DemoKey[];
   config: Config;

@@ -1,12 +1,28 @@
 import { z } from "zod";
-import { choice, decimal, flag, integer, networks, origins, type Setting, secret, text } from "./setting.js";
+import { choice, decimal, flag, integer, networks, optional, origins, type Setting, secret, text } from "./setting.js";
+import { type ConfiguredTiers, tiersSchema } from "./tiers.js";
 
 /** Above these, limits of some windows could no longer be counted exactly. */
 const RATE = [1, 100_000_000] as const;
 const QUOTA = [1, 1_000_000_000_000] as const;
+const COST = [0, 1_000_000] as const;
 
 /** Every setting of the service, in the order in which they are documented. */
 export const SETTINGS = {
+  config: optional(
+    text(
+      "RATE_LIMIT_CONFIG",
+      "",
+      "the path of a file",
+      "The configuration file, YAML or JSON; it is read anew when it changes.",
+    ),
+  ),
+  preset: choice(
+    "RATE_LIMIT_PRESET",
+    ["development", "staging", "production"],
+    "development",
+    "Defaults for a kind of place; what differs is listed below.",
+  ),
   host: text(
     "HOST",
     "127.0.0.1",
@@ -14,6 +30,31 @@ export const SETTINGS = {
     "Address to listen on; `0.0.0.0` or `::` for all.",
   ),
   port: integer("PORT", 8080, [0, 65535], "Port to listen on; 0 for any that is free."),
+  metricsPort: optional(
+    integer(
+      "RATE_LIMIT_METRICS_PORT",
+      0,
+      [0, 65535],
+      "A port of its own for `GET /metrics`, which is then not at `PORT`; 0 for any that is free.",
+    ),
+  ),
+  metricsHost: optional(
+    text("RATE_LIMIT_METRICS_HOST", "", "an address or name of this host", "Address of that port; `HOST` if not set."),
+  ),
+  maxConnections: optional(
+    integer(
+      "RATE_LIMIT_MAX_CONNECTIONS",
+      0,
+      [1, 1_000_000],
+      "Connections open at once; those beyond it are closed at once.",
+    ),
+  ),
+  drainDelayMs: integer(
+    "RATE_LIMIT_DRAIN_DELAY_MS",
+    0,
+    [0, 60_000],
+    "How long, in ms, calls are still taken after SIGTERM, with `GET /ready` saying no, so that whoever sends them can stop.",
+  ),
   storage: choice(
     "RATE_LIMIT_STORAGE",
     ["file", "memory"],
@@ -26,7 +67,7 @@ export const SETTINGS = {
     "RATE_LIMIT_REDIS_URL",
     1,
     "Redis shared by all replicas: `redis://`, `rediss://`, `redis-sentinel://host,host/master`, or nodes of a Cluster " +
-      "separated by commas. Usage is then kept there, and API keys where `RATE_LIMIT_STORAGE` says.",
+      "separated by commas. Usage, API keys and accounts are then kept there, and in no file.",
   ),
   redisPrefix: text(
     "RATE_LIMIT_REDIS_PREFIX",
@@ -75,6 +116,15 @@ export const SETTINGS = {
     [1, 100],
     "What a minute's limit may save up to, as a multiple of it.",
   ),
+  identifyCost: decimal("RATE_LIMIT_IDENTIFY_COST", 1, COST, "Tokens that `POST /v1/identify` costs."),
+  compareCost: decimal("RATE_LIMIT_COMPARE_COST", 2, COST, "Tokens that `POST /v1/compare` costs."),
+  batchBaseCost: decimal("RATE_LIMIT_BATCH_BASE_COST", 0, COST, "Tokens that `POST /v1/batch` costs beside its items."),
+  batchItemCost: decimal("RATE_LIMIT_BATCH_ITEM_COST", 1, COST, "Tokens that each item of a batch costs."),
+  shadow: flag(
+    "RATE_LIMIT_SHADOW",
+    false,
+    "Shadow mode: decide and count, and deny nobody. `tollkeeper_shadow_denials_total` says who would have been.",
+  ),
   ipFallbackLimit: integer("RATE_LIMIT_IP_FALLBACK_LIMIT", 30, RATE, "Tokens a minute of an address without a key."),
   ipWhitelist: networks("RATE_LIMIT_IP_WHITELIST", "Networks whose addresses are of the tier trusted."),
   ipWhitelistLimit: integer("RATE_LIMIT_IP_WHITELIST_LIMIT", 1000, RATE, "Tokens a minute of a trusted address."),
@@ -83,6 +133,16 @@ export const SETTINGS = {
     "RATE_LIMIT_TRUST_PROXY",
     "Networks of the proxies in front, whose `X-Forwarded-For` is believed.",
     "; not true or a number of hops, with which a client that reaches this server past the proxy chooses its own address",
+  ),
+  gatewaySecret: secret(
+    "RATE_LIMIT_GATEWAY_SECRET",
+    16,
+    "What the gateway sends as `X-Gateway-Auth`; only then its `X-Consumer-` fields and `X-Real-IP` are believed.",
+  ),
+  gatewaySecretPrevious: secret(
+    "RATE_LIMIT_GATEWAY_SECRET_PREVIOUS",
+    16,
+    "Also accepted, while the gateway changes from this secret to the other.",
   ),
   requireAuthentication: flag("RATE_LIMIT_REQUIRE_AUTHENTICATION", false, "Refuse calls without an API key."),
   corsOrigins: origins(
@@ -117,15 +177,41 @@ export const SETTINGS = {
 type Settings = typeof SETTINGS;
 
 /** The effective configuration. */
-export type Config = { -readonly [Name in keyof Settings]: Settings[Name] extends Setting<infer T> ? T : never };
+export type Config = { -readonly [Name in keyof Settings]: Settings[Name] extends Setting<infer T> ? T : never } & {
+  /** As configured by name, beside or instead of the built-in ones; see `tiersOf`. */
+  tiers: ConfiguredTiers;
+};
 
-/** Checks a configuration, whatever it was read from. */
-export const configSchema = z.strictObject(
-  Object.fromEntries(
-    Object.entries(SETTINGS).map(([name, { schema, fallback }]) => [name, withDefault(schema, fallback)]),
-  ),
-) as unknown as z.ZodType<Config>;
+/** A setting that has a variable; `tiers` has none. */
+export type SettingName = keyof Settings;
 
-function withDefault(schema: z.ZodType, fallback: unknown): z.ZodType {
-  return fallback === undefined ? schema : schema.default(fallback);
-}
+/** Where a setting's value may come from: the environment alone, since the file is found by it. */
+export const NOT_IN_FILE: readonly SettingName[] = ["config"];
+
+/** What a new version of the file changes while the service runs; all else waits for the next start. */
+export const LIVE: ReadonlySet<keyof Config> = new Set<keyof Config>([
+  "tiers",
+  "freeMinuteLimit",
+  "freeMonthlyQuota",
+  "proMinuteLimit",
+  "proMonthlyQuota",
+  "burstMultiplier",
+  "ipFallbackLimit",
+  "ipWhitelistLimit",
+  "ipWhitelist",
+  "requireAuthentication",
+  "identifyCost",
+  "compareCost",
+  "batchBaseCost",
+  "batchItemCost",
+  "shadow",
+  "logLevel",
+]);
+
+/** Checks what one place says, be it the file or the environment: every setting may be left out, and none is unknown. */
+export const layerSchema = z.strictObject({
+  ...(Object.fromEntries(Object.entries(SETTINGS).map(([name, { schema }]) => [name, schema.optional()])) as {
+    [Name in SettingName]: z.ZodOptional<z.ZodType<Config[Name]>>;
+  }),
+  tiers: tiersSchema.optional(),
+});

@@ -47,6 +47,11 @@ export function secret(variable: string, minLength: number, description: string)
   );
 }
 
+/** A setting that may be left out, and has no default. */
+export function optional<T>(setting: Setting<T>): Setting<T | undefined> {
+  return { ...setting, schema: setting.schema.optional(), fallback: undefined };
+}
+
 /** A whole number. */
 export function integer(
   variable: string,

@@ -12,6 +12,7 @@ import {
   FRAME,
   type Frame,
   OUTCOME,
+  type TierSpec,
   type Tiers,
 } from "./types.js";
 
@@ -29,13 +30,18 @@ function registry(): Map<string, JsEngine> {
   return engines;
 }
 
+interface Counts {
+  allowed: number;
+  denied: Map<string, number>;
+}
+
 interface TierEntry {
   readonly name: string;
+  /** Where its decisions are counted: itself, or the tier that it overrides. */
+  readonly counts: Counts;
   /** Undefined once a reload has dropped the tier. */
   tier: Tier | undefined;
   plan: ReturnType<typeof planOf>;
-  allowed: number;
-  denied: Map<string, number>;
   /** Shared by the keys that found no room. */
   overflow: KeyState | undefined;
 }
@@ -110,6 +116,22 @@ export class JsEngine implements Engine {
   tierId(name: string): number {
     const id = this.#ids.get(name);
     return id !== undefined && this.#entries[id]?.tier ? id : -1;
+  }
+
+  overrideTier(version: number, tier: number, name: string, spec: TierSpec): number {
+    const plain = this.#entries[tier];
+    const edition = this.#editions[version];
+    if (version !== this.version || plain?.tier === undefined || edition === undefined) return -1;
+    const id = this.#ids.get(name) ?? this.#entries.length;
+    if (edition.has(id)) return id;
+    const overridden = compileTiers({ [plain.name]: spec }, new Map(this.#slots), this.#slots.size).get(plain.name);
+    if (overridden === undefined) return -1;
+    edition.set(id, overridden);
+    const before = this.#entries[id];
+    const overflow = before?.overflow;
+    this.#entries[id] = { name, counts: plain.counts, tier: overridden, plan: planOf(overridden), overflow };
+    this.#ids.set(name, id);
+    return id;
   }
 
   consume(key: string): void {
@@ -220,7 +242,8 @@ export class JsEngine implements Engine {
         before.plan = planOf(tier);
       } else {
         this.#ids.set(name, id);
-        this.#entries.push({ name, tier, plan: planOf(tier), allowed: 0, denied: new Map(), overflow: undefined });
+        const counts = { allowed: 0, denied: new Map<string, number>() };
+        this.#entries.push({ name, counts, tier, plan: planOf(tier), overflow: undefined });
       }
     }
   }
@@ -234,7 +257,7 @@ export class JsEngine implements Engine {
       keys: this.#table.size,
       evictions: this.#table.evictions,
       overflow: this.#overflow,
-      tiers: this.#entries.map(({ name, allowed, denied }) => ({
+      tiers: this.#plainEntries().map(({ name, counts: { allowed, denied } }) => ({
         tier: name,
         allowed,
         denied: Object.fromEntries(denied),
@@ -251,6 +274,12 @@ export class JsEngine implements Engine {
     if (this.#users === 0 && openEngines.get(this.#name) === this) openEngines.delete(this.#name);
   }
 
+  /** Those that are counted by themselves. */
+  #plainEntries(): TierEntry[] {
+    const seen = new Set<Counts>();
+    return this.#entries.filter(({ counts }) => !seen.has(counts) && seen.add(counts));
+  }
+
   /** Time never runs backwards. */
   #observe(nowMs: number): number {
     const now = nowMs < 0 ? Date.now() : nowMs;
@@ -260,10 +289,10 @@ export class JsEngine implements Engine {
 }
 
 /** Counts a decision; `denied` as from {@link denyingLimit}. */
-function count(entry: TierEntry, tier: Tier, denied: number): void {
+function count({ counts }: TierEntry, tier: Tier, denied: number): void {
   const name = tier.limits[denied - 1]?.name;
-  if (name === undefined) entry.allowed++;
-  else entry.denied.set(name, (entry.denied.get(name) ?? 0) + 1);
+  if (name === undefined) counts.allowed++;
+  else counts.denied.set(name, (counts.denied.get(name) ?? 0) + 1);
 }
 
 /** The limit that denies with the longest wait, counted from 1; 0 if none does. */

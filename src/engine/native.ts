@@ -9,6 +9,7 @@ import {
   FRAME,
   type Frame,
   type RecordStore,
+  type TierSpec,
   type TierStats,
   type Tiers,
 } from "./types.js";
@@ -28,6 +29,7 @@ interface NativeHandle {
   tiersOf(version: number): string | null;
   deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
   tierId(name: string): number;
+  overrideTier(version: number, tier: number, spec: string): number;
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void;
   reset(key: string): void;
   reload(tiers: string): void;
@@ -86,6 +88,10 @@ class NativeEngine implements Engine {
     return this.#handle.tierId(name);
   }
 
+  overrideTier(version: number, tier: number, name: string, spec: TierSpec): number {
+    return translated(() => this.#handle.overrideTier(version, tier, JSON.stringify([[name, spec]])));
+  }
+
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void {
     this.#handle.adjust(key, deltaMilli, decision, flags, nowMs);
   }
@@ -119,9 +125,15 @@ class NativeEngine implements Engine {
 /** Records in the storage file. */
 class FileRecords implements RecordStore {
   readonly #handle: NativeHandle;
+  readonly isFresh = true;
+  #version = 0;
 
   constructor(handle: NativeHandle) {
     this.#handle = handle;
+  }
+
+  get version(): number {
+    return this.#version;
   }
 
   get(name: string): string | undefined {
@@ -135,6 +147,13 @@ class FileRecords implements RecordStore {
 
   async put(name: string, value: string | undefined): Promise<void> {
     await translated(() => this.#handle.putRecord(name, value)).catch(rethrow);
+    this.#version++;
+  }
+
+  async putNew(name: string, value: string): Promise<string> {
+    const present = this.get(name);
+    if (present === undefined) await this.put(name, value);
+    return present ?? value;
   }
 }
 

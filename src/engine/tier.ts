@@ -2,6 +2,7 @@ import { TollkeeperError } from "../errors.js";
 import { MAX_CAPACITY, toMilli } from "./amount.js";
 import { Bucket } from "./bucket.js";
 import { Quota } from "./quota.js";
+import { shadowedTier } from "./shadow.js";
 import type { BucketSpec, LimitSpec, QuotaSpec, TierSpec, Tiers } from "./types.js";
 
 /** Limits that one limiter can tell apart by name, over all its tiers. */
@@ -49,7 +50,8 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
   if (entries.length === 0) throw invalid("tiers", tiers, "at least one tier");
   for (const [name, tier] of entries) {
     const path = `tiers.${name}`;
-    if (name.length === 0 || name.length > 64 || /\p{Surrogate}/u.test(name)) {
+    const own = shadowedTier(name) ?? name;
+    if (own.length === 0 || own.length > 64 || /\p{Surrogate}/u.test(own)) {
       throw invalid(path, name, "a name of 1 to 64 characters");
     }
     const limits = checkObject(path, tier).limits;
@@ -71,10 +73,11 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
 }
 
 function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots: number): TierLimit {
-  const { name, limit } = checkObject(path, spec);
+  const { name, limit, shadow } = checkObject(path, spec);
   if (typeof name !== "string" || !/^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/.test(name)) {
     throw invalid(`${path}.name`, name, "a letter, then up to 31 letters, digits, _ or -");
   }
+  if (shadow !== undefined && typeof shadow !== "boolean") throw invalid(`${path}.shadow`, shadow, "true or false");
   const limitMilli = positiveMilli(`${path}.limit`, limit);
   const rule =
     spec.type === "bucket"
@@ -98,7 +101,7 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
 }
 
 function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Bucket {
-  rejectUnknown(path, spec, ["name", "type", "limit", "windowSeconds", "burst"]);
+  rejectUnknown(path, spec, ["name", "type", "limit", "windowSeconds", "burst", "shadow"]);
   const windowMs = positiveMilli(`${path}.windowSeconds`, spec.windowSeconds);
   const burstMilli = positiveMilli(`${path}.burst`, spec.burst);
   if (burstMilli < 1000) throw invalid(`${path}.burst`, spec.burst, "a number from 1");
@@ -110,7 +113,7 @@ function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Buck
 }
 
 function compileQuota(path: string, spec: QuotaSpec, limitMilli: number): Quota {
-  rejectUnknown(path, spec, ["name", "type", "limit", "period", "anchorDay"]);
+  rejectUnknown(path, spec, ["name", "type", "limit", "period", "anchorDay", "shadow"]);
   const { period, anchorDay = 1 } = spec;
   if (period !== "day" && period !== "month") throw invalid(`${path}.period`, period, '"day" or "month"');
   if (!Number.isInteger(anchorDay) || anchorDay < 1 || anchorDay > 31) {

@@ -8,6 +8,8 @@ export interface BucketSpec {
   windowSeconds: number;
   /** Capacity as a multiple of `limit`; from 1, at most three decimals. */
   burst: number;
+  /** Whether it only counts what it would deny, and denies nothing; false by default. */
+  shadow?: boolean | undefined;
 }
 
 /** A quota: `limit` tokens per calendar period in UTC. */
@@ -19,6 +21,8 @@ export interface QuotaSpec {
   period: "day" | "month";
   /** Day of the month, 1 to 31, on which a month begins; clamped to the month's last day. 1 by default. */
   anchorDay?: number | undefined;
+  /** Whether it only counts what it would deny, and denies nothing; false by default. */
+  shadow?: boolean | undefined;
 }
 
 /** One limit of a tier. */
@@ -129,6 +133,13 @@ export interface Engine {
   tiersOf(version: number): Tiers;
   /** The number that stands for a tier in the calls below, the same for as long as the engine lives; -1 if there is none. */
   tierId(name: string): number;
+  /**
+   * The number of a tier like `tier`, of the version in force, but with other limits, whose names that version knows; -1
+   * if `version` is in force no longer. Its decisions are counted as those of `tier`. It holds until the next reload.
+   *
+   * @param name Names the tier with these limits: of one name and version it is made once.
+   */
+  overrideTier(version: number, tier: number, name: string, spec: TierSpec): number;
   /** Decides and, if allowed, spends. */
   consume(key: string): void;
   /** Decides and changes nothing. */
@@ -162,6 +173,12 @@ export interface RecordStore {
   list(prefix: string): [name: string, value: string][];
   /** Durable when it resolves; `undefined` deletes. */
   put(name: string, value: string | undefined): Promise<void>;
+  /** Writes a record unless there is one of that name; gives the value that is there then. */
+  putNew(name: string, value: string): Promise<string>;
+  /** Whether what is read can be relied on; false where it was never read from where it is kept, or not for long. */
+  readonly isFresh: boolean;
+  /** Another number after every change that this thread knows of: what was read before may have changed. */
+  readonly version: number;
 }
 
 /** How an engine is opened. */

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import { type Ip, isWithin } from "../config/network.js";
+import { type Ip, isWithin, type Network, parseIp } from "../config/network.js";
 import { type AddressOptions, AddressReader, networksOf } from "./address.js";
 import { type Problem, problem } from "./problem.js";
 
@@ -30,6 +30,39 @@ const ADDRESS_UNKNOWN: Refusal = {
   refusal: problem(403, "address_unknown", "The call has no key, and the address that it comes from can't be known."),
 };
 
+/** Tells callers apart by address. */
+export class AddressIdentity {
+  readonly #reader: AddressReader;
+  readonly #trusted: readonly Network[];
+  readonly #known = new WeakMap<Ip, Identity>();
+
+  /** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
+  constructor(options: AddressIdentityOptions) {
+    this.#reader = new AddressReader(options);
+    this.#trusted = networksOf("trusted", options.trusted ?? []);
+  }
+
+  /** The caller at the address from which a request comes. */
+  ofRequest({ raw }: FastifyRequest): Identity | Refusal {
+    return this.#of(this.#reader.read(raw));
+  }
+
+  /** The caller at an address that somebody trustworthy has told. */
+  ofText(address: string): Identity | Refusal {
+    return this.#of(parseIp(address));
+  }
+
+  #of(ip: Ip | undefined): Identity | Refusal {
+    if (ip === undefined) return ADDRESS_UNKNOWN;
+    let identity = this.#known.get(ip);
+    if (identity === undefined) {
+      identity = { key: this.#reader.keyOf(ip), tier: isWithin(ip, this.#trusted) ? "trusted" : "anonymous" };
+      this.#known.set(ip, identity);
+    }
+    return identity;
+  }
+}
+
 /**
  * Tells callers apart by address. A caller without one is refused: it gets neither an unlimited pass nor a bucket
  * shared with others like it.
@@ -39,17 +72,6 @@ const ADDRESS_UNKNOWN: Refusal = {
 export function identifyByAddress(
   options: AddressIdentityOptions = {},
 ): (request: FastifyRequest) => Identity | Refusal {
-  const reader = new AddressReader(options);
-  const trusted = networksOf("trusted", options.trusted ?? []);
-  const known = new WeakMap<Ip, Identity>();
-  return (request) => {
-    const ip = reader.read(request.raw);
-    if (ip === undefined) return ADDRESS_UNKNOWN;
-    let identity = known.get(ip);
-    if (identity === undefined) {
-      identity = { key: reader.keyOf(ip), tier: isWithin(ip, trusted) ? "trusted" : "anonymous" };
-      known.set(ip, identity);
-    }
-    return identity;
-  };
+  const identity = new AddressIdentity(options);
+  return (request) => identity.ofRequest(request);
 }

@@ -3,6 +3,7 @@ import fastifyPlugin from "fastify-plugin";
 import { TollkeeperError } from "../errors.js";
 import type { Decision } from "../limiter/decision.js";
 import type { Limiter } from "../limiter/limiter.js";
+import { plainTier } from "../limiter/overrides.js";
 import type { SharedLimiter } from "../limiter/shared.js";
 import { LimitHeaders } from "./headers.js";
 import {
@@ -33,6 +34,8 @@ export interface TollkeeperOptions extends AddressIdentityOptions {
   identify?: Identify;
   /** Whether the `X-` fields are sent beside `RateLimit` and `RateLimit-Policy`; true by default. */
   extendedHeaders?: boolean;
+  /** Shadow mode: decides and counts, and denies nobody; false by default. A function is asked at each denial. */
+  shadow?: boolean | (() => boolean);
 }
 
 declare module "fastify" {
@@ -60,16 +63,22 @@ interface Entry {
 /** One property and no more: Fastify sets every one that is declared in every request, by a loop that is slow. */
 const kEntry = Symbol("tollkeeper.entry");
 
+/** Who calls, as `identify` has said; undefined where nobody was asked, or was refused. */
+export function callerOf(request: FastifyRequest): Identity | undefined {
+  return request[kEntry]?.caller;
+}
+
 /** After how many seconds a call is worth trying again that could not be decided. */
 const RETRY_AFTER_S = "1";
 
 const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
-const OPTIONS = ["limiter", "identify", "extendedHeaders", ...ADDRESS_OPTIONS];
+const OPTIONS = ["limiter", "identify", "extendedHeaders", "shadow", ...ADDRESS_OPTIONS];
 
 /** Charges every call before its body is read, says in the answer what is left, and denies what is too much. */
 async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Promise<void> {
   checkOptions(options);
-  const { limiter, extendedHeaders = true } = options;
+  const { limiter, extendedHeaders = true, shadow = false } = options;
+  const isShadow = typeof shadow === "function" ? shadow : () => shadow;
   const identify = options.identify ?? identifyByAddress(options);
   const headers = new LimitHeaders(extendedHeaders);
 
@@ -82,7 +91,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   app.addHook("onRequest", (request, reply, done) => {
     try {
       const toll = tollOf(request);
-      if (toll.cost === 0 || request.method === "OPTIONS") return done();
+      if (!toll.identified || request.method === "OPTIONS") return done();
       const identity = identify(request);
       if (!isThenable(identity)) return go(enter(request, reply, identity, toll), done);
       go(
@@ -126,10 +135,12 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     request: FastifyRequest,
     reply: FastifyReply,
     identity: Identity | Refusal,
-    { cost, total }: Toll,
+    toll: Toll,
   ): boolean | PromiseLike<boolean> {
     checkIdentity(identity);
-    const charged = "key" in identity ? charge(request, reply, identity, cost) : true;
+    const { total } = toll;
+    const cost = toll.cost === 0 && identity.refusal ? 1 : toll.cost;
+    const charged = "key" in identity && cost > 0 ? charge(request, reply, identity, cost) : true;
     if (!isThenable(charged)) return charged && admit(request, reply, identity, total);
     return charged.then((mayGo) => mayGo && admit(request, reply, identity, total));
   }
@@ -157,11 +168,16 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     total: number,
   ): boolean | PromiseLike<boolean> {
     const { toll } = request;
-    if (toll === undefined) return true;
+    // In shadow mode a call goes on that was denied, and is not denied twice.
+    if (toll === undefined || !toll.allowed) return true;
     checkTotal(total, toll.cost);
     if (total === toll.cost) return true;
-    const maxCost = limiter.maxCost(toll.tier);
+    const maxCost = limiter.maxCost(caller.tier);
     if (total > maxCost) {
+      if (isShadow()) {
+        limiter.countShadow(toll.tier, "");
+        return true;
+      }
       const refuse = (): boolean => {
         sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
         return false;
@@ -206,8 +222,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     cost: number,
   ): boolean | Promise<boolean> {
     const fail = (error: unknown): boolean => {
-      answerFault(error, request, reply, tier, cost);
-      return false;
+      return answerFault(error, request, reply, tier, cost);
     };
     try {
       const decision = limiter.consume(key, tier, cost);
@@ -223,6 +238,10 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     request.toll = decision;
     headers.write(reply, decision);
     if (decision.allowed) return true;
+    if (isShadow()) {
+      limiter.countShadow(decision.tier, decision.deniedBy ?? "");
+      return true;
+    }
     const period = headers.policyOf(decision).periodOf(decision.deniedBy);
     const document = quotaExceeded(decision, period);
     reply.header("retry-after", document["retry_after"]);
@@ -232,16 +251,28 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     return false;
   }
 
-  function answerFault(error: unknown, request: FastifyRequest, reply: FastifyReply, tier: string, cost: number): void {
+  /** Returns whether the call may go on all the same. */
+  function answerFault(
+    error: unknown,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    tier: string,
+    cost: number,
+  ): boolean {
     const code = error instanceof TollkeeperError ? error.code : undefined;
     if (code === "ERR_COST_EXCEEDS_CAPACITY") {
-      sendProblem(reply, costExceedsCapacity(cost, limiter.maxCost(tier), tier));
+      if (isShadow()) {
+        limiter.countShadow(plainTier(tier), "");
+        return true;
+      }
+      sendProblem(reply, costExceedsCapacity(cost, limiter.maxCost(tier), plainTier(tier)));
     } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code === "ERR_STORE_UNAVAILABLE") {
       request.log.error({ err: error }, "the limits can't be checked");
       sendProblem(reply, temporaryReducedCapacity(), { "retry-after": RETRY_AFTER_S });
     } else {
       throw error;
     }
+    return false;
   }
 }
 
@@ -292,11 +323,13 @@ function checkTotal(total: unknown, first: number): void {
 function checkOptions(options: TollkeeperOptions): void {
   const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option) && option !== "prefix");
   if (unknown !== undefined) throw invalid(`${unknown} is unknown; it may be one of ${OPTIONS.join(", ")}`);
-  const { limiter, identify, extendedHeaders } = options;
+  const { limiter, identify, extendedHeaders, shadow } = options;
   if (typeof limiter?.consume !== "function")
     throw invalid("limiter is missing; it may be what createLimiter returned");
   if (extendedHeaders !== undefined && typeof extendedHeaders !== "boolean")
     throw invalid("extendedHeaders may be true or false");
+  if (!["undefined", "boolean", "function"].includes(typeof shadow))
+    throw invalid("shadow may be true, false or a function that returns one of them");
   if (identify === undefined) {
     const tiers = options.trusted?.length ? ["anonymous", "trusted"] : ["anonymous"];
     const missing = tiers.find((tier) => !Object.hasOwn(limiter.tiers, tier));

@@ -2,12 +2,20 @@ import type { FastifyRequest } from "fastify";
 import { TollkeeperError } from "../errors.js";
 
 /** What a route costs, in the route's `config.toll`; a route that says nothing costs 1. */
-export type RouteToll =
+export type RouteToll = FixedToll | (() => FixedToll);
+
+/** A toll; a function gives one where it changes while the app runs: the same object as long as it does not. */
+export type FixedToll =
   | {
       /** Tokens spent before the body is read: from 0, at most three decimals; 1 by default, 0 is free. */
       cost?: number;
       /** Tokens that the call costs once its body is known and valid, at least `cost`. All are spent or none. */
       total?: (request: FastifyRequest) => number;
+      /**
+       * Whether callers are identified though the route costs 0; false by default. A caller that is refused is charged 1,
+       * so that trying keys is not free.
+       */
+      identified?: boolean;
     }
   /** Free: nobody is identified and nothing is counted. */
   | false;
@@ -16,10 +24,14 @@ export type RouteToll =
 export interface Toll {
   cost: number;
   total: ((request: FastifyRequest) => number) | undefined;
+  /** Whether it matters who calls. */
+  identified: boolean;
 }
 
-const ONE: Toll = { cost: 1, total: undefined };
-const FREE: Toll = { cost: 0, total: undefined };
+const ONE: Toll = { cost: 1, total: undefined, identified: true };
+const FREE: Toll = { cost: 0, total: undefined, identified: false };
+
+const FIELDS = ["cost", "total", "identified"];
 
 /** Checked tolls by the route's own object, so that each is checked once. */
 const checked = new WeakMap<object, Toll>();
@@ -30,8 +42,9 @@ const checked = new WeakMap<object, Toll>();
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
 export function tollOf(request: FastifyRequest): Toll {
-  const toll = request.routeOptions.config.toll;
-  if (toll === undefined) return ONE;
+  const { toll: configured } = request.routeOptions.config;
+  if (configured === undefined) return ONE;
+  const toll = typeof configured === "function" ? configured() : configured;
   if (toll === false) return FREE;
   let known = checked.get(toll);
   if (known === undefined) {
@@ -42,20 +55,23 @@ export function tollOf(request: FastifyRequest): Toll {
 }
 
 /** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
-export function checkToll(toll: RouteToll | undefined): Toll {
-  if (toll === undefined) return ONE;
+export function checkToll(configured: RouteToll | undefined): Toll {
+  if (configured === undefined) return ONE;
+  const toll = typeof configured === "function" ? configured() : configured;
   if (toll === false) return FREE;
-  if (typeof toll !== "object" || toll === null) throw invalid("toll", toll, "{ cost, total } or false");
-  const unknown = Object.keys(toll).find((field) => field !== "cost" && field !== "total");
-  if (unknown !== undefined) throw invalid(`toll.${unknown}`, "an unknown field", "cost or total");
-  const { cost = 1, total } = toll;
+  if (typeof toll !== "object" || toll === null) throw invalid("toll", toll, "{ cost, total, identified } or false");
+  const unknown = Object.keys(toll).find((field) => !FIELDS.includes(field));
+  if (unknown !== undefined) throw invalid(`toll.${unknown}`, "an unknown field", "cost, total or identified");
+  const { cost = 1, total, identified = cost !== 0 } = toll;
   if (typeof cost !== "number" || !(cost >= 0) || Math.round(cost * 1000) / 1000 !== cost) {
     throw invalid("toll.cost", cost, "a number from 0 with at most three decimals");
   }
   if (total !== undefined && typeof total !== "function")
     throw invalid("toll.total", total, "a function of the request");
   if (total !== undefined && cost === 0) throw invalid("toll.cost", cost, "above 0 where toll.total is given");
-  return { cost, total };
+  if (typeof identified !== "boolean") throw invalid("toll.identified", identified, "true or false");
+  if (!identified && cost !== 0) throw invalid("toll.identified", identified, "true where the route costs something");
+  return { cost, total, identified };
 }
 
 function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {

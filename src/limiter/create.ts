@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { JsEngine } from "../engine/js.js";
 import { openNative } from "../engine/native.js";
+import { splitTiers } from "../engine/shadow.js";
 import { compileTiers } from "../engine/tier.js";
 import type { Engine, EngineOptions, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
@@ -63,7 +64,7 @@ export function createLimiter(options: LimiterOptions | SharedLimiterOptions): L
   compileTiers(tiers, new Map());
   if (storage.type === "redis") return openShared({ ...options, storage }, maxKeys);
   const file = storage.type === "file" ? resolve(storage.path) : undefined;
-  const engine = openEngine(options.engine ?? "auto", { name, tiers, maxKeys, file });
+  const engine = openEngine(options.engine ?? "auto", { name, tiers: splitTiers(tiers), maxKeys, file });
   return new Limiter({
     engine,
     clock,

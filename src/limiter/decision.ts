@@ -28,7 +28,11 @@ export interface Judge {
   readonly version: number;
   readonly tierId: number;
   readonly tier: Tier;
+  /** Who decides for the tier's shadow limits, each by itself. */
+  readonly shadows: readonly Judge[];
 }
+
+const NONE: readonly string[] = [];
 
 /**
  * The answer to one call. A denial is an answer like any other; what is not read costs nothing.
@@ -40,10 +44,10 @@ export interface Judge {
 export class Decision {
   /** Whether the call may go on; if not, nothing was spent. */
   declare readonly allowed: boolean;
-  declare private readonly judge: Judge;
-  declare private readonly key: string;
+  declare protected readonly judge: Judge;
+  declare protected readonly key: string;
   declare private readonly outcome: number;
-  declare private readonly costMilli: number;
+  declare protected readonly costMilli: number;
   declare private readonly nowMs: number;
   declare private readonly spent0: number;
   declare private readonly spent1: number;
@@ -112,6 +116,11 @@ export class Decision {
     });
   }
 
+  /** Shadow limits of the tier that would have denied the call, had they been in force. */
+  get shadowDenials(): readonly string[] {
+    return NONE;
+  }
+
   /** Whether the key found no room in the table and shared the overflow bucket of its tier. */
   get overflowed(): boolean {
     return (this.outcome & OVERFLOW) !== 0;
@@ -161,7 +170,12 @@ export class Decision {
     return index === 0 ? this.spent0 : index === 1 ? this.spent1 : index === 2 ? this.spent2 : this.spent3;
   }
 
-  private correct(deltaMilli: number, flags: number): boolean {
+  /** Corrects it as another decision on the same call was corrected; `flags` as of {@link Engine.adjust}. */
+  amend(deltaMilli: number, flags: number): void {
+    this.correct(deltaMilli, flags);
+  }
+
+  protected correct(deltaMilli: number, flags: number): boolean {
     const { engine, version, tierId, clock, isClosed } = this.judge;
     if (!this.open || isClosed()) return false;
     const nowMs = clock();

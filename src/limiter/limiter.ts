@@ -1,8 +1,12 @@
 import { toMilli } from "../engine/amount.js";
-import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
+import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow.js";
+import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
 import { type Engine, type EngineStats, FRAME, OUTCOME, type RecordStore, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { Decision, invalidCost, type Judge } from "./decision.js";
+import { compileOverridden, plainTier } from "./overrides.js";
+import { type Observe, Sampler } from "./sampler.js";
+import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 
 const SWEEP_INTERVAL_MS = 100;
 // Own constants of a module are numbers in compiled code; reading them off an imported object would take 20 ns a call.
@@ -20,6 +24,8 @@ export interface LimiterSettings {
 /** What a limiter has counted since it was opened. */
 export interface LimiterStats extends EngineStats {
   engine: Engine["kind"];
+  /** What shadow mode would have denied, in this thread. */
+  shadow: ShadowDenials[];
 }
 
 /** One value for all, or one for each. */
@@ -40,7 +46,10 @@ export class Limiter {
   /** The names that this thread's compiled tiers give to slots; only their arithmetic is used here. */
   readonly #slots: SlotNames = new Map();
   readonly #maxSlots: number;
+  readonly #shadowCounts = new ShadowCounts();
+  readonly #sampler = new Sampler();
   #version = 0;
+  #tiers: Tiers = {};
   #judges = new Map<string, Judge>();
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -63,7 +72,8 @@ export class Limiter {
 
   /** The tiers in force. */
   get tiers(): Tiers {
-    return this.#engine.tiersOf(this.#engine.version);
+    if (this.#engine.version !== this.#version) this.#refresh();
+    return this.#tiers;
   }
 
   /** Small named records beside the keys, durable when the storage is; an app keeps its API keys there. */
@@ -82,6 +92,7 @@ export class Limiter {
    * `ERR_COST_EXCEEDS_CAPACITY`, `ERR_CLOCK_INVALID`, `ERR_LIMITER_CLOSED`.
    */
   consume(key: string, tier: string, cost = 1): Decision {
+    if (this.#sampler.isDue) return this.#sampler.time(() => this.#decide(key, tier, cost, true)) as Decision;
     return this.#decide(key, tier, cost, true);
   }
 
@@ -118,6 +129,7 @@ export class Limiter {
       for (const decision of decisions) decision.refund();
       throw failure;
     }
+    for (const decision of decisions) if (decision instanceof ShadowedDecision) this.#askShadows(decision, nowMs, true);
     return decisions;
   }
 
@@ -137,7 +149,7 @@ export class Limiter {
   reload(tiers: Tiers): void {
     this.#checkOpen();
     compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
-    this.#engine.reload(tiers);
+    this.#engine.reload(splitTiers(tiers));
     this.#refresh();
   }
 
@@ -149,7 +161,19 @@ export class Limiter {
   /** What was counted since the limiter was opened, over all threads that share it. */
   stats(): LimiterStats {
     this.#checkOpen();
-    return { engine: this.#engine.kind, ...this.#engine.stats() };
+    const stats = this.#engine.stats();
+    const tiers = stats.tiers.filter(({ tier }) => shadowedTier(tier) === undefined);
+    return { engine: this.#engine.kind, ...stats, tiers, shadow: this.#shadowCounts.read() };
+  }
+
+  /** Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. */
+  onDecision(observe: Observe): () => void {
+    return this.#sampler.add(observe);
+  }
+
+  /** Counts a denial that is not enforced; the plugin does, in shadow mode. */
+  countShadow(tier: string, limit: string): void {
+    this.#shadowCounts.add(tier, limit);
   }
 
   /** Writes everything not yet stored. Done on its own every `flushMs`, and by `close`. */
@@ -187,9 +211,37 @@ export class Limiter {
     if (spends) this.#engine.consume(key);
     else this.#engine.peek(key);
     const outcome = frame[CODE] as number;
+    if (outcome === OUTCOME.TIER_UNKNOWN && this.#engine.version !== judge.version) {
+      // Another thread has reloaded the tiers since it was looked up.
+      this.#refresh();
+      return this.#decide(key, tierName, cost, spends);
+    }
     if (outcome < 0) throw this.#misuse(outcome, key, tierName, cost);
     if (frame[VERSION] !== judge.version) judge = this.#judgeOf(frame[VERSION] as number, tierName, judge.tierId);
-    return new Decision(judge, key, frame, 0, costMilli, spends);
+    if (judge.shadows.length === 0) return new Decision(judge, key, frame, 0, costMilli, spends);
+    return this.#askShadows(new ShadowedDecision(judge, key, frame, 0, costMilli, spends), nowMs, spends);
+  }
+
+  /** Has the shadow limits of its tier decide on a call as well. */
+  #askShadows(decision: ShadowedDecision, nowMs: number, spends: boolean): Decision {
+    const denials = decision.ask((shadow, key, costMilli) => this.#askShadow(shadow, key, costMilli, nowMs, spends));
+    if (spends) for (const limit of denials) this.#shadowCounts.add(decision.tier, limit);
+    return decision;
+  }
+
+  #askShadow(shadow: Judge, key: string, costMilli: number, nowMs: number, spends: boolean): ShadowAnswer {
+    if (costMilli > shadow.tier.maxCostMilli) return "denied";
+    const { frame } = this.#engine;
+    frame[TIER] = shadow.tierId;
+    frame[COST] = costMilli;
+    frame[NOW] = nowMs;
+    frame[CODE] = OUTCOME.FAILED;
+    if (spends) this.#engine.consume(key);
+    else this.#engine.peek(key);
+    // Another thread has just reloaded the tiers, and taken the limit away.
+    if ((frame[CODE] as number) < 0) return undefined;
+    const version = frame[VERSION] as number;
+    return new Decision(version === shadow.version ? shadow : { ...shadow, version }, key, frame, 0, costMilli, spends);
   }
 
   /** Checks as many calls from `start` on as the frame has rows, and writes them there. */
@@ -236,10 +288,11 @@ export class Limiter {
         failure ??= this.#misuse(code, key, tierName, cost);
         continue;
       }
-      if (judge?.tier.name !== tierName) judge = this.#judges.get(tierName);
+      if (index === start || at(tiers, index - 1) !== tierName) judge = this.#judges.get(tierName);
       const version = frame[row + VERSION] as number;
       if (judge?.version !== version) judge = this.#judgeOf(version, tierName, frame[row + TIER] as number);
-      decisions.push(new Decision(judge, key, frame, row, toMilli(cost), true));
+      const Made = judge.shadows.length === 0 ? Decision : ShadowedDecision;
+      decisions.push(new Made(judge, key, frame, row, toMilli(cost), true));
     }
     return failure;
   }
@@ -247,13 +300,27 @@ export class Limiter {
   /** Who has decided if the tiers were reloaded, maybe by another thread: the amounts are in units of that version. */
   #judgeOf(version: number, tierName: string, tierId: number): Judge {
     if (this.#engine.version !== this.#version) this.#refresh();
-    const tier = compileTiers(this.#engine.tiersOf(version), new Map(this.#slots)).get(tierName);
-    if (tier === undefined) throw unknownTier(tierName, this.#judges);
-    return this.#judge(version, tierId, tier);
+    const plain = this.#judgesOf(version, new Map(this.#slots));
+    const judge = plain.get(tierName);
+    if (judge !== undefined) return { ...judge, tierId };
+    const tier = compileOverridden(tierName, joinTiers(this.#engine.tiersOf(version)), this.#slots);
+    const overridden = tier === undefined ? undefined : plain.get(tier.name);
+    if (tier === undefined || overridden === undefined) throw unknownTier(tierName, this.#judges);
+    return { ...overridden, tier, tierId };
   }
 
-  #judge(version: number, tierId: number, tier: Tier): Judge {
-    return { engine: this.#engine, clock: this.#clock, isClosed: () => this.#closed, version, tierId, tier };
+  /** Who decides by a version of the tiers, by name of the tier. */
+  #judgesOf(version: number, slots: SlotNames): Map<string, Judge> {
+    const engine = this.#engine;
+    const judges = new Map<string, Judge & { shadows: Judge[] }>();
+    for (const [name, tier] of compileTiers(engine.tiersOf(version), slots)) {
+      const common = { engine, clock: this.#clock, isClosed: () => this.#closed };
+      const judge = { ...common, version, tierId: engine.tierId(name), tier, shadows: [] };
+      const of = shadowedTier(name);
+      if (of === undefined) judges.set(name, judge);
+      else judges.get(of)?.shadows.push(judge);
+    }
+    return judges;
   }
 
   #lookUp(name: string): Judge {
@@ -263,20 +330,31 @@ export class Limiter {
   #lookUpAnew(name: string): Judge {
     this.#checkOpen();
     if (this.#engine.version !== this.#version) this.#refresh();
-    const judge = this.#judges.get(name);
+    const judge = this.#judges.get(name) ?? this.#override(name);
     if (judge === undefined) throw unknownTier(name, this.#judges);
+    return judge;
+  }
+
+  /** Makes a tier with overrides ready that was not asked for since the last reload. */
+  #override(name: string): Judge | undefined {
+    const engine = this.#engine;
+    const tier = compileOverridden(name, this.#tiers, this.#slots);
+    if (tier === undefined) return undefined;
+    const id = engine.overrideTier(this.#version, engine.tierId(tier.name), name, tier.spec);
+    // Another thread has reloaded the tiers meanwhile.
+    if (id < 0) return this.#lookUpAnew(name);
+    const plain = this.#judges.get(tier.name);
+    if (plain === undefined) return undefined;
+    const judge = { ...plain, tier, tierId: id };
+    this.#judges.set(name, judge);
     return judge;
   }
 
   /** Makes the tiers in force ready for this thread. */
   #refresh(): void {
-    const engine = this.#engine;
-    const { version } = engine;
-    const judges = new Map<string, Judge>();
-    for (const [name, tier] of compileTiers(engine.tiersOf(version), this.#slots)) {
-      judges.set(name, this.#judge(version, engine.tierId(name), tier));
-    }
-    this.#judges = judges;
+    const { version } = this.#engine;
+    this.#judges = this.#judgesOf(version, this.#slots);
+    this.#tiers = joinTiers(this.#engine.tiersOf(version));
     this.#version = version;
   }
 
@@ -304,7 +382,7 @@ export class Limiter {
   #tooMuch(cost: number, tierName: string): TollkeeperError {
     return new TollkeeperError(
       "ERR_COST_EXCEEDS_CAPACITY",
-      `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
+      `cost is ${cost}, which can never pass: tier ${plainTier(tierName)} holds at most ${this.maxCost(tierName)}`,
     );
   }
 

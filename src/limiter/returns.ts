@@ -12,6 +12,7 @@ export class Returns {
   readonly #leaseMs: number;
   /** Leases that hold tokens. */
   readonly #live = new Set<Lease>();
+  #leased = 0;
 
   constructor(asker: Asker, debts: Debts, around: Surroundings, leaseMs: number) {
     this.#asker = asker;
@@ -31,12 +32,9 @@ export class Returns {
     this.#live.delete(lease);
   }
 
-  /** Thousandths held. */
+  /** Thousandths held at the last sweep, so that whoever asks need not look at every lease. */
   get leased(): number {
-    const nowMs = this.#around.now();
-    let leased = 0;
-    for (const lease of this.#live) leased += lease.held(nowMs);
-    return leased;
+    return this.#leased;
   }
 
   /** Gives back all that a lease holds. */
@@ -52,7 +50,12 @@ export class Returns {
   /** Gives back what has expired or lies idle. Called a few times in `leaseMs`. */
   sweep(): void {
     const nowMs = this.#around.now();
-    for (const lease of this.#live) this.#expel(lease, lease.expired(nowMs, this.#leaseMs / 2));
+    let leased = 0;
+    for (const lease of this.#live) {
+      this.#expel(lease, lease.expired(nowMs, this.#leaseMs / 2));
+      leased += lease.held(nowMs);
+    }
+    this.#leased = leased;
   }
 
   /** A take that was given up was granted after all: nobody will use it. */

@@ -1,6 +1,7 @@
 import type { Tier } from "../engine/tier.js";
 import { ADJUST, type DecisionRef, type Engine, FRAME, type Frame } from "../engine/types.js";
 import { Decision, type Judge } from "./decision.js";
+import { ShadowedDecision } from "./shadow.js";
 
 /** The one row from which decisions are copied. */
 const frame: Frame = new Float64Array(FRAME.ROW);
@@ -29,6 +30,7 @@ export class SharedJudge implements Judge {
   readonly version: number;
   readonly tierId: number;
   readonly tier: Tier;
+  readonly shadows: SharedJudge[] = [];
 
   constructor(tier: Tier, tierId: number, version: number, corrector: Corrector) {
     this.tier = tier;
@@ -52,6 +54,7 @@ export class SharedJudge implements Judge {
     frame[FRAME.CODE] = denied;
     frame[FRAME.NOW] = nowMs;
     for (let index = 0; index < spent.length; index++) frame[FRAME.SPENT + index] = spent[index] as number;
-    return new Decision(this, key, frame, 0, costMilli, spends);
+    const Made = this.shadows.length === 0 ? Decision : ShadowedDecision;
+    return new Made(this, key, frame, 0, costMilli, spends);
   }
 }

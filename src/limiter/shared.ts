@@ -1,14 +1,18 @@
 import { toMilli } from "../engine/amount.js";
-import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
+import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow.js";
+import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import type { TierStats, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import type { Link, Surroundings } from "../store/protocol.js";
 import { Session, type SessionStats } from "../store/session.js";
-import { type Decision, invalidCost } from "./decision.js";
+import { type Decision, invalidCost, type Judge } from "./decision.js";
 import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
 import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
 import { CLOSED } from "./outage.js";
+import { compileOverridden } from "./overrides.js";
+import { type Observe, Sampler } from "./sampler.js";
+import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
 import type { View } from "./view.js";
 
@@ -30,8 +34,10 @@ export interface SharedLimiterStats {
   /** Calls whose key found no room. */
   overflow: number;
   tiers: TierStats[];
+  /** What shadow mode would have denied, in this thread. */
+  shadow: ShadowDenials[];
   store: SessionStats & {
-    /** Tokens taken ahead and not yet handed out. */
+    /** Tokens taken ahead and not yet handed out, as of a quarter of `leaseMs` ago at most. */
     leaseOutstanding: number;
     /** Tokens that a bucket may admit beyond its limit in any window, over all replicas: L/W × `leaseMs`, for the largest. */
     worstCaseOvershoot: number;
@@ -39,6 +45,9 @@ export interface SharedLimiterStats {
     unreconciled: number;
   };
 }
+
+/** Tiers held ready, with their overrides. */
+const MAX_JUDGES = 32_768;
 
 /** Decides like a `Limiter`, over all replicas that share one Redis. Made by `createLimiter`. */
 export class SharedLimiter {
@@ -54,6 +63,10 @@ export class SharedLimiter {
   #tiers: Tiers;
   #version = -1;
   #judges = new Map<string, SharedJudge>();
+  /** By tier, shadow limits too. */
+  #judgeOfTier = new Map<Tier, SharedJudge>();
+  readonly #shadowCounts = new ShadowCounts();
+  readonly #sampler = new Sampler();
   #stopSweep: () => void = () => undefined;
   #waiting = new Set<() => void>();
   #closing: Promise<void> | undefined;
@@ -88,12 +101,11 @@ export class SharedLimiter {
       isClosed: () => this.#closing !== undefined,
       clock: () => this.#leases.storeMs(),
       correct: (key, correction) => {
-        const judge = [...this.#judges.values()].find(({ tier }) => tier === correction.tier);
+        const judge = this.#judgeOfTier.get(correction.tier);
         this.#leases.correct(key, judge ?? new SharedJudge(correction.tier, -1, -1, this.#corrector), correction);
       },
     };
-    this.#tiers = structuredClone(settings.tiers);
-    this.#enact(this.#tiers);
+    this.#tiers = this.#enact(settings.tiers);
     this.#maxSlots = slotsFor(this.#slots.size);
     this.#sweepLater();
     this.#session.open();
@@ -151,38 +163,14 @@ export class SharedLimiter {
    */
   consume(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
     const { judge, costMilli } = this.#check(key, tier, cost);
-    if (judge.tier.limits.length === 0) {
-      if (costMilli > 0) this.#usage.set(tier, (this.#usage.get(tier) ?? 0) + costMilli);
-      return this.#finish(
-        judge,
-        key,
-        costMilli,
-        { denied: 0, waitMs: 0, nowMs: this.#leases.storeMs(), spent: [] },
-        true,
-      );
-    }
-    const decided = costMilli === 0 ? this.#leases.peek(key, judge, 0) : this.#leases.consume(key, judge, costMilli);
-    return decided instanceof Promise
-      ? decided.then((view) => this.#finish(judge, key, costMilli, view, true))
-      : this.#finish(judge, key, costMilli, decided, true);
+    const decide = () => this.#askShadows(judge, this.#decide(judge, key, costMilli, true), true);
+    return this.#sampler.isDue ? this.#sampler.time(decide) : decide();
   }
 
   /** Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does. */
   peek(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
     const { judge, costMilli } = this.#check(key, tier, cost);
-    if (judge.tier.limits.length === 0) {
-      return this.#finish(
-        judge,
-        key,
-        costMilli,
-        { denied: 0, waitMs: 0, nowMs: this.#leases.storeMs(), spent: [] },
-        false,
-      );
-    }
-    const seen = this.#leases.peek(key, judge, costMilli);
-    return seen instanceof Promise
-      ? seen.then((view) => this.#finish(judge, key, costMilli, view, false))
-      : this.#finish(judge, key, costMilli, seen, false);
+    return this.#askShadows(judge, this.#decide(judge, key, costMilli, false), false);
   }
 
   /**
@@ -213,7 +201,10 @@ export class SharedLimiter {
   async reset(key: string): Promise<void> {
     this.#checkOpen();
     const [judge] = this.#judges.values();
-    if (judge !== undefined) await this.#leases.reset(checkedKey(key), judge);
+    if (judge === undefined) return;
+    const shadows = [...this.#judges.values()].flatMap(({ shadows }) => shadows);
+    const keys = new Set([checkedKey(key), ...shadows.map((shadow) => shadowKey(key, shadow))]);
+    await Promise.all([...keys].map((reset) => this.#leases.reset(reset, judge)));
   }
 
   /**
@@ -224,8 +215,7 @@ export class SharedLimiter {
    */
   reload(tiers: Tiers): void {
     this.#checkOpen();
-    this.#tiers = structuredClone(tiers);
-    this.#enact(this.#tiers);
+    this.#tiers = this.#enact(tiers);
   }
 
   /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
@@ -248,6 +238,7 @@ export class SharedLimiter {
         allowed,
         denied: Object.fromEntries(denied),
       })),
+      shadow: this.#shadowCounts.read(),
       store: {
         ...this.#session.stats(),
         leaseOutstanding: leased / 1000,
@@ -255,6 +246,16 @@ export class SharedLimiter {
         unreconciled: unreconciled / 1000,
       },
     };
+  }
+
+  /** Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. */
+  onDecision(observe: Observe): () => void {
+    return this.#sampler.add(observe);
+  }
+
+  /** Counts a denial that is not enforced; the plugin does, in shadow mode. */
+  countShadow(tier: string, limit: string): void {
+    this.#shadowCounts.add(tier, limit);
   }
 
   /** Has `observe` told how many seconds each answer of Redis took; returns what ends that. */
@@ -287,10 +288,54 @@ export class SharedLimiter {
     if (costMilli > judge.tier.maxCostMilli) {
       throw new TollkeeperError(
         "ERR_COST_EXCEEDS_CAPACITY",
-        `cost is ${cost}, which can never pass: tier ${tierName} holds at most ${this.maxCost(tierName)}`,
+        `cost is ${cost}, which can never pass: tier ${judge.tier.name} holds at most ${this.maxCost(tierName)}`,
       );
     }
     return { judge, costMilli };
+  }
+
+  #decide(judge: SharedJudge, key: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
+    const { tier } = judge;
+    if (tier.limits.length === 0) {
+      if (spends && costMilli > 0) this.#usage.set(tier.name, (this.#usage.get(tier.name) ?? 0) + costMilli);
+      const view = { denied: 0, waitMs: 0, nowMs: this.#leases.storeMs(), spent: [] };
+      return this.#finish(judge, key, costMilli, view, spends);
+    }
+    const seen =
+      spends && costMilli > 0 ? this.#leases.consume(key, judge, costMilli) : this.#leases.peek(key, judge, costMilli);
+    return seen instanceof Promise
+      ? seen.then((view) => this.#finish(judge, key, costMilli, view, spends))
+      : this.#finish(judge, key, costMilli, seen, spends);
+  }
+
+  /** Has the shadow limits of its tier decide on a call as well. */
+  #askShadows(
+    judge: SharedJudge,
+    decided: Decision | Promise<Decision>,
+    spends: boolean,
+  ): Decision | Promise<Decision> {
+    if (judge.shadows.length === 0) return decided;
+    const ask = async (decision: Decision): Promise<Decision> => {
+      if (!(decision instanceof ShadowedDecision)) return decision;
+      const denials = await decision.askLater((shadow, key, costMilli) =>
+        this.#askShadow(shadow, key, costMilli, spends),
+      );
+      if (spends) for (const limit of denials) this.#shadowCounts.add(decision.tier, limit);
+      return decision;
+    };
+    return decided instanceof Promise ? decided.then(ask) : ask(decided);
+  }
+
+  /** A shadow limit has a key of its own in Redis, and a lease of its own: it never holds up what is in force. */
+  async #askShadow({ tier }: Judge, key: string, costMilli: number, spends: boolean): Promise<ShadowAnswer> {
+    const shadow = this.#judgeOfTier.get(tier);
+    if (shadow === undefined) return undefined;
+    if (costMilli > tier.maxCostMilli) return "denied";
+    const own = shadowKey(key, shadow);
+    const view = await (spends
+      ? this.#leases.consume(own, shadow, costMilli)
+      : this.#leases.peek(own, shadow, costMilli));
+    return view === CLOSED ? undefined : shadow.decide(own, costMilli, view, spends);
   }
 
   #finish(judge: SharedJudge, key: string, costMilli: number, view: View | typeof CLOSED, spends: boolean): Decision {
@@ -313,18 +358,37 @@ export class SharedLimiter {
     const judge = this.#judges.get(name);
     if (judge !== undefined) return judge;
     this.#checkOpen();
-    throw unknownTier(name, this.#judges);
+    const tier = compileOverridden(name, this.#tiers, this.#slots);
+    if (tier === undefined) throw unknownTier(name, this.#judges);
+    // So that memory is bounded, whatever limits have come and gone.
+    if (this.#judges.size >= MAX_JUDGES) this.#enact(this.#tiers);
+    const overridden = new SharedJudge(tier, -1, this.#version, this.#corrector);
+    overridden.shadows.push(...(this.#judges.get(tier.name)?.shadows ?? []));
+    this.#judges.set(name, overridden);
+    this.#judgeOfTier.set(tier, overridden);
+    return overridden;
   }
 
-  #enact(tiers: Tiers): void {
-    const compiled = compileTiers(tiers, this.#slots, this.#maxSlots);
+  /** Puts tiers in force; returns them as they are kept. */
+  #enact(tiers: Tiers): Tiers {
+    const split = structuredClone(splitTiers(tiers));
+    compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
+    const compiled = compileTiers(split, this.#slots, this.#maxSlots);
     this.#version++;
-    this.#judges = new Map(
-      [...compiled.values()].map((tier, id) => [tier.name, new SharedJudge(tier, id, this.#version, this.#corrector)]),
-    );
-    for (const name of compiled.keys()) {
+    const judges = new Map<string, SharedJudge>();
+    this.#judgeOfTier = new Map();
+    for (const [id, tier] of [...compiled.values()].entries()) {
+      const judge = new SharedJudge(tier, id, this.#version, this.#corrector);
+      const of = shadowedTier(tier.name);
+      if (of === undefined) judges.set(tier.name, judge);
+      else judges.get(of)?.shadows.push(judge);
+      this.#judgeOfTier.set(tier, judge);
+    }
+    this.#judges = judges;
+    for (const name of judges.keys()) {
       if (!this.#counts.has(name)) this.#counts.set(name, { allowed: 0, denied: new Map() });
     }
+    return joinTiers(split);
   }
 
   #overshoot(): number {
@@ -345,4 +409,9 @@ export class SharedLimiter {
   #checkOpen(): void {
     if (this.#closing !== undefined) throw new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
   }
+}
+
+/** Under which a shadow limit counts what a key would have spent. */
+function shadowKey(key: string, { tier }: Judge): string {
+  return `${key}\0${tier.limits.map(({ name }) => name).join()}`;
 }

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { SharedLimiter, SharedLimiterStats } from "../limiter/shared.js";
+import { oncePerScrape } from "./scrape.js";
 
 /** Seconds; a store in the same network answers in well under a millisecond, and the deadline is 50 by default. */
 const SECONDS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 1];
@@ -7,6 +8,7 @@ const SECONDS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.
 /** Registers how the store of a shared limiter fares. */
 export function registerStoreMetrics(registry: Registry, limiter: SharedLimiter): void {
   const registers = [registry];
+  const stats = oncePerScrape(() => limiter.stats());
   new Counter({
     name: "tollkeeper_store_commands_total",
     help: "Commands sent to the store, by command and outcome: ok, late (past the deadline) or failed.",
@@ -14,7 +16,7 @@ export function registerStoreMetrics(registry: Registry, limiter: SharedLimiter)
     registers,
     collect() {
       this.reset();
-      for (const [name, count] of limiter.stats().store.commands) {
+      for (const [name, count] of stats().store.commands) {
         const [command = "", outcome = ""] = name.split(" ");
         this.inc({ command, outcome }, count);
       }
@@ -34,7 +36,7 @@ export function registerStoreMetrics(registry: Registry, limiter: SharedLimiter)
       help,
       registers,
       collect() {
-        this.set(read(limiter.stats().store));
+        this.set(read(stats().store));
       },
     });
   gauge(

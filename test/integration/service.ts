@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { onTestFinished } from "vitest";
 import { createApp } from "../../src/api/app.js";
 import { ApiKeys } from "../../src/api/keys.js";
-import { readEnvironment } from "../../src/config/environment.js";
+import { readConfiguration } from "../../src/config/read.js";
 import { tiersOf } from "../../src/config/tiers.js";
 import type { Fingerprint } from "../../src/fingerprint/index.js";
 import { createLimiter, type Limiter } from "../../src/index.js";
@@ -33,13 +33,17 @@ export async function startService(
   loadFingerprint: () => Fingerprint = () => echo,
 ): Promise<TestService> {
   const clock = { nowMs: Date.UTC(2026, 10, 10, 12) };
-  const config = readEnvironment(environment);
+  const { config } = readConfiguration(environment);
   const limiter = createLimiter({ tiers: tiersOf(config), engine: config.engine, clock: () => clock.nowMs });
-  const keys = await ApiKeys.open(limiter.records, undefined, () => clock.nowMs);
+  const keys = new ApiKeys({ records: limiter.records, clock: () => clock.nowMs });
   const log: string[] = [];
   const logger = { level: "trace", stream: { write: (text: string) => void log.push(text) } };
   const app = await createApp({ config, limiter, keys, loadFingerprint, logger });
-  const key = (tier: string) => keys.create("test", { account: `test-${tier}`, tier, scopes: ["fingerprint"] });
+  const key = async (tier: string) => {
+    const account = `test-${tier}`;
+    await keys.accounts.setTier(account, tier);
+    return (await keys.create("test", { account, scopes: ["fingerprint"] })).key;
+  };
   onTestFinished(async () => {
     await app.close();
     await limiter.close();

@@ -317,6 +317,15 @@ impl Limiter {
         store!(self, store => store.give_back_changed(taken));
     }
 
+    /// The number of a tier like `plain`, of the version in force, but with other limits; they have names that its tiers
+    /// know. Decisions under it count as the plain tier's. It holds until the next reload; its name always has this number.
+    ///
+    /// # Errors
+    /// [`Error::TierUnknown`] if the version is not in force or has no such tier; [`Error::TiersInvalid`]
+    pub fn override_tier(&self, version: usize, plain: TierId, spec: TierSpec) -> Result<TierId, Error> {
+        self.core.book.override_tier(version, plain, spec)
+    }
+
     /// The limits that a plan stands for.
     #[must_use]
     pub fn plan_limits(&self, plan: PlanId) -> Vec<PlanLimit> {

@@ -54,7 +54,7 @@ impl Counters {
 
     #[inline]
     pub(crate) fn count(&self, tier: &Tier, outcome: &Outcome, spends: bool, lane: usize) {
-        let Some(lanes) = self.tiers.get(usize::from(tier.id)) else {
+        let Some(lanes) = self.tiers.get(usize::from(tier.counts_as)) else {
             return;
         };
         let index = match outcome.verdict {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::bucket::Bucket;
 use crate::error::Error;
@@ -15,8 +15,9 @@ use crate::{MAX_CAPACITY, Verdict};
 /// Limits that one limiter can tell apart by name, over all its tiers.
 pub const MAX_LIMITS: usize = 4;
 
-/// Stands for a tier's name as long as the limiter lives.
+/// Stands for a tier's name as long as the limiter lives. Tiers with overrides have the upper half of the numbers.
 pub type TierId = u16;
+const FIRST_OVERRIDDEN: TierId = 1 << 15;
 
 /// Stands for the limits that govern a key's slots, as long as the limiter lives; 20 bits.
 pub type PlanId = u32;
@@ -143,6 +144,8 @@ pub(crate) struct TierLimit {
 #[derive(Debug)]
 pub struct Tier {
     pub(crate) id: TierId,
+    /// The tier under which its decisions are counted: itself, or the one that it overrides.
+    pub(crate) counts_as: TierId,
     pub(crate) plan: PlanId,
     pub(crate) limits: Vec<TierLimit>,
     pub(crate) rates: Rates,
@@ -229,6 +232,8 @@ pub(crate) struct Slot {
 struct Edition {
     /// By [`TierId`]; None for a tier that was dropped.
     tiers: Vec<Option<Tier>>,
+    /// Tiers with overrides, by [`TierId`] from [`FIRST_OVERRIDDEN`] on, as far as this version was asked for them.
+    overridden: boxcar::Vec<OnceLock<Tier>>,
 }
 
 /// All versions of the tiers, and all plans that keys have ever been under. Both only grow, so that a decision reads
@@ -245,6 +250,8 @@ pub(crate) struct TierBook {
 struct Register {
     slots: Vec<Slot>,
     names: Vec<String>,
+    /// Numbers of the names that have ever stood for a tier with overrides.
+    overridden: HashMap<String, TierId>,
     plan_ids: HashMap<PlanRules, PlanId>,
 }
 
@@ -276,11 +283,11 @@ impl TierBook {
     #[inline]
     pub(crate) fn tier_of(&self, version: usize, id: TierId) -> Result<&Tier, Error> {
         let edition = self.editions.get(version).ok_or(Error::TierUnknown)?;
-        edition
-            .tiers
-            .get(usize::from(id))
-            .and_then(Option::as_ref)
-            .ok_or(Error::TierUnknown)
+        match edition.tiers.get(usize::from(id)) {
+            Some(tier) => tier.as_ref(),
+            None => overridden(edition, id),
+        }
+        .ok_or(Error::TierUnknown)
     }
 
     pub(crate) fn tiers(&self) -> impl Iterator<Item = &Tier> {
@@ -311,47 +318,85 @@ impl TierBook {
                 names.push(spec.name.clone());
             }
             let id = TierId::try_from(id).map_err(|_| Error::TiersInvalid("there are too many tiers".into()))?;
-            let mut rules = PlanRules::default();
-            let mut limits = Vec::with_capacity(spec.limits.len());
-            for LimitSpec { name, rule } in &spec.limits {
-                let slot = slot_for(&mut slots, name, *rule, max_slots)?;
-                let limit = Limit::new(*rule).ok_or_else(|| {
-                    Error::TiersInvalid(format!("limit {name} of tier {} is out of range", spec.name))
-                })?;
-                if rules[slot].replace(*rule).is_some() {
-                    return Err(Error::TiersInvalid(format!(
-                        "tier {} has two limits named {name}",
-                        spec.name
-                    )));
-                }
-                limits.push(TierLimit { slot, limit });
+            if id >= FIRST_OVERRIDDEN {
+                return Err(Error::TiersInvalid("there are too many tiers".into()));
             }
+            let (rules, limits) = compile(&spec, &mut slots, max_slots)?;
             drafts.push((id, spec, rules, limits));
         }
         let mut tiers: Vec<Option<Tier>> = std::iter::repeat_with(|| None).take(names.len()).collect();
         for (id, spec, rules, limits) in drafts {
-            let plan = self
-                .plan_for(&mut register, rules)
-                .ok_or_else(|| Error::TiersInvalid("too many different tiers were in force".into()))?;
-            let max_cost_milli = limits
-                .iter()
-                .map(|limit| limit.limit.max_cost_milli())
-                .min()
-                .unwrap_or(u64::MAX);
-            tiers[usize::from(id)] = Some(Tier {
-                id,
-                plan,
-                rates: Rates::new(&limits),
-                limits,
-                max_cost_milli,
-                spec,
-            });
+            tiers[usize::from(id)] = Some(self.tier_with(&mut register, (id, id), spec, rules, limits)?);
         }
         register.names = names;
         register.slots = slots;
-        let version = self.editions.push(Edition { tiers });
+        let version = self.editions.push(Edition {
+            tiers,
+            overridden: boxcar::Vec::new(),
+        });
         self.current.store(version, Ordering::Release);
         Ok(())
+    }
+
+    /// Puts a tier in force beside those of a version that decides now: a tier of it, with other limits under names that
+    /// the version knows. Of one name it is made once.
+    pub(crate) fn override_tier(&self, version: usize, plain: TierId, spec: TierSpec) -> Result<TierId, Error> {
+        let mut register = self.lock();
+        if version != self.version() {
+            return Err(Error::TierUnknown);
+        }
+        let plain = self.tier_of(version, plain)?.counts_as;
+        let edition = self.editions.get(version).ok_or(Error::TierUnknown)?;
+        let next = register.overridden.len();
+        let id = match register.overridden.get(&spec.name) {
+            Some(&id) => id,
+            None => TierId::try_from(next + usize::from(FIRST_OVERRIDDEN))
+                .map_err(|_| Error::TiersInvalid("there are too many tiers with overrides".into()))?,
+        };
+        if overridden(edition, id).is_some() {
+            return Ok(id);
+        }
+        let mut slots = register.slots.clone();
+        let known = slots.len();
+        let (rules, limits) = compile(&spec, &mut slots, known)?;
+        let name = spec.name.clone();
+        let tier = self.tier_with(&mut register, (id, plain), spec, rules, limits)?;
+        register.overridden.insert(name, id);
+        let index = usize::from(id - FIRST_OVERRIDDEN);
+        while edition.overridden.count() <= index {
+            edition.overridden.push(OnceLock::new());
+        }
+        // Under the lock nobody else makes it.
+        let _ = edition.overridden[index].set(tier);
+        Ok(id)
+    }
+
+    /// `counts_as` is the tier under which it is counted.
+    fn tier_with(
+        &self,
+        register: &mut Register,
+        (id, counts_as): (TierId, TierId),
+        spec: TierSpec,
+        rules: PlanRules,
+        limits: Vec<TierLimit>,
+    ) -> Result<Tier, Error> {
+        let plan = self
+            .plan_for(register, rules)
+            .ok_or_else(|| Error::TiersInvalid("too many different tiers were in force".into()))?;
+        let max_cost_milli = limits
+            .iter()
+            .map(|limit| limit.limit.max_cost_milli())
+            .min()
+            .unwrap_or(u64::MAX);
+        Ok(Tier {
+            id,
+            counts_as,
+            plan,
+            rates: Rates::new(&limits),
+            limits,
+            max_cost_milli,
+            spec,
+        })
     }
 
     /// A plan that a key is under. None only for a number that this book never gave.
@@ -440,6 +485,31 @@ impl TierBook {
     fn lock(&self) -> std::sync::MutexGuard<'_, Register> {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[cold]
+fn overridden(edition: &Edition, id: TierId) -> Option<&Tier> {
+    let index = id.checked_sub(FIRST_OVERRIDDEN)?;
+    edition.overridden.get(usize::from(index))?.get()
+}
+
+/// The limits of a tier, ready to decide, and the rules of its slots.
+fn compile(spec: &TierSpec, slots: &mut Vec<Slot>, max_slots: usize) -> Result<(PlanRules, Vec<TierLimit>), Error> {
+    let mut rules = PlanRules::default();
+    let mut limits = Vec::with_capacity(spec.limits.len());
+    for LimitSpec { name, rule } in &spec.limits {
+        let slot = slot_for(slots, name, *rule, max_slots)?;
+        let limit = Limit::new(*rule)
+            .ok_or_else(|| Error::TiersInvalid(format!("limit {name} of tier {} is out of range", spec.name)))?;
+        if rules[slot].replace(*rule).is_some() {
+            return Err(Error::TiersInvalid(format!(
+                "tier {} has two limits named {name}",
+                spec.name
+            )));
+        }
+        limits.push(TierLimit { slot, limit });
+    }
+    Ok((rules, limits))
 }
 
 /// The slot of a limit's name, taking a free one for a new name.

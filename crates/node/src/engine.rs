@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use napi::bindgen_prelude::{AsyncTask, Utf16String};
 use napi::{Env, Result, Task};
 use napi_derive::napi;
-use tollkeeper_limiter::Correction;
+use tollkeeper_limiter::{Correction, Error};
 
 use crate::error::{self, coded};
 use crate::hot::{self, RawValue};
@@ -152,6 +152,21 @@ impl Engine {
         self.shared.limiter.reload(specs).map_err(|why| error::limiter(&why))?;
         versions.push(tiers);
         Ok(())
+    }
+
+    /// The number of a tier of a version with other limits, or -1 if that version decides no longer. `tier` is the JSON of
+    /// `[[name, tier]]`.
+    #[napi(catch_unwind)]
+    pub fn override_tier(&self, version: f64, plain: u16, tier: String) -> Result<i32> {
+        let specs = tiers::parse(&tier).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
+        let Some(spec) = specs.into_iter().next() else {
+            return Ok(-1);
+        };
+        match self.shared.limiter.override_tier(version as usize, plain, spec) {
+            Ok(id) => Ok(i32::from(id)),
+            Err(Error::TierUnknown) => Ok(-1),
+            Err(why) => Err(error::limiter(&why)),
+        }
     }
 
     /// Looks at a small part of the table and forgets what is as good as new.

@@ -1,7 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { isSet, readEnvironment } from "../../../src/config/environment.js";
+import { readConfiguration } from "../../../src/config/read.js";
 import { tiersOf } from "../../../src/config/tiers.js";
 import { createLimiter, type TollkeeperError } from "../../../src/index.js";
+
+function readEnvironment(environment: Record<string, string>) {
+  return readConfiguration(environment).config;
+}
 
 function refusal(environment: Record<string, string>): TollkeeperError {
   try {
@@ -12,7 +16,7 @@ function refusal(environment: Record<string, string>): TollkeeperError {
   throw new Error("the environment was accepted");
 }
 
-describe("readEnvironment", () => {
+describe("the environment", () => {
   it("gives the defaults of the product where nothing is set, and minds no other variable", () => {
     const config = readEnvironment({ HOME: "/root", RATE_LIMITER: "x", PATH: "" });
     expect(config).toMatchObject({ host: "127.0.0.1", port: 8080, storage: "file", file: "./tollkeeper.redb" });
@@ -133,9 +137,4 @@ describe("readEnvironment", () => {
     const limiter = createLimiter({ tiers: tiersOf(readEnvironment(environment)), engine: "js" });
     await limiter.close();
   });
-});
-
-it("isSet tells a setting that was given from one left to its default", () => {
-  expect(isSet("file", { RATE_LIMIT_FILE: "./tollkeeper.redb" })).toBe(true);
-  expect(isSet("file", { RATE_LIMIT_STORAGE: "file" })).toBe(false);
 });

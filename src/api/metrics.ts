@@ -1,0 +1,45 @@
+import { createServer, type Server } from "node:http";
+import type { Registry } from "prom-client";
+
+/** One metric of a registry, for programs that read JSON. */
+export interface JsonMetric {
+  name: string;
+  help: string;
+  type: string;
+  values: { name: string; labels: Record<string, string | number>; value: number | null }[];
+}
+
+/** The figures of a registry as JSON: what the Prometheus text says, line by line; null for what is not a number. */
+export async function metricsAsJson(registry: Registry): Promise<JsonMetric[]> {
+  return (await registry.getMetricsAsJSON()).map(({ name, help, type, values }) => ({
+    name,
+    help,
+    type: String(type),
+    values: values.map(({ value, labels, ...rest }) => ({
+      name: (rest as { metricName?: string }).metricName ?? name,
+      labels: labels as Record<string, string | number>,
+      value: Number.isFinite(value) ? value : null,
+    })),
+  }));
+}
+
+/** A server that answers `GET /metrics` and nothing else, for a port that callers of the API can't reach. */
+export function metricsServer(registry: Registry, onError: (error: unknown) => void): Server {
+  return createServer(
+    { requestTimeout: 10_000, headersTimeout: 5000, keepAliveTimeout: 60_000 },
+    (request, response) => {
+      const [path] = (request.url ?? "").split("?");
+      if (path !== "/metrics" || (request.method !== "GET" && request.method !== "HEAD")) {
+        response.writeHead(path === "/metrics" ? 405 : 404).end();
+        return;
+      }
+      registry.metrics().then(
+        (text) => response.writeHead(200, { "content-type": registry.contentType }).end(text),
+        (error: unknown) => {
+          onError(error);
+          response.writeHead(500).end();
+        },
+      );
+    },
+  );
+}

@@ -1,0 +1,57 @@
+import { columns, type Output } from "./output.js";
+import type { ServiceClient } from "./service.js";
+
+/** Where a caller stands, as the service tells it. */
+interface QuotaState {
+  subject: string;
+  tier: string;
+  limits: {
+    name: string;
+    limit: number | null;
+    remaining: number | null;
+    resets_at: string | null;
+  }[];
+}
+
+/** Prints what a caller has left. */
+export async function showQuota(service: ServiceClient, subject: string, json: boolean, output: Output): Promise<void> {
+  print(await service.call<QuotaState>("GET", pathOf(subject)), json, output);
+}
+
+/** Has a caller begin anew. */
+export async function resetQuota(
+  service: ServiceClient,
+  subject: string,
+  json: boolean,
+  output: Output,
+): Promise<void> {
+  const answer = await service.call<unknown>("POST", `${pathOf(subject)}/reset`);
+  output.print(json ? JSON.stringify(answer ?? null, undefined, 2) : `${subject} begins anew`);
+}
+
+/** Puts an account on a tier, from its next call on. */
+export async function setTier(
+  service: ServiceClient,
+  subject: string,
+  tier: string,
+  json: boolean,
+  output: Output,
+): Promise<void> {
+  const answer = await service.call<unknown>("PUT", `${pathOf(subject)}/tier`, { tier });
+  output.print(json ? JSON.stringify(answer ?? null, undefined, 2) : `${subject} is on tier ${tier}`);
+}
+
+function pathOf(subject: string): string {
+  return `/api/v1/rate-limit/quota/${encodeURIComponent(subject)}`;
+}
+
+function print(state: QuotaState, json: boolean, output: Output): void {
+  if (json) return output.print(JSON.stringify(state, undefined, 2));
+  output.print(`${state.subject}, tier ${state.tier}${state.limits.length === 0 ? ", unlimited" : ""}`);
+  if (state.limits.length === 0) return;
+  const text = (value: unknown) => (value === null ? "-" : String(value));
+  const rows = state.limits.map(({ name, limit, remaining, resets_at: resets }) =>
+    [name, limit, remaining, resets].map(text),
+  );
+  for (const line of columns([["LIMIT", "TOKENS", "LEFT", "FULL AT"], ...rows])) output.print(line);
+}

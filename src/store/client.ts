@@ -1,0 +1,79 @@
+import type { ConnectionOptions } from "node:tls";
+import type { Cluster, Redis } from "ioredis";
+import type { Address } from "./address.js";
+
+/** The longest pause, in ms, before a connection is tried anew. */
+const RETRY_MS = 500;
+/** How long, in ms, a connection may owe an answer before it is given up. */
+const SILENT_MS = 2000;
+
+/** How a connection is made. */
+export interface ClientOptions {
+  address: Address;
+  tls: ConnectionOptions | undefined;
+  /** How long, in ms, an answer is waited for. */
+  timeoutMs: number;
+}
+
+export type Client = Redis | Cluster;
+
+/**
+ * Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too. Nor is
+ * ioredis's own pipelining used, which after a lost connection can wait for ever for the pipeline that was under way.
+ */
+export function clientOf(
+  ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
+  { address, tls, timeoutMs }: ClientOptions,
+): Client {
+  const { username, password } = address;
+  const common = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(address.tls ? { tls: tls ?? {} } : {}),
+    protocol: 2 as const,
+    connectTimeout: 2000,
+    // A firewall can forget a connection without a word; TCP would try it for a quarter of an hour.
+    socketTimeout: Math.max(SILENT_MS, 2 * timeoutMs),
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    // A master that was made a replica while we were connected.
+    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+    retryStrategy: (times: number) => Math.min(20 * 2 ** Math.min(times, 10), RETRY_MS),
+  };
+  switch (address.kind) {
+    case "server":
+      return new ioredis.Redis({ ...common, ...address.node, db: address.db });
+    case "sentinel":
+      return new ioredis.Redis({
+        ...common,
+        sentinels: [...address.nodes],
+        name: address.master,
+        db: address.db,
+        enableTLSForSentinelMode: address.tls,
+        ...(address.sentinelPassword === undefined ? {} : { sentinelPassword: address.sentinelPassword }),
+        sentinelRetryStrategy: () => RETRY_MS,
+        failoverDetector: true,
+      });
+    case "cluster":
+      return new ioredis.Cluster([...address.nodes], {
+        redisOptions: common,
+        enableOfflineQueue: false,
+        retryDelayOnFailover: 0,
+        slotsRefreshTimeout: 500,
+        clusterRetryStrategy: () => RETRY_MS,
+        slotsRefreshInterval: 2000,
+      });
+  }
+}
+
+/**
+ * Keeps a second error of a connection from ending the process: ioredis listens for one, and TLS can have more, such as
+ * an alert of the server after the connection was given up.
+ */
+export function shield(client: Client): void {
+  const streams = "nodes" in client ? client.nodes().map(({ stream }) => stream) : [client.stream];
+  // A client that has not connected yet has no stream, whatever its type says.
+  for (const stream of streams) stream?.on("error", () => undefined);
+}
