@@ -8,9 +8,24 @@ import { join } from "node:path";
 import { stringify } from "yaml";
 import { run } from "../run.mjs";
 import { freePort, until } from "./scene.mjs";
-import { cacheFolder, debianTools, goModule, goTool, KUBERNETES } from "./tools.mjs";
+import { cacheFolder, goModule, goTool, KUBERNETES, KWOK } from "./tools.mjs";
 
-const PROGRAMS = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"];
+/** By name, the package of each: etcd is the version that this Kubernetes is tested with. Debian's is too old for kwok. */
+const PROGRAMS = {
+  etcd: "go.etcd.io/etcd/server/v3",
+  "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+  "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+  "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+  kubectl: "k8s.io/kubernetes/cmd/kubectl",
+};
+/** Nodes are ready and stay so; pods run as soon as they have a node, those of Jobs end well, and all go when told to. */
+const STAGES = [
+  "node/fast/node-initialize.yaml",
+  "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml",
+  "pod/fast/pod-ready.yaml",
+  "pod/fast/pod-complete.yaml",
+  "pod/fast/pod-delete.yaml",
+];
 const TOKEN = "only-for-this-test";
 const START_PATIENCE_MS = 120_000;
 
@@ -21,7 +36,8 @@ const START_PATIENCE_MS = 120_000;
  */
 async function kubernetesPrograms() {
   const folder = cacheFolder(`kubernetes-${KUBERNETES}`);
-  if (PROGRAMS.every((program) => existsSync(join(folder, program)))) return folder;
+  const missing = Object.entries(PROGRAMS).filter(([program]) => !existsSync(join(folder, program)));
+  if (missing.length === 0) return folder;
   process.stderr.write(`tools: building Kubernetes ${KUBERNETES} (go build); this takes some minutes, once\n`);
   const source = mkdtempSync(join(tmpdir(), "tkk-"));
   try {
@@ -29,20 +45,10 @@ async function kubernetesPrograms() {
     const version = ["component-base/version", "client-go/pkg/version"].map(
       (path) => `-X k8s.io/${path}.gitVersion=v${KUBERNETES}`,
     );
-    const build = [
-      "build",
-      "-C",
-      source,
-      "-mod=mod",
-      "-trimpath",
-      `-ldflags=-s -w ${version.join(" ")}`,
-      "-o",
-      `${folder}/`,
-    ];
-    await run("go", [...build, ...PROGRAMS.map((program) => `k8s.io/kubernetes/cmd/${program}`)], {
-      output: "stderr",
-      env: { CGO_ENABLED: "0" },
-    });
+    for (const [program, path] of missing) {
+      const build = ["build", "-C", source, "-mod=mod", "-trimpath", `-ldflags=-s -w ${version.join(" ")}`];
+      await run("go", [...build, "-o", join(folder, program), path], { output: "stderr", env: { CGO_ENABLED: "0" } });
+    }
     return folder;
   } finally {
     rmSync(source, { recursive: true, force: true });
@@ -65,7 +71,7 @@ function writeWrapper(folder) {
     ...beside.map((name) => `replace ${name} => ${name} ${own}`),
   ];
   writeFileSync(join(folder, "go.mod"), `${lines.join("\n")}\n`);
-  const imports = PROGRAMS.map((program) => `import _ "k8s.io/kubernetes/cmd/${program}"`);
+  const imports = Object.values(PROGRAMS).map((path) => `import _ "${path}"`);
   writeFileSync(join(folder, "programs.go"), `//go:build programs\n\npackage cluster\n\n${imports.join("\n")}\n`);
   execFileSync("go", ["mod", "tidy", "-e"], { cwd: folder, stdio: "ignore" });
 }
@@ -84,7 +90,6 @@ export class ControlPlane {
   }
 
   async start() {
-    await debianTools("etcd");
     this.#programs = await kubernetesPrograms();
     const kwok = await goTool("kwok");
     const [etcd, peers, port] = [await freePort(), await freePort(), await freePort()];
@@ -136,6 +141,8 @@ export class ControlPlane {
     this.#spawn(kwok, [
       `--kubeconfig=${this.kubeconfig}`,
       "--manage-all-nodes=true",
+      "--node-lease-duration-seconds=40",
+      ...STAGES.map((stage) => `--config=${join(goModule(KWOK).Dir, "kustomize/stage", stage)}`),
       "--cidr=10.0.0.0/8",
       "--node-ip=127.0.0.1",
       "--node-port=0",

@@ -14,6 +14,9 @@ export const KUBERNETES = "1.37.2";
 /** The Prometheus operator, whose kinds are used. */
 export const OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0";
 
+/** What kwok does with nodes and pods is told by files beside its source. */
+export const KWOK = "sigs.k8s.io/kwok@v0.8.0";
+
 /** @type {Map<string, Promise<string>>} Tools that are installed or being installed. */
 const tools = new Map();
 
@@ -48,7 +51,6 @@ const DEBIAN_TOOLS = /** @type {Record<string, string>} */ ({
   "prometheus-redis-exporter": "prometheus-redis-exporter",
   "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
   "redis-server": "redis-server",
-  etcd: "etcd-server",
   buildah: "buildah",
   mmdebstrap: "mmdebstrap",
 });

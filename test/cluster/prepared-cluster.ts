@@ -21,6 +21,7 @@ export async function startPreparedCluster(): Promise<ControlPlane> {
   try {
     await cluster.start();
     cluster.apply(...ZONES.map(node), storageClass, ...Array.from({ length: VOLUMES }, (_, index) => volume(index)));
+    cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=60s");
     const crds = join(goModule(OPERATOR).Dir, "example/prometheus-operator-crd");
     for (const crd of CRDS) {
       cluster.kubectl("apply", "--server-side", "-f", join(crds, `monitoring.coreos.com_${crd}.yaml`));
