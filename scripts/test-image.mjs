@@ -2,7 +2,7 @@
 // that are made of Debian's packages and of what this machine has. `npm run test:image`
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort, until } from "./operations/scene.mjs";
@@ -10,7 +10,6 @@ import { cacheFolder, debianTools } from "./operations/tools.mjs";
 import { orFail, ROOT } from "./run.mjs";
 
 const IMAGE = "localhost/tollkeeper/fingerprint-api:test";
-/** How long a call that has begun is kept open while the container is told to end, in ms. */
 const BODY = JSON.stringify({ fingerprint: { tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } } });
 const CERTIFICATES = "/etc/ssl/certs";
 
@@ -190,12 +189,7 @@ function rustFiles(root) {
 
 /** @param {string} image */
 function hasImage(image) {
-  try {
-    buildah("inspect", "--type=image", `docker.io/library/${image}`);
-    return true;
-  } catch {
-    return false;
-  }
+  return buildah("images", "--format={{.Name}}:{{.Tag}}").split("\n").includes(`docker.io/library/${image}`);
 }
 
 /** What npm and cargo are told here of where packages are. */
@@ -222,15 +216,13 @@ function buildah(...args) {
   });
 }
 
-/** Everything of buildah's is kept in the cache, and needs no namespaces. */
+/** All that buildah keeps is in the cache; it needs no namespaces. */
 function environment() {
   const storage = cacheFolder("images");
-  const config = {
-    STORAGE_DRIVER: "vfs",
-    BUILDAH_ISOLATION: "chroot",
-    CONTAINERS_STORAGE_CONF: join(storage, "storage.conf"),
-  };
-  return { ...process.env, ...config };
+  const file = join(storage, "storage.conf");
+  const [graph, run] = [join(storage, "graph"), join(storage, "run")];
+  writeFileSync(file, `[storage]\ndriver = "vfs"\ngraphroot = "${graph}"\nrunroot = "${run}"\n`);
+  return { ...process.env, BUILDAH_ISOLATION: "chroot", CONTAINERS_STORAGE_CONF: file };
 }
 
 /** @param {string} folder @returns {number} */
