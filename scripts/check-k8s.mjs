@@ -8,6 +8,7 @@ import { wrongInKong } from "./operations/kong.mjs";
 import { wrongInManifests } from "./operations/manifests.mjs";
 import { alertsOnNothing, ruleGroups, wrongInRules } from "./operations/rules.mjs";
 import { startScene } from "./operations/scene.mjs";
+import { wrongInSettings } from "./operations/settings.mjs";
 import { ROOT, run } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 import { runSteps } from "./steps.mjs";
@@ -15,6 +16,7 @@ import { runSteps } from "./steps.mjs";
 /** @type {import("./steps.mjs").Step[]} */
 export const checkSteps = [
   { name: "manifests: schemas, kube-score, pods", run: async () => refuse(await wrongInManifests(ROOT)) },
+  { name: "the app's settings", run: async () => refuse(await wrongInSettings(ROOT)) },
   { name: "Kong's configuration", run: () => refuse(wrongInKong(ROOT)) },
   { name: "alerts: promtool, runbooks", run: async () => refuse(await wrongInRules(ROOT)) },
   { name: "dashboards are as generated", run: async () => refuse(await staleDashboards()) },

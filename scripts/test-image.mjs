@@ -157,6 +157,9 @@ function makeImage(image, addFiles, packages = []) {
     addFiles(root);
     const container = buildah("from", "scratch").trim();
     buildah("copy", "--quiet", container, root, "/");
+    // Node does not read the system's certificates by itself.
+    if (packages.length > 0)
+      buildah("config", `--env=NODE_EXTRA_CA_CERTS=${CERTIFICATES}/ca-certificates.crt`, container);
     buildah("commit", "--quiet", "--format=docker", container, `docker.io/library/${image}`);
     buildah("rm", container);
   } finally {

@@ -5,6 +5,7 @@ import { wrongInKong } from "../../scripts/operations/kong.mjs";
 import { wrongInManifests } from "../../scripts/operations/manifests.mjs";
 import { alertsOnNothing, wrongInRules } from "../../scripts/operations/rules.mjs";
 import { type Scene, startScene } from "../../scripts/operations/scene.mjs";
+import { wrongInSettings } from "../../scripts/operations/settings.mjs";
 import { Checkout } from "./checkout.js";
 
 const KONG = "k8s/base/kong/kong.yaml";
@@ -53,6 +54,39 @@ describe("manifests", () => {
   });
 });
 
+describe("the app's settings", () => {
+  test.each([
+    [
+      "a field that the app has not",
+      "k8s/base/config/tollkeeper.yaml",
+      "freeMinuteLimit:",
+      "freeMinuteLimits:",
+      "freeMinuteLimits",
+    ],
+    [
+      "a variable that it has not",
+      "k8s/base/app/deployment.yaml",
+      "RATE_LIMIT_KEY_PEPPER",
+      "RATE_LIMIT_PEPPER",
+      "RATE_LIMIT_PEPPER",
+    ],
+    [
+      "a value that can't be",
+      "k8s/base/config/tollkeeper.yaml",
+      "proMinuteLimit: 1000",
+      "proMinuteLimit: many",
+      "proMinuteLimit",
+    ],
+  ])("%s is refused", async (_name, file, text, by, problem) => {
+    checkout.edit(file, text, by);
+    expect((await wrongInSettings(checkout.root)).join("\n")).toContain(problem);
+  });
+
+  test("as they are, they are sound", async () => {
+    expect(await wrongInSettings(checkout.root)).toEqual([]);
+  });
+});
+
 describe("Kong's configuration", () => {
   test.each([
     ["allow_origin_absent, which 3.9 has not", "max_age: 600", "allow_origin_absent: true", "allow_origin_absent"],
@@ -76,7 +110,12 @@ describe("Kong's configuration", () => {
       undefined,
     ],
     ["a secret in the file", `key: \${{ env "DECK_VERIFY_KEY" }}`, "key: fpk_secret", "no secret in the file"],
-    ["no acl", "- name: acl", "- name: ip-restriction", "acl"],
+    [
+      "no acl",
+      "      - name: acl\n        config:\n          allow: [free, pro, enterprise, partner, anonymous]\n          hide_groups_header: false\n",
+      "",
+      "plugin acl is missing",
+    ],
     ["active checks that are off", "interval: 5", "interval: 0", "active checks are off"],
   ])("%s", (_name, text, by, problem) => {
     checkout.edit(KONG, text, by);
