@@ -39,7 +39,7 @@ main() {
   begin "PostgreSQL and migrations"
   apply postgres
   rolled_out statefulset/postgres
-  run_job kong-migrations-3-9-3 kong-migrations
+  run_job kong-migrations
   begin "Redis and the app"
   apply redis kong-redis app
   rolled_out statefulset/redis deployment/kong-redis deployment/fingerprint-api
@@ -47,8 +47,8 @@ main() {
   begin "Kong and its configuration"
   apply kong
   rolled_out deployment/kong
-  run_job kong-configuration kong-configuration
-  run_job kong-migrations-finish-3-9-3 kong-migrations-finish
+  run_job kong-configuration
+  run_job kong-migrations-finish
   begin "monitoring and verification"
   if $monitoring; then apply monitoring; fi
   if $monitoring; then rolled_out deployment/blackbox-exporter; fi
@@ -275,9 +275,10 @@ back to what was: kubectl --namespace $namespace rollout undo $workload"
   done
 }
 
-# run_job NAME COMPONENT: a Job's template can't be changed in place, so one that differs is replaced.
+# run_job COMPONENT: a Job's template can't be changed in place, so one that differs is replaced.
 run_job() {
-  local job=$1 file=(--filename="$work/manifests.yaml" --selector="app.kubernetes.io/component=$2") state="" deadline
+  local file=(--filename="$work/manifests.yaml" --selector="app.kubernetes.io/component=$1") job state="" deadline
+  job=$(k create --dry-run=client --output=name "${file[@]}" | sed -n 's/^job\.batch\///p')
   if k diff --server-side --field-manager=deploy.sh "${file[@]}" > /dev/null 2>&1; then
     say "job $job is as it was"
   else
