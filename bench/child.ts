@@ -7,9 +7,12 @@ interface ChildOptions {
   args?: readonly string[];
   /** The only processor that it may run on; ignored where there is one only, or no `taskset`. */
   processor?: number;
+  /** Files, connections among them, that it is to have open at once; ignored where there is no `prlimit`. */
+  files?: number;
 }
 
 const TASKSET = "/usr/bin/taskset";
+const PRLIMIT = "/usr/bin/prlimit";
 
 /** Whether children can be kept to one processor each. */
 export const CAN_PIN = availableParallelism() > 1 && existsSync(TASKSET);
@@ -20,11 +23,14 @@ export class Child<Question, Answer> {
   /** The end of what it wrote to its standard error. */
   #errors = "";
 
-  constructor(name: string, { args = [], processor }: ChildOptions = {}) {
+  constructor(name: string, { args = [], processor, files }: ChildOptions = {}) {
     const node = ["--expose-gc"];
-    const pin = processor === undefined || !CAN_PIN ? undefined : ["-c", String(processor), process.execPath];
+    const pin = processor === undefined || !CAN_PIN ? [] : [TASKSET, "-c", String(processor)];
+    const raise = files === undefined || !existsSync(PRLIMIT) ? [] : [PRLIMIT, `--nofile=${files}`];
+    const [program = "", ...before] = [...pin, ...raise, process.execPath];
     this.#process = fork(new URL(`children/${name}.js`, import.meta.url), args, {
-      ...(pin ? { execPath: TASKSET, execArgv: [...pin, ...node] } : { execArgv: node }),
+      execPath: program,
+      execArgv: [...before, ...node],
       serialization: "advanced",
       stdio: ["ignore", "inherit", "pipe", "ipc"],
     });

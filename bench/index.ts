@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { accuracy } from "./accuracy.js";
+import { clients } from "./clients.js";
 import { engine } from "./engine.js";
 import { http } from "./http.js";
 import { memory } from "./memory.js";
@@ -10,7 +11,7 @@ import { scale } from "./scale.js";
 import { storage } from "./storage.js";
 import { workers } from "./workers.js";
 
-const BENCHMARKS = { engine, memory, pauses, workers, http, storage, accuracy, redis, scale };
+const BENCHMARKS = { engine, memory, pauses, workers, http, clients, storage, accuracy, redis, scale };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

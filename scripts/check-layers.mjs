@@ -22,9 +22,12 @@ const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
 /** Packages that only some folders may import, so that `import "tollkeeper"` loads none of them. */
 const ONLY_IN = /** @type {Record<string, string[]>} */ ({
   "@fastify/cors": ["api"],
+  "@fastify/helmet": ["api"],
+  "@fastify/swagger": ["api"],
   commander: ["cli"],
   fastify: ["fastify", "api"],
   "fastify-plugin": ["fastify", "api"],
+  "fastify-type-provider-zod": ["api"],
   ioredis: ["store"],
   "prom-client": ["metrics", "api"],
   yaml: ["config"],

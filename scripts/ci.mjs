@@ -1,9 +1,11 @@
 // Everything that passes or fails, for .ci/run: all steps run, also after one has failed.
 import { execFileSync } from "node:child_process";
+import { auditSteps } from "./audit.mjs";
 import { checkSteps } from "./check-k8s.mjs";
 import { lintSteps } from "./lint.mjs";
 import { proofLintSteps, proofSteps } from "./proof.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
+import { schemathesis } from "./schemathesis.mjs";
 import { runSteps } from "./steps.mjs";
 import { printTotals, testSteps } from "./test.mjs";
 
@@ -11,7 +13,9 @@ const before = changedFiles();
 const passed = await runSteps([
   ...lintSteps,
   ...proofLintSteps,
+  ...auditSteps,
   ...testSteps({ coverage: true }),
+  { name: "schemathesis", run: schemathesis },
   ...proofSteps,
   ...checkSteps,
   { name: "planted faults of operations are found", run: () => runTool("vitest", ["run", "--project=operations"]) },

@@ -2,6 +2,6 @@
 import { outputOf } from "./cli/output.js";
 import { run } from "./cli/program.js";
 
-run(process.argv.slice(2), process.env, outputOf(process)).then((code) => {
+void run(process.argv.slice(2), process.env, outputOf(process)).then((code) => {
   process.exitCode = code;
 });

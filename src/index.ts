@@ -17,6 +17,7 @@ export {
 } from "./limiter/create.js";
 export type { Decision, LimitState } from "./limiter/decision.js";
 export type { Limiter, LimiterStats } from "./limiter/limiter.js";
+export { type LimitOverride, type Overrides, overriddenTier } from "./limiter/overrides.js";
 export type { RedisStorage } from "./limiter/redis-storage.js";
 export type { ShadowDenials } from "./limiter/shadow.js";
 export type { OutagePolicies, OutagePolicy } from "./limiter/share.js";

@@ -4,6 +4,7 @@ import cors from "@fastify/cors";
 import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from "fastify";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Config } from "../config/schema.js";
+import { AddressIdentity } from "../fastify/identity.js";
 import tollkeeper, { LIMIT_FIELDS } from "../fastify/plugin.js";
 import { problem, sendProblem } from "../fastify/problem.js";
 import { type Fingerprint, loadFingerprint } from "../fingerprint/index.js";
@@ -11,11 +12,15 @@ import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared.js";
 import { registerLimiterMetrics } from "../metrics/index.js";
 import { costsOf } from "./costs.js";
+import { noteEndpoints } from "./endpoints.js";
 import { answerProblems } from "./errors.js";
 import { fingerprintRoutes, itemsOf } from "./fingerprint.js";
 import { identifyCaller } from "./identity.js";
 import type { ApiKeys } from "./keys.js";
+import { management } from "./management/index.js";
+import { describeRoutes, documentationRoutes } from "./openapi.js";
 import { addOperations } from "./operations.js";
+import { ownQuota } from "./own-quota.js";
 
 /** How long a call may take to arrive whole, and its header alone, in ms; a sender slower than that is cut off. */
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -25,6 +30,8 @@ const KEEP_ALIVE_MS = 72_000;
 /** Fields of a header, and bytes of it. */
 const MAX_FIELDS = 100;
 const MAX_HEADER_BYTES = 16 * 1024;
+/** UTF-16 units of a parameter in an address: the name of an account, each character of it written as up to 12. */
+const MAX_PARAMETER = 2048;
 /** How often slow senders are looked for, in ms. */
 const TIMEOUT_CHECK_MS = 1000;
 
@@ -49,12 +56,13 @@ export interface AppOptions {
 
 /** Makes the service `fingerprint-api`, ready to listen or to be called by `inject`. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, limiter, logger = false, registry = new Registry(), isDraining = () => false } = options;
+  const { config, limiter, keys, logger = false, registry = new Registry(), isDraining = () => false } = options;
   const app: FastifyInstance = fastify({
     logger,
     // The framework's lines hold the address as called, in which there may be a key.
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
+    routerOptions: { maxParamLength: MAX_PARAMETER },
     return503OnClosing: false, // Calls that are already here are answered while the service shuts down.
     clientErrorHandler: answerUnreadable,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -74,13 +82,15 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   if (config.maxConnections !== undefined) app.server.maxConnections = config.maxConnections;
   app.removeContentTypeParser("text/plain");
   answerProblems(app);
+  await describeRoutes(app);
+  const endpoints = noteEndpoints(app, config);
   const needsStore = limiter.engine === "redis" && config.onOutage === "closed";
   registerLimiterMetrics(registry, limiter);
   collectDefaultMetrics({ register: registry });
   addOperations(app, {
     registry,
     hasMetrics: config.metricsPort === undefined,
-    isReady: () => !needsStore || limiter.isTogether,
+    isReady: () => keys.isFresh && (!needsStore || limiter.isTogether),
     isDraining,
   });
 
@@ -90,46 +100,51 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     await app.register(cors, {
       origin: corsOrigins.includes("*") ? "*" : corsOrigins,
       exposedHeaders: LIMIT_FIELDS,
-      methods: ["GET", "HEAD", "POST"],
+      methods: ["GET", "HEAD", "POST", "PUT", "DELETE"],
       maxAge: 600,
       strictPreflight: false,
     });
   }
+  const callers = followingCallers(options);
   await app.register(tollkeeper, {
     limiter,
-    identify: followingCaller(options),
+    identify: (request) => callers().identify(request),
     extendedHeaders: config.headers,
     shadow: () => config.shadow,
   });
 
-  app.all(UNREADABLE_URL, async (_request, reply) =>
+  app.all(UNREADABLE_URL, { schema: { hide: true } }, async (_request, reply) =>
     sendProblem(reply, problem(400, "address_malformed", "The address of the call can't be decoded.")),
   );
   const load = options.loadFingerprint ?? loadFingerprint;
   const costs = costsOf(config, itemsOf);
   await app.register(fingerprintRoutes, { load, costs });
   await app.register(fingerprintRoutes, { load, costs, prefix: "/v1" });
+  await app.register(ownQuota, { limiter, extendedHeaders: config.headers });
+  await app.register(management, { config, limiter, keys, registry, addresses: () => callers().addresses, endpoints });
+  await app.register(documentationRoutes);
   await app.ready();
   return app;
 }
 
-/** Tells callers apart by the configuration as it is at the time of the call. */
-function followingCaller({ config, keys, limiter }: AppOptions): ReturnType<typeof identifyCaller> {
+/** How callers are told apart, by the configuration as it is at the time of the call. */
+function followingCallers({ config, keys, limiter }: AppOptions) {
   const make = () => {
     const { trustProxy, ipWhitelist: trusted, ipv6Prefix, requireAuthentication } = config;
     const gatewaySecrets = [config.gatewaySecret, config.gatewaySecretPrevious].filter(
       (secret) => secret !== undefined,
     );
+    const addresses = new AddressIdentity({ trustProxy, trusted, ipv6Prefix });
     const tiers = () => limiter.tiers;
-    const caller = { keys, requireAuthentication, gatewaySecrets, tiers, trustProxy, trusted, ipv6Prefix };
-    return { trusted, requireAuthentication, identify: identifyCaller(caller) };
+    const identify = identifyCaller({ keys, addresses, requireAuthentication, gatewaySecrets, tiers });
+    return { trusted, requireAuthentication, addresses, identify };
   };
   let made = make();
-  return (request) => {
+  return () => {
     if (config.ipWhitelist !== made.trusted || config.requireAuthentication !== made.requireAuthentication) {
       made = make();
     }
-    return made.identify(request);
+    return made;
   };
 }
 

@@ -13,24 +13,27 @@ const QUIET_MS = 500;
 const IDLE_CHECK_MS = 50;
 
 /**
- * Lets a server end without losing a call: each answer from now on is the last of its connection, so that clients go
- * elsewhere by themselves; then nothing new is accepted, and what has begun is answered.
+ * Lets a server end without losing a call: nothing new is accepted, what has begun is answered, and each answer is the
+ * last of its connection, so that clients go elsewhere by themselves. In that order: clients that were sent away before
+ * would come back, and what waits to be accepted is lost when that ends.
  *
- * @param delayMs How long new connections are still accepted, for whoever sends calls to learn that they should not.
+ * @param delayMs How long all goes on as before, for whoever sends calls to learn that they should not.
  */
 export async function drain(server: Server, delayMs: number): Promise<void> {
   if (!server.listening) return;
-  server.prependListener("request", (_request, response) => void response.setHeader("connection", "close"));
   await delay(delayMs);
+  // After what has come until now was accepted.
+  await new Promise(setImmediate);
   const ended = once(server, "close");
   // Not the HTTP server's own, which closes idle connections at once.
   Listener.prototype.close.call(server);
+  server.prependListener("request", (_request, response) => void response.setHeader("connection", "close"));
+  let idle: NodeJS.Timeout | undefined;
   const quiet = setTimeout(() => {
     server.closeIdleConnections();
     // A connection is idle once its call has ended.
     idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
   }, QUIET_MS);
-  let idle: NodeJS.Timeout | undefined;
   const impatience = setTimeout(() => server.closeAllConnections(), PATIENCE_MS);
   await ended;
   clearTimeout(quiet);

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import { z } from "zod";
-import { TollkeeperError } from "../errors.js";
+import { type ErrorCode, TollkeeperError } from "../errors.js";
 import { type Problem, problem, sendProblem } from "../fastify/problem.js";
 import { FingerprintError } from "../fingerprint/index.js";
 
@@ -17,9 +17,13 @@ export function answerProblems(app: FastifyInstance): void {
     const parsed = schema.safeParse(data);
     return parsed.success ? { value: parsed.data } : { error: parsed.error };
   });
+  // Answers are ours: that they are as described is for tests to tell, not for every call to pay for.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler<FastifyError | z.ZodError>((error, request, reply) => {
+    // The body is read before it is told that nobody takes it.
+    if (request.is404) return answerUnknownRoute(request, reply);
     const document = problemOf(error);
-    if (document.status === 500) request.log.error({ err: error }, "a call failed");
+    if (document.status >= 500) request.log.error({ err: error }, "a call failed");
     return sendProblem(reply, document);
   });
   app.setNotFoundHandler(answerUnknownRoute);
@@ -33,16 +37,33 @@ const BY_CODE: Record<string, [status: number, code: string, detail: string]> = 
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "length_contradicts", "The body is not as long as Content-Length says."],
 };
 
+/** The same of our own errors; what is not here is no caller's business. */
+const BY_OWN_CODE: Partial<Record<ErrorCode, [status: number, code?: string]>> = {
+  ERR_NATIVE_MISSING: [503],
+  ERR_ACCOUNT_UNKNOWN: [404, "account_unknown"],
+  ERR_KEY_LIMIT: [409, "key_limit_reached"],
+  ERR_OVERRIDES_INVALID: [422, "overrides_invalid"],
+  ERR_TIER_UNKNOWN: [422, "tier_unknown"],
+};
+
 /** Errors of a body that are told, and UTF-16 units of what is told of each: it may repeat what was sent. */
 const MAX_ERRORS = 20;
 const MAX_DETAIL = 200;
+
+/** What is wrong with it is for logs: it names the server. */
+const STORE_UNAVAILABLE = problem(
+  503,
+  "store_unavailable",
+  "It can't be read or stored just now; look before you retry.",
+);
 
 const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
 
 function problemOf(error: FastifyError | z.ZodError): Problem {
   if (error instanceof z.ZodError) {
+    const { validationContext } = error as { validationContext?: string };
     return invalidBody(
-      "body_invalid",
+      validationContext === "body" ? "body_invalid" : "parameter_invalid",
       error.issues
         .slice(0, MAX_ERRORS)
         .map((issue) => ({ path: jsonPath(issue.path), detail: shortened(issue.message) })),
@@ -50,7 +71,9 @@ function problemOf(error: FastifyError | z.ZodError): Problem {
   }
   if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);
   if (error instanceof TollkeeperError) {
-    return error.code === "ERR_NATIVE_MISSING" ? problem(503, error.code, error.message) : INTERNAL;
+    if (error.code.startsWith("ERR_STORE_") || error.code.startsWith("ERR_STORAGE_")) return STORE_UNAVAILABLE;
+    const [status, code] = BY_OWN_CODE[error.code] ?? [];
+    return status === undefined ? INTERNAL : problem(status, code ?? error.code, error.message);
   }
   const known = BY_CODE[error.code];
   if (known !== undefined) return problem(...known);

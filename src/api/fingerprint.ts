@@ -1,13 +1,18 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { z } from "zod";
 import { type Fingerprint, FingerprintError } from "../fingerprint/index.js";
+import { answers, securedBy } from "./contract.js";
 import type { Costs } from "./costs.js";
 import {
   type BatchBody,
   BODY_LIMIT,
+  batchAnswer,
   batchBody,
   type CompareBody,
+  compareAnswer,
   compareBody,
   type IdentifyBody,
+  identifyAnswer,
   identifyBody,
 } from "./schemas.js";
 
@@ -20,9 +25,24 @@ export async function fingerprintRoutes(
   app: FastifyInstance,
   { load, costs }: { load: () => Fingerprint; costs: Costs },
 ): Promise<void> {
+  /** `/v1/identify` is `identify`, and `/identify`, which is the same, `identifyUnversioned`. */
+  const named = (name: string) => (app.prefix === "" ? `${name}Unversioned` : name);
+  const described = (name: string, summary: string, answer: z.ZodType) => ({
+    operationId: named(name),
+    summary,
+    tags: ["fingerprint"],
+    security: securedBy("fingerprint", true),
+    response: answers(200, answer, "The result.", [401, 403, 413, 415, 422, 429, 503]),
+  });
+  const scope = "fingerprint";
+
   app.post<{ Body: IdentifyBody }>(
     "/identify",
-    { bodyLimit: BODY_LIMIT.identify, schema: { body: identifyBody }, config: { toll: costs.identify } },
+    {
+      bodyLimit: BODY_LIMIT.identify,
+      schema: { body: identifyBody, ...described("identify", "Which client these signals are of", identifyAnswer) },
+      config: { toll: costs.identify, scope },
+    },
     async (request) => {
       const { identify } = load();
       const result = within("fingerprint", () => identify(JSON.stringify(request.body.fingerprint)));
@@ -32,13 +52,21 @@ export async function fingerprintRoutes(
 
   app.post<{ Body: CompareBody }>(
     "/compare",
-    { bodyLimit: BODY_LIMIT.compare, schema: { body: compareBody }, config: { toll: costs.compare } },
+    {
+      bodyLimit: BODY_LIMIT.compare,
+      schema: { body: compareBody, ...described("compare", "How alike two clients are", compareAnswer) },
+      config: { toll: costs.compare, scope },
+    },
     async (request) => answer(request, JSON.parse(load().compare(JSON.stringify(request.body)))),
   );
 
   app.post<{ Body: BatchBody }>(
     "/batch",
-    { bodyLimit: BODY_LIMIT.batch, schema: { body: batchBody }, config: { toll: costs.batch } },
+    {
+      bodyLimit: BODY_LIMIT.batch,
+      schema: { body: batchBody, ...described("batch", "Identify up to 100 clients", batchAnswer) },
+      config: { toll: costs.batch, scope },
+    },
     async (request) => answer(request, { results: JSON.parse(await load().batch(texts(request.body.items))) }),
   );
 }

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from "fastify";
-import { AddressIdentity, type AddressIdentityOptions, type Identity, type Refusal } from "../fastify/identity.js";
+import type { AddressIdentity, Identity, Refusal } from "../fastify/identity.js";
+import { callerOf } from "../fastify/plugin.js";
 import { type Problem, problem } from "../fastify/problem.js";
 import { overriddenTier } from "../limiter/overrides.js";
 import type { Account } from "./accounts.js";
@@ -7,8 +8,9 @@ import { Gateway, type GatewayOptions } from "./gateway.js";
 import type { ApiKeys, Holder, Scope } from "./keys.js";
 
 /** How the callers of the service are told apart. */
-export interface CallerOptions extends AddressIdentityOptions, GatewayOptions {
+export interface CallerOptions extends GatewayOptions {
   keys: ApiKeys;
+  addresses: AddressIdentity;
   /** Whether a call without an account is refused; otherwise it counts for its address. */
   requireAuthentication: boolean;
 }
@@ -31,13 +33,20 @@ declare module "fastify" {
 
 type Identified = Caller | Refusal;
 
+/** Callers who were refused, though it is known who they are. */
+const refused = new WeakMap<FastifyRequest, Caller>();
+
+/** Who calls, let in or not; undefined if nobody was asked, or nobody is known. */
+export function whoCalls(request: FastifyRequest): Caller | undefined {
+  return callerOf(request) ?? refused.get(request);
+}
+
 /**
  * By what the gateway says, by API key, or else by address. A key that is not good is refused and charged to the
  * address, so that trying keys is never free, and nobody else pays for it.
  */
 export function identifyCaller(options: CallerOptions): (request: FastifyRequest) => Identified {
-  const { keys, requireAuthentication } = options;
-  const addresses = new AddressIdentity(options);
+  const { keys, addresses, requireAuthentication } = options;
   const gateway = new Gateway(options, keys.accounts);
   /** What is remembered with a key that was found, for as long as that is. */
   const callers = new WeakMap<Holder, Caller>();
@@ -64,7 +73,8 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     return caller;
   };
 
-  const byKey = (key: string, scope: Scope | undefined, address: () => Identified): Identified => {
+  const byKey = (request: FastifyRequest, key: string, address: () => Identified): Identified => {
+    const { scope } = request.routeOptions.config;
     if (!keys.isFresh) return { refusal: KEYS_UNKNOWN, headers: { "retry-after": "1" } };
     const holder = keys.find(key);
     if (holder === undefined) {
@@ -72,17 +82,18 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     }
     const caller = holderOf(holder);
     if (scope === undefined || holder.scopes.includes(scope)) return caller;
+    refused.set(request, caller);
     return refuse(caller, 403, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);
   };
 
   return (request) => {
-    const { scope, keyless = true } = request.routeOptions.config;
+    const { keyless = true } = request.routeOptions.config;
     const isVouchedFor = gateway.vouchesFor(request);
     const consumer = isVouchedFor ? gateway.consumerOf(request) : undefined;
     if (consumer !== undefined && keyless) return consumer;
     const address = () => (isVouchedFor ? addresses.ofText(gateway.addressOf(request)) : addresses.ofRequest(request));
     const credential = credentialOf(request);
-    if (typeof credential === "string") return byKey(credential, scope, address);
+    if (typeof credential === "string") return byKey(request, credential, address);
     if (credential === CONTRADICTION) {
       const detail = "The call names different keys in Authorization or X-API-Key; send one of them.";
       return refuse(address(), 401, "credentials_contradict", detail);

@@ -1,6 +1,8 @@
 import type { FastifyInstance } from "fastify";
 import { Counter, Histogram, type Registry } from "prom-client";
+import { z } from "zod";
 import { problem, sendProblem } from "../fastify/problem.js";
+import { answers, answersText } from "./contract.js";
 
 /** Seconds; most calls take well under a millisecond. */
 const SECONDS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
@@ -27,19 +29,34 @@ export function addOperations(app: FastifyInstance, options: OperationsOptions):
   });
 
   const config = { toll: false } as const;
-  app.get("/health", { config, logLevel: "silent" }, async () => ({ status: "ok" }));
-  app.get("/ready", { config, logLevel: "silent" }, async (_request, reply) =>
+  const described = (operationId: string, summary: string, response: object) => ({
+    config,
+    schema: { operationId, summary, tags: ["operations"], security: [], response },
+    logLevel: "silent" as const,
+  });
+  const health = described("health", "Whether the process is alive", answers(200, state("ok"), "It is.", []));
+  app.get("/health", health, async () => ({ status: "ok" }));
+  const ready = answers(200, state("ready"), "Calls may be sent.", [503]);
+  app.get("/ready", described("ready", "Whether calls may be sent", ready), async (_request, reply) =>
     closing || isDraining()
       ? sendProblem(reply, problem(503, "draining", "The service is shutting down."))
       : isReady()
         ? { status: "ready" }
-        : sendProblem(reply, problem(503, "store_unavailable", "The limits can't be checked, and no call is let in.")),
+        : sendProblem(
+            reply,
+            problem(503, "store_unavailable", "Neither limits nor API keys can be checked without Redis."),
+          ),
   );
   if (!hasMetrics) return;
-  app.get("/metrics", { config, logLevel: "silent" }, async (_request, reply) => {
+  const text = answersText("Prometheus's text format.", []);
+  app.get("/metrics", described("metrics", "Metrics as Prometheus reads them", text), async (_request, reply) => {
     reply.header("content-type", registry.contentType);
-    return registry.metrics();
+    return Buffer.from(await registry.metrics());
   });
+}
+
+function state(status: string) {
+  return z.object({ status: z.literal(status) });
 }
 
 /** By route as registered, never by address as called: that would be a label per caller's whim. */

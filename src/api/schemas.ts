@@ -4,9 +4,11 @@ import { z } from "zod";
 export const BODY_LIMIT = { identify: 16 * 1024, compare: 32 * 1024, batch: 512 * 1024 } as const;
 export const MAX_BATCH_ITEMS = 100;
 
-/** A list whose items are looked at only if there are not too many. */
+/** A list whose items are looked at only if there are not too many; described as what it is. */
 function list<T extends z.ZodType>(max: number, item: T) {
-  return z.array(z.unknown()).max(max).pipe(z.array(item));
+  const items = z.toJSONSchema(item, { io: "input" });
+  delete items.$schema;
+  return z.array(z.unknown()).max(max).meta({ items }).pipe(z.array(item));
 }
 
 /** Numbers as they stand in a ClientHello. Their meaning is checked where it is used, in Rust. */
@@ -33,7 +35,9 @@ const http2 = z.strictObject({ akamai: z.string().optional() });
 const http = z.strictObject({ headers: list(128, z.tuple([z.string(), z.string()])).optional() });
 
 /** What is known of a client; at least one signal. */
-export const fingerprint = z.strictObject({ tls: tls.optional(), http2: http2.optional(), http: http.optional() });
+export const fingerprint = z
+  .strictObject({ tls: tls.optional(), http2: http2.optional(), http: http.optional() })
+  .meta({ examples: [{ tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } }] });
 
 export const identifyBody = z.strictObject({ fingerprint });
 
@@ -47,3 +51,51 @@ export const batchBody = z.strictObject({
 export type IdentifyBody = z.infer<typeof identifyBody>;
 export type CompareBody = z.infer<typeof compareBody>;
 export type BatchBody = z.infer<typeof batchBody>;
+
+const confidence = z.number().min(0).max(1);
+const candidate = z.looseObject({
+  client: z.string(),
+  versions: z.array(z.string()),
+  confidence,
+  evidence: z.array(z.string()),
+});
+const identification = z.looseObject({
+  fingerprint_id: z.string(),
+  computed: z.looseObject({}),
+  candidates: z.array(candidate),
+  ambiguous: z.boolean(),
+  consistency: z.object({ score: confidence, flags: z.array(z.string()) }),
+  dataset: z.string(),
+});
+
+/** What the service adds to every result. */
+const envelope = {
+  request_id: z.string(),
+  cost: z.number().meta({ description: "Tokens that the call has cost." }),
+};
+export const identifyAnswer = identification.extend(envelope).meta({ id: "Identification" });
+
+export const compareAnswer = z
+  .looseObject({
+    ...envelope,
+    similarity: confidence,
+    match: z.boolean(),
+    resolution: z.string(),
+    components: z.record(z.string(), confidence.nullable()),
+    differences: z.array(z.string()),
+  })
+  .meta({ id: "Comparison" });
+
+/** One result for each item, in their order. */
+export const batchAnswer = z
+  .object({
+    ...envelope,
+    results: z.array(
+      z.looseObject({
+        id: z.string().nullable(),
+        result: identification.optional(),
+        problem: z.looseObject({ code: z.string(), path: z.string(), detail: z.string() }).optional(),
+      }),
+    ),
+  })
+  .meta({ id: "BatchResults" });

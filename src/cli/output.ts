@@ -1,4 +1,3 @@
-import { styleText } from "node:util";
 import { TollkeeperError } from "../errors.js";
 import { CommandError, UsageError } from "./exit.js";
 
@@ -21,7 +20,7 @@ export function outputOf({ stdout, stderr, env }: Pick<NodeJS.Process, "stdout" 
   return {
     print: (line) => void stdout.write(`${line}\n`),
     note: (line) => void stderr.write(`${line}\n`),
-    dim: (text) => (hasColour ? styleText("dim", text) : text),
+    dim: (text) => (hasColour ? `\x1b[2m${text}\x1b[22m` : text),
   };
 }
 

@@ -46,7 +46,10 @@ function pathOf(subject: string): string {
 }
 
 function print(state: QuotaState, json: boolean, output: Output): void {
-  if (json) return output.print(JSON.stringify(state, undefined, 2));
+  if (json) {
+    output.print(JSON.stringify(state, undefined, 2));
+    return;
+  }
   output.print(`${state.subject}, tier ${state.tier}${state.limits.length === 0 ? ", unlimited" : ""}`);
   if (state.limits.length === 0) return;
   const text = (value: unknown) => (value === null ? "-" : String(value));

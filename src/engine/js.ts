@@ -19,6 +19,9 @@ import {
 /** What a JavaScript `Map` can hold, roughly. */
 const MAX_KEYS = 16_000_000;
 
+/** Names that have stood for a tier, with overrides or without. */
+const MAX_TIERS = 32_768;
+
 /** Engines by name; on the global object, since the ESM and the CommonJS build may be loaded side by side. */
 const openEngines = registry();
 
@@ -124,6 +127,7 @@ export class JsEngine implements Engine {
     if (version !== this.version || plain?.tier === undefined || edition === undefined) return -1;
     const id = this.#ids.get(name) ?? this.#entries.length;
     if (edition.has(id)) return id;
+    if (id >= MAX_TIERS) throw new TollkeeperError("ERR_TIERS_INVALID", "there are too many tiers with overrides");
     const overridden = compileTiers({ [plain.name]: spec }, new Map(this.#slots), this.#slots.size).get(plain.name);
     if (overridden === undefined) return -1;
     edition.set(id, overridden);

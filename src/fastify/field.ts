@@ -13,6 +13,11 @@ const buffer = Buffer.allocUnsafe(MOST_BYTES);
 export class FieldWriter {
   #length = 0;
 
+  /** Characters written since it was taken. */
+  get length(): number {
+    return this.#length;
+  }
+
   /** ASCII only. */
   text(bytes: Uint8Array): this {
     const start = this.#length;
@@ -50,5 +55,19 @@ export class FieldWriter {
     }
     this.#length = start + count;
     return this;
+  }
+}
+
+/** The text of a number that is often the same as before. */
+export class LastNumber {
+  #value = Number.NaN;
+  #text = "";
+
+  textOf(value: number): string {
+    if (value !== this.#value) {
+      this.#value = value;
+      this.#text = String(value);
+    }
+    return this.#text;
   }
 }

@@ -1,6 +1,7 @@
 import type { FastifyReply } from "fastify";
 import type { TierSpec } from "../engine/types.js";
 import type { Decision, LimitState } from "../limiter/decision.js";
+import { LastNumber } from "./field.js";
 import { TierPolicy } from "./policy.js";
 
 /** Names of every field that says how a caller stands, for CORS to expose. */
@@ -25,6 +26,9 @@ export class LimitHeaders {
   /** The one asked for last, since neighbouring calls are often of one tier. */
   #last: { spec: TierSpec; policy: TierPolicy } | undefined;
 
+  readonly #reset = new LastNumber();
+  readonly #cost = new LastNumber();
+
   /** `extended`: whether the `X-` fields are written too. */
   constructor(extended: boolean) {
     this.#extended = extended;
@@ -46,32 +50,34 @@ export class LimitHeaders {
   write(reply: FastifyReply, decision: Decision, cost = decision.cost): void {
     const { tier, limits, atMs } = decision;
     const policy = this.policyOf(decision);
+    let state = "";
     if (limits.length > 0) {
+      state = policy.stateField(limits);
       reply.header("ratelimit-policy", policy.policyField(atMs));
-      reply.header("ratelimit", policy.stateField(limits));
+      reply.header("ratelimit", state);
     }
     if (!this.#extended) return;
     // As text, since Node would make it of a number once to check the field and once more to send it.
-    const least = leastLeft(limits);
+    const index = leastLeft(limits);
+    const least = limits[index];
     if (least !== undefined) {
-      reply.header("x-ratelimit-limit", String(Math.floor(least.limit)));
-      reply.header("x-ratelimit-remaining", String(Math.floor(least.remaining)));
-      reply.header("x-ratelimit-reset", String(Math.ceil((atMs + least.resetMs) / 1000)));
+      reply.header("x-ratelimit-limit", policy.limitTexts[index]);
+      reply.header("x-ratelimit-remaining", policy.remainingIn(state, index));
+      reply.header("x-ratelimit-reset", this.#reset.textOf(Math.ceil((atMs + least.resetMs) / 1000)));
     }
     reply.header("x-quota-tier", tier);
-    const monthly = limits[policy.monthly];
-    if (monthly !== undefined) reply.header("x-quota-monthly-remaining", String(Math.floor(monthly.remaining)));
-    reply.header("x-request-cost", String(cost));
+    if (policy.monthly >= 0) reply.header("x-quota-monthly-remaining", policy.remainingIn(state, policy.monthly));
+    reply.header("x-request-cost", this.#cost.textOf(cost));
   }
 }
 
-/** The limit with the fewest tokens left; of several, the one that takes longest. */
-function leastLeft(limits: readonly LimitState[]): LimitState | undefined {
-  let least = limits[0];
-  for (const limit of limits) {
-    if (least === undefined) continue;
-    const fewer = limit.remaining - least.remaining;
-    if (fewer < 0 || (fewer === 0 && limit.resetMs > least.resetMs)) least = limit;
+/** Index of the limit with the fewest tokens left; of several, of the one that takes longest. */
+function leastLeft(limits: readonly LimitState[]): number {
+  let least = 0;
+  for (let index = 1; index < limits.length; index++) {
+    const { remaining, resetMs } = limits[index] as LimitState;
+    const before = limits[least] as LimitState;
+    if (remaining < before.remaining || (remaining === before.remaining && resetMs > before.resetMs)) least = index;
   }
   return least;
 }

@@ -14,9 +14,14 @@ const field = new FieldWriter();
 export class TierPolicy {
   /** Index of the limit that is a monthly quota; -1 if there is none. */
   readonly monthly: number;
+  /** The tokens of each limit, whole, as text. */
+  readonly limitTexts: readonly string[];
   readonly #limits: readonly LimitSpec[];
   /** `"minute";r=` and so on: the start of each item of `RateLimit`. */
   readonly #items: readonly Uint8Array[];
+  /** Where in the state written last the tokens left of each limit stand. */
+  readonly #starts: number[];
+  readonly #ends: number[];
   #policy = "";
   /** When `#policy` was written for a period that has an end: the instants, in ms, between which it holds. */
   #holds: Period = { startMs: 0, endMs: 0 };
@@ -26,6 +31,9 @@ export class TierPolicy {
     this.#items = limits.map(({ name }, index) =>
       Buffer.from(`${index > 0 ? ", " : ""}${serializeItem(name, new Map())};r=`),
     );
+    this.limitTexts = limits.map(({ limit }) => String(Math.floor(limit)));
+    this.#starts = limits.map(() => 0);
+    this.#ends = limits.map(() => 0);
     this.monthly = limits.findIndex((limit) => limit.type === "quota" && limit.period === "month");
   }
 
@@ -45,10 +53,16 @@ export class TierPolicy {
   stateField(states: readonly LimitState[]): string {
     for (let index = 0; index < states.length; index++) {
       const { remaining, resetMs } = states[index] as LimitState;
-      field.text(this.#items[index] as Uint8Array).number(Math.floor(remaining));
+      this.#starts[index] = field.text(this.#items[index] as Uint8Array).length;
+      this.#ends[index] = field.number(Math.floor(remaining)).length;
       field.text(SECONDS).number(Math.ceil(resetMs / 1000));
     }
     return field.take();
+  }
+
+  /** The whole tokens left of a limit, cut from the state written last, which costs less than to write them again. */
+  remainingIn(state: string, index: number): string {
+    return state.slice(this.#starts[index], this.#ends[index]);
   }
 
   #write(nowMs: number): void {

@@ -105,15 +105,14 @@ export class Decision {
 
   /** Every limit of the tier, after the call; empty when unlimited. */
   get limits(): LimitState[] {
-    return this.judge.tier.limits.map(({ name, limit, rule }, index) => {
-      const spent = this.spent(index);
-      return {
-        name,
-        limit,
-        remaining: rule.remainingMilli(spent) / 1000,
-        resetMs: rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs),
-      };
-    });
+    const states: LimitState[] = [];
+    let index = 0;
+    for (const { name, limit, rule } of this.judge.tier.limits) {
+      const spent = this.spent(index++);
+      const resetMs = rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs);
+      states.push({ name, limit, remaining: rule.remainingMilli(spent) / 1000, resetMs });
+    }
+    return states;
   }
 
   /** Shadow limits of the tier that would have denied the call, had they been in force. */

@@ -340,11 +340,18 @@ export class Limiter {
     const engine = this.#engine;
     const tier = compileOverridden(name, this.#tiers, this.#slots);
     if (tier === undefined) return undefined;
-    const id = engine.overrideTier(this.#version, engine.tierId(tier.name), name, tier.spec);
-    // Another thread has reloaded the tiers meanwhile.
-    if (id < 0) return this.#lookUpAnew(name);
     const plain = this.#judges.get(tier.name);
     if (plain === undefined) return undefined;
+    let id: number;
+    try {
+      id = engine.overrideTier(this.#version, plain.tierId, name, tier.spec);
+    } catch (error) {
+      // Too many different ones were in force since the process began.
+      if (error instanceof TollkeeperError) return plain;
+      throw error;
+    }
+    // Another thread has reloaded the tiers meanwhile.
+    if (id < 0) return this.#lookUpAnew(name);
     const judge = { ...plain, tier, tierId: id };
     this.#judges.set(name, judge);
     return judge;

@@ -42,6 +42,10 @@ export class ShadowedDecision extends Decision {
     return this.denials;
   }
 
+  override toJSON(): Record<string, unknown> {
+    return { ...super.toJSON(), shadowDenials: this.denials };
+  }
+
   /** Has each shadow limit decide; returns those that would have denied the call. */
   ask(decide: (shadow: Judge, key: string, costMilli: number) => ShadowAnswer): readonly string[] {
     if (this.isAsked)

@@ -3,7 +3,7 @@ import type { Cluster, Redis } from "ioredis";
 import type { Address } from "./address.js";
 
 /** The longest pause, in ms, before a connection is tried anew. */
-const RETRY_MS = 500;
+export const RETRY_MS = 500;
 /** How long, in ms, a connection may owe an answer before it is given up. */
 const SILENT_MS = 2000;
 
@@ -60,6 +60,8 @@ export function clientOf(
       return new ioredis.Cluster([...address.nodes], {
         redisOptions: common,
         enableOfflineQueue: false,
+        // It asks one node by chance, which may just be connecting, and begins anew half a second later; we ask them all.
+        enableReadyCheck: false,
         retryDelayOnFailover: 0,
         slotsRefreshTimeout: 500,
         clusterRetryStrategy: () => RETRY_MS,

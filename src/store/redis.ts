@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
-import { type Client, type ClientOptions, clientOf, shield } from "./client.js";
+import { type Client, type ClientOptions, clientOf, RETRY_MS, shield } from "./client.js";
 import { complaintsOf, translated } from "./complaints.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { REGISTRY } from "./registry.js";
@@ -138,10 +138,13 @@ export class RedisLink implements Link {
       if (name === undefined || caller === this.#options.replica) return;
       events.changed(keyOf(this.#options.prefix, name), kind === "reset");
     });
-    subscriber.on(
-      "ready",
-      () => void subscriber.subscribe(this.#channel).catch((error: unknown) => this.#report(error)),
-    );
+    // A Cluster picks a node for it by chance, which may be one that is lost.
+    const subscribe = (): void =>
+      void subscriber.subscribe(this.#channel).catch((error: unknown) => {
+        this.#report(error);
+        setTimeout(() => subscriber.status === "ready" && subscribe(), RETRY_MS).unref();
+      });
+    subscriber.on("ready", subscribe);
     return subscriber;
   }
 

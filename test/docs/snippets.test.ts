@@ -4,8 +4,8 @@
  * - `ts` is compiled against the built package and run; what a line prints stands behind it as `console.log(…); // 13`.
  *   Servers listen on a free port, and end when nothing is left to do.
  * - `sh` runs in an empty folder, next to a service of its own in place of the one on 127.0.0.1:8080, with a free
- *   account's key as $KEY; of npm, only that the script or package exists is checked.
- * - `json` is JSON. `text` is shown, not run. A block that says nothing of its kind is a fault.
+ *   account's key as $KEY and an administrator's as $ADMIN; of npm, only that the script or package exists is checked.
+ * - `yaml` is a configuration file. `json` is JSON. `text` is shown, not run. A block that says nothing of its kind is a fault.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROOT } from "../../scripts/run.mjs";
+import { readConfiguration } from "../../src/config/read.js";
 
 interface Snippet {
   name: string;
@@ -45,13 +46,21 @@ function promised(code: string): string {
 
 describe("the documents", () => {
   it("say of every block what it is", () => {
-    expect(snippets.filter(({ kind }) => !["ts", "sh", "json", "text"].includes(kind))).toEqual([]);
+    expect(snippets.filter(({ kind }) => !["ts", "sh", "yaml", "json", "text"].includes(kind))).toEqual([]);
   });
 
   it.each(pages)("%s links to files that are there", (page) => {
     const text = readFileSync(join(ROOT, page), "utf8");
     const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map(([, link]) => String(link));
     expect(links.filter((link) => !existsSync(join(ROOT, dirname(page), link)))).toEqual([]);
+  });
+
+  it.each(ofKind("yaml"))("$name is a configuration that the service takes", ({ code }) => {
+    const folder = mkdtempSync(join(tmpdir(), "snippet-"));
+    const RATE_LIMIT_CONFIG = join(folder, "tollkeeper.yaml");
+    writeFileSync(RATE_LIMIT_CONFIG, code);
+    expect(() => readConfiguration({ RATE_LIMIT_CONFIG })).not.toThrow();
+    rmSync(folder, { recursive: true });
   });
 
   it.each(ofKind("json"))("$name is JSON", ({ code }) => {
@@ -109,18 +118,24 @@ describe("sh snippets", () => {
   let service: ChildProcess;
   let url: string;
   let key: string;
+  let admin: string;
   const folder = mkdtempSync(join(tmpdir(), "snippets-"));
+  const cli = join(ROOT, "dist", "esm", "cli.js");
 
   beforeAll(async () => {
-    service = spawn(process.execPath, [join(ROOT, "dist", "esm", "cli.js"), "serve"], {
+    const own = { RATE_LIMIT_FILE: join(folder, "state"), RATE_LIMIT_DEMO_KEYS: "new" };
+    const env = { ...process.env, HOST: "127.0.0.1", PORT: "0", ...own };
+    const create = ["keys", "create", "--account", "ops", "--tier", "enterprise", "--scope", "admin", "quota:read"];
+    admin = execFileSync(process.execPath, [cli, ...create], { env, encoding: "utf8" }).trim();
+    service = spawn(process.execPath, [cli, "serve"], {
       cwd: folder,
-      env: { ...process.env, HOST: "127.0.0.1", PORT: "0", RATE_LIMIT_FILE: join(folder, "state") },
+      env,
       stdio: ["ignore", "pipe", "inherit"],
     });
     let printed = "";
     for await (const chunk of service.stdout ?? []) {
       printed += chunk;
-      if (printed.includes("try:")) break;
+      if (printed.includes("curl -i")) break;
     }
     url = /http:\/\/[\d.:]+/.exec(printed)?.[0] ?? "";
     expect(url).not.toBe("");
@@ -140,11 +155,17 @@ describe("sh snippets", () => {
     esac
   }`;
 
+  const npx = `npx() {
+    [ "$1" = tollkeeper ] || { echo "npx $1 is not known to test/docs" >&2; return 1; }
+    shift
+    node "$CLI" "$@"
+  }`;
+
   it.each(ofKind("sh"))(
     "$name runs",
     ({ code }) => {
-      const script = `set -euo pipefail\n${npm}\n${code.replaceAll("http://127.0.0.1:8080", url)}`;
-      const env = { ...process.env, KEY: key, PACKAGE: join(ROOT, "package.json") };
+      const script = `set -euo pipefail\n${npm}\n${npx}\n${code.replaceAll("http://127.0.0.1:8080", url)}`;
+      const env = { ...process.env, KEY: key, ADMIN: admin, PACKAGE: join(ROOT, "package.json"), CLI: cli };
       expect(() =>
         execFileSync("bash", ["-c", script], { cwd: folder, env, encoding: "utf8", timeout: 20_000 }),
       ).not.toThrow();

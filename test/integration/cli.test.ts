@@ -1,5 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,13 +54,15 @@ describe("tollkeeper", () => {
   it("--help says what there is", async () => {
     const { code, stdout } = await tollkeeper(["--help"]).ended;
     expect(code).toBe(0);
-    expect(stdout).toContain("tollkeeper serve");
+    for (const command of ["serve", "check-config", "keys", "quota", "tiers", "bench"])
+      expect(stdout).toContain(command);
+    expect(stdout).toContain("Exit codes: 0 done, 1 failed, 2 not understood.");
   });
 
   it.each([[[]], [["sreve"]], [["serve", "more"]]])("refuses %j with exit code 2", async (args) => {
     const { code, stderr } = await tollkeeper(args).ended;
     expect(code).toBe(2);
-    expect(stderr).toContain("usage:");
+    expect(stderr).toContain("Usage:");
   });
 
   it("refuses options that there are not with exit code 2", async () => {
@@ -136,4 +139,72 @@ describe("tollkeeper serve", () => {
     verbose.child.kill("SIGTERM");
     expect((await verbose.ended).stderr).toContain('"route":"unknown"');
   });
+});
+
+it("SIGHUP has the file read again", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "tollkeeper.yaml");
+  writeFileSync(path, "shadow: false\n");
+  const { child, ended } = await serving({ RATE_LIMIT_CONFIG: path });
+  const told = new Promise<void>((resolve) => {
+    let log = "";
+    child.stderr.on("data", (chunk) => {
+      log += chunk;
+      if (log.includes("the configuration is as it was")) resolve();
+    });
+  });
+  child.kill("SIGHUP");
+  await told;
+  child.kill("SIGTERM");
+  expect(await ended).toMatchObject({ code: 0 });
+});
+
+describe("a service that is told to stop under load", () => {
+  const CALLERS = 60;
+
+  /** One call on a connection that is kept for the next. */
+  function call(agent: Agent, url: string): Promise<{ status: number; connection: string | undefined }> {
+    return new Promise((resolve, reject) => {
+      const sent = request(`${url}/v1/identify`, {
+        method: "POST",
+        agent,
+        headers: { "content-type": "application/json" },
+      });
+      sent.once("error", reject);
+      sent.once("response", (answer) => {
+        answer.resume();
+        answer.once("error", reject);
+        answer.once("end", () => resolve({ status: answer.statusCode ?? 0, connection: answer.headers.connection }));
+      });
+      sent.end('{"fingerprint":{"http":{"headers":[["user-agent","curl/8.5.0"]]}}}');
+    });
+  }
+
+  it.each(["0", "300"])(
+    "loses no call: delay %s ms",
+    async (RATE_LIMIT_DRAIN_DELAY_MS) => {
+      const { child, ended, url } = await serving({ RATE_LIMIT_DRAIN_DELAY_MS, RATE_LIMIT_SHADOW: "true" });
+      const outcome = { answered: 0, last: 0, ends: [] as string[] };
+      const caller = async (): Promise<void> => {
+        const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+        onTestFinished(() => agent.destroy());
+        for (;;) {
+          const { status, connection } = await call(agent, url);
+          if (status !== 200) throw Object.assign(new Error("not answered"), { code: `status ${status}` });
+          if (connection === "close") outcome.last++;
+          if (++outcome.answered === 20 * CALLERS) child.kill("SIGTERM");
+        }
+      };
+      const callers = Array.from({ length: CALLERS }, caller).map((calling) =>
+        calling.catch(({ code = "unknown" }: NodeJS.ErrnoException) => void outcome.ends.push(code)),
+      );
+      await Promise.all(callers);
+      // Each came back to find that nobody listens any more, and had sent nothing.
+      expect(outcome.ends).toEqual(Array(CALLERS).fill("ECONNREFUSED"));
+      expect(outcome.last).toBe(CALLERS);
+      expect(await ended).toMatchObject({ code: 0 });
+    },
+    30_000,
+  );
 });

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { onTestFinished } from "vitest";
 import { createApp } from "../../src/api/app.js";
-import { ApiKeys } from "../../src/api/keys.js";
+import { ApiKeys, SCOPES, type Scope } from "../../src/api/keys.js";
 import { readConfiguration } from "../../src/config/read.js";
 import { tiersOf } from "../../src/config/tiers.js";
 import type { Fingerprint } from "../../src/fingerprint/index.js";
@@ -15,6 +15,9 @@ export interface TestService {
   free: string;
   pro: string;
   enterprise: string;
+  /** Keys of the account `ops`: one that may do everything, one that may look. */
+  admin: string;
+  reader: string;
   clock: { nowMs: number };
   /** What was logged, as text. */
   log: string[];
@@ -44,6 +47,8 @@ export async function startService(
     await keys.accounts.setTier(account, tier);
     return (await keys.create("test", { account, scopes: ["fingerprint"] })).key;
   };
+  await keys.accounts.setTier("ops", "enterprise");
+  const operator = async (scopes: Scope[]) => (await keys.create("test", { account: "ops", scopes })).key;
   onTestFinished(async () => {
     await app.close();
     await limiter.close();
@@ -55,6 +60,8 @@ export async function startService(
     free: await key("free"),
     pro: await key("pro"),
     enterprise: await key("enterprise"),
+    admin: await operator([...SCOPES]),
+    reader: await operator(["quota:read"]),
     clock,
     log,
   };

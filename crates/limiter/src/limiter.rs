@@ -127,6 +127,12 @@ impl Limiter {
         self.core.hasher.hash(units)
     }
 
+    /// Tells `at` where in memory the states of keys are that are to be decided for next, if they are so many that it pays
+    /// to fetch them all at once. An address is good for a prefetch and nothing else: what is there may move at any time.
+    pub fn places(&self, keys: impl Iterator<Item = KeyHash>, at: impl FnMut(*const u8)) {
+        store!(self, store => store.places(keys, at));
+    }
+
     /// The number of a tier that is in force.
     #[must_use]
     pub fn tier_id(&self, name: &str) -> Option<TierId> {

@@ -114,6 +114,11 @@ impl<const N: usize> Shard<N> {
         }
     }
 
+    /// Where the entry of a key would be.
+    pub(crate) fn place(&self, key: KeyHash) -> *const u8 {
+        self.entries.as_ptr().wrapping_add(Self::home(key, self.homes)).cast()
+    }
+
     /// The home of a hash among so many.
     #[expect(clippy::cast_possible_truncation, reason = "below `homes`")]
     fn home(key: KeyHash, homes: usize) -> usize {

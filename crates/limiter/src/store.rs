@@ -57,6 +57,11 @@ impl<const N: usize> Store<N> {
         self.table.len()
     }
 
+    /// As [`Table::places`].
+    pub(crate) fn places(&self, keys: impl Iterator<Item = KeyHash>, at: impl FnMut(*const u8)) {
+        self.table.places(keys, at);
+    }
+
     /// Keys forgotten by the sweep or to make room.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)

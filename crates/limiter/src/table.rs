@@ -18,6 +18,8 @@ const MAX_SHARDS: usize = 1 << 16;
 const SWEEP_KEYS: usize = 1 << 9;
 /// How many keys are looked at to make room for one.
 const SEARCH_KEYS: usize = 1 << 13;
+/// So many keys don't stay in the processor's caches.
+const COLD_KEYS: usize = 1 << 15;
 /// A shard searched in vain for keys to forget is not searched again so soon.
 const SEARCH_INTERVAL_MS: u64 = 100;
 
@@ -78,6 +80,13 @@ impl<const N: usize> Table<N> {
 
     pub(crate) fn is_full(&self) -> bool {
         self.len() >= self.max_keys
+    }
+
+    /// Where in memory the states of keys are, if it is worth fetching them all before the first is looked at.
+    pub(crate) fn places(&self, keys: impl Iterator<Item = KeyHash>, mut at: impl FnMut(*const u8)) {
+        if self.len() >= COLD_KEYS {
+            keys.for_each(|key| at(self.shard(key).lock().place(key)));
+        }
     }
 
     /// A copy of a key's state.

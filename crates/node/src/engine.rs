@@ -20,6 +20,7 @@ use napi::{Env, Result, Task};
 use napi_derive::napi;
 use tollkeeper_limiter::{Correction, Error};
 
+use crate::clock::instant;
 use crate::error::{self, coded};
 use crate::hot::{self, RawValue};
 use crate::registry::{Options, Shared, lock};
@@ -129,12 +130,7 @@ impl Engine {
             quotas_only: flags & QUOTAS_ONLY != 0,
         };
         // No decision is of a tier that never was.
-        let _ = limiter.correct(
-            limiter.hash_utf16(&key),
-            decision.tier,
-            correction,
-            hot::instant(now_ms),
-        );
+        let _ = limiter.correct(limiter.hash_utf16(&key), decision.tier, correction, instant(now_ms));
     }
 
     /// Forgets a key.
@@ -172,7 +168,7 @@ impl Engine {
     /// Looks at a small part of the table and forgets what is as good as new.
     #[napi(catch_unwind)]
     pub fn sweep(&self, now_ms: f64) {
-        self.shared.limiter.sweep(hot::instant(now_ms));
+        self.shared.limiter.sweep(instant(now_ms));
     }
 
     /// What was counted.

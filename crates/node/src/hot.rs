@@ -16,12 +16,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use napi::bindgen_prelude::{FromNapiValue, ToNapiValue, TypeName, ValidateNapiValue};
 use napi::{Env, Result, ValueType, sys};
-use tollkeeper_limiter::{Error, Limiter, Outcome, TierId, Verdict};
+use tollkeeper_limiter::{Error, KeyHash, Limiter, Outcome, TierId, Verdict};
 
+use crate::clock::{coarse_ms, given, instant, system_ms};
 use crate::error::coded;
 
 /// `OUTCOME` of `src/engine/types.ts`.
@@ -105,39 +105,6 @@ impl ValidateNapiValue for RawValue {
     unsafe fn validate(_: sys::napi_env, _: sys::napi_value) -> Result<sys::napi_value> {
         Ok(ptr::null_mut())
     }
-}
-
-/// An instant given by JavaScript, if it is one; anything below 0 stands for the system's clock.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "whole milliseconds below 2^43"
-)]
-fn given(now_ms: f64) -> Option<u64> {
-    (now_ms >= 0.0).then_some(now_ms as u64)
-}
-
-/// An instant given by JavaScript: the system's clock for anything below 0.
-pub(crate) fn instant(now_ms: f64) -> u64 {
-    given(now_ms).unwrap_or_else(system_ms)
-}
-
-fn system_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    // Half the work of as_millis, which counts in 128 bits.
-    since.as_secs() * 1_000 + u64::from(since.subsec_millis())
-}
-
-/// The system's clock, or where the platform has one, one at half the price that lags by some milliseconds.
-#[cfg(not(target_os = "linux"))]
-fn coarse_ms() -> u64 {
-    system_ms()
-}
-
-#[cfg(target_os = "linux")]
-fn coarse_ms() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + now.tv_nsec.cast_unsigned() / 1_000_000
 }
 
 /// Makes the functions `(key) => void` that peek and consume, and `(keys, count) => void` that consumes many keys, joined.
@@ -270,7 +237,7 @@ impl Hot {
         // SAFETY: Node has written `length` units, and they are within the buffer.
         let key = unsafe { std::slice::from_raw_parts(units.as_ptr().cast::<u16>(), length) };
         let row = self.row(0);
-        self.decide(row, key, given(row[frame::NOW]));
+        self.decide(row, self.hash(key), given(row[frame::NOW]));
     }
 
     /// Decides for the keys of the first `count` rows, which come as one string. What can't be told apart stays undecided.
@@ -291,20 +258,33 @@ impl Hot {
         // One instant for all.
         let now_ms = Some(instant(self.row(0)[frame::NOW]));
         let mut rest = units.get(..length).filter(|_| read == sys::Status::napi_ok);
-        for row in 0..count {
-            let row = self.row(row);
+        let mut hashes = [None; ROWS];
+        let mut told = 0;
+        for hash in &mut hashes[..count] {
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "saturates, and is checked"
             )]
-            let Some((key, others)) = rest.and_then(|rest| rest.split_at_checked(row[frame::KEY_LENGTH] as usize))
-            else {
-                return;
+            let length = self.row(told)[frame::KEY_LENGTH] as usize;
+            let Some((key, others)) = rest.and_then(|rest| rest.split_at_checked(length)) else {
+                break;
             };
-            self.decide(row, key, now_ms);
+            *hash = self.hash(key);
             rest = Some(others);
+            told += 1;
         }
+        let hashes = &hashes[..told];
+        // Else each decision would wait for memory by itself, which with many keys takes longer than all the rest.
+        self.limiter.places(hashes.iter().flatten().copied(), prefetch);
+        for (row, hash) in hashes.iter().enumerate() {
+            self.decide(self.row(row), *hash, now_ms);
+        }
+    }
+
+    /// What stands for a key; None if it can't be one.
+    fn hash(&self, key: &[u16]) -> Option<KeyHash> {
+        (1..=MAX_KEY).contains(&key.len()).then(|| self.limiter.hash_utf16(key))
     }
 
     /// A row of the frame.
@@ -327,18 +307,18 @@ impl Hot {
         reason = "what comes in is checked or saturates, what goes out is below 2^53"
     )]
     #[inline]
-    fn decide(&self, row: &mut [f64; frame::ROW], key: &[u16], now_ms: Option<u64>) {
+    fn decide(&self, row: &mut [f64; frame::ROW], key: Option<KeyHash>, now_ms: Option<u64>) {
         let (tier, cost) = (row[frame::TIER], row[frame::COST]);
-        if self.closed.load(Ordering::Relaxed) {
-            row[frame::CODE] = outcome::CLOSED;
-        } else if key.is_empty() || key.len() > MAX_KEY {
-            row[frame::CODE] = outcome::KEY_INVALID;
-        } else if cost.is_nan() || cost < 0.0 {
+        let Some(key) = key.filter(|_| !self.closed.load(Ordering::Relaxed)) else {
+            let closed = self.closed.load(Ordering::Relaxed);
+            row[frame::CODE] = if closed { outcome::CLOSED } else { outcome::KEY_INVALID };
+            return;
+        };
+        if cost.is_nan() || cost < 0.0 {
             row[frame::CODE] = outcome::COST_INVALID;
         } else if !(0.0..65_536.0).contains(&tier) {
             row[frame::CODE] = outcome::TIER_UNKNOWN;
         } else {
-            let key = self.limiter.hash_utf16(key);
             let (limiter, tier, cost) = (&self.limiter, tier as TierId, cost as u64);
             let mut decided = Outcome::default();
             let result = if self.operation == Operation::Peek {
@@ -376,6 +356,22 @@ impl Hot {
             }
         }
     }
+}
+
+/// Has the processor fetch what stands at an address, and the line after it, into which an entry may reach.
+fn prefetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of an address that is not there does nothing.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(64).cast());
+        }
+    }
+    // Elsewhere the compiler offers none, and the lookups wait one after the other.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// A number of JavaScript, or None if it is none.

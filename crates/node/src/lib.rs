@@ -3,6 +3,7 @@
 //! What is called for every decision is in [`hot`], which is the only place with `unsafe` code. The rest is called now
 //! and then, and speaks to JavaScript in strings and plain objects.
 
+mod clock;
 mod engine;
 mod error;
 mod fingerprint;

@@ -1,13 +1,18 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { settingsTable } from "../../../src/config/table.js";
+import { presetsTable, settingsTable } from "../../../src/config/table.js";
 
 const FILE = "docs/configuration.md";
-const PLACE = /(<!-- settings:.*-->\n)[\s\S]*?(<!-- \/settings -->)/;
 
 it("docs/configuration.md has every setting as the schema has it; vitest run --update writes it anew", async () => {
-  const documented = readFileSync(FILE, "utf8");
-  expect(documented).toMatch(PLACE);
-  const generated = documented.replace(PLACE, (_, start, end) => `${start}${settingsTable()}\n${end}`);
-  await expect(generated).toMatchFileSnapshot(`../../../${FILE}`);
+  let documented = readFileSync(FILE, "utf8");
+  for (const [name, table] of [
+    ["settings", settingsTable()],
+    ["presets", presetsTable()],
+  ]) {
+    const place = new RegExp(`(<!-- ${name}:.*-->\\n)[\\s\\S]*?(<!-- /${name} -->)`);
+    expect(documented).toMatch(place);
+    documented = documented.replace(place, (_, start, end) => `${start}${table}\n${end}`);
+  }
+  await expect(documented).toMatchFileSnapshot(`../../../${FILE}`);
 });

@@ -1,0 +1,40 @@
+import type { FastifyInstance } from "fastify";
+import type { Registry } from "prom-client";
+import type { Config } from "../../config/schema.js";
+import type { AddressIdentity } from "../../fastify/identity.js";
+import type { Limiter } from "../../limiter/limiter.js";
+import type { SharedLimiter } from "../../limiter/shared.js";
+import type { Endpoint } from "../endpoints.js";
+import type { ApiKeys } from "../keys.js";
+import { auditCalls } from "./audit.js";
+import { keyRoutes } from "./keys.js";
+import { quotaRoutes } from "./quotas.js";
+import { statusRoutes } from "./status.js";
+
+/** What is managed. */
+export interface ManagementOptions {
+  config: Config;
+  limiter: Limiter | SharedLimiter;
+  keys: ApiKeys;
+  registry: Registry;
+  /** How callers are told apart by address, as it is at the time of the call. */
+  addresses: () => AddressIdentity;
+  /** The routes of the service. */
+  endpoints: () => Endpoint[];
+}
+
+/** The management API: `/api/v1/…`, for callers whose key has the scope. */
+export async function management(app: FastifyInstance, options: ManagementOptions): Promise<void> {
+  auditCalls(app);
+  const parse = app.getDefaultJsonParser("error", "error");
+  // Many clients say that they send JSON though they send nothing, as to a reset.
+  app.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) =>
+    body === "" ? done(null, undefined) : parse(request, body, done),
+  );
+  app.addHook("onRequest", async (_request, reply) => {
+    reply.header("cache-control", "no-store");
+  });
+  await statusRoutes(app, options);
+  await quotaRoutes(app, options);
+  await keyRoutes(app, options);
+}

@@ -1,0 +1,39 @@
+import { z } from "zod";
+import type { AddressIdentity } from "../../fastify/identity.js";
+import { overriddenTier } from "../../limiter/overrides.js";
+import { ACCOUNT_NAME, type Account, type Accounts } from "../accounts.js";
+
+/** Whose limits are meant: an account, or an address. */
+export const subjectName = z
+  .string()
+  .min(1)
+  .max(300)
+  .meta({
+    description: "An account, with or without `acct:` before it, or `ip:` and an address.",
+    examples: ["acct:42"],
+  });
+
+/** Somebody who has limits. */
+export interface Subject {
+  /** The limiter's key. */
+  key: string;
+  /** The limiter's tier; undefined if it is not known. */
+  tier: string | undefined;
+  /** Name of the account; undefined for an address. */
+  name: string | undefined;
+  account: Account | undefined;
+}
+
+/** Who is meant; undefined if it is nobody that there could be. */
+export function subjectOf(text: string, accounts: Accounts, addresses: AddressIdentity): Subject | undefined {
+  if (text.startsWith("ip:")) {
+    const [address = ""] = text.slice(3).split("/");
+    const identity = addresses.ofText(address);
+    return "key" in identity ? { ...identity, name: undefined, account: undefined } : undefined;
+  }
+  const name = text.startsWith("acct:") ? text.slice(5) : text;
+  if (!ACCOUNT_NAME.test(name)) return undefined;
+  const account = accounts.get(name);
+  const tier = account === undefined ? undefined : overriddenTier(account.tier, account.overrides);
+  return { key: `acct:${name}`, tier, name, account };
+}

@@ -1,0 +1,237 @@
+import { describe, expect, it } from "vitest";
+import { identify, startService, type TestService } from "./service.js";
+
+const MANAGED = "/api/v1/rate-limit";
+
+/** Calls the management API as an administrator; gives the answer's body. */
+async function manage(
+  { app, admin }: TestService,
+  method: "GET" | "POST" | "PUT" | "DELETE",
+  url: string,
+  payload?: object,
+) {
+  const body = payload === undefined ? {} : { payload };
+  const answer = await app.inject({ method, url, headers: { "x-api-key": admin }, ...body });
+  expect(answer.statusCode, answer.body).toBeLessThan(300);
+  return answer.json();
+}
+
+/** Spends until a call is denied; returns how many passed. */
+async function spend({ app }: TestService, key: string): Promise<number> {
+  let passed = 0;
+  while ((await app.inject(identify(key))).statusCode === 200) passed++;
+  return passed;
+}
+
+describe("the tier of an account", () => {
+  it("raised while it is being denied lets it pass within 100 ms: a remembered denial that outlives an upgrade", async () => {
+    const service = await startService();
+    const { app, free, clock } = service;
+    expect(await spend(service, free)).toBe(100);
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/tier`, { tier: "pro" });
+    // An empty bucket stays empty, and is filled at the rate of the new tier: a token every 60 ms.
+    expect((await app.inject(identify(free))).headers["x-quota-tier"]).toBe("pro");
+    clock.nowMs += 100;
+    expect((await app.inject(identify(free))).statusCode).toBe(200);
+  });
+
+  it("is set by a name as long as there are, in whatever script", async () => {
+    const service = await startService();
+    for (const name of ["x".repeat(128), "\u{1F511}".repeat(128), "a/b?c#d%"]) {
+      const url = `${MANAGED}/quota/${encodeURIComponent(`acct:${name}`)}/tier`;
+      expect(await manage(service, "PUT", url, { tier: "pro" })).toMatchObject({ account: name, tier: "pro" });
+    }
+  });
+
+  it("is that of all its keys", async () => {
+    const service = await startService();
+    const second = await service.keys.create("test", { account: "test-free", scopes: ["fingerprint"] });
+    await manage(service, "PUT", `${MANAGED}/quota/acct:test-free/tier`, { tier: "enterprise" });
+    for (const key of [service.free, second.key]) {
+      expect((await service.app.inject(identify(key))).headers["x-quota-tier"]).toBe("enterprise");
+    }
+  });
+});
+
+describe.each(["native", "js"] as const)("limits of an account's own, %s engine", (engine) => {
+  const environment = { RATE_LIMIT_ENGINE: engine };
+
+  it("hold from the next call on, and are counted under the tier's name", async () => {
+    const service = await startService(environment);
+    const { app, free } = service;
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, { limits: { minute: { limit: 10 } } });
+    const { headers } = await app.inject(identify(free));
+    expect(headers).toMatchObject({ "x-ratelimit-limit": "10", "x-ratelimit-remaining": "9", "x-quota-tier": "free" });
+    expect(headers["ratelimit-policy"]).toBe('"minute";q=15;w=90, "month";q=50000;w=2592000');
+    expect(await spend(service, free)).toBe(9);
+    const metrics = (await app.inject("/metrics")).body;
+    expect(metrics).toContain('tollkeeper_decisions_total{tier="free",outcome="allowed",limit=""} 10');
+    expect(metrics).toContain('tollkeeper_decisions_total{tier="free",outcome="denied",limit="minute"} 1');
+    expect(metrics).not.toContain("free{");
+  });
+
+  it("are of that account only, and gone when they are taken back", async () => {
+    const service = await startService(environment);
+    const { app, free, keys } = service;
+    await keys.accounts.setTier("other", "free");
+    const other = (await keys.create("test", { account: "other", scopes: ["fingerprint"] })).key;
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, {
+      limits: { minute: { limit: 10, burst: 1 } },
+    });
+    expect((await app.inject(identify(other))).headers["x-ratelimit-limit"]).toBe("100");
+    expect(await spend(service, free)).toBe(10);
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, { limits: {} });
+    const { overrides, limits } = await manage(service, "GET", `${MANAGED}/quota/test-free`);
+    expect(overrides).toBeNull();
+    expect(limits[0]).toMatchObject({ name: "minute", limit: 100, capacity: 150, remaining: 0 });
+    expect(limits[1]).toMatchObject({ name: "month", remaining: 49_990 });
+  });
+
+  it("can take a limit away, or bring one that the tier lacks", async () => {
+    const service = await startService(environment);
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, {
+      limits: { minute: null, month: { limit: 150 } },
+    });
+    expect(await spend(service, service.free)).toBe(150);
+    await manage(service, "PUT", `${MANAGED}/quota/test-enterprise/overrides`, { limits: { month: { limit: 3 } } });
+    expect(await spend(service, service.enterprise)).toBe(3);
+    const denied = await service.app.inject(identify(service.enterprise));
+    expect(denied.json()).toMatchObject({ code: "monthly_quota_exceeded", "violated-policies": ["month"] });
+    expect(denied.headers["x-quota-tier"]).toBe("enterprise");
+  });
+
+  it("bound what a batch may cost, under the tier's name", async () => {
+    const service = await startService(environment);
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, {
+      limits: { minute: { limit: 2, burst: 1 } },
+    });
+    const items = Array.from({ length: 3 }, (_, id) => ({ id: `${id}`, fingerprint: {} }));
+    const headers = { "x-api-key": service.free };
+    const answer = await service.app.inject({ method: "POST", url: "/v1/batch", headers, payload: { items } });
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json()).toMatchObject({ maximum: 2, detail: expect.stringContaining("tier free never") });
+  });
+
+  it("follow the tiers when those are reloaded", async () => {
+    const service = await startService(environment);
+    const { app, free, limiter } = service;
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, { limits: { minute: { burst: 3 } } });
+    expect((await app.inject(identify(free))).headers["ratelimit-policy"]).toContain('"minute";q=300;w=180');
+    const { free: tier, ...others } = limiter.tiers;
+    const limits = (tier?.limits ?? []).map((limit) => (limit.name === "minute" ? { ...limit, limit: 200 } : limit));
+    limiter.reload({ ...others, free: { limits } });
+    expect((await app.inject(identify(free))).headers["ratelimit-policy"]).toContain('"minute";q=600;w=180');
+  });
+});
+
+describe("looking", () => {
+  it("spends nothing: check that spends", async () => {
+    const service = await startService();
+    for (let call = 0; call < 3; call++) {
+      const answer = await manage(service, "POST", `${MANAGED}/check`, { subject: "test-free", cost: 60 });
+      expect(answer).toMatchObject({ allowed: true, denied_by: null, retry_after: null, cost: 60 });
+      expect(answer.quota.limits[0].remaining).toBe(100);
+    }
+    expect(service.limiter.stats().keys).toBe(0);
+    await spend(service, service.free);
+    const denied = await manage(service, "POST", `${MANAGED}/check`, { subject: "test-free", cost: 50 });
+    expect(denied).toMatchObject({ allowed: false, denied_by: "minute", retry_after: 30 });
+  });
+
+  it("says null of what is unlimited: INF in JSON", async () => {
+    const service = await startService();
+    const { limits } = await manage(service, "GET", `${MANAGED}/quota/test-enterprise`);
+    const nothing = { limit: null, capacity: null, remaining: null, resets_at: null };
+    expect(limits).toEqual([
+      { name: "minute", type: "bucket", ...nothing },
+      { name: "month", type: "quota", ...nothing },
+    ]);
+  });
+
+  it("at one's own quota costs nothing, and is limited by itself", async () => {
+    const { app, free } = await startService();
+    const look = (key: string | undefined) =>
+      app.inject({ url: "/v1/quota", headers: key === undefined ? {} : { "x-api-key": key } });
+    const answer = await look(free);
+    expect(answer.json()).toMatchObject({ subject: "acct:test-free", tier: "free", overrides: null });
+    expect(answer.headers).toMatchObject({ "x-request-cost": "0", "x-ratelimit-remaining": "100" });
+    expect((await look(undefined)).json()).toMatchObject({ subject: "ip:127.0.0.1", tier: "anonymous" });
+    let denied = answer;
+    for (let call = 0; call < 1000 && denied.statusCode === 200; call++) denied = await look(free);
+    expect(denied.statusCode).toBe(429);
+    expect(denied.json()).toMatchObject({ code: "rate_limit_exceeded", "violated-policies": ["looks"] });
+    expect((await app.inject(identify(free))).headers["x-ratelimit-remaining"]).toBe("99");
+  });
+
+  it("goes through a list part by part", async () => {
+    const service = await startService();
+    const ids: string[] = [];
+    for (let next: string | null = ""; next !== null; ) {
+      const page: { items: { id: string }[]; next: string | null } = await manage(
+        service,
+        "GET",
+        `/api/v1/keys?limit=2&after=${next}`,
+      );
+      ids.push(...page.items.map(({ id }) => id));
+      next = page.next;
+    }
+    expect(ids).toHaveLength(5);
+    expect(ids).toEqual([...new Set(ids)].sort());
+  });
+});
+
+it("a reset forgets what was spent", async () => {
+  const service = await startService();
+  await spend(service, service.free);
+  expect(await manage(service, "POST", `${MANAGED}/quota/test-free/reset`)).toEqual({ subject: "acct:test-free" });
+  expect((await service.app.inject(identify(service.free))).headers["x-ratelimit-remaining"]).toBe("99");
+});
+
+describe("keys over HTTP", () => {
+  it("are made, shown once, changed by two, and revoked at once", async () => {
+    const service = await startService();
+    const { app } = service;
+    const first = await manage(service, "POST", "/api/v1/keys", { account: "new", tier: "free", environment: "test" });
+    expect(first).toMatchObject({ account: "new", scopes: ["fingerprint"], revoked: null });
+    expect(first.key).toMatch(/^fpk_test_/);
+    const second = await manage(service, "POST", "/api/v1/keys", { account: "new" });
+    const listed = await manage(service, "GET", "/api/v1/keys?account=new");
+    expect(JSON.stringify(listed)).not.toContain("fpk_");
+    expect((await app.inject(identify(first.key))).statusCode).toBe(200);
+    expect((await manage(service, "DELETE", `/api/v1/keys/${first.id}`)).revoked).toEqual(expect.any(String));
+    expect((await app.inject(identify(first.key))).statusCode).toBe(401);
+    expect((await app.inject(identify(second.key))).headers["x-ratelimit-remaining"]).toBe("98");
+  });
+});
+
+describe("the audit log", () => {
+  const audited = ({ log }: TestService) =>
+    log.flatMap((line) => {
+      const { level, audit } = JSON.parse(line) as { level: number; audit?: Record<string, unknown> };
+      return audit === undefined ? [] : [{ level, ...audit }];
+    });
+
+  it("says of each management call who did what to whom, and what became of it, without a secret", async () => {
+    const service = await startService();
+    const { app, admin, reader, log } = service;
+    const made = await manage(service, "POST", "/api/v1/keys", { account: "new", tier: "free" });
+    await manage(service, "PUT", `${MANAGED}/quota/new/tier`, { tier: "pro" });
+    const url = `${MANAGED}/quota/new/reset`;
+    for (const key of [reader, "made-up"]) await app.inject({ method: "POST", url, headers: { "x-api-key": key } });
+    const by = { by: "ops", with: expect.stringMatching(/^[0-9a-f]{16}$/), level: 30 };
+    expect(audited(service)).toMatchObject([
+      { ...by, action: "keys.create", on: "new", change: { account: "new", tier: "free" }, status: 201 },
+      { ...by, action: "account.tier", on: "new", change: { tier: "pro" }, status: 200 },
+      { action: "quota.reset", by: "ops", on: "new", change: null, status: 403 },
+      { action: "quota.reset", by: null, on: "new", change: null, status: 401 },
+    ]);
+    for (const secret of [made.key, admin, reader]) expect(log.join("")).not.toContain(secret.slice(9, 40));
+  });
+
+  it("is written whatever the level of other lines", async () => {
+    const service = await startService();
+    service.app.log.level = "error";
+    await manage(service, "GET", "/api/v1/keys");
+    expect(audited(service)).toMatchObject([{ action: "keys.list", status: 200 }]);
+  });
+});
