@@ -16,7 +16,7 @@ const CERTIFICATES = "/etc/ssl/certs";
 await orFail(testImage());
 
 async function testImage() {
-  await debianTools("buildah", "mmdebstrap");
+  await debianTools("buildah", "mmdebstrap", "ss");
   const [node, rust] = readFileSync(join(ROOT, "Dockerfile"), "utf8").match(/(?<=^FROM )\S+/gm) ?? [];
   if (node === undefined || rust === undefined) throw new Error("the Dockerfile has no base images");
   if (!hasImage(node)) makeImage(node, nodeFiles);

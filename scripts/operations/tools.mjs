@@ -51,6 +51,8 @@ const DEBIAN_TOOLS = /** @type {Record<string, string>} */ ({
   "prometheus-redis-exporter": "prometheus-redis-exporter",
   "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
   "redis-server": "redis-server",
+  ip: "iproute2",
+  ss: "iproute2",
   buildah: "buildah",
   mmdebstrap: "mmdebstrap",
 });
