@@ -9,10 +9,10 @@
 import { readFileSync } from "node:fs";
 import { CAN_PIN, Child } from "./child.js";
 import type { Outcome, Target } from "./children/load.js";
-import type { ServerName } from "./children/server.js";
+import type { Question, ServerName } from "./children/server.js";
 import type { Options } from "./options.js";
 import type { Result } from "./report.js";
-import { pairedRatios, rounded, type Spread, shown, spread } from "./statistics.js";
+import { pairedRatios, quantile, rounded, type Spread, shown, spread } from "./statistics.js";
 
 const BARE = "bare Fastify";
 const SERVICE = "fingerprint-api";
@@ -36,10 +36,17 @@ interface Round {
   p99Ms: number;
 }
 
+/** One batch of 100, sent alone. */
+interface Batch {
+  /** The longest that it held the event loop of the service at a time. */
+  heldMs: number;
+  answeredMs: number;
+}
+
 /** One process of a server. */
 interface Lane {
   server: (typeof SERVERS)[number];
-  child: Child<"address" | "cpu", unknown>;
+  child: Child<Question, unknown>;
   target: Omit<Target, "seconds">;
   rounds: Round[];
 }
@@ -48,6 +55,7 @@ export async function http({ quick }: Options): Promise<Result> {
   const [processes, rounds, seconds] = quick ? [1, 2, 1] : [3, 5, 2];
   const load = new Child<Target, Outcome>("load", { processor: 1 });
   const lanes: Lane[] = [];
+  let batches: Batch[] = [];
   try {
     for (let process = 0; process < processes; process++) {
       for (const server of SERVERS) lanes.push(await open(server));
@@ -58,10 +66,11 @@ export async function http({ quick }: Options): Promise<Result> {
         if (round >= 0) lane.rounds.push(measured);
       }
     }
+    batches = await measureBatches(quick ? 10 : 200);
   } finally {
     await Promise.all([load, ...lanes.map(({ child }) => child)].map((child) => child.stop()));
   }
-  return resultOf(lanes);
+  return resultOf(lanes, batches);
 }
 
 async function open(server: Lane["server"]): Promise<Lane> {
@@ -74,10 +83,49 @@ async function open(server: Lane["server"]): Promise<Lane> {
 
 /** What a client of the service sends, of a connection captured from Chromium. */
 function signals(): string {
+  return JSON.stringify({ fingerprint: captured() });
+}
+
+function captured(): object {
   const file = new URL("../../crates/fingerprint/data/chromium.json", import.meta.url);
-  const [capture] = JSON.parse(readFileSync(file, "utf8")) as [{ client_hello: string; akamai_h2: string }];
-  const { client_hello, akamai_h2 } = capture;
-  return JSON.stringify({ fingerprint: { tls: { client_hello }, http2: { akamai: akamai_h2 } } });
+  const [capture] = JSON.parse(readFileSync(file, "utf8")) as [Capture];
+  const { client_hello, akamai_h2, headers } = capture;
+  return { tls: { client_hello }, http2: { akamai: akamai_h2 }, http: { headers } };
+}
+
+interface Capture {
+  client_hello: string;
+  akamai_h2: string;
+  headers: [string, string][];
+}
+
+/** Sends batches of 100 to a service of their own, one at a time, while it watches its event loop. */
+async function measureBatches(count: number): Promise<Batch[]> {
+  const { child } = await open(SERVICE);
+  try {
+    const { url, key } = (await child.ask("address")) as { url: string; key: string };
+    const items = Array.from({ length: 100 }, (_, index) => ({ id: String(index), fingerprint: captured() }));
+    const call = {
+      method: "POST",
+      headers: { "content-type": "application/json", "x-api-key": key },
+      body: JSON.stringify({ items }),
+    };
+    const batches: Batch[] = [];
+    // The first ones compile the code.
+    for (let batch = -count; batch < count; batch++) {
+      await child.ask("watch");
+      const start = performance.now();
+      const answer = await fetch(`${url}/v1/batch`, call);
+      await answer.arrayBuffer();
+      const answeredMs = performance.now() - start;
+      const heldMs = Number(await child.ask("longest"));
+      if (!answer.ok) throw new Error(`a batch was answered with ${answer.status}`);
+      if (batch >= 0) batches.push({ heldMs, answeredMs });
+    }
+    return batches;
+  } finally {
+    await child.stop();
+  }
 }
 
 async function measure({ server, child, target }: Lane, load: Child<Target, Outcome>, seconds: number): Promise<Round> {
@@ -95,7 +143,7 @@ async function measure({ server, child, target }: Lane, load: Child<Target, Outc
   };
 }
 
-function resultOf(lanes: readonly Lane[]): Result {
+function resultOf(lanes: readonly Lane[], batches: readonly Batch[]): Result {
   const of = (server: Lane["server"], figure: keyof Round) =>
     lanes.filter((lane) => lane.server === server).flatMap(({ rounds }) => rounds.map((round) => round[figure]));
   const spreadOf = (server: Lane["server"], figure: keyof Round) => spread(of(server, figure));
@@ -108,11 +156,14 @@ function resultOf(lanes: readonly Lane[]): Result {
   const route = SERVERS.filter((server) => server !== SERVICE);
   return {
     title: `what a call costs an HTTP server with and without limits, 32 connections${CAN_PIN ? "" : "; not kept to a processor each"}`,
-    rows: SERVERS.map((server) => ({
-      server,
-      ratioToBare: ratioOf(server),
-      processes: lanes.filter((lane) => lane.server === server).map(({ rounds }) => ({ rounds })),
-    })),
+    rows: [
+      ...SERVERS.map((server) => ({
+        server,
+        ratioToBare: ratioOf(server),
+        processes: lanes.filter((lane) => lane.server === server).map(({ rounds }) => ({ rounds })),
+      })),
+      { batchesOf100: batches },
+    ],
     tables: [
       {
         title: "median (quarters)",
@@ -132,6 +183,13 @@ function resultOf(lanes: readonly Lane[]): Result {
           }),
         ),
       },
+      {
+        title: "POST /v1/batch of 100, one at a time",
+        rows: {
+          "event loop held at a time, ms, the longest of each": percentiles(batches.map(({ heldMs }) => heldMs)),
+          "answered, ms": percentiles(batches.map(({ answeredMs }) => answeredMs)),
+        },
+      },
     ],
     panels: [
       {
@@ -148,6 +206,12 @@ function resultOf(lanes: readonly Lane[]): Result {
       { title: `${SERVICE}, POST /v1/identify`, unit: "ms until answered, p99", bars: barsOf([SERVICE], "p99Ms") },
     ],
   };
+}
+
+function percentiles(samples: readonly number[]): Record<string, number> {
+  const sorted = Float64Array.from(samples).sort();
+  const at = (share: number): number => rounded(quantile(sorted, share));
+  return { median: at(0.5), p90: at(0.9), p99: at(0.99), most: at(1) };
 }
 
 /** How many calls a server could answer in the processor time in which the bare one of the same round answers one. */

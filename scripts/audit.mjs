@@ -95,7 +95,7 @@ function ask(command, args, read, strict) {
     found = undefined;
   }
   if (found !== undefined) return refuse(found);
-  const reason = stderr?.trim().split("\n").at(-1) ?? "it can't be run";
+  const [reason = "it can't be run"] = stderr?.trim().split("\n") ?? [];
   const message = `NOT AUDITED: ${command} ${args[0]} could not ask its database (${reason})`;
   if (strict) throw new Error(message);
   console.warn(`\n${"!".repeat(message.length)}\n${message}\n${"!".repeat(message.length)}`);

@@ -50,11 +50,11 @@ async function use(options) {
 
 async function useFingerprints() {
   const { identify, compare, batch } = loadFingerprint();
-  const sound = JSON.stringify({ http2: { akamai: "1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p" } });
+  const sound = { http2: { akamai: "1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p" } };
   identify(sound);
-  compare(`{"a":${sound},"b":${sound}}`);
-  await batch(JSON.stringify([sound, "{}", "é"]));
-  for (const text of ["", "é", '{"tls":{"client_hello":"FgMB"}}']) throws(() => identify(text));
+  compare(sound, sound);
+  await batch([{ id: "é", fingerprint: sound }, { fingerprint: {} }]);
+  for (const hello of ["", "é", "FgMB"]) throws(() => identify({ tls: { client_hello: hello } }));
 }
 
 /** @param {number} limit */

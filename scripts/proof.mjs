@@ -6,10 +6,11 @@ import { runSteps } from "./steps.mjs";
 import { testCargo } from "./test.mjs";
 
 const FUZZED = ["crates/limiter/fuzz", "crates/storage/fuzz", "crates/fingerprint/fuzz"];
+const CROSS_CHECK = "crates/fingerprint/cross-check";
 const SHUTTLE = "crates/limiter/shuttle";
 
 /** Each is a workspace of its own, since the product is to be built without what they need. */
-const WORKSPACES = [...FUZZED, SHUTTLE, "crates/fuzz-driver"];
+const WORKSPACES = [...FUZZED, CROSS_CHECK, SHUTTLE, "crates/fuzz-driver"];
 
 /** One folder for all, so that what they share is built once. */
 const BUILT = { CARGO_TARGET_DIR: "target/proof" };
@@ -34,6 +35,7 @@ export const proofSteps = [
     name: "fuzz targets",
     run: () => each(FUZZED, (at) => test(at, { FUZZ_SECONDS: process.env["FUZZ_SECONDS"] ?? "10" })),
   },
+  { name: "JA4 by another implementation", run: () => each([CROSS_CHECK], (at) => test(at, {})) },
   { name: "orders of threads", run: () => each([SHUTTLE], (at) => test(at, {})) },
   { name: "memcheck", run: memcheck },
 ];

@@ -83,7 +83,7 @@ function binaries() {
 }
 
 /** What lies beside the sources of the binary and is no part of it. */
-const BESIDE = /[\\/](tests|benches|fuzz|fuzz-driver|shuttle)([\\/]|$)|\.md$/;
+const BESIDE = /[\\/](tests|benches|fuzz|fuzz-driver|cross-check|shuttle)([\\/]|$)|\.md$/;
 
 /**
  * When something in these files and folders last changed, in ms; folders count too, so that a deletion does.

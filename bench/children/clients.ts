@@ -2,11 +2,11 @@
 
 import { connect, type Socket } from "node:net";
 import { serve } from "../child.js";
-import { GATEWAY_SECRET } from "./service.js";
 
 /** Whom to call, and how often. */
 export interface Load {
   url: string;
+  gatewaySecret: string;
   clients: number;
   seconds: number;
   /** Between two calls of a client. */
@@ -19,6 +19,8 @@ export interface Outcome {
   answered: number;
   /** Answers of another status than 200, calls without an answer, and connections that could not be made or ended. */
   failed: number;
+  /** How often each of that happened. */
+  failures: Record<string, number>;
   p50Ms: number;
   p99Ms: number;
   maxMs: number;
@@ -27,6 +29,8 @@ export interface Outcome {
 const BODY = '{"fingerprint":{"tls":{"ja4":"t13d1517h2_8daaf6152771_cb7bf5808d99"}}}';
 /** Connections begun at a time, so that the queue of the listener holds them. */
 const AT_ONCE = 100;
+/** How long, in ms, the last calls may take to be answered. */
+const PATIENCE_MS = 30_000;
 
 /** One client: it has one call under way at most. */
 class Client {
@@ -36,11 +40,11 @@ class Client {
   #sentMs = 0;
   #tell: (status: number, ms: number) => void;
 
-  constructor(account: string, tell: (status: number, ms: number) => void) {
+  constructor(account: string, gatewaySecret: string, tell: (status: number, ms: number) => void) {
     this.#tell = tell;
     this.#call = Buffer.from(
       "POST /v1/identify HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n" +
-        `x-gateway-auth: ${GATEWAY_SECRET}\r\nx-consumer-username: ${account}\r\nx-consumer-groups: free\r\n` +
+        `x-gateway-auth: ${gatewaySecret}\r\nx-consumer-username: ${account}\r\nx-consumer-groups: free\r\n` +
         `x-real-ip: 203.0.113.1\r\ncontent-length: ${BODY.length}\r\n\r\n${BODY}`,
     );
   }
@@ -83,15 +87,19 @@ class Client {
   }
 }
 
-serve(async ({ url, clients: count, seconds, pauseMs }: Load): Promise<Outcome> => {
-  const outcome = { connected: 0, answered: 0, failed: 0 };
+serve(async ({ url, gatewaySecret, clients: count, seconds, pauseMs }: Load): Promise<Outcome> => {
+  const outcome = { connected: 0, answered: 0, failed: 0, failures: {} as Record<string, number> };
+  const fail = (what: string): void => {
+    outcome.failed++;
+    outcome.failures[what] = (outcome.failures[what] ?? 0) + 1;
+  };
   const took: number[] = [];
   const clients = Array.from(
     { length: count },
     (_, index) =>
-      new Client(`account-${index}`, (status, ms) => {
+      new Client(`account-${index}`, gatewaySecret, (status, ms) => {
         if (status === 200) outcome.answered++;
-        else outcome.failed++;
+        else fail(`status ${status}`);
         took.push(ms);
       }),
   );
@@ -99,12 +107,10 @@ serve(async ({ url, clients: count, seconds, pauseMs }: Load): Promise<Outcome> 
   for (let at = 0; at < count; at += AT_ONCE) {
     const connecting = clients.slice(at, at + AT_ONCE).map((client) =>
       client
-        .connect(port, () => {
-          outcome.failed++;
-        })
+        .connect(port, () => fail("closed"))
         .then(
           () => void outcome.connected++,
-          () => void outcome.failed++,
+          () => fail("not connected"),
         ),
     );
     await Promise.all(connecting);
@@ -121,12 +127,12 @@ serve(async ({ url, clients: count, seconds, pauseMs }: Load): Promise<Outcome> 
       resolve();
     }, 1);
   });
-  const patienceMs = performance.now() + 10_000;
+  const patienceMs = performance.now() + PATIENCE_MS;
   while (clients.some(({ isWaiting }) => isWaiting) && performance.now() < patienceMs) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   for (const client of clients) {
-    if (client.isWaiting) outcome.failed++;
+    if (client.isWaiting) fail("not answered");
     client.end();
   }
   took.sort((a, b) => a - b);

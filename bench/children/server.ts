@@ -10,6 +10,7 @@ import { createLimiter } from "tollkeeper";
 import tollkeeper from "tollkeeper/fastify";
 import { serve } from "../child.js";
 import { AMPLE } from "../contestants.js";
+import { Holds } from "./holds.js";
 
 /** Where a server listens, and whom it knows. */
 export interface Address {
@@ -38,6 +39,8 @@ export const SERVERS = {
 } satisfies Record<string, (app: FastifyInstance) => Promise<void>>;
 
 export type ServerName = keyof typeof SERVERS;
+
+export type Question = "address" | "cpu" | "watch" | "longest";
 
 /** The whole of it, as `tollkeeper serve` starts it. */
 const SERVICE = "fingerprint-api";
@@ -96,9 +99,15 @@ async function startService(): Promise<Address> {
 if (process.send !== undefined) {
   const name = process.argv[2] as ServerName | typeof SERVICE;
   const address = name === SERVICE ? await startService() : await listen(name);
-  /** Asked where it is, it tells; asked for its processor time, µs so far. */
-  serve((question: "address" | "cpu") => {
+  const holds = new Holds();
+  /** Asked where it is, it tells; asked for its processor time, µs so far; asked to watch, how long its loop is held. */
+  serve((question: Question) => {
     if (question === "address") return address;
+    if (question === "watch") {
+      holds.watch();
+      return "watching";
+    }
+    if (question === "longest") return holds.longestMs();
     const { user, system } = process.cpuUsage();
     return user + system;
   });

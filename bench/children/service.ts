@@ -5,9 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { serve as answer } from "../child.js";
 
-/** What the gateway shows. */
-export const GATEWAY_SECRET = "a secret of the benchmark";
-
 /** What the service is asked: where it is, its memory, or to stop. */
 export type Question = "address" | "memory" | "stop";
 
@@ -21,6 +18,7 @@ interface ServeModule {
 }
 
 if (process.send !== undefined) {
+  const [, , gatewaySecret = ""] = process.argv;
   const folder = mkdtempSync(join(tmpdir(), "tollkeeper-bench-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   const module: ServeModule = await import(new URL("../../esm/api/serve.js", import.meta.url).href);
@@ -28,7 +26,7 @@ if (process.send !== undefined) {
     environment: {
       PORT: "0",
       RATE_LIMIT_FILE: join(folder, "bench.redb"),
-      RATE_LIMIT_GATEWAY_SECRET: GATEWAY_SECRET,
+      RATE_LIMIT_GATEWAY_SECRET: gatewaySecret,
       RATE_LIMIT_DEMO_KEYS: "never",
     },
     print: () => undefined,

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { z } from "zod";
-import { type Fingerprint, FingerprintError } from "../fingerprint/index.js";
+import { type BatchItem, type Fingerprint, FingerprintError, type Signals } from "../fingerprint/index.js";
 import { answers, securedBy } from "./contract.js";
 import type { Costs } from "./costs.js";
 import {
@@ -45,8 +45,10 @@ export async function fingerprintRoutes(
     },
     async (request) => {
       const { identify } = load();
-      const result = within("fingerprint", () => identify(JSON.stringify(request.body.fingerprint)));
-      return answer(request, JSON.parse(result));
+      return answer(
+        request,
+        within("fingerprint", () => identify(request.body.fingerprint as Signals)),
+      );
     },
   );
 
@@ -57,7 +59,7 @@ export async function fingerprintRoutes(
       schema: { body: compareBody, ...described("compare", "How alike two clients are", compareAnswer) },
       config: { toll: costs.compare, scope },
     },
-    async (request) => answer(request, JSON.parse(load().compare(JSON.stringify(request.body)))),
+    async (request) => answer(request, load().compare(request.body.a as Signals, request.body.b as Signals)),
   );
 
   app.post<{ Body: BatchBody }>(
@@ -67,7 +69,7 @@ export async function fingerprintRoutes(
       schema: { body: batchBody, ...described("batch", "Identify up to 100 clients", batchAnswer) },
       config: { toll: costs.batch, scope },
     },
-    async (request) => answer(request, { results: JSON.parse(await load().batch(texts(request.body.items))) }),
+    async (request) => answer(request, { results: await load().batch(request.body.items as BatchItem[]) }),
   );
 }
 
@@ -76,30 +78,13 @@ export function itemsOf(request: FastifyRequest): number {
   return (request.body as BatchBody).items.length;
 }
 
-/** A JSON array of the JSON text of each item: one that can't be read as such fails alone. */
-function texts(items: readonly unknown[]): string {
-  return JSON.stringify(items.map(textOf));
-}
-
-/** Stands for an item that is nested deeper than the stack reaches: refused as that one would be, for its depth. */
-const TOO_DEEP = "[".repeat(200);
-
-function textOf(item: unknown): string {
-  try {
-    return JSON.stringify(item);
-  } catch (error) {
-    if (error instanceof RangeError) return TOO_DEEP;
-    throw error;
-  }
-}
-
 /** A computed result, with what the service adds to it. */
 function answer(request: FastifyRequest, result: object): object {
   return { request_id: request.id, ...result, cost: request.toll?.cost ?? 0 };
 }
 
 /** Paths of refused fields as the caller sees them, who sent the signals in a field of their own. */
-function within(parent: string, compute: () => string): string {
+function within<T>(parent: string, compute: () => T): T {
   try {
     return compute();
   } catch (error) {

@@ -15,8 +15,8 @@ export interface GatewayOptions {
   tiers: () => Tiers;
 }
 
-/** Of a consumer of whom neither the gateway nor an account says the tier. */
-const LEAST_TIER = "anonymous";
+/** Of a consumer of whom nobody says the tier, and of an account whose tier is not configured any more. */
+export const LEAST_TIER = "anonymous";
 
 const UNUSABLE: Refusal = {
   refusal: problem(400, "consumer_invalid", "The gateway names a consumer that can't be the name of an account."),
@@ -54,7 +54,8 @@ export class Gateway {
     const name = Buffer.from(String(field), "latin1").toString();
     if (!ACCOUNT_NAME.test(name) || name.includes("\ufffd")) return UNUSABLE;
     const account = this.#accounts.get(name);
-    const tier = this.#tierOf(headers["x-consumer-groups"]) ?? account?.tier ?? LEAST_TIER;
+    const own = account !== undefined && Object.hasOwn(this.#tiers(), account.tier) ? account.tier : LEAST_TIER;
+    const tier = this.#tierOf(headers["x-consumer-groups"]) ?? own;
     return { key: `acct:${name}`, tier: overriddenTier(tier, account?.overrides ?? null), account };
   }
 

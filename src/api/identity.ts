@@ -4,7 +4,7 @@ import { callerOf } from "../fastify/plugin.js";
 import { type Problem, problem } from "../fastify/problem.js";
 import { overriddenTier } from "../limiter/overrides.js";
 import type { Account } from "./accounts.js";
-import { Gateway, type GatewayOptions } from "./gateway.js";
+import { Gateway, type GatewayOptions, LEAST_TIER } from "./gateway.js";
 import type { ApiKeys, Holder, Scope } from "./keys.js";
 
 /** How the callers of the service are told apart. */
@@ -62,12 +62,9 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     let caller = callers.get(holder);
     if (caller === undefined) {
       const { id, account } = holder;
-      caller = {
-        key: `acct:${account.name}`,
-        tier: overriddenTier(account.tier, account.overrides),
-        keyId: id,
-        account,
-      };
+      const { name, overrides } = account;
+      const tier = Object.hasOwn(options.tiers(), account.tier) ? account.tier : LEAST_TIER;
+      caller = { key: `acct:${name}`, tier: overriddenTier(tier, overrides), keyId: id, account };
       callers.set(holder, caller);
     }
     return caller;

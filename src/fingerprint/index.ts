@@ -1,34 +1,45 @@
 import { loadBinding } from "../engine/binding.cjs";
 import { TollkeeperError } from "../errors.js";
+import { explained } from "./error.js";
+import type { BatchAnswer, BatchItem, Comparison, Identification, Signals } from "./types.js";
 
-/** The fingerprint computations, in Rust: JSON text in, JSON text out. `docs/http.md` describes the shapes. */
+export { FingerprintError } from "./error.js";
+export type * from "./types.js";
+
+/** The fingerprint computations, in Rust. They keep nothing and ask nobody. */
 export interface Fingerprint {
-  /** The signals of a client to what they compute to and who it may be. Throws a {@link FingerprintError}. */
-  identify(json: string): string;
-  /** `{ a, b }`, the signals of two clients, to how alike they are. Throws a {@link FingerprintError}. */
-  compare(json: string): string;
   /**
-   * An array of JSON texts of `{ id, fingerprint }`, at most 100, to an array of `{ id, result }` or, where the signals
-   * can't be used, `{ id, problem }`, in the same order. Works off the event loop, since a hundred take milliseconds.
-   * Rejects with a {@link FingerprintError} if it is no such array.
+   * What the signals of a client compute to, and who it may be. Takes tens of microseconds, 0.2 ms for one unlike any.
+   *
+   * @throws {FingerprintError} If a signal can't be read, or there is none.
    */
-  batch(json: string): Promise<string>;
+  identify(signals: Signals): Identification;
+  /**
+   * How alike two clients are, by the signals that both hold.
+   *
+   * @throws {FingerprintError} As `identify`, the path starting with `a` or `b`; `ERR_NOT_COMPARABLE` if they hold none in common.
+   */
+  compare(a: Signals, b: Signals): Comparison;
+  /**
+   * Identifies many clients on Node's thread pool, a few at a time, so that the event loop is held for no longer than it
+   * takes to write a few items as text. Answers come in the order of the items; an item whose signals can't be used gets a `problem`, and fails alone.
+   */
+  batch(items: readonly BatchItem[]): Promise<BatchAnswer[]>;
 }
 
-/** Input that can't be used. */
-export class FingerprintError extends Error {
-  /** Stable: `ERR_…`. */
-  readonly code: string;
-  /** JSON path of the field, such as `tls.client_hello`; empty for the whole input. */
-  readonly path: string;
-
-  constructor(code: string, path: string, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = "FingerprintError";
-    this.code = code;
-    this.path = path;
-  }
+/** What the binary exports: JSON text in, JSON text out. */
+interface Binding {
+  identify(signals: string): string;
+  compare(pair: string): string;
+  /** Paths of problems count from `first`. */
+  batch(items: string[], first: number): Promise<string>;
 }
+
+/** Items turned to text and back at a time: between two parts of a batch the event loop is free. */
+const PART = 20;
+
+/** Stands for an item that is nested deeper than the stack reaches: refused as that one would be, for its depth. */
+const TOO_DEEP = "[".repeat(200);
 
 /**
  * Loads the computations from the native binary.
@@ -40,28 +51,59 @@ export function loadFingerprint(): Fingerprint {
   if (binding === undefined) {
     throw new TollkeeperError("ERR_NATIVE_MISSING", `fingerprints need the native binary, and ${reason}`);
   }
-  const { identify, compare, batch } = binding as Fingerprint;
+  const { identify, compare, batch } = binding as Binding;
   return {
-    identify: (json) => {
-      try {
-        return identify(json);
-      } catch (error) {
-        throw explained(error);
+    identify: (signals) => computed<Identification>(() => identify(textOf(inText(signals)))),
+    compare: (a, b) => computed<Comparison>(() => compare(textOf({ a: inText(a), b: inText(b) }))),
+    async batch(items) {
+      const answers: BatchAnswer[] = [];
+      // Whoever calls has just read them, and held the event loop for as long.
+      await nextTurn();
+      for (let first = 0; first < items.length; first += PART) {
+        const part = items.slice(first, first + PART).map(itemText);
+        answers.push(...(JSON.parse(await batch(part, first)) as BatchAnswer[]));
       }
+      return answers;
     },
-    compare: (json) => {
-      try {
-        return compare(json);
-      } catch (error) {
-        throw explained(error);
-      }
-    },
-    batch: (json) => batch(json).catch((error) => Promise.reject(explained(error))),
   };
 }
 
-/** What the computation refuses comes from Rust as JSON in the error's message. */
-function explained(cause: unknown): FingerprintError {
-  const { code, path, message } = JSON.parse((cause as Error).message) as FingerprintError;
-  return new FingerprintError(code, path, message, { cause });
+/** After others' events were served: an immediate would still come before them, one set by an immediate does not. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(() => setImmediate(resolve));
+  });
+}
+
+function computed<T>(compute: () => string): T {
+  let text: string;
+  try {
+    text = compute();
+  } catch (error) {
+    throw explained(error);
+  }
+  return JSON.parse(text) as T;
+}
+
+/** Callers in plain JavaScript may give anything; Rust says what is wrong with it. */
+function textOf(value: unknown): string {
+  return JSON.stringify(value) ?? "null";
+}
+
+/** Signals with the bytes of a hello, if it is bytes, in base64. */
+function inText(signals: Signals): Signals {
+  const hello = signals?.tls?.client_hello;
+  if (!(hello instanceof Uint8Array)) return signals;
+  const bytes = Buffer.from(hello.buffer, hello.byteOffset, hello.byteLength);
+  return { ...signals, tls: { ...signals.tls, client_hello: bytes.toString("base64") } };
+}
+
+function itemText(item: BatchItem): string {
+  const hello = item?.fingerprint?.tls?.client_hello;
+  try {
+    return textOf(hello instanceof Uint8Array ? { ...item, fingerprint: inText(item.fingerprint) } : item);
+  } catch (error) {
+    if (error instanceof RangeError) return TOO_DEEP;
+    throw error;
+  }
 }

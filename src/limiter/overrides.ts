@@ -104,7 +104,8 @@ export function plainTier(name: string): string {
 }
 
 function partsOf(name: string): { tier: string; overrides: Overrides } | undefined {
-  const at = name.indexOf("{");
+  // Callers without types may leave it out; then it is an unknown tier like any other.
+  const at = typeof name === "string" ? name.indexOf("{") : -1;
   if (at <= 0) return undefined;
   try {
     return { tier: name.slice(0, at), overrides: JSON.parse(name.slice(at)) as Overrides };

@@ -62,3 +62,15 @@ export const operation = fc.record({
 });
 /** What {@link operation} makes. */
 export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+/** The same tiers with some of their limits in shadow mode. */
+export function shadowed(tiers: fc.Arbitrary<Tiers>): fc.Arbitrary<Tiers> {
+  return fc.tuple(tiers, fc.array(fc.boolean(), { minLength: 12, maxLength: 12 })).map(([tiers, flags]) => {
+    let next = 0;
+    const marked = Object.entries(tiers).map(([name, { limits }]) => {
+      const withShadows = limits.map((limit) => ({ ...limit, shadow: flags[next++] === true }));
+      return [name, { limits: withShadows }];
+    });
+    return Object.fromEntries(marked) as Tiers;
+  });
+}

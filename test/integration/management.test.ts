@@ -35,6 +35,13 @@ describe("the tier of an account", () => {
     expect((await app.inject(identify(free))).statusCode).toBe(200);
   });
 
+  it("that is not configured any more is the least, and not a fault of the service", async () => {
+    const { app, keys, free } = await startService();
+    await keys.accounts.setTier("test-free", "gold");
+    const { statusCode, headers } = await app.inject(identify(free));
+    expect([statusCode, headers["x-quota-tier"]]).toEqual([200, "anonymous"]);
+  });
+
   it("is set by a name as long as there are, in whatever script", async () => {
     const service = await startService();
     for (const name of ["x".repeat(128), "\u{1F511}".repeat(128), "a/b?c#d%"]) {

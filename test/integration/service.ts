@@ -4,7 +4,7 @@ import { createApp } from "../../src/api/app.js";
 import { ApiKeys, SCOPES, type Scope } from "../../src/api/keys.js";
 import { readConfiguration } from "../../src/config/read.js";
 import { tiersOf } from "../../src/config/tiers.js";
-import type { Fingerprint } from "../../src/fingerprint/index.js";
+import type { Comparison, Fingerprint, Identification } from "../../src/fingerprint/index.js";
 import { createLimiter, type Limiter } from "../../src/index.js";
 
 /** The service under test, with a clock of its own and a key for each tier. */
@@ -25,9 +25,9 @@ export interface TestService {
 
 /** The computations' place where only the limits are tested. */
 export const echo: Fingerprint = {
-  identify: () => '{"candidates":[]}',
-  compare: () => '{"similarity":1}',
-  batch: async () => "[]",
+  identify: () => ({ candidates: [] }) as unknown as Identification,
+  compare: () => ({ similarity: 1 }) as unknown as Comparison,
+  batch: async () => [],
 };
 
 /** A service that is closed when the test is over. */

@@ -1,5 +1,6 @@
 //! The `ClientHello`: what a TLS client offers, kept raw and in order.
 
+use crate::alpn::ProtocolNames;
 use crate::error::Error;
 use crate::reader::Reader;
 use crate::records::client_hello_message;
@@ -40,7 +41,8 @@ pub struct ClientHello {
     pub legacy_version: u16,
     /// Cipher suites, at most [`MAX_CIPHERS`].
     pub ciphers: Vec<u16>,
-    /// Types of the extensions, at most [`MAX_EXTENSIONS`], each once.
+    /// Types of the extensions, at most [`MAX_EXTENSIONS`]. RFC 8446, 4.2 allows each once only; who sends one twice says
+    /// so about itself, and the lists of the two are joined.
     pub extensions: Vec<u16>,
     /// `supported_groups` (10).
     pub groups: Vec<u16>,
@@ -48,8 +50,8 @@ pub struct ClientHello {
     pub point_formats: Vec<u8>,
     /// `signature_algorithms` (13).
     pub signature_algorithms: Vec<u16>,
-    /// Protocol names of ALPN (16), as bytes.
-    pub alpn: Vec<Vec<u8>>,
+    /// Protocol names of ALPN (16).
+    pub alpn: ProtocolNames,
     /// `supported_versions` (43).
     pub supported_versions: Vec<u16>,
 }
@@ -58,8 +60,9 @@ impl ClientHello {
     /// Parses a first flight: TLS records, the message cut over as many as it likes, or a bare
     /// handshake message. Early data may follow in records of its own and is not read.
     ///
-    /// Lists that a server would refuse as empty are accepted, since JA4 says what they come to.
-    /// An extension sent twice is refused, as RFC 8446, 4.2 tells a server to.
+    /// Lists that a server would refuse as empty, and extensions without the list they are made of, are accepted, since
+    /// JA4 says what they come to. What is kept takes no more room than it took in `bytes`; a message cut over records is
+    /// put together once more.
     ///
     /// # Errors
     /// `ERR_CLIENT_HELLO_TRUNCATED`, `_NOT_TLS`, `_TOO_LARGE`, `_TOO_MANY` or `_MALFORMED`; the
@@ -76,7 +79,7 @@ impl ClientHello {
             groups: Vec::new(),
             point_formats: Vec::new(),
             signature_algorithms: Vec::new(),
-            alpn: Vec::new(),
+            alpn: ProtocolNames::default(),
             supported_versions: Vec::new(),
         };
         reader.take(32, "random")?;
@@ -84,9 +87,8 @@ impl ClientHello {
         if session.bytes().len() > 32 {
             return Err(session.malformed("legacy_session_id is longer than 32 bytes"));
         }
-        hello.ciphers = reader
-            .block16("cipher_suites")?
-            .u16_values(MAX_CIPHERS, "cipher_suites")?;
+        let ciphers = reader.block16("cipher_suites")?;
+        ciphers.u16_values_into(&mut hello.ciphers, MAX_CIPHERS, "cipher_suites")?;
         reader.block8("legacy_compression_methods")?;
         if !reader.is_empty() {
             let mut extensions = reader.block16("extensions")?;
@@ -113,42 +115,40 @@ impl ClientHello {
             return Err(start.too_many(MAX_EXTENSIONS, "extensions"));
         }
         let kind = extensions.u16("an extension's type")?;
-        if self.extensions.contains(&kind) {
-            return Err(start.malformed(&format!("extension {kind} is sent twice")));
-        }
         self.extensions.push(kind);
         let mut body = extensions.block16("an extension")?;
+        if body.is_empty() {
+            return Ok(());
+        }
         match kind {
             SUPPORTED_GROUPS => {
-                self.groups = body
-                    .block16("supported_groups")?
-                    .u16_values(MAX_EXTENSIONS, "supported_groups")?;
+                let values = body.block16("supported_groups")?;
+                values.u16_values_into(&mut self.groups, MAX_EXTENSIONS, "supported_groups")?;
                 body.end("supported_groups")
             }
             EC_POINT_FORMATS => {
-                self.point_formats = body.block8("ec_point_formats")?.bytes().to_vec();
+                let values = body.block8("ec_point_formats")?.bytes();
+                self.point_formats.extend_from_slice(values);
                 body.end("ec_point_formats")
             }
             SIGNATURE_ALGORITHMS => {
-                self.signature_algorithms = body
-                    .block16("signature_algorithms")?
-                    .u16_values(MAX_EXTENSIONS, "signature_algorithms")?;
+                let values = body.block16("signature_algorithms")?;
+                values.u16_values_into(&mut self.signature_algorithms, MAX_EXTENSIONS, "signature_algorithms")?;
                 body.end("signature_algorithms")
             }
             ALPN => {
                 let mut names = body.block16("ALPN")?;
                 while !names.is_empty() {
-                    if self.alpn.len() == MAX_EXTENSIONS {
+                    if self.alpn.iter().count() == MAX_EXTENSIONS {
                         return Err(names.too_many(MAX_EXTENSIONS, "ALPN"));
                     }
-                    self.alpn.push(names.block8("an ALPN name")?.bytes().to_vec());
+                    self.alpn.push(names.block8("an ALPN name")?.bytes());
                 }
                 body.end("ALPN")
             }
             SUPPORTED_VERSIONS => {
-                self.supported_versions = body
-                    .block8("supported_versions")?
-                    .u16_values(MAX_EXTENSIONS, "supported_versions")?;
+                let values = body.block8("supported_versions")?;
+                values.u16_values_into(&mut self.supported_versions, MAX_EXTENSIONS, "supported_versions")?;
                 body.end("supported_versions")
             }
             _ => Ok(()),

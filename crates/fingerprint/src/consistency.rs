@@ -9,11 +9,16 @@ use crate::user_agent::{Family, UserAgent};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flag {
-    /// The `User-Agent` claims a family that no candidate by TLS or HTTP/2 belongs to.
+    /// The `User-Agent` claims a family that no candidate by TLS belongs to, or, where there is no candidate, whose own
+    /// way to open TLS is quite another.
     UaTlsMismatch,
+    /// The `User-Agent` claims a family that no candidate by HTTP/2 belongs to.
+    UaH2Mismatch,
     /// The `User-Agent` and the client hints (`sec-ch-ua…`) claim different browsers, versions,
     /// platforms or forms.
     UaHintsMismatch,
+    /// The client hints claim a Chromium, and no candidate by TLS or by HTTP/2 is one.
+    HintsTlsMismatch,
     /// The `User-Agent` claims a Chromium that sends client hints, and none came.
     UaHintsMissing,
     /// There are headers, but no `User-Agent`.
@@ -25,12 +30,24 @@ pub enum Flag {
 }
 
 impl Flag {
+    /// Every flag, for documentation and the test that holds the two together.
+    pub const ALL: [Self; 8] = [
+        Self::UaTlsMismatch,
+        Self::UaH2Mismatch,
+        Self::UaHintsMismatch,
+        Self::HintsTlsMismatch,
+        Self::UaHintsMissing,
+        Self::UaMissing,
+        Self::TlsH2Mismatch,
+        Self::TlsSignalsDisagree,
+    ];
+
     /// What the flag takes off the score.
     const fn penalty(self) -> f64 {
         match self {
             Self::UaTlsMismatch => 0.6,
-            Self::TlsSignalsDisagree => 0.5,
-            Self::UaHintsMismatch | Self::TlsH2Mismatch => 0.4,
+            Self::UaH2Mismatch | Self::TlsSignalsDisagree => 0.5,
+            Self::UaHintsMismatch | Self::HintsTlsMismatch | Self::TlsH2Mismatch => 0.4,
             Self::UaHintsMissing => 0.2,
             Self::UaMissing => 0.1,
         }
@@ -46,11 +63,32 @@ pub struct Consistency {
     pub flags: Vec<Flag>,
 }
 
-/// The families that each kind of signal speaks for, the most likely first.
+/// The families that each kind of signal speaks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Families {
     pub(crate) tls: Vec<Family>,
     pub(crate) http2: Vec<Family>,
+    /// Where TLS speaks for none: those whose captured ways to open it are all quite unlike this one.
+    pub(crate) tls_unlike: Vec<Family>,
+}
+
+impl Families {
+    /// Below this likeness of TLS lists no other version of a client explains the difference.
+    pub(crate) const UNLIKE: f64 = 0.5;
+
+    /// Whether TLS speaks against a claim to be of this family.
+    fn tls_refutes(&self, claimed: Family) -> bool {
+        if self.tls.is_empty() {
+            self.tls_unlike.contains(&claimed)
+        } else {
+            !self.tls.contains(&claimed)
+        }
+    }
+
+    /// Whether HTTP/2 speaks against a claim to be of this family.
+    fn http2_refutes(&self, claimed: Family) -> bool {
+        !self.http2.is_empty() && !self.http2.contains(&claimed)
+    }
 }
 
 /// Since this version every Chromium sends `sec-ch-ua` over TLS.
@@ -59,7 +97,7 @@ const HINTS_SINCE: u32 = 89;
 impl Consistency {
     pub(crate) fn of(families: &Families, headers: Option<&Headers>, tls_disagree: bool) -> Self {
         let mut flags = Vec::new();
-        let Families { tls, http2 } = families;
+        let Families { tls, http2, .. } = families;
         if let Some(headers) = headers {
             match headers.get("user-agent") {
                 Some(text) => {
@@ -68,6 +106,10 @@ impl Consistency {
                     flags.extend(against_hints(agent, headers, !tls.is_empty() || !http2.is_empty()));
                 }
                 None => flags.push(Flag::UaMissing),
+            }
+            let hinted = headers.get("sec-ch-ua").is_some();
+            if hinted && (families.tls_refutes(Family::Chromium) || families.http2_refutes(Family::Chromium)) {
+                flags.push(Flag::HintsTlsMismatch);
             }
         }
         if !tls.is_empty() && !http2.is_empty() && !tls.iter().any(|family| http2.contains(family)) {
@@ -84,10 +126,11 @@ impl Consistency {
     }
 }
 
-fn against_candidates(agent: UserAgent, Families { tls, http2 }: &Families) -> Option<Flag> {
-    let claimed = agent.family?;
-    let speaks_against = |families: &[Family]| !families.is_empty() && !families.contains(&claimed);
-    (speaks_against(tls) || speaks_against(http2)).then_some(Flag::UaTlsMismatch)
+fn against_candidates(agent: UserAgent, families: &Families) -> impl Iterator<Item = Flag> {
+    let refuted = |by: fn(&Families, Family) -> bool| agent.family.is_some_and(|claimed| by(families, claimed));
+    let tls = refuted(Families::tls_refutes).then_some(Flag::UaTlsMismatch);
+    let http2 = refuted(Families::http2_refutes).then_some(Flag::UaH2Mismatch);
+    tls.into_iter().chain(http2)
 }
 
 fn against_hints(agent: UserAgent, headers: &Headers, over_tls: bool) -> Option<Flag> {
@@ -131,6 +174,7 @@ mod tests {
         let families = Families {
             tls: tls.to_vec(),
             http2: http2.to_vec(),
+            tls_unlike: vec![Family::Firefox],
         };
         Consistency::of(&families, Some(&headers), false).flags
     }
@@ -141,12 +185,17 @@ mod tests {
         assert_eq!(flags(&[Family::Chromium], &[], &chrome), []);
         assert_eq!(
             flags(&[Family::Curl, Family::Python], &[], &chrome),
-            [Flag::UaTlsMismatch]
+            [Flag::UaTlsMismatch, Flag::HintsTlsMismatch]
         );
         assert_eq!(
             flags(&[Family::Chromium], &[Family::Go], &chrome),
-            [Flag::UaTlsMismatch, Flag::TlsH2Mismatch]
+            [Flag::UaH2Mismatch, Flag::HintsTlsMismatch, Flag::TlsH2Mismatch]
         );
+        let firefox = [(
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
+        )];
+        assert_eq!(flags(&[], &[], &firefox), [Flag::UaTlsMismatch]);
         assert_eq!(flags(&[], &[], &chrome), []);
         assert_eq!(flags(&[Family::Curl], &[], &[("user-agent", "unheard/1")]), []);
     }

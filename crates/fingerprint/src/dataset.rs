@@ -1,12 +1,14 @@
 //! The data set: how real clients were seen to open connections, captured by `scripts/capture`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::akamai::Akamai;
+use crate::error::{Error, ErrorCode};
 use crate::headers::Headers;
 use crate::likeness::set;
 use crate::profile::{HeaderOrder, List, Profile, Tls};
@@ -16,7 +18,7 @@ use crate::user_agent::Family;
 /// Year and month of the last capture.
 pub const DATASET_VERSION: &str = "2026.11";
 
-const FILES: [&str; 17] = [
+const FILES: [&str; 23] = [
     include_str!("../data/chromium.json"),
     include_str!("../data/curl.json"),
     include_str!("../data/curl-http1.json"),
@@ -27,24 +29,31 @@ const FILES: [&str; 17] = [
     include_str!("../data/node-fetch.json"),
     include_str!("../data/node-http2.json"),
     include_str!("../data/node-https.json"),
+    include_str!("../data/node-undici.json"),
+    include_str!("../data/node-undici-h2.json"),
     include_str!("../data/openssl.json"),
     include_str!("../data/python-aiohttp.json"),
     include_str!("../data/python-httpx.json"),
+    include_str!("../data/python-httpx-h2.json"),
     include_str!("../data/python-requests.json"),
+    include_str!("../data/python-ssl.json"),
     include_str!("../data/python-urllib.json"),
+    include_str!("../data/rust-reqwest.json"),
+    include_str!("../data/rust-ureq.json"),
     include_str!("../data/wget.json"),
     include_str!("../data/wget2.json"),
 ];
 
-/// One capture as it is stored. `sni` and `client_hello` say the same as the lists and are held
+/// A way to open a connection as it is stored. `sni` and `client_hello` say the same as the lists and are held
 /// against them by the tests.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Row {
     pub(crate) client: String,
     pub(crate) version: String,
     tls: Map<String, Value>,
+    runs: NonZeroU32,
     akamai_h2: Option<String>,
-    headers: Option<Vec<String>>,
+    headers: Option<Vec<(String, String)>>,
 }
 
 /// One way a client was seen to open a connection.
@@ -53,7 +62,16 @@ pub(crate) struct Signature {
     pub(crate) client: String,
     pub(crate) version: String,
     pub(crate) family: Option<Family>,
+    /// How many runs of the client were seen to be this way.
+    pub(crate) runs: u32,
     pub(crate) profile: Profile,
+}
+
+impl Signature {
+    /// The client and its version.
+    pub(crate) fn name(&self) -> (&str, &str) {
+        (&self.client, &self.version)
+    }
 }
 
 /// Which of the lists a value belongs to.
@@ -65,47 +83,63 @@ pub(crate) enum Section {
     SignatureAlgorithms,
 }
 
-/// The data set, read once.
+/// Known clients, by how they were seen to open connections.
 #[derive(Debug)]
-pub(crate) struct Dataset {
+pub struct Dataset {
     pub(crate) signatures: Vec<Signature>,
+    /// Clients whose JA3 is another in every run: they draw the order of their extensions.
+    shuffling: Vec<String>,
     /// How much each value weighs, in ascending order of the values.
     weights: Vec<((Section, u16), f64)>,
     /// How much a value weighs that no client here sends.
     weight_of_unknown: f64,
 }
 
-/// The embedded data set.
+/// The embedded data set. Its files are part of the crate, so that a fault in one is a fault of the build, which every
+/// test finds.
 pub(crate) static DATASET: LazyLock<Dataset> = LazyLock::new(|| {
-    let rows = FILES.into_iter().flat_map(rows);
-    Dataset::new(rows.map(signature).collect())
+    let rows = FILES
+        .into_iter()
+        .flat_map(|file| serde_json::from_str::<Vec<Row>>(file).expect("an embedded data file is a list of rows"));
+    Dataset::new(rows).expect("embedded rows are of their form")
 });
 
-/// The rows of one file. The files are part of the crate, so that a fault in one is a fault of the
-/// build, which every test finds.
-pub(crate) fn rows(file: &str) -> Vec<Row> {
-    serde_json::from_str(file).expect("an embedded data file is a list of rows")
-}
-
-fn signature(row: Row) -> Signature {
-    let hello = lists(&row.tls).expect("an embedded row's lists are in range");
+fn signature(row: Row) -> Result<Signature, Error> {
+    let hello = lists(&row.tls).map_err(|error| error.under("tls"))?;
     let akamai = row.akamai_h2.as_deref().map(Akamai::parse).transpose();
-    let names = row.headers.unwrap_or_default();
-    let headers = Headers::new(names.into_iter().map(|name| (name, String::new())).collect());
-    Signature {
+    let headers = row.headers.map(Headers::new).transpose();
+    Ok(Signature {
         family: Family::of_client(&row.client),
         client: row.client,
         version: row.version,
+        runs: row.runs.get(),
         profile: Profile {
             tls: hello.as_ref().map(Tls::of_hello),
-            http2: akamai.expect("an embedded row's HTTP/2 fingerprint is of its form"),
-            headers: HeaderOrder::of(&headers.expect("an embedded row's header names are tokens")),
+            http2: akamai.map_err(|error| error.under("akamai_h2"))?,
+            headers: headers
+                .map_err(|error| error.under("headers"))?
+                .as_ref()
+                .and_then(HeaderOrder::of),
         },
-    }
+    })
 }
 
 impl Dataset {
-    fn new(signatures: Vec<Signature>) -> Self {
+    /// A data set from captures of your own: the text of a list of rows, each of the form of those in `data/`.
+    ///
+    /// # Errors
+    /// `ERR_INPUT_NOT_JSON` if it is no such list; `ERR_SIGNAL_INVALID` at the path of the value that is wrong.
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let rows: Vec<Row> = serde_json::from_str(text)
+            .map_err(|error| Error::new(ErrorCode::InputNotJson, format!("is not a list of rows: {error}")))?;
+        Self::new(rows)
+    }
+
+    fn new(rows: impl IntoIterator<Item = Row>) -> Result<Self, Error> {
+        let rows = rows.into_iter().enumerate();
+        let signatures = rows
+            .map(|(index, row)| signature(row).map_err(|error| error.under(&format!("[{index}]"))))
+            .collect::<Result<Vec<_>, Error>>()?;
         let mut frequency: BTreeMap<(Section, u16), u32> = BTreeMap::new();
         let families = set(&signatures.iter().map(|one| one.family).collect::<Vec<_>>());
         for family in &families {
@@ -116,14 +150,20 @@ impl Dataset {
         }
         let families = u32::try_from(families.len()).unwrap_or(u32::MAX);
         let weight = |senders: u32| 1.0 + (f64::from(families + 1) / f64::from(senders + 1)).ln();
-        Self {
+        Ok(Self {
+            shuffling: shuffling(&signatures),
             weights: frequency
                 .into_iter()
                 .map(|(value, senders)| (value, weight(senders)))
                 .collect(),
             weight_of_unknown: weight(0),
             signatures,
-        }
+        })
+    }
+
+    /// Whether a client draws the order of its extensions anew each time.
+    pub(crate) fn shuffles(&self, client: &str) -> bool {
+        self.shuffling.iter().any(|one| one == client)
     }
 
     /// How much it says that two clients share a value: 1 for one that every family sends, more
@@ -137,6 +177,26 @@ impl Dataset {
             Err(_) => self.weight_of_unknown,
         }
     }
+}
+
+/// Clients of which one version was seen with the same JA3N and different JA3s.
+fn shuffling(signatures: &[Signature]) -> Vec<String> {
+    let shuffled = |one: &Signature, other: &Signature| match (&one.profile.tls, &other.profile.tls) {
+        (Some(one), Some(other)) => one.ja3 != other.ja3 && one.ja3n == other.ja3n,
+        _ => false,
+    };
+    let seen = |one: &&Signature| {
+        let mut others = signatures.iter();
+        others.any(|other| one.name() == other.name() && shuffled(one, other))
+    };
+    set(&signatures
+        .iter()
+        .filter(seen)
+        .map(|one| one.client.as_str())
+        .collect::<Vec<_>>())
+    .into_iter()
+    .map(str::to_owned)
+    .collect()
 }
 
 fn values(signature: &Signature) -> Vec<(Section, u16)> {

@@ -110,12 +110,14 @@ fn list(f: &mut fmt::Formatter<'_>, values: &[impl fmt::Display]) -> fmt::Result
 }
 
 fn number<T: std::str::FromStr>(text: &str, field: &str) -> Result<T, Error> {
-    text.parse().map_err(|_| {
-        Error::new(
+    // `parse` would take a sign too.
+    match text.parse() {
+        Ok(number) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
+        _ => Err(Error::new(
             ErrorCode::SignalInvalid,
             format!("{field} holds {}, which is not a number in range", shown(text)),
-        )
-    })
+        )),
+    }
 }
 
 fn numbers<T: std::str::FromStr>(text: &str, limit: usize, field: &str) -> Result<Vec<T>, Error> {
@@ -181,6 +183,7 @@ mod tests {
             ("771,1,2,3", "32 hexadecimal digits"),
             ("771,1,2,3,4,5", "32 hexadecimal digits"),
             ("x,1,2,3,4", "version holds \"x\""),
+            ("+771,1,,,", "version holds \"+771\""),
             ("771,1--2,,,", "ciphers holds \"\""),
             ("771,,65536,,", "extensions holds \"65536\""),
             ("771,,,-1,", "groups holds \"\""),

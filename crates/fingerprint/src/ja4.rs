@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::alpn::ProtocolNames;
 use crate::client_hello::{ALPN, ClientHello, MAX_CIPHERS, MAX_EXTENSIONS, SERVER_NAME, Transport};
 use crate::digest::{hex_digit, is_hex, sha256_hex};
 use crate::error::{Error, ErrorCode, shown};
@@ -159,10 +160,9 @@ impl Ja4Raw {
         if format!("{:02}", raw.ciphers.len().min(99)) != a[4..6] {
             return invalid(format!("counts {} ciphers but lists {}", &a[4..6], raw.ciphers.len()));
         }
-        // The count of extensions includes server_name and ALPN, which the list leaves out.
-        let most = (raw.extensions.len() + 2).min(99);
+        // The count of extensions includes server_name and ALPN, however often they were sent; the list leaves them out.
         let least = raw.extensions.len().min(99);
-        if !(least..=most).any(|count| format!("{count:02}") == a[6..8]) {
+        if *format!("{least:02}") > a[6..8] {
             return invalid(format!("counts {} extensions but lists {least}", &a[6..8]));
         }
         Ok(raw)
@@ -234,9 +234,9 @@ fn version(hello: &ClientHello) -> &'static str {
     }
 }
 
-fn alpn(names: &[Vec<u8>]) -> String {
+fn alpn(names: &ProtocolNames) -> String {
     let first = names.iter().find(|name| !is_grease_name(name));
-    let (Some(head), Some(tail)) = (first.and_then(|name| name.first()), first.and_then(|name| name.last())) else {
+    let (Some(head), Some(tail)) = (first.and_then(<[u8]>::first), first.and_then(<[u8]>::last)) else {
         return "00".to_owned();
     };
     if head.is_ascii_alphanumeric() && tail.is_ascii_alphanumeric() {
@@ -317,7 +317,7 @@ mod tests {
             groups: vec![0x4a4a, 29, 23, 24],
             point_formats: vec![0],
             signature_algorithms: vec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
-            alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            alpn: [&b"h2"[..], b"http/1.1"].into_iter().collect(),
             supported_versions: vec![0x5a5a, 0x0304, 0x0303],
         }
     }
@@ -366,6 +366,7 @@ mod tests {
 
     #[test]
     fn alpn_by_the_published_examples() {
+        let first_of = |names: &[&[u8]]| alpn(&names.iter().collect());
         for (name, expected) in [
             (&b"h2"[..], "h2"),
             (b"http/1.1", "h1"),
@@ -377,11 +378,12 @@ mod tests {
             (&[0x30, 0x31, 0xab, 0xcd], "3d"),
             (&[0x30, 0xab, 0xcd, 0x31], "01"),
         ] {
-            assert_eq!(alpn(&[name.to_vec()]), expected, "{name:?}");
+            assert_eq!(first_of(&[name]), expected, "{name:?}");
         }
-        assert_eq!(alpn(&[]), "00");
-        assert_eq!(alpn(&[vec![0x0a, 0x0a], b"h2".to_vec()]), "h2");
-        assert_eq!(alpn(&[vec![0x0a, 0x0a]]), "00");
+        assert_eq!(first_of(&[]), "00");
+        assert_eq!(first_of(&[&[0x0a, 0x0a], b"h2"]), "h2");
+        assert_eq!(first_of(&[&[0x0a, 0x0a]]), "00");
+        assert_eq!(first_of(&[b"", b"h2"]), "00");
     }
 
     #[test]
@@ -451,7 +453,7 @@ mod tests {
             ("t13d0201h2_1301,1302_000a_", "looks like"),
             ("t13d0201h2_1302,1301_000a", "not sorted"),
             ("t13d0301h2_1301,1302_000a", "counts 03 ciphers but lists 2"),
-            ("t13d0209h2_1301,1302_000a", "counts 09 extensions but lists 1"),
+            ("t13d0200h2_1301,1302_000a", "counts 00 extensions but lists 1"),
             ("t13d0201h2_1301,+302_000a", "\"+302\""),
             ("t13d0201h2_1301,13022_000a", "\"13022\""),
             (many.as_str(), "may have 4096"),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::{Error, ErrorCode};
-use crate::fields::{array, described, field, invalid, object, string};
+use crate::fields::{described, field, invalid, object, string};
 use crate::identify::{Identification, identify};
 use crate::signals::Signals;
 use crate::similarity::compare;
@@ -48,7 +48,7 @@ pub fn compare_json(input: &str) -> Result<String, Error> {
 struct Answer {
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<Identification>,
+    result: Option<Identification<'static>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
 }
@@ -60,27 +60,25 @@ struct Problem {
     detail: String,
 }
 
-/// Identifies each item of the text of an array of texts, at most [`MAX_ITEMS`], each of `{ "id": …,
-/// "fingerprint": … }`; `id` is a string and may be left out. An item that can't be read fails
-/// alone, and its `id` is then null. Answers with the text of an array in the same order, of `{ "id", "result" }` or, for an item that is refused, `{ "id", "problem": { "code",
-/// "path", "detail" } }`, the path starting with `items[n]`.
+/// Identifies each of at most [`MAX_ITEMS`] items, each the text of `{ "id": …, "fingerprint": … }`; `id` is a string and
+/// may be left out. An item that can't be read fails alone, and its `id` is then null. Answers with the text of an array
+/// in the same order, of `{ "id", "result" }` or, for an item that is refused, `{ "id", "problem": { "code", "path",
+/// "detail" } }`. The path starts with `items[n]`, where `n` counts from `first`: a long batch may come in parts.
 ///
 /// # Errors
-/// `ERR_INPUT_TOO_LARGE` or `ERR_INPUT_NOT_JSON`; `ERR_SIGNAL_INVALID` if it is no array.
-pub fn batch_json(items: &str) -> Result<String, Error> {
-    // Texts within a text are longer for their quotes, and numbers once they are written out: 1e20 as 21 digits.
-    let value = parse_within(items, 8 * MAX_INPUT)?;
-    let items = array(&value, MAX_ITEMS).map_err(|error| error.under("items"))?;
-    let answers: Vec<Answer> = items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| answer(index, item))
-        .collect();
+/// `ERR_INPUT_TOO_LARGE` if there are more.
+pub fn batch_json<T: AsRef<str>>(items: &[T], first: usize) -> Result<String, Error> {
+    if items.len() > MAX_ITEMS {
+        let message = format!("has {} items; it may have {MAX_ITEMS}", items.len());
+        return Err(Error::new(ErrorCode::InputTooLarge, message).under("items"));
+    }
+    let numbered = items.iter().zip(first..);
+    let answers: Vec<Answer> = numbered.map(|(item, index)| answer(index, item.as_ref())).collect();
     Ok(text(&answers))
 }
 
-fn answer(index: usize, item: &Value) -> Answer {
-    let item = string(item).and_then(parse);
+fn answer(index: usize, item: &str) -> Answer {
+    let item = parse(item);
     let id = item.as_ref().ok().and_then(|item| item.get("id")?.as_str());
     let id = id.filter(|id| id.len() <= MAX_ID).map(str::to_owned);
     let (result, problem) = match item.and_then(|item| one(&item)) {
@@ -98,7 +96,7 @@ fn answer(index: usize, item: &Value) -> Answer {
     Answer { id, result, problem }
 }
 
-fn one(item: &Value) -> Result<Identification, Error> {
+fn one(item: &Value) -> Result<Identification<'static>, Error> {
     let fields = object(item, &["id", "fingerprint"])?;
     field(fields, "id", |value| {
         if string(value)?.len() > MAX_ID {
@@ -112,14 +110,10 @@ fn one(item: &Value) -> Result<Identification, Error> {
 }
 
 fn parse(input: &str) -> Result<Value, Error> {
-    parse_within(input, MAX_INPUT)
-}
-
-fn parse_within(input: &str, max: usize) -> Result<Value, Error> {
-    if input.len() > max {
+    if input.len() > MAX_INPUT {
         return Err(Error::new(
             ErrorCode::InputTooLarge,
-            format!("has {} bytes; it may have {max}", input.len()),
+            format!("has {} bytes; it may have {MAX_INPUT}", input.len()),
         ));
     }
     serde_json::from_str(input).map_err(|error| Error::new(ErrorCode::InputNotJson, unreadable(&error.to_string())))

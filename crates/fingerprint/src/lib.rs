@@ -22,12 +22,14 @@
 #![forbid(unsafe_code)]
 
 mod akamai;
+mod alpn;
 mod client_hello;
 mod consistency;
 mod dataset;
 mod differences;
 mod digest;
 mod error;
+mod evidence;
 mod fields;
 mod grease;
 mod headers;
@@ -44,13 +46,15 @@ mod similarity;
 mod user_agent;
 
 pub use akamai::{Akamai, MAX_AKAMAI, MAX_FRAMES, Priority};
+pub use alpn::ProtocolNames;
 pub use client_hello::{ClientHello, MAX_CIPHERS, MAX_CLIENT_HELLO, MAX_EXTENSIONS, Transport};
 pub use consistency::{Consistency, Flag};
-pub use dataset::DATASET_VERSION;
+pub use dataset::{DATASET_VERSION, Dataset};
 pub use error::{Error, ErrorCode};
+pub use evidence::Evidence;
 pub use grease::is_grease;
 pub use headers::{Headers, MAX_HEADERS, MAX_NAME, MAX_VALUE, header_order_hash};
-pub use identify::{Candidate, Computed, Evidence, Identification, identify};
+pub use identify::{Candidate, Computed, Identification, identify};
 pub use ja3::{Ja3, MAX_JA3};
 pub use ja4::{Ja4, Ja4Raw, MAX_JA4_R};
 pub use json::{MAX_DEPTH, MAX_ID, MAX_INPUT, MAX_ITEMS, batch_json, compare_json, identify_json};

@@ -22,7 +22,7 @@ pub(crate) fn likeness<T: Copy + Ord>(
 }
 
 /// The values of a list in their order, each where it stands first.
-fn distinct<T: Copy + PartialEq>(values: &[T]) -> Vec<T> {
+pub(crate) fn distinct<T: Copy + PartialEq>(values: &[T]) -> Vec<T> {
     let mut distinct = Vec::with_capacity(values.len());
     for value in values {
         if !distinct.contains(value) {

@@ -53,16 +53,18 @@ impl<'a> Reader<'a> {
         self.bytes
     }
 
-    /// The rest as two-byte values, at most `limit` of them.
-    pub(crate) fn u16_values(self, limit: usize, what: &str) -> Result<Vec<u16>, Error> {
-        if self.bytes.len() / 2 > limit {
+    /// Adds the rest as two-byte values to `values`, which may hold `limit` then.
+    pub(crate) fn u16_values_into(self, values: &mut Vec<u16>, limit: usize, what: &str) -> Result<(), Error> {
+        let (pairs, odd) = self.bytes.as_chunks::<2>();
+        if values.len() + pairs.len() > limit {
             return Err(self.too_many(limit, what));
         }
-        let (pairs, odd) = self.bytes.as_chunks::<2>();
         if !odd.is_empty() {
             return Err(self.malformed(&format!("{what} has an odd length, {}", self.bytes.len())));
         }
-        Ok(pairs.iter().map(|pair| u16::from_be_bytes(*pair)).collect())
+        values.reserve_exact(pairs.len());
+        values.extend(pairs.iter().map(|pair| u16::from_be_bytes(*pair)));
+        Ok(())
     }
 
     /// Refuses what is left over.

@@ -61,7 +61,11 @@ fn from_records(input: &[u8]) -> Result<Message<'_>, Error> {
         if message.is_empty() {
             message = Cow::Borrowed(fragment);
         } else {
-            message.to_mut().extend_from_slice(fragment);
+            // The rest of the input bounds what a length may ask for.
+            let room = input.len().min(length.unwrap_or(0)).saturating_sub(message.len());
+            let message = message.to_mut();
+            message.reserve_exact(room);
+            message.extend_from_slice(fragment);
         }
         if message[0] != CLIENT_HELLO {
             return Err(Error::new(

@@ -191,7 +191,10 @@ pub(crate) fn lists(fields: &Map<String, Value>) -> Result<Option<ClientHello>, 
         })?
         .unwrap_or_default(),
         signature_algorithms: values("signature_algorithms", MAX_EXTENSIONS)?.unwrap_or_default(),
-        alpn: field(fields, "alpn", |value| list(value, MAX_EXTENSIONS, alpn_name))?.unwrap_or_default(),
+        alpn: field(fields, "alpn", |value| list(value, MAX_EXTENSIONS, alpn_name))?
+            .unwrap_or_default()
+            .into_iter()
+            .collect(),
         supported_versions: values("supported_versions", MAX_EXTENSIONS)?.unwrap_or_default(),
     }))
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::akamai::Akamai;
-use crate::dataset::{DATASET, Section};
+use crate::dataset::{DATASET, Dataset, Section};
 use crate::differences::differences;
 use crate::error::{Error, ErrorCode};
 use crate::likeness::likeness;
@@ -94,20 +94,11 @@ pub fn compare(a: &Signals, b: &Signals) -> Result<Comparison, Error> {
     })
 }
 
-/// Whether two TLS signals are at least `threshold` alike by their lists; false where those aren't
-/// known.
-pub(crate) fn tls_nearly(a: &Tls, b: &Tls, threshold: f64) -> bool {
-    let Some(ciphers) = section(Section::Ciphers, &a.lists, &b.lists) else {
-        return false;
-    };
-    // Were all else equal, this is what they would come to; most pairs end here.
-    let rest = WEIGHTS[1] + WEIGHTS[2] + WEIGHTS[3];
-    if (ciphers * WEIGHTS[0] + rest) / (WEIGHTS[0] + rest) < threshold {
-        return false;
-    }
-    let [_, extensions, groups, signature_algorithms] = by_lists(a, b);
-    let sections = [Some(ciphers), extensions, groups, signature_algorithms];
-    extensions.is_some() && weighted(sections.into_iter().zip(WEIGHTS)).is_some_and(|alike| alike >= threshold)
+/// How alike two TLS signals are by their lists; `None` where those aren't known.
+pub(crate) fn tls_likeness(a: &Tls, b: &Tls, dataset: &Dataset) -> Option<f64> {
+    let sections = by_lists(a, b, dataset);
+    let [Some(_), Some(_), ..] = sections else { return None };
+    weighted(sections.into_iter().zip(WEIGHTS))
 }
 
 fn mean(components: &Components) -> Option<f64> {
@@ -138,7 +129,7 @@ fn weighted(parts: impl IntoIterator<Item = (Option<f64>, f64)>) -> Option<f64> 
 fn components(a: &Profile, b: &Profile) -> (Components, Resolution) {
     let (mut sections, mut resolution) = ([None; 4], Resolution::Raw);
     if let (Some(a), Some(b)) = (&a.tls, &b.tls) {
-        sections = by_lists(a, b);
+        sections = by_lists(a, b, &DATASET);
         for (section, equal) in sections.iter_mut().zip(by_hashes(a, b)) {
             if let (None, Some(equal)) = (&section, equal) {
                 *section = Some(f64::from(u8::from(equal)));
@@ -169,7 +160,7 @@ fn both<T: ?Sized>(a: Option<&T>, b: Option<&T>, compare: impl Fn(&T, &T) -> f64
 }
 
 /// How alike one section's lists are; `None` where one side doesn't know them.
-fn section(section: Section, a: &TlsLists, b: &TlsLists) -> Option<f64> {
+fn section(section: Section, a: &TlsLists, b: &TlsLists, dataset: &Dataset) -> Option<f64> {
     let (a, b, order_share) = match section {
         Section::Ciphers => (&a.ciphers, &b.ciphers, CIPHER_ORDER),
         Section::Extensions => (&a.extensions, &b.extensions, EXTENSION_ORDER),
@@ -177,28 +168,28 @@ fn section(section: Section, a: &TlsLists, b: &TlsLists) -> Option<f64> {
         Section::SignatureAlgorithms => (&a.signature_algorithms, &b.signature_algorithms, OTHER_ORDER),
     };
     both(a.as_ref(), b.as_ref(), |a, b| {
-        let weight = |value| DATASET.weight(section, value);
+        let weight = |value| dataset.weight(section, value);
         likeness(&a.values, &b.values, a.ordered && b.ordered, order_share, weight)
     })
 }
 
-fn by_lists(a: &Tls, b: &Tls) -> [Option<f64>; 4] {
+fn by_lists(a: &Tls, b: &Tls, dataset: &Dataset) -> [Option<f64>; 4] {
     let (a, b) = (&a.lists, &b.lists);
-    let extensions = section(Section::Extensions, a, b);
+    let extensions = section(Section::Extensions, a, b, dataset);
     let alpn = both(a.alpn.as_deref(), b.alpn.as_deref(), names_likeness);
     let version = both(a.version.as_ref(), b.version.as_ref(), |a, b| {
         f64::from(u8::from(a == b))
     });
     let rest = 1.0 - ALPN_SHARE - VERSION_SHARE;
     [
-        section(Section::Ciphers, a, b),
+        section(Section::Ciphers, a, b, dataset),
         extensions.and(weighted([
             (extensions, rest),
             (alpn, ALPN_SHARE),
             (version, VERSION_SHARE),
         ])),
-        section(Section::Groups, a, b),
-        section(Section::SignatureAlgorithms, a, b),
+        section(Section::Groups, a, b, dataset),
+        section(Section::SignatureAlgorithms, a, b, dataset),
     ]
 }
 
@@ -229,7 +220,7 @@ fn http2_likeness(a: &Akamai, b: &Akamai) -> f64 {
         + 0.2 * pseudo
 }
 
-fn names_likeness(a: &[String], b: &[String]) -> f64 {
+pub(crate) fn names_likeness(a: &[String], b: &[String]) -> f64 {
     let a: Vec<&str> = a.iter().map(String::as_str).collect();
     let b: Vec<&str> = b.iter().map(String::as_str).collect();
     likeness(&a, &b, true, OTHER_ORDER, |_| 1.0)

@@ -27,10 +27,12 @@ pub enum Family {
     OpenSsl,
     /// `GnuTLS`'s `gnutls-cli`.
     GnuTls,
+    /// Rust's clients over rustls.
+    Rust,
 }
 
 impl Family {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Chromium,
         Self::Firefox,
         Self::Safari,
@@ -42,6 +44,7 @@ impl Family {
         Self::Java,
         Self::OpenSsl,
         Self::GnuTls,
+        Self::Rust,
     ];
 
     /// The name used in the data set.
@@ -59,6 +62,7 @@ impl Family {
             Self::Java => "java",
             Self::OpenSsl => "openssl",
             Self::GnuTls => "gnutls",
+            Self::Rust => "rust",
         }
     }
 
@@ -102,7 +106,7 @@ const CONTAINED: [(&str, Family); 9] = [
     ("python-requests/", Family::Python),
     ("Safari/", Family::Safari),
 ];
-const LEADING: [(&str, Family); 14] = [
+const LEADING: [(&str, Family); 16] = [
     ("curl/", Family::Curl),
     ("Wget", Family::Wget),
     ("node", Family::Node),
@@ -117,6 +121,8 @@ const LEADING: [(&str, Family); 14] = [
     ("Java-http-client/", Family::Java),
     ("Apache-HttpClient/", Family::Java),
     ("OpenSSL", Family::OpenSsl),
+    ("reqwest", Family::Rust),
+    ("ureq/", Family::Rust),
 ];
 /// Android and Chrome OS name Linux or X11 too, so they stand first.
 const PLATFORMS: [(&str, &str); 7] = [

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::{Value, json};
-use tollkeeper_fingerprint::{MAX_DEPTH, MAX_ID, MAX_INPUT, MAX_ITEMS, batch_json, compare_json, identify_json};
+use tollkeeper_fingerprint::{
+    Dataset, MAX_DEPTH, MAX_ID, MAX_INPUT, MAX_ITEMS, Signals, batch_json, compare_json, identify_json,
+};
 
 const AKAMAI: &str = "1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p";
 const CHROME: &str =
@@ -40,8 +42,8 @@ fn an_identification_has_the_shape_of_the_api() {
         json!(["ja4", "ja3", "ja3n", "akamai_h2", "header_order"])
     );
     assert_eq!(answer["ambiguous"], false);
-    let flags = json!(["ua_tls_mismatch", "ua_hints_missing"]);
-    assert_eq!(answer["consistency"], json!({ "score": 0.2, "flags": flags }));
+    let flags = json!(["ua_tls_mismatch", "ua_h2_mismatch", "ua_hints_missing"]);
+    assert_eq!(answer["consistency"], json!({ "score": 0.0, "flags": flags }));
     assert_eq!(answer["dataset"], "2026.11");
 }
 
@@ -266,25 +268,17 @@ fn refused_comparisons_say_which_side() {
     }
 }
 
-/// The text of an array of the texts of the items.
-fn texts(items: &Value) -> String {
-    json!(
-        items
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(Value::to_string)
-            .collect::<Vec<_>>()
-    )
-    .to_string()
+/// The texts of the items.
+fn texts(items: &Value) -> Vec<String> {
+    items.as_array().unwrap().iter().map(Value::to_string).collect()
 }
 
 #[test]
 fn an_item_that_is_no_json_fails_alone() {
     let good = json!({ "fingerprint": { "tls": { "client_hello": curl()["client_hello"] } } }).to_string();
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
-    let input = json!([good, r#"{"id":"\ud800"}"#, "", deep, good]).to_string();
-    let answers: Value = serde_json::from_str(&batch_json(&input).unwrap()).unwrap();
+    let input = [&good, r#"{"id":"\ud800"}"#, "", &deep, &good];
+    let answers: Value = serde_json::from_str(&batch_json(&input, 0).unwrap()).unwrap();
     for index in 1..4 {
         assert_eq!(answers[index]["problem"]["code"], "ERR_INPUT_NOT_JSON");
         assert_eq!(answers[index]["problem"]["path"], format!("items[{index}]"));
@@ -311,7 +305,7 @@ fn a_bad_item_of_a_batch_fails_alone() {
         null,
         "\u{e000}",
     ]);
-    let answers: Value = serde_json::from_str(&batch_json(&texts(&items)).unwrap()).unwrap();
+    let answers: Value = serde_json::from_str(&batch_json(&texts(&items), 0).unwrap()).unwrap();
     assert_eq!(answers.as_array().unwrap().len(), 8);
     assert_eq!(answers[0]["id"], "one");
     assert_eq!(answers[0]["result"], identified(&good));
@@ -358,17 +352,59 @@ fn text_that_can_not_be_read_says_why() {
 #[test]
 fn an_item_that_is_too_long_fails_alone() {
     let good = json!({ "fingerprint": { "http2": { "akamai": AKAMAI } } }).to_string();
-    let items = json!([" ".repeat(2 * MAX_INPUT), good]).to_string();
-    let answers: Value = serde_json::from_str(&batch_json(&items).unwrap()).unwrap();
+    let items = [" ".repeat(2 * MAX_INPUT), good];
+    let answers: Value = serde_json::from_str(&batch_json(&items, 20).unwrap()).unwrap();
+    assert_eq!(answers[0]["problem"]["path"], "items[20]");
     assert_eq!(answers[0]["problem"]["code"], "ERR_INPUT_TOO_LARGE");
     assert!(answers[1]["result"].is_object());
 }
 
 #[test]
 fn a_batch_has_its_bounds() {
-    let items = vec![json!({}); MAX_ITEMS + 1];
-    let error = batch_json(&json!(items).to_string()).unwrap_err();
+    let error = batch_json(&["{}"; MAX_ITEMS + 1], 0).unwrap_err();
     assert_eq!((error.code(), error.path()), ("ERR_INPUT_TOO_LARGE", "items"));
-    assert_eq!(batch_json("{}").unwrap_err().code(), "ERR_SIGNAL_INVALID");
-    assert_eq!(batch_json("[]").unwrap(), "[]");
+    assert_eq!(batch_json::<&str>(&[], 0).unwrap(), "[]");
+}
+
+#[test]
+fn a_data_set_of_ones_own() {
+    let rows = |change: &dyn Fn(&mut Value)| {
+        let mut row = curl();
+        row["client"] = json!("curl-mine");
+        change(&mut row);
+        json!([curl(), row]).to_string()
+    };
+    let signals = Signals::from_value(&json!({ "tls": { "client_hello": curl()["client_hello"] } })).unwrap();
+    let own = Dataset::from_json(&rows(&|_| {})).unwrap();
+    let clients: Vec<&str> = own.identify(&signals).candidates.iter().map(|one| one.client).collect();
+    assert_eq!(clients, ["curl", "curl-mine"]);
+    assert!(
+        Dataset::from_json("[]")
+            .unwrap()
+            .identify(&signals)
+            .candidates
+            .is_empty()
+    );
+    for (text, code, path) in [
+        ("{}".to_owned(), "ERR_INPUT_NOT_JSON", ""),
+        (rows(&|row| row["runs"] = json!(0)), "ERR_INPUT_NOT_JSON", ""),
+        (
+            rows(&|row| row["tls"]["ciphers"] = json!([1, "x"])),
+            "ERR_SIGNAL_INVALID",
+            "[1].tls.ciphers[1]",
+        ),
+        (
+            rows(&|row| row["akamai_h2"] = json!("x")),
+            "ERR_SIGNAL_INVALID",
+            "[1].akamai_h2",
+        ),
+        (
+            rows(&|row| row["headers"] = json!([[":path", "/"]])),
+            "ERR_SIGNAL_INVALID",
+            "[1].headers[0]",
+        ),
+    ] {
+        let error = Dataset::from_json(&text).unwrap_err();
+        assert_eq!((error.code(), error.path()), (code, path), "{error}");
+    }
 }

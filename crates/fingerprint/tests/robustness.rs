@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::Value;
 use tollkeeper_fingerprint::{
-    ClientHello, ErrorCode, MAX_CIPHERS, MAX_CLIENT_HELLO, MAX_EXTENSIONS, Transport, batch_json, compare_json,
-    identify_json,
+    ClientHello, ErrorCode, Ja3, Ja4Raw, MAX_CIPHERS, MAX_CLIENT_HELLO, MAX_EXTENSIONS, Transport, batch_json,
+    compare_json, identify_json,
 };
 
 fn captured(file: &str) -> Vec<u8> {
@@ -145,7 +145,6 @@ fn what_is_no_hello_is_told_apart() {
 
 #[test]
 fn lengths_inside_that_contradict_are_malformed() {
-    let twice = [extension(5, &[]), extension(5, &[])].concat();
     let mut long_session = hello(&[], &[]);
     long_session[38] = 33;
     let mut after_extensions = hello(&[], &[]);
@@ -155,7 +154,6 @@ fn lengths_inside_that_contradict_are_malformed() {
         (hello(&[0x13], &[]), "cipher_suites has an odd length, 1"),
         (hello(&[], &[0]), "an extension's type takes 2 bytes, 1 are left"),
         (hello(&[], &[0, 5, 0, 9]), "an extension takes 9 bytes, 0 are left"),
-        (hello(&[], &twice), "extension 5 is sent twice"),
         (
             hello(&[], &extension(10, &[0, 1, 0])),
             "supported_groups has an odd length",
@@ -219,6 +217,61 @@ fn empty_lists_are_accepted() {
     old[3] -= 2;
     let parsed = ClientHello::parse(&old).unwrap();
     assert!(parsed.ciphers.is_empty() && parsed.extensions.is_empty() && !parsed.has_sni());
+}
+
+/// RFC 8446, 4.2 forbids it; a client that does it is told by it.
+#[test]
+fn an_extension_sent_twice_counts_twice_and_its_lists_are_joined() {
+    let twice = [
+        extension(13, &[0, 2, 4, 3]),
+        extension(5, &[]),
+        extension(13, &[0, 2, 8, 4]),
+        extension(5, &[]),
+    ];
+    let parsed = ClientHello::parse(&hello(&[0x13, 1], &twice.concat())).unwrap();
+    assert_eq!(parsed.extensions, [13, 5, 13, 5]);
+    let raw = Ja4Raw::of(&parsed).to_string();
+    assert_eq!(raw, "t12i010400_1301_0005,0005,000d,000d_0403,0804");
+    assert_eq!(Ja4Raw::parse(&raw).unwrap().to_string(), raw);
+}
+
+#[test]
+fn an_extension_without_its_list_has_an_empty_one() {
+    let bodiless = [10, 11, 13, 16, 43].map(|kind| extension(kind, &[])).concat();
+    let empty = [
+        extension(10, &[0, 0]),
+        extension(11, &[0]),
+        extension(13, &[0, 0]),
+        extension(16, &[0, 0]),
+        extension(43, &[0]),
+    ];
+    for extensions in [bodiless, empty.concat()] {
+        let parsed = ClientHello::parse(&hello(&[0x13, 1], &extensions)).unwrap();
+        assert_eq!(Ja4Raw::of(&parsed).to_string(), "t12i010500_1301_000a,000b,000d,002b");
+        assert_eq!(Ja3::of(&parsed).to_string(), "771,4865,10-11-13-16-43,,");
+    }
+}
+
+#[test]
+fn no_more_is_allocated_than_came_in() {
+    let ciphers = vec![0x13; 2 * MAX_CIPHERS];
+    let names = extension(16, &[&[0, 200][..], &[1, b'x'].repeat(100)].concat());
+    let many: Vec<u8> = (1000..1100).flat_map(|kind| extension(kind, &[])).collect();
+    for flight in [chromium(), hello(&ciphers, &[names, many].concat())] {
+        let parse = |bytes: &[u8]| allocation_counter::measure(|| drop(ClientHello::parse(bytes).unwrap())).bytes_max;
+        let size = |bytes: &[u8]| u64::try_from(bytes.len()).unwrap();
+        assert!(parse(&flight) <= size(&flight));
+        let bare = if flight[0] == 0x16 { message(&flight) } else { &flight };
+        for piece in [1, 7, 100] {
+            let pieces = cut(bare, piece);
+            // Put together once, and the lists that are kept.
+            assert!(parse(&pieces) <= 2 * size(bare), "{piece}");
+        }
+    }
+    // Lengths that promise more than there is ask for nothing.
+    let promising = [&[0x16, 3, 1, 0, 5, 1, 0, 0x3f, 0xfc, 3][..], &[0x16, 3, 1, 0x40, 0, 3]].concat();
+    let refused = allocation_counter::measure(|| drop(ClientHello::parse(&promising)));
+    assert!(refused.bytes_max < 512, "{refused:?}");
 }
 
 #[test]
@@ -285,6 +338,6 @@ proptest! {
         let _ = identify_json(&text);
         let _ = identify_json(&one);
         let _ = compare_json(&format!(r#"{{"a":{one},"b":{one}}}"#));
-        let _ = batch_json(&serde_json::json!([format!(r#"{{"fingerprint":{one}}}"#)]).to_string());
+        let _ = batch_json(&[format!(r#"{{"fingerprint":{one}}}"#)], 0);
     }
 }

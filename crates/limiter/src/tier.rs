@@ -1,8 +1,9 @@
 //! Tiers, and which limits govern the slots of a key.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use crate::bucket::Bucket;
 use crate::error::Error;

@@ -23,16 +23,17 @@ pub fn compare(input: String) -> Result<String> {
     compare_json(&input).map_err(|why| problem(&why))
 }
 
-/// Many clients, on a thread of the pool: `[{ id, fingerprint }]` to results in order, each with an identification or a
-/// problem.
+/// Many clients, on a thread of the pool: the texts of `{ id, fingerprint }` to results in order, each with an
+/// identification or a problem, whose paths count from `first`.
 #[napi(ts_return_type = "Promise<string>")]
-pub fn batch(input: String) -> AsyncTask<Batch> {
-    AsyncTask::new(Batch { input })
+pub fn batch(items: Vec<String>, first: u32) -> AsyncTask<Batch> {
+    AsyncTask::new(Batch { items, first })
 }
 
 /// A batch under way.
 pub struct Batch {
-    input: String,
+    items: Vec<String>,
+    first: u32,
 }
 
 impl Task for Batch {
@@ -40,7 +41,7 @@ impl Task for Batch {
     type JsValue = String;
 
     fn compute(&mut self) -> Result<String> {
-        batch_json(&self.input).map_err(|why| problem(&why))
+        batch_json(&self.items, self.first as usize).map_err(|why| problem(&why))
     }
 
     fn resolve(&mut self, _: Env, output: String) -> Result<String> {

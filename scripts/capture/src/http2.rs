@@ -22,7 +22,7 @@ const MAX_FRAME: usize = 16 * 1024;
 
 pub struct Opening {
     pub akamai: String,
-    pub headers: Vec<String>,
+    pub headers: Vec<(String, String)>,
 }
 
 /// Reads from behind the preface to the end of the first request's headers, and answers it.
@@ -68,10 +68,10 @@ pub fn read_opening(stream: &mut (impl Read + Write)) -> Result<Opening> {
     let fields = hpack::Decoder::new()
         .decode(&block)
         .map_err(|error| anyhow::anyhow!("HPACK: {error:?}"))?;
-    for (name, _) in fields {
+    for (name, value) in fields {
         match name.as_slice() {
             [b':', letter, ..] => akamai.pseudo_headers.push(char::from(*letter)),
-            _ => headers.push(String::from_utf8(name)?),
+            _ => headers.push((String::from_utf8(name)?, String::from_utf8(value)?)),
         }
     }
     Ok(Opening {

@@ -20,8 +20,8 @@ pub struct Seen {
     pub hello: Vec<u8>,
     /// Akamai's HTTP/2 fingerprint, if the client spoke HTTP/2.
     pub akamai: Option<String>,
-    /// Names of the first request's headers in order, lower case; `None` if there was no request.
-    pub headers: Option<Vec<String>>,
+    /// The first request's headers in order, names in lower case; `None` if there was no request.
+    pub headers: Option<Vec<(String, String)>>,
 }
 
 /// An authority made for this run, and the server's configuration under it.
@@ -116,8 +116,9 @@ fn request(tls: &mut (impl Read + Write), seen: &mut Seen) -> Result<()> {
         head.push(byte[0]);
     }
     let head = String::from_utf8(head)?;
-    let names = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    seen.headers = Some(names.map(|(name, _)| name.to_ascii_lowercase()).collect());
+    let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let lower = |(name, value): (&str, &str)| (name.to_ascii_lowercase(), value.trim().to_owned());
+    seen.headers = Some(fields.map(lower).collect());
     tls.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")?;
     tls.flush()?;
     Ok(())

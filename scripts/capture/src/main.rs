@@ -12,14 +12,16 @@ mod row;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use clients::{CLIENTS, Client};
 use listener::{Authority, Seen};
 
+/// The programs of clients that are libraries.
+const CLIENT_PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a client may go on after its first connection: browsers open several.
 const AFTERMATH: Duration = Duration::from_secs(2);
@@ -70,9 +72,9 @@ fn capture(client: &Client, run: usize, authority: &'static Authority, ca: &Path
         .replace("{port}", &port.to_string())
         .replace("{ca}", &ca.to_string_lossy())
         .replace("{dir}", &dir.to_string_lossy())
-        .replace("{clients}", concat!(env!("CARGO_MANIFEST_DIR"), "/clients"));
+        .replace("{clients}", CLIENT_PROGRAMS);
     let mut child = shell(&line).spawn().context("start")?;
-    let mut best = receiver.recv_timeout(PATIENCE);
+    let mut best = first(&receiver, &mut child)?;
     while let Ok(Seen { headers: None, .. }) = best {
         match receiver.recv_timeout(AFTERMATH) {
             Ok(next) if next.headers.is_some() => best = Ok(next),
@@ -85,8 +87,23 @@ fn capture(client: &Client, run: usize, authority: &'static Authority, ca: &Path
     best.context("no ClientHello")
 }
 
+/// The first connection; none comes of a client that has ended, but for one that is still being read.
+fn first(receiver: &Receiver<Seen>, child: &mut Child) -> Result<Result<Seen, RecvTimeoutError>> {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let has_ended = child.try_wait()?.is_some();
+        let seen = receiver.recv_timeout(AFTERMATH);
+        if seen.is_ok() || has_ended || Instant::now() > patience {
+            return Ok(seen);
+        }
+    }
+}
+
 fn stop(child: &mut Child) -> Result<()> {
-    std::thread::sleep(AFTERMATH);
+    let patience = Instant::now() + AFTERMATH;
+    while child.try_wait()?.is_none() && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(20));
+    }
     if child.try_wait()?.is_none() {
         // `timeout` passes the signal on to all that the line started.
         Command::new("kill").arg(child.id().to_string()).status()?;
@@ -108,7 +125,8 @@ fn shell(line: &str) -> Command {
 
 /// What a shell line prints, trimmed; empty if it fails.
 fn said(line: &str) -> Result<String> {
-    let output = Command::new("sh").args(["-c", line]).stderr(Stdio::null()).output()?;
+    let line = line.replace("{clients}", CLIENT_PROGRAMS);
+    let output = Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).output()?;
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! Rows of the data set: one for each way a client was seen to open its connection.
+//! Rows of the data set: one for each way a client was seen to open its connection, with how many runs did.
 
 use std::path::Path;
 
@@ -30,13 +30,13 @@ pub fn write(client: &Client, version: &str, seen: &[Seen]) -> Result<()> {
     }
     for connection in seen {
         let hello = ClientHello::parse(&connection.hello)?;
-        let tls = lists(&hello);
-        let known = |row: &Value| {
-            row["tls"] == tls
-                && row["akamai_h2"] == json!(connection.akamai)
-                && row["headers"] == json!(connection.headers)
+        let headers = connection.headers.as_deref().map(without_port);
+        let (tls, akamai, headers) = (lists(&hello), json!(connection.akamai), json!(headers));
+        let same = |row: &&mut Value| {
+            !kept(row) && row["tls"] == tls && row["akamai_h2"] == akamai && row["headers"] == headers
         };
-        if rows.iter().filter(|row| !kept(row)).any(known) {
+        if let Some(known) = rows.iter_mut().find(same) {
+            known["runs"] = json!(known["runs"].as_u64().unwrap_or(0) + 1);
             continue;
         }
         rows.push(json!({
@@ -46,10 +46,11 @@ pub fn write(client: &Client, version: &str, seen: &[Seen]) -> Result<()> {
             "platform": platform,
             "how": client.command,
             "when": when,
+            "runs": 1,
             "tls": tls,
             "sni": hello.has_sni(),
-            "akamai_h2": connection.akamai,
-            "headers": connection.headers,
+            "akamai_h2": akamai,
+            "headers": headers,
             "client_hello": STANDARD.encode(&connection.hello),
         }));
     }
@@ -60,8 +61,18 @@ pub fn write(client: &Client, version: &str, seen: &[Seen]) -> Result<()> {
     Ok(())
 }
 
+/// Headers without the port of the listener, which is another in each run.
+fn without_port(headers: &[(String, String)]) -> Vec<(&str, &str)> {
+    let host = |value| match value {
+        value if str::starts_with(value, "localhost:") => "localhost",
+        value => value,
+    };
+    let fields = headers.iter();
+    fields.map(|(name, value)| (name.as_str(), host(value))).collect()
+}
+
 fn lists(hello: &ClientHello) -> Value {
-    let alpn: Vec<_> = hello.alpn.iter().map(|name| String::from_utf8_lossy(name)).collect();
+    let alpn: Vec<_> = hello.alpn.iter().map(String::from_utf8_lossy).collect();
     json!({
         "version": hello.legacy_version,
         "ciphers": hello.ciphers,

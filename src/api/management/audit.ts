@@ -24,7 +24,7 @@ export function auditCalls(app: FastifyInstance): void {
       action,
       by: caller?.account?.name ?? null,
       with: caller?.keyId ?? null,
-      on: subject ?? id ?? body.account ?? null,
+      on: withoutKeys(subject ?? id ?? body.account),
       // What was asked for, once it is known to be well-formed.
       change: reply.statusCode < 400 ? (request.body ?? null) : null,
       status: reply.statusCode,
@@ -33,4 +33,9 @@ export function auditCalls(app: FastifyInstance): void {
     log.info({ audit }, "audit");
     done();
   });
+}
+
+/** Whom a call is about, if it says so; a key that somebody took for a name is not shown. */
+function withoutKeys(name: unknown): string | null {
+  return typeof name === "string" ? name.replaceAll(/fpk_[a-z]+_\w+/g, "fpk_******") : null;
 }

@@ -3,7 +3,7 @@ import Fastify from "fastify";
 import { Registry } from "prom-client";
 import { createLimiter, type Decision, type ErrorCode, type Limiter, type Tiers, TollkeeperError } from "tollkeeper";
 import tollkeeper from "tollkeeper/fastify";
-import { loadFingerprint } from "tollkeeper/fingerprint";
+import { type Identification, loadFingerprint, type Signals } from "tollkeeper/fingerprint";
 import { registerLimiterMetrics } from "tollkeeper/prometheus";
 
 const tiers: Tiers = {
@@ -22,7 +22,7 @@ export function codeOf(error: unknown): ErrorCode | undefined {
   return error instanceof TollkeeperError ? error.code : undefined;
 }
 
-export const identify: (json: string) => string = loadFingerprint().identify;
+export const identify: (signals: Signals) => Identification = loadFingerprint().identify;
 
 // @ts-expect-error A limit has a name.
 createLimiter({ tiers: { free: { limits: [{ type: "quota", limit: 1, period: "day" }] } } });

@@ -22,7 +22,13 @@ pub fn client_hello(bytes: &[u8]) {
         assert_eq!(ja3.md5().len(), 32);
     }
     let signals = Signals::from_client_hello(&hello);
-    let _ = identify(&signals);
+    let shares = identify(&signals)
+        .candidates
+        .iter()
+        .map(|one| one.confidence)
+        .sum::<f64>();
+    // Each is rounded to thousandths.
+    assert!((0.0..=1.02).contains(&shares), "{shares}");
     let same = compare(&signals, &signals).expect("a hello is comparable with itself");
     assert!((same.similarity - 1.0).abs() < 1e-9, "{}", same.similarity);
 }
@@ -30,7 +36,7 @@ pub fn client_hello(bytes: &[u8]) {
 /// The JSON surface. Its answers are JSON.
 pub fn json(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    for answer in [identify_json(text), compare_json(text), batch_json(text)] {
+    for answer in [identify_json(text), compare_json(text), batch_json(&[text], 0)] {
         match answer {
             Ok(answer) => drop(serde_json::from_str::<Value>(&answer).expect("an answer is JSON")),
             Err(error) => assert!(!error.code().is_empty() && !error.to_string().is_empty()),

@@ -1,6 +1,6 @@
-//! Has other programs compute the fingerprints of every captured hello and writes what they say
-//! into a fixture of the crate's tests: JA4 by `huginn-net-tls`, JA3 by `TShark`, which has to be
-//! installed: `cargo run --release --manifest-path scripts/capture/Cargo.toml --bin cross-check`.
+//! Has `TShark` compute JA3 of every captured hello and writes what it says into a fixture of the crate's tests:
+//! `cargo run --release --manifest-path scripts/capture/Cargo.toml --bin cross-check`. `TShark` has to be installed. JA4 is
+//! held against another implementation in `crates/fingerprint/cross-check`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,12 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use huginn_net_tls::TlsClientHelloReader;
 use serde_json::{Value, json};
 
 const CRATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/fingerprint");
-/// The version the manifest pins.
-const HUGINN: &str = "huginn-net-tls 2.2.1";
 
 fn main() -> Result<()> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(Path::new(CRATE).join("data"))?
@@ -35,27 +32,17 @@ fn main() -> Result<()> {
         ja3s.len(),
         hellos.len()
     );
-    let mut values = Vec::new();
-    for ((client, bytes, text), (ja3, ja3_full)) in hellos.iter().zip(ja3s) {
-        let signature = TlsClientHelloReader::new()
-            .add_bytes(bytes)
-            .map_err(|error| anyhow::anyhow!("{client}: {error}"))?
-            .with_context(|| format!("{client}: no hello"))?;
-        let ja4 = signature.generate_ja4();
-        values.push(json!({
-            "client": client,
-            "ja3": ja3,
-            "ja3_full": ja3_full,
-            "ja4": ja4.full.value(),
-            "ja4_r": ja4.raw.value(),
-            "client_hello": text,
-        }));
-    }
+    let values: Vec<Value> = hellos
+        .iter()
+        .zip(ja3s)
+        .map(|((client, _, text), (ja3, ja3_full))| {
+            json!({ "client": client, "ja3": ja3, "ja3_full": ja3_full, "client_hello": text })
+        })
+        .collect();
     let lines: Vec<String> = values.iter().map(Value::to_string).collect();
     let fixture = format!(
-        "{{\n\"ja3_by\": {},\n\"ja4_by\": {},\n\"hellos\": [\n{}\n]\n}}\n",
+        "{{\n\"ja3_by\": {},\n\"hellos\": [\n{}\n]\n}}\n",
         json!(tshark_version()?),
-        json!(HUGINN),
         lines.join(",\n")
     );
     std::fs::write(Path::new(CRATE).join("tests/fixtures/cross_check.json"), fixture)?;
