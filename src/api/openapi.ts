@@ -65,15 +65,20 @@ export async function documentationRoutes(app: FastifyInstance): Promise<void> {
   });
   const config = { toll: false } as const;
   const schema = { hide: true };
-  let page: { html: Buffer; policy: string } | undefined;
+  let made: { json: Buffer; html: Buffer; policy: string } | undefined;
+  // When all routes are there, and once: both are open to everybody.
   const make = () => {
-    const { html, policy } = documentationPage(app.swagger() as OpenAPIV3_1.Document);
-    return { html: Buffer.from(html), policy };
+    const document = app.swagger() as OpenAPIV3_1.Document;
+    const { html, policy } = documentationPage(document);
+    made ??= { json: Buffer.from(JSON.stringify(document)), html: Buffer.from(html), policy };
+    return made;
   };
-  app.get("/openapi.json", { config, schema, logLevel: "silent" }, async () => app.swagger());
+  app.get("/openapi.json", { config, schema, logLevel: "silent" }, async (_request, reply) =>
+    reply.header("content-type", "application/json; charset=utf-8").send((made ?? make()).json),
+  );
   app.get("/docs", { config, schema, logLevel: "silent" }, async (_request, reply) => {
-    page ??= make();
-    reply.header("content-type", "text/html; charset=utf-8").header("content-security-policy", page.policy);
-    return reply.send(page.html);
+    const { html, policy } = made ?? make();
+    reply.header("content-type", "text/html; charset=utf-8").header("content-security-policy", policy);
+    return reply.send(html);
   });
 }

@@ -81,7 +81,7 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);
     const reason = config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason;
     const engine = { kind: limiter.engine, reason: limiter.engine === "redis" ? undefined : reason };
-    for (const line of startLines({ url, engine, storage, demoKeys, config })) print(line);
+    for (const line of startLines({ url, engine, storage, metricsUrl: metrics?.url, demoKeys, config })) print(line);
 
     const again = (): Reload => reload(live, limiter, log);
     const unwatch = config.config === undefined ? () => undefined : watchFile(config.config, again);

@@ -8,6 +8,8 @@ export interface Start {
   url: string;
   engine: { kind: "native" | "js" | "redis"; reason: string | undefined };
   storage: string;
+  /** Where metrics are, if they have a port of their own. */
+  metricsUrl: string | undefined;
   demoKeys: readonly DemoKey[];
   config: Config;
 }
@@ -16,9 +18,10 @@ export interface Start {
 const EXAMPLE = { fingerprint: { tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } } };
 
 /** What is printed once the service listens, a line each. The demo keys are shown here and never again. */
-export function startLines({ url, engine, storage, demoKeys, config }: Start): string[] {
+export function startLines({ url, engine, storage, metricsUrl, demoKeys, config }: Start): string[] {
   const why = engine.reason === undefined ? "" : ` (${engine.reason})`;
   const lines = [`fingerprint-api ${VERSION} on ${url}, engine ${engine.kind}${why}`, `storage: ${storage}`];
+  if (metricsUrl !== undefined) lines.push(`metrics: ${metricsUrl}`);
   if (demoKeys.length > 0) {
     lines.push("demo keys, shown only now:");
     for (const { tier, key } of demoKeys) lines.push(`  ${tier.padEnd(10)} ${key}`);

@@ -25,10 +25,10 @@ export class Asker {
     return this.#session.replicas;
   }
 
-  /** The store's time, as near as can be told. */
-  storeMs(): number {
+  /** The store's time, as near as can be told, when it is `nowMs` by this process's clock. */
+  storeMs(nowMs = this.#around.now()): number {
     if (this.#clock !== undefined) return this.#clock();
-    return this.#ahead === undefined ? this.#around.wall() : Math.floor(this.#around.now() + this.#ahead);
+    return this.#ahead === undefined ? this.#around.wall() : Math.floor(nowMs + this.#ahead);
   }
 
   /** What every command says of a key. */

@@ -51,6 +51,8 @@ export class Lease {
   believeUntilMs = 0;
   /** Until when nothing is asked for ahead, since there was nothing to be had. */
   noPrefetchUntilMs = 0;
+  /** Whether more is to be asked for soon. */
+  isLow = false;
   taking = false;
   waiters: Waiter[] = [];
   share: Share | undefined;
@@ -73,6 +75,15 @@ export class Lease {
     let held = 0;
     for (const { milli, expiresMs } of this.parcels) if (expiresMs > untilMs) held += milli;
     return held;
+  }
+
+  /** Thousandths held that will be used before they expire, as it goes. */
+  usable(nowMs: number): number {
+    let usable = 0;
+    for (const { milli, expiresMs } of this.parcels) {
+      if (expiresMs > nowMs) usable += Math.max(0, Math.min(milli, this.rate * (expiresMs - nowMs) - usable));
+    }
+    return Math.floor(usable);
   }
 
   /** Uses tokens that are held, the oldest first; returns whether there were enough. */

@@ -1,14 +1,15 @@
-import { TollkeeperError } from "../errors.js";
 import type { Command, Reply, Surroundings } from "../store/protocol.js";
 import type { Session, SessionState } from "../store/session.js";
 import { Asker } from "./asker.js";
 import { Debts, ONCE } from "./debts.js";
-import { Lease, type Waiter } from "./lease.js";
+import { converted } from "./known.js";
+import { Lease } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
 import { type CLOSED, Outage } from "./outage.js";
 import { Returns } from "./returns.js";
 import type { OutagePolicies } from "./share.js";
 import type { SharedCorrection, SharedJudge } from "./shared-judge.js";
+import { Takes } from "./takes.js";
 import { spentAt, type View, viewOf } from "./view.js";
 
 /** Keys told at once when a store has come back. */
@@ -33,9 +34,7 @@ export class Leases {
   readonly #outage: Outage;
   readonly #returns: Returns;
   readonly #around: Surroundings;
-  /** Takes that are under way. */
-  readonly #takes = new Set<Promise<void>>();
-  #draining = false;
+  readonly #takes: Takes;
 
   constructor(table: LeaseTable, session: Session, around: Surroundings, options: LeaseOptions) {
     this.table = table;
@@ -45,6 +44,7 @@ export class Leases {
     this.#debts = new Debts(table, this.#asker, around, options.leaseMs);
     this.#returns = new Returns(this.#asker, this.#debts, around, options.leaseMs);
     this.#outage = new Outage(table, this.#asker, this.#debts, options.policies);
+    this.#takes = new Takes(this.#asker, this.#debts, this.#returns, around, options.leaseMs);
   }
 
   /** The store's time, as near as can be told. */
@@ -57,30 +57,29 @@ export class Leases {
     const lease = this.#enter(key, judge);
     const nowMs = this.#around.now();
     if (lease.use(costMilli, nowMs)) {
-      this.#prefetch(lease, nowMs);
-      return { ...lease.view(0, nowMs, this.#asker.storeMs()), denied: 0 };
+      this.#takes.prefetch(lease, nowMs);
+      return lease.view(0, nowMs, this.#asker.storeMs(nowMs));
     }
     if (this.#asker.state !== "together") return this.#outage.decide(lease, costMilli, true);
     if (this.#options.mode === "exact") return this.#exactly(lease, judge, costMilli);
     if (nowMs < lease.believeUntilMs) {
-      const view = lease.view(costMilli, nowMs, this.#asker.storeMs());
+      const view = lease.view(costMilli, nowMs, this.#asker.storeMs(nowMs));
       if (view.denied > 0) return view;
     }
     return new Promise((resolve) => {
-      lease.waiters.push({
+      this.#takes.wait(lease, {
         judge,
         costMilli,
         decided: resolve,
         failed: () => resolve(this.#outage.decide(lease, costMilli, true)),
       });
-      if (!lease.taking) this.#takeSoon(lease);
     });
   }
 
   /** What `consume` would say. */
   peek(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
     const nowMs = this.#around.now();
-    const storeMs = this.#asker.storeMs();
+    const storeMs = this.#asker.storeMs(nowMs);
     const present = this.table.get(key);
     const lease = present?.judge === judge ? present : undefined;
     if (this.#asker.state !== "together") return this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false);
@@ -158,8 +157,7 @@ export class Leases {
 
   /** Gives back everything, also what is still being taken, and waits until it has arrived. */
   async drain(): Promise<void> {
-    this.#draining = true;
-    while (this.#takes.size > 0) await Promise.allSettled(this.#takes);
+    await this.#takes.end();
     const given = this.#returns.drain();
     if (this.#asker.state === "together") given.push(this.#debts.settleAll());
     await Promise.allSettled(given);
@@ -175,8 +173,8 @@ export class Leases {
     if (lease.judge !== judge) {
       this.#returns.giveBack(lease);
       this.#debts.turn(lease);
+      lease.known = converted(lease.known, lease.judge.tier, judge.tier, this.#asker.storeMs());
       lease.judge = judge;
-      lease.known = undefined;
       lease.believeUntilMs = 0;
     }
     return lease;
@@ -196,109 +194,10 @@ export class Leases {
       const about = this.#asker.about(lease.key, judge, lease.known);
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
-      return { denied: reply.denied, waitMs: 0, nowMs: reply.nowMs, spent: [...reply.spent] };
+      return { denied: reply.denied, waitMs: 0, nowMs: reply.nowMs, spent: reply.spent };
     } catch {
       return this.#outage.decide(lease, costMilli, true);
     }
-  }
-
-  /** Asks for more when this turn of the event loop is over, so that all who come in it are counted. */
-  #takeSoon(lease: Lease): void {
-    lease.taking = true;
-    this.#around.soon(() => {
-      const [first] = lease.waiters;
-      if (first === undefined) {
-        lease.taking = false;
-        return;
-      }
-      // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
-      const held = first.judge === lease.judge ? lease.held(this.#around.now()) : 0;
-      this.#begin(this.#take(lease, first.judge, Math.max(0, first.costMilli - held)));
-    });
-  }
-
-  #prefetch(lease: Lease, nowMs: number): void {
-    const { leaseMs, mode } = this.#options;
-    if (mode === "exact" || lease.taking || this.#draining || nowMs < lease.noPrefetchUntilMs) return;
-    const low = lease.demand(leaseMs / 4, nowMs);
-    if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low || this.#asker.state !== "together") return;
-    lease.taking = true;
-    this.#begin(this.#take(lease, lease.judge, 0));
-  }
-
-  #begin(take: Promise<void>): void {
-    this.#takes.add(take);
-    void take.finally(() => this.#takes.delete(take));
-  }
-
-  async #take(lease: Lease, judge: SharedJudge, need: number): Promise<void> {
-    const { leaseMs } = this.#options;
-    const sentMs = this.#around.now();
-    const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
-    const ahead = lease.demand(leaseMs, sentMs) - lease.held(sentMs + leaseMs / 4);
-    const want = Math.max(need, waiting - lease.held(sentMs), ahead);
-    const isSettled = !lease.owes || (await this.#debts.isSettled(lease));
-    try {
-      if (!isSettled) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard what is owed");
-      const known = lease.judge === judge ? lease.known : undefined;
-      const divisor = 2 * this.#asker.replicas;
-      const reply = await this.#asker.run({
-        op: "take",
-        ...this.#asker.about(lease.key, judge, known),
-        need,
-        want,
-        divisor,
-      });
-      this.#took(lease, judge, need, sentMs, reply);
-    } catch {
-      lease.taking = false;
-      for (const waiter of lease.waiters.splice(0)) waiter.failed();
-      return;
-    }
-    lease.taking = false;
-    this.#serve(lease);
-  }
-
-  #took(lease: Lease, judge: SharedJudge, need: number, sentMs: number, reply: Reply): void {
-    const nowMs = this.#around.now();
-    if (reply.granted > 0) {
-      const lastsMs = Math.min(this.#options.leaseMs, ...periodEnds(judge, reply.nowMs));
-      const parcel = { milli: reply.granted, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
-      if (lease.judge === judge) {
-        lease.parcels.push(parcel);
-        this.#returns.add(lease);
-      } else {
-        void this.#returns.give(lease, judge, parcel);
-      }
-    } else {
-      lease.noPrefetchUntilMs = nowMs + this.#options.leaseMs / 4;
-    }
-    if (lease.judge !== judge) return;
-    lease.learn(reply, nowMs);
-    if (reply.denied > 0) {
-      lease.believe(viewOf(judge.tier, [...reply.spent], need, reply.nowMs).waitMs, nowMs);
-      // The answer is for the first, whatever is held by now.
-      const first = lease.waiters.shift();
-      first?.decided({ ...lease.view(first.costMilli, nowMs, reply.nowMs), denied: reply.denied });
-    }
-  }
-
-  /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
-  #serve(lease: Lease): void {
-    const nowMs = this.#around.now();
-    const storeMs = this.#asker.storeMs();
-    const waiting: Waiter[] = [];
-    for (const waiter of lease.waiters.splice(0)) {
-      if (waiter.judge === lease.judge && lease.use(waiter.costMilli, nowMs)) {
-        waiter.decided({ ...lease.view(0, nowMs, storeMs), denied: 0 });
-        continue;
-      }
-      const view = lease.view(waiter.costMilli, nowMs, storeMs);
-      if (waiter.judge === lease.judge && nowMs < lease.believeUntilMs && view.denied > 0) waiter.decided(view);
-      else waiting.push(waiter);
-    }
-    lease.waiters.push(...waiting);
-    if (lease.waiters.length > 0) this.#takeSoon(lease);
   }
 
   async #tellOf(lease: Lease): Promise<void> {
@@ -315,9 +214,4 @@ export class Leases {
     });
     if (lease.judge === judge) lease.learn(reply, this.#around.now());
   }
-}
-
-/** How long the periods of a tier's quotas still last. */
-function periodEnds({ tier }: SharedJudge, nowMs: number): number[] {
-  return tier.limits.flatMap(({ rule }) => (rule.type === "quota" ? [rule.resetMs(nowMs)] : []));
 }

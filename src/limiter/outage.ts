@@ -1,6 +1,7 @@
 import type { Tier } from "../engine/tier.js";
 import type { Asker } from "./asker.js";
 import type { Debts } from "./debts.js";
+import { withOwed } from "./known.js";
 import type { Lease } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
 import { type OutagePolicies, Share } from "./share.js";
@@ -31,7 +32,10 @@ export class Outage {
     const { tier } = lease.judge;
     if (tier.limits.some(({ rule }) => policies[rule.type] === "closed")) return CLOSED;
     const storeMs = this.#asker.storeMs();
-    const fresh = () => new Share(tier, lease.known, this.#asker.replicas, policies, storeMs);
+    const fresh = () => {
+      const spent = withOwed(tier, lease.known, lease.owed, storeMs);
+      return new Share(tier, spent, this.#asker.replicas, policies, storeMs);
+    };
     if (!spends) return (lease.share ?? fresh()).decide(costMilli, storeMs, false);
     if (!this.#table.keeps(lease)) {
       const shared = this.#overflow.get(tier) ?? fresh();

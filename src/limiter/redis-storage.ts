@@ -8,7 +8,8 @@ export interface RedisStorage {
   type: "redis";
   /**
    * `redis://[user:password@]host[:6379][/db]`, `rediss://` for TLS,
-   * `redis-sentinel://[user:password@]host[:26379],host,…/master[/db]`, or two or more nodes of a Cluster,
+   * `redis-sentinel://[user:password@]host[:26379],host,…/master[/db][?sentinelPassword=…]`, `rediss-sentinel://` for
+   * TLS to servers and Sentinels, or two or more nodes of a Cluster,
    * `redis://host:port,redis://host:port`.
    */
   url: string;

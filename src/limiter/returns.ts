@@ -106,14 +106,11 @@ export class Returns {
       return;
     }
     const about = this.#asker.about(lease.key, judge, undefined);
-    await this.#asker
-      .run({
-        op: "adjust",
-        ...about,
-        deltas,
-        atMs: takenMs,
-        ...ONCE,
-      })
-      .catch(() => undefined);
+    try {
+      const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs: takenMs, ...ONCE });
+      if (lease.judge === judge) lease.learn(reply, this.#around.now());
+    } catch {
+      // What is lost on the way stays spent.
+    }
   }
 }

@@ -1,6 +1,5 @@
 import type { Tier } from "../engine/tier.js";
-import type { Known } from "../store/protocol.js";
-import { spentAt, type View } from "./view.js";
+import type { View } from "./view.js";
 
 /** What decides while the store is away: this replica's part of the limit, nothing, or nobody gets in. */
 export type OutagePolicy = "share" | "open" | "closed";
@@ -32,13 +31,13 @@ export class Share {
   readonly #parts: Part[];
   #atMs: number;
 
-  constructor(tier: Tier, known: Known | undefined, replicas: number, policies: OutagePolicies, nowMs: number) {
+  /** `spent` is what the key has spent of each limit of the tier at `nowMs`, as far as this replica can tell. */
+  constructor(tier: Tier, spent: readonly number[], replicas: number, policies: OutagePolicies, nowMs: number) {
     this.tier = tier;
     this.#replicas = replicas;
     this.#policies = policies;
     this.#startMs = nowMs;
     this.#atMs = nowMs;
-    const spent = spentAt(tier, known, nowMs, 0);
     this.#parts = tier.limits.map(({ rule }, index) => {
       const before = spent[index] ?? 0;
       if (rule.type === "bucket") return { amount: before / replicas, base: before / replicas, admitted: 0 };

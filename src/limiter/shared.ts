@@ -348,7 +348,7 @@ export class SharedLimiter {
 
   #count({ tier }: SharedJudge, denied: number): void {
     const counts = this.#counts.get(tier.name);
-    const limit = tier.limits[denied - 1]?.name;
+    const limit = denied === 0 ? undefined : tier.limits[denied - 1]?.name;
     if (counts === undefined) return;
     if (limit === undefined) counts.allowed++;
     else counts.denied.set(limit, (counts.denied.get(limit) ?? 0) + 1);

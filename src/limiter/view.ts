@@ -7,25 +7,33 @@ export interface View {
   readonly denied: number;
   readonly waitMs: number;
   readonly nowMs: number;
-  readonly spent: number[];
+  readonly spent: readonly number[];
 }
 
 /** What a key has spent at `nowMs`, less what this replica has leased and not used; undefined amounts are a new key's. */
 export function spentAt(tier: Tier, known: Known | undefined, nowMs: number, heldMilli: number): number[] {
-  return tier.limits.map(({ rule }, index) => {
-    const spent = known?.spent[index];
-    if (known === undefined || spent === undefined) return rule.initial;
-    if (rule.type === "quota") return Math.max(0, rule.rolled(spent, known.atMs, nowMs) - heldMilli);
-    return Math.max(0, rule.refilled(spent, Math.max(0, nowMs - known.atMs)) - heldMilli * rule.perMilli);
-  });
+  const amounts: number[] = [];
+  for (const { rule } of tier.limits) {
+    const spent = known?.spent[amounts.length];
+    if (known === undefined || spent === undefined) {
+      amounts.push(rule.initial);
+    } else if (rule.type === "quota") {
+      amounts.push(Math.max(0, rule.rolled(spent, known.atMs, nowMs) - heldMilli));
+    } else {
+      const elapsedMs = Math.max(0, nowMs - known.atMs);
+      amounts.push(Math.max(0, rule.refilled(spent, elapsedMs) - heldMilli * rule.perMilli));
+    }
+  }
+  return amounts;
 }
 
 /** What a call of `costMilli` would be told if these amounts were all. */
-export function viewOf(tier: Tier, spent: number[], costMilli: number, nowMs: number): View {
+export function viewOf(tier: Tier, spent: readonly number[], costMilli: number, nowMs: number): View {
   let denied = 0;
   let waitMs = 0;
+  if (costMilli === 0) return { denied, waitMs, nowMs, spent };
   tier.limits.forEach(({ rule }, index) => {
-    const wait = costMilli === 0 ? 0 : rule.waitMs(spent[index] ?? 0, costMilli, nowMs);
+    const wait = rule.waitMs(spent[index] ?? 0, costMilli, nowMs);
     if (wait > waitMs) {
       waitMs = wait;
       denied = index + 1;

@@ -18,8 +18,7 @@ export interface ClientOptions {
 export type Client = Redis | Cluster;
 
 /**
- * Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too. Nor is
- * ioredis's own pipelining used, which after a lost connection can wait for ever for the pipeline that was under way.
+ * Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too.
  */
 export function clientOf(
   ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
@@ -51,7 +50,7 @@ export function clientOf(
         sentinels: [...address.nodes],
         name: address.master,
         db: address.db,
-        enableTLSForSentinelMode: address.tls,
+        ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: tls ?? {} } : {}),
         ...(address.sentinelPassword === undefined ? {} : { sentinelPassword: address.sentinelPassword }),
         sentinelRetryStrategy: () => RETRY_MS,
         failoverDetector: true,
@@ -59,6 +58,8 @@ export function clientOf(
     case "cluster":
       return new ioredis.Cluster([...address.nodes], {
         redisOptions: common,
+        // A certificate is for the name of a node, not for the address behind it.
+        ...(address.tls ? { dnsLookup: (host, found) => found(null, host) } : {}),
         enableOfflineQueue: false,
         // It asks one node by chance, which may just be connecting, and begins anew half a second later; we ask them all.
         enableReadyCheck: false,

@@ -1,11 +1,12 @@
 import type { Tier } from "../engine/tier.js";
+import { atTurnEnd } from "./turn.js";
 
-/** What a caller knows of a key from an earlier answer: amounts in the units of the tier's limits, in their order. */
+/** What a caller knows of a key from an earlier answer: amounts in the units of the tier's limits, in their order, where known. */
 export interface Known {
   readonly epoch: string;
   /** The store's time, in ms, at which the amounts held. */
   readonly atMs: number;
-  readonly spent: readonly number[];
+  readonly spent: readonly (number | undefined)[];
 }
 
 /** One step of the protocol; `script.ts` says what each does. Amounts are in thousandths of a token. */
@@ -115,5 +116,5 @@ export const PROCESS: Surroundings = {
     const timer = setTimeout(task, ms).unref();
     return () => clearTimeout(timer);
   },
-  soon: (task) => void setImmediate(task),
+  soon: atTurnEnd,
 };

@@ -6,12 +6,16 @@ import { complaintsOf, translated } from "./complaints.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { REGISTRY } from "./registry.js";
 import { SCRIPT } from "./script.js";
+import { atTurnEnd } from "./turn.js";
 import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
 
 /** Seconds for which a server counts as young: it may just have come back without what it knew. */
 const YOUNG_S = 5;
 /** After how long, in ms, a server that can't be used is looked at again. */
 const LOOK_AGAIN_MS = 2000;
+
+/** Keys of one call at most: the server does nothing else until it is done with them. */
+const BATCH = 32;
 
 /** How Redis is reached. */
 export interface RedisLinkOptions extends ClientOptions {
@@ -24,7 +28,14 @@ export interface RedisLinkOptions extends ClientOptions {
   onProblem: (error: TollkeeperError) => void;
 }
 
-type Scripted = Record<"tollkeeperKey" | "tollkeeperRegistry", (...args: string[]) => Promise<unknown>>;
+type Scripted = Record<"tollkeeperKeys" | "tollkeeperRegistry", (...args: string[]) => Promise<unknown>>;
+
+/** A command that is to be sent, or was, and who waits for the answer. */
+interface Waiting {
+  readonly command: Command;
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /** A Redis server, a Sentinel's master or a Cluster, through ioredis, which is loaded when the link is opened. */
 export class RedisLink implements Link {
@@ -32,6 +43,7 @@ export class RedisLink implements Link {
   readonly #channel: string;
   #client: (Client & Scripted) | undefined;
   #subscriber: Client | undefined;
+  #waiting: Waiting[] = [];
   #server = "";
   #young = false;
   #closed = false;
@@ -45,11 +57,10 @@ export class RedisLink implements Link {
     this.#connect(events).catch((error: unknown) => this.#report(error));
   }
 
-  async send(command: Command): Promise<Reply> {
-    const sender = { server: this.#server, channel: this.#channel, caller: this.#options.replica };
-    const name = nameOf(this.#options.prefix, command.key);
-    const reply = await this.#ask((client) => client.tollkeeperKey(name, ...argumentsOf(command, sender)));
-    return replyOf(reply as unknown[]);
+  send(command: Command): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.push({ command, resolve, reject }) === 1) atTurnEnd(() => this.#flush());
+    });
   }
 
   async greet({ peers, knows, told, leaves, usage }: Greeting): Promise<Roll> {
@@ -71,6 +82,40 @@ export class RedisLink implements Link {
     }
   }
 
+  /** Sends what has come in one turn of the event loop, in one write per server. */
+  #flush(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    const client = this.#client;
+    // Only a Cluster has several nodes, and no call to it may name keys of two slots.
+    if (client === undefined || !("nodes" in client)) {
+      for (let at = 0; at < waiting.length; at += BATCH) this.#sendAll(waiting.slice(at, at + BATCH));
+      return;
+    }
+    const streams = client.nodes("master").map(({ stream }) => stream);
+    for (const stream of streams) stream?.cork();
+    for (const one of waiting) this.#sendAll([one]);
+    for (const stream of streams) stream?.uncork();
+  }
+
+  #sendAll(sent: readonly Waiting[]): void {
+    const sender = { server: this.#server, channel: this.#channel, caller: this.#options.replica };
+    const commands = sent.map(({ command }) => command);
+    const names = commands.map(({ key }) => nameOf(this.#options.prefix, key));
+    const line = [String(names.length), ...names, ...argumentsOf(commands, sender)];
+    this.#ask((client) => client.tollkeeperKeys(...line)).then(
+      (replies) => {
+        for (const [index, reply] of (replies as unknown[]).entries()) {
+          if (reply instanceof Error) sent[index]?.reject(this.#report(reply));
+          else sent[index]?.resolve(replyOf(reply as unknown[]));
+        }
+      },
+      (error: unknown) => {
+        for (const { reject } of sent) reject(error);
+      },
+    );
+  }
+
   async #ask(call: (client: Scripted) => Promise<unknown>): Promise<unknown> {
     if (this.#client === undefined) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis is not connected yet");
     try {
@@ -84,7 +129,7 @@ export class RedisLink implements Link {
     const ioredis = await import("ioredis");
     if (this.#closed) return;
     const client = clientOf(ioredis, this.#options) as Client & Scripted;
-    client.defineCommand("tollkeeperKey", { numberOfKeys: 1, lua: SCRIPT });
+    client.defineCommand("tollkeeperKeys", { lua: SCRIPT });
     client.defineCommand("tollkeeperRegistry", { numberOfKeys: 1, lua: REGISTRY });
     client.on("error", (error: unknown) => {
       shield(client);
@@ -95,10 +140,10 @@ export class RedisLink implements Link {
     client.on("end", () => events.disconnected());
     client.on("ready", () => {
       this.#inspect(client).then(
-        (server) => (server === undefined ? this.#lookAgain(client) : events.connected(server)),
+        (server) => (server === undefined ? this.#lookAgain(client, LOOK_AGAIN_MS) : events.connected(server)),
         (error: unknown) => {
           this.#report(error);
-          this.#lookAgain(client);
+          this.#lookAgain(client, RETRY_MS);
         },
       );
     });
@@ -124,8 +169,8 @@ export class RedisLink implements Link {
   }
 
   /** Connects anew after a while, since what is wrong with a server may be mended while it runs. */
-  #lookAgain(client: Client): void {
-    setTimeout(() => this.#closed || client.disconnect(true), LOOK_AGAIN_MS).unref();
+  #lookAgain(client: Client, afterMs: number): void {
+    setTimeout(() => this.#closed || client.disconnect(true), afterMs).unref();
   }
 
   #subscribe(subscriber: Client, events: LinkEvents): Client {
@@ -157,10 +202,28 @@ export class RedisLink implements Link {
 
 /** What each server says of itself; those that can't be asked are passed over, unless it is all of them. */
 async function factsOfAll(servers: readonly Redis[]): Promise<[Map<string, string>, ...Map<string, string>[]]> {
-  const answers = await Promise.allSettled(servers.map(async (server) => factsOf(await server.info())));
+  const answers = await Promise.allSettled(servers.map(async (server) => factsOf(await infoOf(server))));
   const [first, ...others] = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
   if (first !== undefined) return [first, ...others];
   throw answers.find((answer) => answer.status === "rejected")?.reason ?? new Error("no server is known");
+}
+
+/** A Cluster is ready as soon as it knows its nodes, and may not be connected to any of them yet. */
+async function infoOf(server: Redis): Promise<string> {
+  if (server.status !== "ready") {
+    await new Promise<void>((resolve, reject) => {
+      const settle = (done: () => void) => () => {
+        clearTimeout(timer);
+        server.off("ready", joined).off("close", lost);
+        done();
+      };
+      const lost = settle(() => reject(new Error("a node can't be connected to")));
+      const joined = settle(resolve);
+      const timer = setTimeout(lost, RETRY_MS);
+      server.on("ready", joined).on("close", lost);
+    });
+  }
+  return server.info();
 }
 
 function factsOf(info: string): Map<string, string> {

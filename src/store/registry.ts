@@ -8,7 +8,8 @@ const HOLD_MS = 1000;
  * server that it was, `settle` until when decisions wait, `w:<replica>` that this one is waited for.
  *
  * When another server answers than before, it may have lost the last writes, or all. So until every replica that was
- * there has told it what it knows, or {@link ABSENT_MS} are over, nobody takes: each decides by its outage policy.
+ * there has told it what it knows, or {@link ABSENT_MS} are over, nobody takes: each decides by its outage policy. Nobody
+ * could be heard of while there was no server, so whoever was there counts as heard of when the new one is met.
  *
  * Arguments: server, replica, whether it knows anything, whether it has told, whether it leaves, whether the server is
  * young, how many peers it knew, these, then tier and tokens in turn.
@@ -21,9 +22,12 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local peers = tonumber(ARGV[7])
 
-local hash = {}
+local hash, there = {}, {}
 local flat = redis.call('HGETALL', key)
-for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
+for i = 1, #flat, 2 do
+  hash[flat[i]] = flat[i + 1]
+  if string.sub(flat[i], 1, 2) == 'p:' then there[#there + 1] = string.sub(flat[i], 3) end
+end
 
 local function set(field, value)
   hash[field] = value
@@ -33,24 +37,23 @@ local function drop(field)
   hash[field] = nil
   redis.call('HDEL', key, field)
 end
+local function await(replica)
+  set('p:' .. replica, string.format('%.0f', now))
+  set('w:' .. replica, '1')
+end
 
 local before = hash.run
 if before ~= server then
   set('run', server)
   if before or knows or young then
     set('settle', string.format('%.0f', now + ${ABSENT_MS}))
-    for field in pairs(hash) do
-      if string.sub(field, 1, 2) == 'p:' then set('w:' .. string.sub(field, 3), '1') end
-    end
+    for _, replica in ipairs(there) do await(replica) end
   end
   if not before and not knows and young then set('hold', string.format('%.0f', now + ${HOLD_MS})) end
 end
 if (tonumber(hash.settle) or 0) > now and not told then
   for i = 1, peers do
-    if not hash['p:' .. ARGV[7 + i]] then
-      set('p:' .. ARGV[7 + i], string.format('%.0f', now))
-      set('w:' .. ARGV[7 + i], '1')
-    end
+    if not hash['p:' .. ARGV[7 + i]] then await(ARGV[7 + i]) end
   end
 end
 set('p:' .. me, string.format('%.0f', now))

@@ -3,16 +3,19 @@
  * (`docs/decisions/exact-buckets.md`), which doubles hold exactly, so that all three agree to the last unit.
  *
  * A key is one hash. `@t` is the instant up to which it is refilled, `@e` its *epoch*, `@x` the epoch that a reset ended,
- * `@c:<replica>` the number of that replica's last correction. Every limit has a field of its name:
- * `b <spent> <capacity> <perMs> <perMilli>` or `q <spent> <limit> <anchor day, 0 for days> <healed>`.
+ * `@c:<replica>` the number of that replica's last correction. What is spent of a limit stands under the limit's name, and
+ * under `@r:<limit>` the rule that it was counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for
+ * days>`. `@h:<limit>` is the largest amount of a quota that the epoch was told of, if it was.
  *
  * An epoch begins when the hash is made and when another server is found to serve it. What a caller knows from an earlier
  * one heals what the server has lost: a bucket keeps the larger amount, a quota adds to the largest amount that anybody
  * knew what was spent since.
  *
- * Arguments: operation, now (empty for the server's own time), server, channel, caller, epoch and instant of what the
- * caller knows (both may be empty), three numbers of the operation, how many limits; then per limit name, kind, two or
- * three parameters and a start (see `wire.ts`), what the caller knows to be spent, and the correction in thousandths.
+ * One call carries the commands of many keys, one each, as long as one server holds them all. Arguments: server, channel,
+ * caller, how many tiers; per tier how many limits, and per limit name, rule and a start (see `wire.ts`).
+ * Then per key operation, now (empty for the server's own time), tier, epoch and instant of what the caller knows (both may
+ * be empty), three numbers of the operation, and per limit what the caller knows to be spent and, for `adjust`, the
+ * correction in thousandths.
  *
  * - `take`: need, want, divisor. Grants `need` or denies; and in whole tokens beyond it up to `want` in all, at most the
  *   divisor's part of what is left.
@@ -23,19 +26,45 @@
  *   run full since tokens were taken has refilled them: given back whole, they would pay for what others took later.
  * - `reset`.
  *
- * Answers with the limit that denies (0: none), what was granted, now, the epoch, and what is spent per limit.
+ * Answers per key with the limit that denies (0: none), what was granted, now, the epoch, and what is spent per limit; or
+ * with an error, if what is stored under its name is no hash.
  */
 export const SCRIPT = `
 local DAY = 86400000
 local MAX = 4503599627370496
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 
-local key = KEYS[1]
-local op, server, channel, caller = ARGV[1], ARGV[3], ARGV[4], ARGV[5]
-local knownEpoch, knownAt = ARGV[6], tonumber(ARGV[7])
-local count = tonumber(ARGV[11])
+local server, channel, caller = ARGV[1], ARGV[2], ARGV[3]
+if server == 'cluster' then server = string.sub(redis.call('CLUSTER', 'MYID'), 1, 12) end
+local time = redis.call('TIME')
+local present = time[1] * 1000 + floor(time[2] / 1000)
+local epochs = server .. ':'
+local counter = '@c:' .. caller
 
-local function whole(n) return string.format('%.0f', n) end
+-- Rules by their text, so that those that are the same are one.
+local rules = {}
+local function ruleOf(text)
+  local rule = rules[text]
+  if not rule then
+    local kind, b, c, d = string.match(text, '^(%a) (%d+) (%d+) ?(%d*)$')
+    -- Of a bucket capacity, perMs and perMilli; of a quota limit and anchor day.
+    rule = {text = text, isBucket = kind == 'b', b = tonumber(b), c = tonumber(c), d = tonumber(d) or 1}
+    rules[text] = rule
+  end
+  return rule
+end
+
+local at = 5
+local tiers = {}
+for t = 1, tonumber(ARGV[4]) do
+  local limits = {}
+  for i = 1, tonumber(ARGV[at]) do
+    limits[i] = {name = ARGV[at + 1], rule = ruleOf(ARGV[at + 2]), initial = tonumber(ARGV[at + 3])}
+    at = at + 3
+  end
+  tiers[t] = limits
+  at = at + 1
+end
 
 local function daysOf(y, m)
   if m < 1 then y, m = y - 1, m + 12 elseif m > 12 then y, m = y + 1, m - 12 end
@@ -51,21 +80,32 @@ local function monthStart(y, m, anchor)
   return (first + min(anchor, daysOf(y, m + 1) - first) - 1) * DAY
 end
 
+-- By anchor, the period looked up last: nearly all fall into it.
+local spans = {}
 local function periodOf(at, anchor)
+  local span = spans[anchor]
+  if span and at >= span[1] and at < span[2] then return span[1], span[2] end
+  local start, finish
   if anchor == 0 then
-    local start = at - at % DAY
-    return start, start + DAY
+    start = at - at % DAY
+    finish = start + DAY
+  else
+    local z = floor(at / DAY) + 719468
+    local era = floor(z / 146097)
+    local doe = z - era * 146097
+    local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
+    local mp = floor((5 * (doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))) + 2) / 153)
+    local m = mp < 10 and mp + 3 or mp - 9
+    local y = yoe + era * 400 + (m <= 2 and 1 or 0)
+    start = monthStart(y, m, anchor)
+    if start > at then
+      start, finish = max(0, monthStart(y, m - 1, anchor)), start
+    else
+      finish = monthStart(y, m + 1, anchor)
+    end
   end
-  local z = floor(at / DAY) + 719468
-  local era = floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
-  local mp = floor((5 * (doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))) + 2) / 153)
-  local m = mp < 10 and mp + 3 or mp - 9
-  local y = yoe + era * 400 + (m <= 2 and 1 or 0)
-  local this = monthStart(y, m, anchor)
-  if this > at then return max(0, monthStart(y, m - 1, anchor)), this end
-  return this, monthStart(y, m + 1, anchor)
+  spans[anchor] = {start, finish}
+  return start, finish
 end
 
 -- ceil(spent * to / from), exactly: bit by bit, since the product has up to 103 bits.
@@ -86,199 +126,201 @@ local function converted(spent, from, to)
   return min(MAX, rest > 0 and quotient + 1 or quotient)
 end
 
-local hash, exists = {}, false
-do
-  local flat = redis.call('HGETALL', key)
-  for i = 1, #flat, 2 do hash[flat[i]] = flat[i + 1] end
-  exists = #flat > 0
-end
-
-local now = tonumber(ARGV[2])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + floor(time[2] / 1000)
-end
-local before = tonumber(hash['@t']) or now
-now = max(now, before)
-
-local epoch, ended = hash['@e'] or '', hash['@x']
-if server == 'cluster' then server = string.sub(redis.call('CLUSTER', 'MYID'), 1, 12) end
-local fresh = string.sub(epoch, 1, #server + 1) ~= server .. ':'
-if fresh then epoch = server .. ':' .. whole(now) end
-
-if op == 'reset' then
-  redis.call('DEL', key)
-  local ending = hash['@e']
-  if ending then
-    if epoch == ending then epoch = epoch .. '+' end
-    redis.call('HSET', key, '@e', epoch, '@x', ending)
-    redis.call('PEXPIRE', key, DAY)
-  end
-  redis.call('PUBLISH', channel, caller .. ' reset ' .. key)
-  return {0, 0, now, epoch}
-end
-
--- Everything that the key holds, brought to the present under the rules that it was under.
-local state = {}
-for name, text in pairs(hash) do
-  if string.sub(name, 1, 1) ~= '@' then
-    local kind, a, b, c, d = string.match(text, '^(%a) (%d+) (%d+) (%d+) (%d+)$')
-    local slot = {kind = kind, was = tonumber(a), b = tonumber(b), c = tonumber(c), d = tonumber(d)}
-    if kind == 'b' then
-      slot.spent = max(0, slot.was - (now - before) * slot.c)
-    else
-      local start = periodOf(now, slot.c)
-      local rolls = before < start
-      slot.spent = rolls and 0 or slot.was
-      if rolls then slot.d = 0 elseif fresh then slot.d = slot.was end
-    end
-    state[name] = slot
-  end
-end
-
-local limits = {}
-for i = 1, count do
-  local at = 12 + (i - 1) * 8
-  limits[i] = {
-    name = ARGV[at], kind = ARGV[at + 1], b = tonumber(ARGV[at + 2]), c = tonumber(ARGV[at + 3]),
-    d = tonumber(ARGV[at + 4]), initial = tonumber(ARGV[at + 5]), known = tonumber(ARGV[at + 6]),
-    delta = tonumber(ARGV[at + 7]),
-  }
-end
-
 -- Under the rules of the caller's tier: a bucket keeps its fraction, a quota what was used of the same period.
-local function enter()
+local function enter(state, limits, before, now)
   local changed = false
-  for _, limit in ipairs(limits) do
-    local slot = state[limit.name]
+  for i = 1, #limits do
+    local limit = limits[i]
+    local slot, rule = state[limit.name], limit.rule
     if not slot then
-      state[limit.name] =
-        {kind = limit.kind, spent = limit.initial, b = limit.b, c = limit.c, d = limit.kind == 'b' and limit.d or 0}
-    elseif slot.b ~= limit.b or slot.c ~= limit.c or (limit.kind == 'b' and slot.d ~= limit.d) then
+      state[limit.name] = {rule = rule, spent = limit.initial, healed = 0}
+    elseif slot.rule ~= rule then
       changed = true
-      if limit.kind == 'b' then
-        slot.spent = converted(slot.spent, slot.b, limit.b)
-        slot.d = limit.d
-      elseif slot.c ~= limit.c then
-        local same = slot.was and (periodOf(before, slot.c)) == (periodOf(now, limit.c))
+      if rule.isBucket then
+        slot.spent = converted(slot.spent, slot.rule.b, rule.b)
+      elseif slot.rule.c ~= rule.c then
+        local same = slot.was and (periodOf(before, slot.rule.c)) == (periodOf(now, rule.c))
         slot.spent = same and slot.was or 0
-        slot.d = same and slot.d or 0
+        slot.healed = same and slot.healed or 0
       end
-      slot.b, slot.c = limit.b, limit.c
+      slot.rule = rule
     end
   end
   return changed
 end
 
--- What the caller knows from an epoch that is over, unless a reset has ended it.
-local function heal()
-  if knownEpoch == '' or knownEpoch == epoch or knownEpoch == ended or not knownAt then return end
-  for _, limit in ipairs(limits) do
-    local slot = state[limit.name]
-    if limit.known and slot then
-      if limit.kind == 'b' then
-        slot.spent = max(slot.spent, limit.known - max(0, now - knownAt) * limit.c)
-      elseif (periodOf(min(knownAt, now), limit.c)) == (periodOf(now, limit.c)) and limit.known > slot.d then
-        slot.spent = min(MAX, slot.spent + limit.known - slot.d)
-        slot.d = limit.known
+-- What the caller knows from an epoch that is over.
+local function heal(state, limits, now, knownAt, first)
+  for i = 1, #limits do
+    local rule, amount = limits[i].rule, tonumber(ARGV[first + 2 * i])
+    local slot = state[limits[i].name]
+    if amount and slot then
+      if rule.isBucket then
+        slot.spent = max(slot.spent, amount - max(0, now - knownAt) * rule.c)
+      elseif (periodOf(min(knownAt, now), rule.c)) == (periodOf(now, rule.c)) and amount > slot.healed then
+        slot.spent = min(MAX, slot.spent + amount - slot.healed)
+        slot.healed = amount
       end
     end
   end
 end
 
-local function save(extra, value)
-  local fields, ttl = {'@t', whole(now), '@e', epoch}, DAY
+local function save(key, hash, state, now, epoch, number)
+  local fields, n, ttl = {'HSET', key, '@t', now}, 4, DAY
+  local function set(field, value)
+    fields[n + 1], fields[n + 2] = field, value
+    n = n + 2
+  end
+  if hash['@e'] ~= epoch then set('@e', epoch) end
   for name, slot in pairs(state) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] =
-      table.concat({slot.kind, whole(slot.spent), whole(slot.b), whole(slot.c), whole(slot.d)}, ' ')
-    if slot.kind == 'b' then
-      ttl = max(ttl, ceil(slot.spent / slot.c) + DAY)
+    local rule = slot.rule
+    set(name, slot.spent)
+    if slot.stored ~= rule then set('@r:' .. name, rule.text) end
+    if rule.isBucket then
+      ttl = max(ttl, ceil(slot.spent / rule.c) + DAY)
     else
-      local _, finish = periodOf(now, slot.c)
+      local _, finish = periodOf(now, rule.c)
       ttl = max(ttl, finish - now + DAY)
+      if slot.healed ~= (slot.told or 0) then set('@h:' .. name, slot.healed) end
     end
   end
-  if extra then
-    fields[#fields + 1] = extra
-    fields[#fields + 1] = value
-  end
-  redis.call('HSET', key, unpack(fields))
-  redis.call('PEXPIRE', key, whole(ttl))
+  if number then set(counter, number) end
+  redis.call(unpack(fields))
+  redis.call('PEXPIRE', key, ttl)
 end
 
-local function answer(status, granted)
+local function answer(state, limits, status, granted, now, epoch)
   local reply = {status, granted, now, epoch}
-  for i, limit in ipairs(limits) do
-    local slot = state[limit.name]
-    reply[4 + i] = slot and slot.spent or limit.initial
+  for i = 1, #limits do
+    local slot = state[limits[i].name]
+    reply[4 + i] = slot and slot.spent or limits[i].initial
   end
   return reply
 end
 
-if op == 'adjust' then
-  local at, flags, number = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-  local counter = '@c:' .. caller
-  if number and number <= (tonumber(hash[counter]) or 0) then return answer(0, 0) end
-  local unused = flags >= 8
-  local lapsed = flags % 8 >= 4 and knownEpoch ~= epoch
-  local charges, knows = false, false
-  for _, limit in ipairs(limits) do
-    charges = charges or limit.delta > 0
-    knows = knows or (limit.known ~= nil and knownEpoch ~= '')
+-- One command, whose arguments begin at that place.
+local function execute(key, at, limits)
+  local op, knownEpoch, knownAt = ARGV[at], ARGV[at + 3], tonumber(ARGV[at + 4])
+  local flat = redis.pcall('HGETALL', key)
+  if flat.err then return flat end
+
+  local hash, state = {}, {}
+  for i = 1, #flat, 2 do
+    local name = flat[i]
+    if string.byte(name) == 64 then hash[name] = flat[i + 1] else state[name] = {was = tonumber(flat[i + 1])} end
   end
-  if not next(state) then
-    if not charges and not knows then return {0, 0, now, ''} end
-    enter()
+
+  local now = tonumber(ARGV[at + 1]) or present
+  local before = tonumber(hash['@t']) or now
+  now = max(now, before)
+  local epoch, ended = hash['@e'] or '', hash['@x']
+  local fresh = string.sub(epoch, 1, #epochs) ~= epochs
+  if fresh then epoch = epochs .. string.format('%.0f', now) end
+
+  if op == 'reset' then
+    redis.call('DEL', key)
+    local ending = hash['@e']
+    if ending then
+      if epoch == ending then epoch = epoch .. '+' end
+      redis.call('HSET', key, '@e', epoch, '@x', ending)
+      redis.call('PEXPIRE', key, DAY)
+    end
+    redis.call('PUBLISH', channel, caller .. ' reset ' .. key)
+    return {0, 0, now, epoch}
   end
-  heal()
-  for _, limit in ipairs(limits) do
-    local slot = state[limit.name]
-    if slot then
-      local applies = flags % 2 == 0
-      if slot.kind == 'q' then applies = (periodOf(now, slot.c)) == (periodOf(at, limit.c)) end
-      if applies and not (lapsed and limit.delta < 0) then
-        local change = limit.delta * (slot.kind == 'b' and slot.d or 1)
-        if unused and change < 0 and slot.kind == 'b' then change = min(0, change + max(0, now - at) * slot.c) end
-        slot.spent = min(MAX, max(0, slot.spent + change))
-      end
+
+  -- Everything that the key holds, brought to the present under the rules that it was under.
+  for name, slot in pairs(state) do
+    local rule = ruleOf(hash['@r:' .. name])
+    slot.rule, slot.stored = rule, rule
+    if rule.isBucket then
+      slot.spent = max(0, slot.was - (now - before) * rule.c)
+    else
+      local rolls = before < periodOf(now, rule.c)
+      slot.told = tonumber(hash['@h:' .. name]) or 0
+      slot.spent = rolls and 0 or slot.was
+      slot.healed = rolls and 0 or fresh and slot.was or slot.told
     end
   end
-  save(number and counter, number and whole(number))
-  if flags % 4 >= 2 then redis.call('PUBLISH', channel, caller .. ' change ' .. key) end
-  return answer(0, 0)
+
+  -- A reset ends an epoch for good.
+  local heals = knownAt and knownEpoch ~= '' and knownEpoch ~= epoch and knownEpoch ~= ended
+
+  if op == 'adjust' then
+    local madeAt, flags, number = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
+    if number and number <= (tonumber(hash[counter]) or 0) then return answer(state, limits, 0, 0, now, epoch) end
+    local unused = flags >= 8
+    local lapsed = flags % 8 >= 4 and knownEpoch ~= epoch
+    local charges, knows = false, false
+    for i = 1, #limits do
+      knows = knows or (knownEpoch ~= '' and ARGV[at + 6 + 2 * i] ~= '')
+      charges = charges or tonumber(ARGV[at + 7 + 2 * i]) > 0
+    end
+    if not next(state) then
+      if not charges and not knows then return {0, 0, now, ''} end
+      enter(state, limits, before, now)
+    end
+    if heals then heal(state, limits, now, knownAt, at + 6) end
+    for i = 1, #limits do
+      local limit, delta = limits[i], tonumber(ARGV[at + 7 + 2 * i])
+      local slot = state[limit.name]
+      if slot then
+        local rule = slot.rule
+        local applies = flags % 2 == 0
+        if not rule.isBucket then applies = (periodOf(now, rule.c)) == (periodOf(madeAt, limit.rule.c)) end
+        if applies and not (lapsed and delta < 0) then
+          local change = delta * rule.d
+          if unused and change < 0 and rule.isBucket then
+            change = min(0, change + max(0, now - madeAt) * rule.c)
+          end
+          slot.spent = min(MAX, max(0, slot.spent + change))
+        end
+      end
+    end
+    save(key, hash, state, now, epoch, number)
+    if flags % 4 >= 2 then redis.call('PUBLISH', channel, caller .. ' change ' .. key) end
+    return answer(state, limits, 0, 0, now, epoch)
+  end
+
+  local need = tonumber(ARGV[at + 5])
+  local changed = enter(state, limits, before, now)
+  if heals then heal(state, limits, now, knownAt, at + 6) end
+  local denied, longest, left = 0, 0, nil
+  for i = 1, #limits do
+    local rule, spent = limits[i].rule, state[limits[i].name].spent
+    local wait, has
+    if rule.isBucket then
+      local missing = spent + need * rule.d - rule.b
+      wait = missing > 0 and ceil(missing / rule.c) or 0
+      has = floor((rule.b - spent) / rule.d)
+    else
+      local _, finish = periodOf(now, rule.c)
+      wait = spent + need > rule.b and finish - now or 0
+      has = rule.b - spent
+    end
+    if need > 0 and wait > longest then denied, longest = i, wait end
+    left = left and min(left, has) or has
+  end
+  if op == 'peek' then return answer(state, limits, denied, 0, now, epoch) end
+  local granted = 0
+  if denied == 0 then
+    local ahead = min(tonumber(ARGV[at + 6]), floor(left / tonumber(ARGV[at + 7]))) - need
+    granted = need + max(0, ahead - ahead % 1000)
+    for i = 1, #limits do
+      local slot = state[limits[i].name]
+      slot.spent = min(MAX, slot.spent + granted * limits[i].rule.d)
+    end
+  end
+  save(key, hash, state, now, epoch)
+  if changed then redis.call('PUBLISH', channel, caller .. ' change ' .. key) end
+  return answer(state, limits, denied, granted, now, epoch)
 end
 
-local need = tonumber(ARGV[8])
-local changed = enter()
-heal()
-local denied, longest, left = 0, 0, nil
-for i, limit in ipairs(limits) do
-  local spent = state[limit.name].spent
-  local wait, has
-  if limit.kind == 'b' then
-    local missing = spent + need * limit.d - limit.b
-    wait = missing > 0 and ceil(missing / limit.c) or 0
-    has = floor((limit.b - spent) / limit.d)
-  else
-    local _, finish = periodOf(now, limit.c)
-    wait = spent + need > limit.b and finish - now or 0
-    has = limit.b - spent
-  end
-  if need > 0 and wait > longest then denied, longest = i, wait end
-  left = left and min(left, has) or has
+local replies = {}
+for k = 1, #KEYS do
+  local limits = tiers[tonumber(ARGV[at + 2])]
+  replies[k] = execute(KEYS[k], at, limits)
+  at = at + 8 + 2 * #limits
 end
-if op == 'peek' then return answer(denied, 0) end
-local granted = 0
-if denied == 0 then
-  local ahead = min(tonumber(ARGV[9]), floor(left / tonumber(ARGV[10]))) - need
-  granted = need + max(0, ahead - ahead % 1000)
-  for _, limit in ipairs(limits) do
-    local slot = state[limit.name]
-    slot.spent = min(MAX, slot.spent + granted * (limit.kind == 'b' and limit.d or 1))
-  end
-end
-save()
-if changed then redis.call('PUBLISH', channel, caller .. ' change ' .. key) end
-return answer(denied, granted)
+return replies
 `;

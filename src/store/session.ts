@@ -1,6 +1,6 @@
 import { TollkeeperError } from "../errors.js";
+import { Deadline } from "./deadline.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll, Surroundings } from "./protocol.js";
-import { ABSENT_MS } from "./registry.js";
 
 /** How often, in ms, a replica is heard of, and a store that was away is tried. */
 const HEARTBEAT_MS = 1000;
@@ -43,6 +43,7 @@ export class Session {
   readonly #link: Link;
   readonly #around: Surroundings;
   readonly #timeoutMs: number;
+  readonly #deadline: Deadline;
   readonly #host: SessionHost;
   readonly #observe: (seconds: number) => void;
   readonly #commands = new Map<string, number>();
@@ -53,7 +54,6 @@ export class Session {
   #server = "";
   #misses = 0;
   #replicas: readonly string[] = [];
-  #lastHeard = 0;
   #cancel: (() => void) | undefined;
   #greeting = false;
   #closed = false;
@@ -69,6 +69,7 @@ export class Session {
     this.#link = link;
     this.#around = around;
     this.#timeoutMs = timeoutMs;
+    this.#deadline = new Deadline(around, timeoutMs);
     this.#host = host;
     this.#observe = observe;
   }
@@ -166,14 +167,8 @@ export class Session {
   }
 
   #greet(state: Pick<Greeting, "told" | "leaves">): Promise<Roll> {
-    // Whoever was not heard of for so long need not be waited for.
-    const isRecent = this.#around.now() - this.#lastHeard < ABSENT_MS * 2;
-    const peers = isRecent ? this.#replicas : [];
-    const greeting = { ...state, peers, knows: this.#host.knows(), usage: this.#host.takeUsage() };
-    return this.#within("greet", this.#link.greet(greeting), () => undefined).then((roll) => {
-      this.#lastHeard = this.#around.now();
-      return roll;
-    });
+    const greeting = { ...state, peers: this.#replicas, knows: this.#host.knows(), usage: this.#host.takeUsage() };
+    return this.#within("greet", this.#link.greet(greeting), () => undefined);
   }
 
   #enter(state: SessionState): void {
@@ -187,20 +182,15 @@ export class Session {
     const start = this.#around.now();
     return new Promise((resolve, reject) => {
       let isOver = false;
-      let isAnswered = false;
-      const giveUp = (): void => {
-        if (isAnswered) return;
+      const answered = this.#deadline.start(() => {
         isOver = true;
         this.#missed(operation, "late");
         reject(unavailable(`it has not answered within ${this.#timeoutMs} ms`));
-      };
-      // After a pause of our own, an answer may be here that the event loop has not come to yet.
-      const cancel = this.#around.after(this.#timeoutMs, () => this.#around.soon(giveUp));
+      });
       answer.then(
         (value) => {
           if (isOver) return late(value);
-          isAnswered = true;
-          cancel();
+          answered();
           this.#misses = 0;
           this.#count(operation, "ok");
           this.#observe((this.#around.now() - start) / 1000);
@@ -208,8 +198,7 @@ export class Session {
         },
         (error: unknown) => {
           if (isOver) return;
-          isAnswered = true;
-          cancel();
+          answered();
           this.#missed(operation, "failed");
           reject(error);
         },

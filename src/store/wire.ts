@@ -1,29 +1,34 @@
 import type { Tier, TierLimit } from "../engine/tier.js";
 import type { Command, Reply } from "./protocol.js";
 
-/** The fixed part of a tier's limits as the script takes it, by tier: a reload brings other objects. */
-const prepared = new WeakMap<Tier, readonly (readonly string[])[]>();
+/** A tier's limits as the script takes them, by tier: a reload brings other objects. */
+const prepared = new WeakMap<Tier, readonly string[]>();
 
-/** What of a command's arguments depends on the connection. */
+/** What of a call's arguments depends on the connection. */
 export interface Sender {
   readonly server: string;
   readonly channel: string;
   readonly caller: string;
 }
 
-/** The arguments of the script, without the key. */
-export function argumentsOf(command: Command, { server, channel, caller }: Sender): string[] {
-  const { op, tier, known, nowMs } = command;
-  const line = [op, text(nowMs), server, channel, caller, known?.epoch ?? "", text(known?.atMs)];
-  line.push(...numbersOf(command), String(op === "reset" ? 0 : tier.limits.length));
-  if (op === "reset") return line;
-  rulesOf(tier).forEach((rule, index) => {
-    line.push(...rule, text(known?.spent[index]), op === "adjust" ? text(command.deltas[index]) : "0");
-  });
-  return line;
+/** The arguments of the script for commands of as many keys, without the keys. */
+export function argumentsOf(commands: readonly Command[], { server, channel, caller }: Sender): string[] {
+  const tiers: Tier[] = [];
+  const line: string[] = [];
+  for (const command of commands) {
+    const { op, tier, known, nowMs } = command;
+    let place = tiers.indexOf(tier);
+    if (place < 0) place = tiers.push(tier) - 1;
+    line.push(op, text(nowMs), String(place + 1), known?.epoch ?? "", text(known?.atMs));
+    pushNumbers(line, command);
+    for (let index = 0; index < tier.limits.length; index++) {
+      line.push(text(known?.spent[index]), op === "adjust" ? text(command.deltas[index]) : "");
+    }
+  }
+  return [server, channel, caller, String(tiers.length), ...tiers.flatMap(rulesOf), ...line];
 }
 
-/** The script's answer as it comes over the wire. */
+/** The script's answer to one command as it comes over the wire. */
 export function replyOf([denied, granted, nowMs, epoch, ...spent]: unknown[]): Reply {
   return {
     denied: Number(denied),
@@ -39,7 +44,9 @@ export function replyOf([denied, granted, nowMs, epoch, ...spent]: unknown[]): R
  * it is written out, or two keys would be one.
  */
 export function nameOf(prefix: string, key: string): string {
-  return `{${prefix}:${key.replaceAll(/%|\p{Surrogate}/gu, (unit) => `%${unit.charCodeAt(0).toString(16)}.`)}}`;
+  const isPlain = !/[%\ud800-\udfff]/.test(key); // Nearly all are, and a look costs a tenth of a replacement.
+  const written = (unit: string) => `%${unit.charCodeAt(0).toString(16)}.`;
+  return `{${prefix}:${isPlain ? key : key.replaceAll(/%|\p{Surrogate}/gu, written)}}`;
 }
 
 /** The key of a hash's name. */
@@ -48,16 +55,20 @@ export function keyOf(prefix: string, name: string): string {
   return escaped.replaceAll(/%([0-9a-f]+)\./g, (_, unit: string) => String.fromCharCode(Number.parseInt(unit, 16)));
 }
 
-function numbersOf(command: Command): string[] {
+function pushNumbers(line: string[], command: Command): void {
   switch (command.op) {
     case "take":
-      return [text(command.need), text(command.want), text(command.divisor)];
+      line.push(text(command.need), text(command.want), text(command.divisor));
+      break;
     case "peek":
-      return [text(command.need), "", ""];
+      line.push(text(command.need), "", "");
+      break;
     case "adjust":
-      return [text(command.atMs), flagsOf(command), text(command.number)];
+      line.push(text(command.atMs), flagsOf(command), text(command.number));
+      break;
     case "reset":
-      return ["", "", ""];
+      line.push("", "", "");
+      break;
   }
 }
 
@@ -65,10 +76,10 @@ function flagsOf({ quotasOnly, tell, again, unused }: Command & { op: "adjust" }
   return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (again ? 4 : 0) + (unused ? 8 : 0));
 }
 
-function rulesOf(tier: Tier): readonly (readonly string[])[] {
+function rulesOf(tier: Tier): readonly string[] {
   let rules = prepared.get(tier);
   if (rules === undefined) {
-    rules = tier.limits.map(ruleOf);
+    rules = [String(tier.limits.length), ...tier.limits.flatMap(ruleOf)];
     prepared.set(tier, rules);
   }
   return rules;
@@ -76,9 +87,9 @@ function rulesOf(tier: Tier): readonly (readonly string[])[] {
 
 function ruleOf({ name, rule }: TierLimit): readonly string[] {
   if (rule.type === "bucket") {
-    return [name, "b", text(rule.capacity), text(rule.perMs), text(rule.perMilli), text(rule.initial)];
+    return [name, `b ${rule.capacity} ${rule.perMs} ${rule.perMilli}`, text(rule.initial)];
   }
-  return [name, "q", text(rule.maxCostMilli), text(rule.period === "day" ? 0 : rule.anchorDay), "0", "0"];
+  return [name, `q ${rule.maxCostMilli} ${rule.period === "day" ? 0 : rule.anchorDay}`, "0"];
 }
 
 function text(number: number | undefined): string {

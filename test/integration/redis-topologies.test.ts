@@ -14,12 +14,14 @@ const tiers = {
 };
 
 const certificates = await forFile(Promise.resolve(new Certificates()));
-const [plain, secret, secure, sentinels, cluster] = await Promise.all([
+const [plain, secret, secure, sentinels, cluster, secureSentinels, secureCluster] = await Promise.all([
   forFile(RedisServer.start()),
   forFile(RedisServer.start("--requirepass", PASSWORD)),
   forFile(RedisServer.startTls(certificates, "--requirepass", PASSWORD)),
-  forFile(SentinelGroup.start("secret")),
+  forFile(SentinelGroup.start({ password: "secret" })),
   forFile(RedisCluster.start("secret")),
+  forFile(SentinelGroup.start({ password: "secret", sentinelPassword: "sentry", certificates })),
+  forFile(RedisCluster.start("secret", certificates)),
 ]);
 
 const tls = { ca: certificates.caText };
@@ -31,6 +33,8 @@ const topologies = [
   { name: "rediss://:password@host:port", storage: { url: `rediss://:${encoded}@127.0.0.1:${secure.port}`, tls } },
   { name: "redis-sentinel://:password@host,host,host/master", storage: { url: sentinels.url } },
   { name: "redis://:password@host:port,redis://:password@host:port of a Cluster", storage: { url: cluster.url } },
+  { name: "rediss-sentinel://…?sentinelPassword=…", storage: { url: secureSentinels.url, tls } },
+  { name: "rediss://…,rediss://… of a Cluster", storage: { url: secureCluster.url, tls } },
 ];
 
 for (const mode of ["exact", "leased"] as const) {

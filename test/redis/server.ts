@@ -25,11 +25,10 @@ export class RedisServer {
     return RedisServer.startOn(await freePort(), ...args);
   }
 
-  /** Starts a server that speaks nothing but TLS. */
-  static async startTls({ ca, certificate, key }: Certificates, ...args: string[]): Promise<RedisServer> {
+  /** Starts a server that speaks nothing but TLS, also with its like. */
+  static async startTls(certificates: Certificates, ...args: string[]): Promise<RedisServer> {
     const port = await freePort();
-    const files = ["--tls-ca-cert-file", ca, "--tls-cert-file", certificate, "--tls-key-file", key];
-    const tls = ["--port", "0", "--tls-port", String(port), "--tls-auth-clients", "no", ...files];
+    const tls = tlsOptions(certificates, port).flatMap(([option, value]) => [`--${option}`, value]);
     return RedisServer.startOn(port, ...tls, ...args);
   }
 
@@ -71,6 +70,19 @@ export class RedisServer {
     await this.kill();
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** What makes a server or a Sentinel listen on the port for TLS only, and speak it to others. */
+export function tlsOptions({ ca, certificate, key }: Certificates, port: number): [option: string, value: string][] {
+  return [
+    ["port", "0"],
+    ["tls-port", String(port)],
+    ["tls-auth-clients", "no"],
+    ["tls-replication", "yes"],
+    ["tls-ca-cert-file", ca],
+    ["tls-cert-file", certificate],
+    ["tls-key-file", key],
+  ];
 }
 
 /** Starts a server that ends with the file's tests. */

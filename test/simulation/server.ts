@@ -67,11 +67,7 @@ export class Server {
     const registry = this.#registry;
     if (registry.run !== this.id) this.#meet(registry, knows);
     if (registry.settleMs > nowMs && !told) {
-      for (const peer of peers) {
-        if (registry.heard.has(peer)) continue;
-        registry.heard.set(peer, nowMs);
-        registry.awaited.add(peer);
-      }
+      for (const peer of peers) if (!registry.heard.has(peer)) this.#await(registry, peer);
     }
     registry.heard.set(caller, nowMs);
     if (told || leaves) registry.awaited.delete(caller);
@@ -93,9 +89,14 @@ export class Server {
     const isYoung = nowMs - this.#startedMs < YOUNG_MS;
     if (before !== undefined || knows || isYoung) {
       registry.settleMs = nowMs + ABSENT_MS;
-      for (const replica of registry.heard.keys()) registry.awaited.add(replica);
+      for (const replica of registry.heard.keys()) this.#await(registry, replica);
     }
     if (before === undefined && !knows && isYoung) registry.holdMs = nowMs + HOLD_MS;
+  }
+
+  #await({ heard, awaited }: Registry, replica: string): void {
+    heard.set(replica, this.#world.nowMs);
+    awaited.add(replica);
   }
 
   /** Comes back with nothing. */

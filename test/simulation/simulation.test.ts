@@ -3,14 +3,18 @@ import type { Command } from "../../src/store/protocol.js";
 import type { Sabotage } from "./network.js";
 import { type Outcome, simulate } from "./simulation.js";
 
-const SEEDS = Number(process.env["SEEDS"] ?? 60);
+/** How many, from 1 on, or a range of them: `5001-10000`. */
+const [FIRST, LAST] = rangeOf(process.env["SEEDS"] ?? "60");
+const SEEDS = LAST - FIRST + 1;
+/** Those that once found something: usage that a failover had lost, and tokens granted before all had told of it. */
+const FOUND = [3269, 5850, 8329, 8366];
 
 it(
   `over ${SEEDS} seeds no quota is over-admitted, no bucket beyond L/W × leaseMs, and nothing is lost or charged twice`,
   async () => {
     const outcomes: Outcome[] = [];
     const broken: string[] = [];
-    for (let seed = 1; seed <= SEEDS; seed++) {
+    for (let seed = FIRST; seed <= LAST; seed++) {
       const outcome = await simulate(seed);
       outcomes.push(outcome);
       for (const violation of outcome.violations)
@@ -32,6 +36,10 @@ it(
   },
   Math.max(60_000, SEEDS * 500),
 );
+
+it.each(FOUND)("nothing is lost with seed %i", async (seed) => {
+  expect((await simulate(seed)).violations).toEqual([]);
+});
 
 /** What breaks the protocol, and the violation that says so. */
 const MUTATIONS: Record<string, { sabotage: Sabotage; caughtBy: RegExp }> = {
@@ -68,6 +76,11 @@ it.each(Object.keys(MUTATIONS))(
   },
   120_000,
 );
+
+function rangeOf(text: string): [number, number] {
+  const [first = 1, last] = text.split("-").map(Number);
+  return last === undefined ? [1, first] : [first, last];
+}
 
 function isReturn(command: Command): boolean {
   return command.op === "adjust" && command.number === undefined && command.deltas.some((delta) => delta < 0);

@@ -13,6 +13,9 @@ import { World } from "./world.js";
 const NOON = Date.UTC(2026, 5, 15, 12);
 const MIDNIGHT = Date.UTC(2026, 5, 16);
 const LOAD_MS = 9000;
+/** How long anything is away, in ms, mostly; and when it is away for longer than a replica is remembered. */
+const AWAY_MS = [100, 2000] as const;
+const LONG_MS = [3000, 5000] as const;
 const CALM_MS = 3500;
 const CLOSE_MS = 2000;
 
@@ -87,6 +90,8 @@ export async function simulate(seed: number, sabotage: Sabotage = (command) => c
 
 class Simulation {
   readonly #random: Random;
+  /** Whether the first fault lasts long: drawn apart, so that a seed means otherwise what it did without. */
+  readonly #isLong: boolean;
   readonly #world: World;
   readonly #server: Server;
   readonly #sabotage: Sabotage;
@@ -108,6 +113,7 @@ class Simulation {
   constructor(seed: number, sabotage: Sabotage) {
     const random = new Random(seed);
     this.#random = random;
+    this.#isLong = new Random(~seed).chance(0.15);
     this.#sabotage = sabotage;
     this.#crossesMidnight = random.chance(0.1);
     this.#world = new World(this.#crossesMidnight ? MIDNIGHT - random.whole(1000, 7000) : NOON);
@@ -273,7 +279,8 @@ class Simulation {
     this.#faults.push(fault);
     const alive = this.#replicas.filter(({ isAlive }) => isAlive);
     const [first = alive[0]] = [alive[random.whole(0, alive.length - 1)]];
-    const lastsMs = random.between(100, 2000);
+    const [leastMs, mostMs] = this.#isLong && this.#faults.length === 1 ? LONG_MS : AWAY_MS;
+    const lastsMs = random.between(leastMs, mostMs);
     const cut = (replicas: readonly Replica[]) => {
       for (const { link } of replicas) link.isCut = true;
       this.#world.after(lastsMs, () => {

@@ -96,8 +96,9 @@ it("the twin of the simulation answers and publishes as the script does", async 
         const { server, caller } = next;
         const publish = (key: string, reset: boolean) => told.push(`${caller} ${reset ? "reset" : "change"} ${key}`);
         const expected = twin.run(command, { server, caller, nowMs, publish });
-        const args = argumentsOf(command, { server, channel: "channel", caller });
-        const actual = replyOf((await redis.eval(SCRIPT, 1, next.key, ...args)) as unknown[]);
+        const args = argumentsOf([command], { server, channel: "channel", caller });
+        const [reply] = (await redis.eval(SCRIPT, 1, next.key, ...args)) as unknown[][];
+        const actual = replyOf(reply ?? []);
         expect(actual, JSON.stringify(next)).toEqual(expected);
         if (actual.epoch !== "") known.push({ epoch: actual.epoch, atMs: actual.nowMs, spent: actual.spent });
         steps++;

@@ -1,8 +1,8 @@
 import { connect } from "node:net";
 import { Readable } from "node:stream";
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import tollkeeper, { type Identity, type TollkeeperOptions } from "../../../src/fastify/plugin.js";
+import tollkeeper, { callerOf, type Identity, problem, type TollkeeperOptions } from "../../../src/fastify/plugin.js";
 import { createLimiter, type Limiter, type Tiers } from "../../../src/index.js";
 
 const bucket = (limit: number) => ({ name: "minute", type: "bucket", limit, windowSeconds: 60, burst: 1 }) as const;
@@ -49,6 +49,24 @@ describe("a route", () => {
 
   it("registered before the plugin is limited too", async () => {
     expect(await left(await openApp(), "/early")).toBe("4");
+  });
+
+  it("asks who calls a free route that wants to know, and charges 1 to whoever is refused", async () => {
+    const limiter = openLimiter();
+    const app = fastify();
+    onTestFinished(() => app.close());
+    const refusal = problem(403, "refused", "Not you.");
+    const identify = ({ headers }: FastifyRequest) => {
+      const caller = { key: "acct:42", tier: "daily" };
+      return headers["x-refuse"] === undefined ? caller : { ...caller, refusal };
+    };
+    await app.register(tollkeeper, { limiter, identify });
+    const config = { toll: { cost: 0, identified: true } };
+    app.get("/known", { config }, async (request) => ({ caller: callerOf(request), toll: request.toll ?? null }));
+    expect((await app.inject("/known")).json()).toEqual({ caller: { key: "acct:42", tier: "daily" }, toll: null });
+    expect(limiter.stats().keys).toBe(0);
+    const refused = await app.inject({ url: "/known", headers: { "x-refuse": "yes" } });
+    expect([refused.statusCode, refused.headers["x-request-cost"]]).toEqual([403, "1"]);
   });
 
   it("finds the decision at request.toll", async () => {
@@ -119,6 +137,8 @@ describe("a route", () => {
     { price: 1 },
     { total: 5 },
     { cost: 0, total: () => 1 },
+    { cost: 0, identified: 1 },
+    { cost: 1, identified: false },
     2,
     true,
   ])("of the toll %j can't be registered", async (toll) => {

@@ -1,0 +1,155 @@
+import { TollkeeperError } from "../errors.js";
+import type { Reply, Surroundings } from "../store/protocol.js";
+import type { Asker } from "./asker.js";
+import type { Debts } from "./debts.js";
+import type { Lease, Waiter } from "./lease.js";
+import type { Returns } from "./returns.js";
+import type { SharedJudge } from "./shared-judge.js";
+import { viewOf } from "./view.js";
+
+/** Takes tokens ahead, and decides those who wait for them. */
+export class Takes {
+  readonly #asker: Asker;
+  readonly #debts: Debts;
+  readonly #returns: Returns;
+  readonly #around: Surroundings;
+  readonly #leaseMs: number;
+  readonly #underway = new Set<Promise<void>>();
+  /** Leases that will run out soon. */
+  readonly #low: Lease[] = [];
+  #isEnding = false;
+
+  constructor(asker: Asker, debts: Debts, returns: Returns, around: Surroundings, leaseMs: number) {
+    this.#asker = asker;
+    this.#debts = debts;
+    this.#returns = returns;
+    this.#around = around;
+    this.#leaseMs = leaseMs;
+  }
+
+  /** Has a call wait for tokens of the next take. */
+  wait(lease: Lease, waiter: Waiter): void {
+    lease.waiters.push(waiter);
+    if (!lease.taking) this.#takeSoon(lease);
+  }
+
+  /** Asks for more before it is needed: not at once, but with other keys that run low within a part of the time left. */
+  prefetch(lease: Lease, nowMs: number): void {
+    const leaseMs = this.#leaseMs;
+    if (lease.isLow || lease.taking || this.#isEnding || nowMs < lease.noPrefetchUntilMs) return;
+    const low = lease.demand(leaseMs / 4, nowMs);
+    if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low) return;
+    lease.isLow = true;
+    if (this.#low.push(lease) === 1) this.#around.after(leaseMs / 16, () => this.#prefetchAll());
+  }
+
+  /** Takes nothing ahead any more; resolves when no take is under way. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    while (this.#underway.size > 0) await Promise.allSettled(this.#underway);
+  }
+
+  /** Asks for more when this turn of the event loop is over, so that all who come in it are counted. */
+  #takeSoon(lease: Lease): void {
+    lease.taking = true;
+    this.#around.soon(() => {
+      const [first] = lease.waiters;
+      if (first === undefined) {
+        lease.taking = false;
+        return;
+      }
+      // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
+      const held = first.judge === lease.judge ? lease.held(this.#around.now()) : 0;
+      this.#begin(this.#take(lease, first.judge, Math.max(0, first.costMilli - held)));
+    });
+  }
+
+  #prefetchAll(): void {
+    for (const lease of this.#low.splice(0)) {
+      lease.isLow = false;
+      if (lease.taking || this.#isEnding || this.#asker.state !== "together") continue;
+      lease.taking = true;
+      this.#begin(this.#take(lease, lease.judge, 0));
+    }
+  }
+
+  #begin(take: Promise<void>): void {
+    this.#underway.add(take);
+    void take.finally(() => this.#underway.delete(take));
+  }
+
+  async #take(lease: Lease, judge: SharedJudge, need: number): Promise<void> {
+    const leaseMs = this.#leaseMs;
+    const sentMs = this.#around.now();
+    const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
+    const ahead = lease.demand(leaseMs, sentMs) - lease.usable(sentMs);
+    const want = Math.max(need, waiting - lease.held(sentMs), ahead);
+    const isSettled = !lease.owes || (await this.#debts.isSettled(lease));
+    try {
+      if (!isSettled) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard what is owed");
+      const known = lease.judge === judge ? lease.known : undefined;
+      const divisor = 2 * this.#asker.replicas;
+      const reply = await this.#asker.run({
+        op: "take",
+        ...this.#asker.about(lease.key, judge, known),
+        need,
+        want,
+        divisor,
+      });
+      this.#took(lease, judge, need, sentMs, reply);
+    } catch {
+      lease.taking = false;
+      for (const waiter of lease.waiters.splice(0)) waiter.failed();
+      return;
+    }
+    lease.taking = false;
+    this.#serve(lease);
+  }
+
+  #took(lease: Lease, judge: SharedJudge, need: number, sentMs: number, reply: Reply): void {
+    const nowMs = this.#around.now();
+    if (reply.granted > 0) {
+      const lastsMs = Math.min(this.#leaseMs, ...periodEnds(judge, reply.nowMs));
+      const parcel = { milli: reply.granted, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
+      if (lease.judge === judge) {
+        lease.parcels.push(parcel);
+        this.#returns.add(lease);
+      } else {
+        void this.#returns.give(lease, judge, parcel);
+      }
+    } else {
+      lease.noPrefetchUntilMs = nowMs + this.#leaseMs / 4;
+    }
+    if (lease.judge !== judge) return;
+    lease.learn(reply, nowMs);
+    if (reply.denied > 0) {
+      lease.believe(viewOf(judge.tier, reply.spent, need, reply.nowMs).waitMs, nowMs);
+      // The answer is for the first, whatever is held by now.
+      const first = lease.waiters.shift();
+      first?.decided({ ...lease.view(first.costMilli, nowMs, reply.nowMs), denied: reply.denied });
+    }
+  }
+
+  /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
+  #serve(lease: Lease): void {
+    const nowMs = this.#around.now();
+    const storeMs = this.#asker.storeMs(nowMs);
+    const waiting: Waiter[] = [];
+    for (const waiter of lease.waiters.splice(0)) {
+      if (waiter.judge === lease.judge && lease.use(waiter.costMilli, nowMs)) {
+        waiter.decided(lease.view(0, nowMs, storeMs));
+        continue;
+      }
+      const view = lease.view(waiter.costMilli, nowMs, storeMs);
+      if (waiter.judge === lease.judge && nowMs < lease.believeUntilMs && view.denied > 0) waiter.decided(view);
+      else waiting.push(waiter);
+    }
+    lease.waiters.push(...waiting);
+    if (lease.waiters.length > 0) this.#takeSoon(lease);
+  }
+}
+
+/** How long the periods of a tier's quotas still last. */
+function periodEnds({ tier }: SharedJudge, nowMs: number): number[] {
+  return tier.limits.flatMap(({ rule }) => (rule.type === "quota" ? [rule.resetMs(nowMs)] : []));
+}

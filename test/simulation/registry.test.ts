@@ -1,0 +1,49 @@
+import { Redis } from "ioredis";
+import { expect, it, onTestFinished } from "vitest";
+import { ABSENT_MS, REGISTRY } from "../../src/store/registry.js";
+import { redisForFile } from "../redis/server.js";
+import { Server } from "./server.js";
+import { World } from "./world.js";
+
+const server = await redisForFile();
+const KEY = "registry";
+
+/** How two registries answer a greeting: Redis running the script, and the server of the simulation. */
+function registries() {
+  const redis = new Redis({ host: "127.0.0.1", port: server.port, protocol: 2 });
+  onTestFinished(() => redis.disconnect());
+  const world = new World(Date.now());
+  const simulated = new Server(world);
+  return { redis, world, simulated };
+}
+
+const greetingOf = (told: boolean, peers: string[]) => ({ peers, knows: true, told, leaves: false, usage: new Map() });
+
+it("whoever was there before an outage of any length is waited for, in Redis as in the simulation", async () => {
+  const { redis, world, simulated } = registries();
+  const names = ["a", "b", "c", "d", "e"];
+  const greet = async (run: string, replica: string, told: boolean, peers: string[]) => {
+    const flags = ["1", told ? "1" : "0", "0", "0"];
+    const line = [run, replica, ...flags, String(peers.length), ...peers];
+    const [settlingMs, ...replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, ...string[]];
+    const roll = simulated.greet(greetingOf(told, peers), replica);
+    expect(replicas.toSorted()).toEqual(roll.replicas.toSorted());
+    expect(settlingMs > 0).toBe(roll.settlingMs > 0);
+    return { replicas, isSettling: settlingMs > 0 };
+  };
+  for (const name of names) await greet("run1", name, true, []);
+
+  // An hour passes without a server: their last greetings are as old, and none of them has left.
+  const longAgo = Date.now() - 3_600_000;
+  expect(longAgo).toBeLessThan(Date.now() - ABSENT_MS);
+  for (const name of names) await redis.hset(KEY, `p:${name}`, longAgo);
+  await world.runUntil(world.nowMs + 3_600_000);
+  simulated.failOver(0);
+
+  expect(await greet("run2", "a", false, names)).toMatchObject({ isSettling: true });
+  for (const name of names) {
+    const { replicas, isSettling } = await greet("run2", name, true, names);
+    expect(replicas.toSorted()).toEqual(names);
+    expect(isSettling).toBe(name !== "e");
+  }
+});
