@@ -109,7 +109,11 @@ serve(async ({ url, gatewaySecret, clients: count, seconds, pauseMs }: Load): Pr
       client
         .connect(port, () => fail("closed"))
         .then(
-          () => void outcome.connected++,
+          () => {
+            outcome.connected++;
+            // A server takes one that says nothing for ten seconds for a slow sender.
+            client.call();
+          },
           () => fail("not connected"),
         ),
     );

@@ -97,11 +97,14 @@ export class Accounts {
   }
 }
 
-/** What the name of an account may be: 1 to 128 characters that can be seen. */
-export const ACCOUNT_NAME = /^[\p{L}\p{M}\p{N}\p{P}\p{S}]{1,128}$/u;
+/**
+ * What the name of an account may be: 1 to 128 visible ASCII characters. Others are told apart differently by versions of
+ * Unicode, and by people.
+ */
+export const ACCOUNT_NAME = /^[!-~]{1,128}$/;
 
 function checkedName(name: string): string {
   if (ACCOUNT_NAME.test(name)) return name;
-  const mayBe = "1 to 128 characters, no spaces and no control characters";
+  const mayBe = "1 to 128 visible ASCII characters, no spaces";
   throw new TollkeeperError("ERR_ACCOUNT_INVALID", `the account is ${JSON.stringify(name)}; it may be ${mayBe}`);
 }

@@ -30,8 +30,8 @@ const KEEP_ALIVE_MS = 72_000;
 /** Fields of a header, and bytes of it. */
 const MAX_FIELDS = 100;
 const MAX_HEADER_BYTES = 16 * 1024;
-/** UTF-16 units of a parameter in an address: the name of an account, each character of it written as up to 12. */
-const MAX_PARAMETER = 2048;
+/** UTF-16 units of a parameter in an address: the name of an account, whose characters may be written as three each. */
+const MAX_PARAMETER = 512;
 /** How often slow senders are looked for, in ms. */
 const TIMEOUT_CHECK_MS = 1000;
 

@@ -91,9 +91,9 @@ export function pageOfItems(item: z.ZodType) {
 
 export const accountName = z
   .string()
-  .regex(ACCOUNT_NAME, "an account has 1 to 128 characters, no spaces")
+  .regex(ACCOUNT_NAME, "an account has 1 to 128 visible ASCII characters, no spaces")
   .meta({
-    description: "Name of an account: 1 to 128 characters, no spaces and no control characters.",
+    description: "Name of an account: 1 to 128 visible ASCII characters, no spaces.",
     examples: ["42"],
   });
 export const tierName = z

@@ -50,9 +50,8 @@ export class Gateway {
     if (headers["x-anonymous-consumer"] === "true") return undefined;
     const field = headers["x-consumer-custom-id"] ?? headers["x-consumer-username"];
     if (field === undefined) return undefined;
-    // Node reads the bytes of a field as Latin-1.
-    const name = Buffer.from(String(field), "latin1").toString();
-    if (!ACCOUNT_NAME.test(name) || name.includes("\ufffd")) return UNUSABLE;
+    const name = String(field);
+    if (!ACCOUNT_NAME.test(name)) return UNUSABLE;
     const account = this.#accounts.get(name);
     const own = account !== undefined && Object.hasOwn(this.#tiers(), account.tier) ? account.tier : LEAST_TIER;
     const tier = this.#tierOf(headers["x-consumer-groups"]) ?? own;

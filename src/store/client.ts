@@ -18,9 +18,26 @@ export interface ClientOptions {
 export type Client = Redis | Cluster;
 
 /**
- * Nothing is queued or sent again behind our back: what is late is decided otherwise, and must not be charged too.
+ * A client that connects for as long as `isWanted` says so. Nothing is queued or sent again behind our back: what is late
+ * is decided otherwise, and must not be charged too.
  */
 export function clientOf(
+  ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
+  options: ClientOptions,
+  isWanted: () => boolean,
+): Client {
+  const client = open(ioredis, options);
+  // ioredis gives up for good where Sentinels tell of another master while it connects to the one before.
+  client.on("end", () => {
+    const revive = (): void => {
+      if (isWanted() && client.status === "end") client.connect().catch(() => undefined);
+    };
+    if (isWanted()) setTimeout(revive, RETRY_MS).unref();
+  });
+  return client;
+}
+
+function open(
   ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
   { address, tls, timeoutMs }: ClientOptions,
 ): Client {

@@ -61,10 +61,11 @@ export class RedisRecords implements RecordStore {
   async open(): Promise<void> {
     const ioredis = await import("ioredis");
     if (this.#closed) return;
-    const client = clientOf(ioredis, this.#options) as Client & Scripted;
+    const isWanted = () => !this.#closed;
+    const client = clientOf(ioredis, this.#options, isWanted) as Client & Scripted;
     client.defineCommand("tollkeeperWrite", { numberOfKeys: 2, lua: WRITE });
     client.defineCommand("tollkeeperRead", { numberOfKeys: 2, lua: READ });
-    const subscriber = clientOf(ioredis, this.#options);
+    const subscriber = clientOf(ioredis, this.#options, isWanted);
     for (const each of [client, subscriber]) each.on("error", () => shield(each));
     client.on("+node", (node: { connect(): Promise<void> }) => void node.connect().catch(() => undefined));
     client.on("ready", () => this.#readSoon());

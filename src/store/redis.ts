@@ -128,7 +128,8 @@ export class RedisLink implements Link {
   async #connect(events: LinkEvents): Promise<void> {
     const ioredis = await import("ioredis");
     if (this.#closed) return;
-    const client = clientOf(ioredis, this.#options) as Client & Scripted;
+    const isWanted = () => !this.#closed;
+    const client = clientOf(ioredis, this.#options, isWanted) as Client & Scripted;
     client.defineCommand("tollkeeperKeys", { lua: SCRIPT });
     client.defineCommand("tollkeeperRegistry", { numberOfKeys: 1, lua: REGISTRY });
     client.on("error", (error: unknown) => {
@@ -150,7 +151,7 @@ export class RedisLink implements Link {
     // A Cluster refuses commands for a node while it connects, and connects with the first command.
     client.on("+node", (node: Redis) => void node.connect().catch(() => undefined));
     this.#client = client;
-    this.#subscriber = this.#subscribe(clientOf(ioredis, this.#options), events);
+    this.#subscriber = this.#subscribe(clientOf(ioredis, this.#options, isWanted), events);
   }
 
   /** Looks at the server at the other end of a new connection; undefined if it can't be used. */
