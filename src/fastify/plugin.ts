@@ -53,7 +53,7 @@ declare module "fastify" {
 /** A call that was charged and let in. */
 interface Entry {
   /** Whose tokens it has spent. */
-  readonly caller: Identity;
+  caller: Identity;
   /** What it costs once its body is known, where that is more than its route says. */
   readonly total: Toll["total"];
   /** Whether it was good enough to be handled, and its whole cost spent. */
@@ -107,12 +107,19 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     const entry = request[kEntry];
     if (entry === undefined) return done();
     try {
-      const { caller, total } = entry;
+      const { total } = entry;
       if (total === undefined) {
         entry.handled = true;
         return done();
       }
-      const mayGo = chargeWhole(request, reply, caller, total(request));
+      const chargeNow = (caller: Identity | Refusal): boolean | PromiseLike<boolean> => {
+        checkIdentity(caller);
+        if (!("key" in caller) || caller.refusal) return admit(request, reply, caller, total);
+        entry.caller = caller;
+        return chargeWhole(request, reply, caller, total(request));
+      };
+      const caller = presentCaller(request, entry.caller);
+      const mayGo = isThenable(caller) ? caller.then(chargeNow) : chargeNow(caller);
       const handled = (may: boolean): boolean => {
         entry.handled = may;
         return may;
@@ -158,6 +165,11 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     }
     if ("key" in identity) request[kEntry] = { caller: identity, total, handled: false };
     return true;
+  }
+
+  /** The caller of a call whose body has come; asked again if a reload has taken its tier away meanwhile. */
+  function presentCaller(request: FastifyRequest, caller: Identity): ReturnType<Identify> {
+    return Object.hasOwn(limiter.tiers, plainTier(caller.tier)) ? caller : identify(request);
   }
 
   /** Spends the whole cost in place of the first, or answers; tells whether the call may go on. */

@@ -290,6 +290,30 @@ describe("the address", () => {
 });
 
 describe("a reload of the tiers", () => {
+  it.each([
+    ["another", (tier: string) => ({ key: "acct:1", tier }), [200, { cost: 3 }]],
+    ["another, found later", async (tier: string) => ({ key: "acct:1", tier }), [200, { cost: 3 }]],
+    ["none", () => ({ refusal: problem(401, "unknown", "Not any more.") }), [401, { code: "unknown" }]],
+  ])("that takes a caller's tier away while its body comes has it be of %s", async (_, then, [status, answer]) => {
+    const limiter = openLimiter();
+    let isReloaded = false;
+    const identify = () => (isReloaded ? then("trusted") : { key: "acct:1", tier: "daily" });
+    const app = await openApp({ limiter, identify });
+    app.addHook("preValidation", async () => {
+      const { daily, ...others } = limiter.tiers;
+      if (daily !== undefined) limiter.reload(others);
+      isReloaded = true;
+    });
+    const called = await app.inject({
+      method: "POST",
+      url: "/sum",
+      payload: "3",
+      headers: { "content-type": "text/plain" },
+    });
+    expect([called.statusCode, called.json()]).toEqual([status, expect.objectContaining(answer)]);
+    expect(limiter.peek("acct:1", "trusted", 0).limits[0]?.remaining).toBe(status === 200 ? 47 : 50);
+  });
+
   it("is seen in the very next answer", async () => {
     const limiter = openLimiter();
     const app = await openApp({ limiter });
