@@ -30,8 +30,8 @@ export function startLines({ url, engine, storage, metricsUrl, demoKeys, config 
     lines.push("demo keys: none, as RATE_LIMIT_DEMO_KEYS=never says", "try:", `  ${curl(url, undefined)}`);
   } else {
     lines.push(
-      "demo keys: made at an earlier start; only their hashes are kept, so they can't be shown again",
-      `  for new ones (the old ones are then revoked): RATE_LIMIT_DEMO_KEYS=new npm start, or delete ${config.file}`,
+      "demo keys: none made, since there are keys already; only their hashes are kept, so they can't be shown again",
+      "  for new ones (older demo keys are then revoked): RATE_LIMIT_DEMO_KEYS=new npm start",
       "try:",
       `  ${curl(url, undefined)}`,
     );
