@@ -5,10 +5,11 @@ import type { TierStats, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import type { Link, Surroundings } from "../store/protocol.js";
 import { Session, type SessionStats } from "../store/session.js";
-import { type Decision, invalidCost, type Judge } from "./decision.js";
+import { Calls, type Many } from "./calls.js";
+import type { Decision, Judge } from "./decision.js";
 import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
-import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
+import { checkedKey, excessiveCost, invalidCost, limiterClosed, unknownTier } from "./misuse.js";
 import { CLOSED } from "./outage.js";
 import { compileOverridden } from "./overrides.js";
 import { type Observe, Sampler } from "./sampler.js";
@@ -178,17 +179,10 @@ export class SharedLimiter {
    *
    * @throws {TollkeeperError} as `consume` does; for misuse before anything is spent.
    */
-  consumeMany(
-    keys: readonly string[],
-    tiers: string | readonly string[],
-    costs: number | readonly number[] = 1,
-  ): Decision[] | Promise<Decision[]> {
-    if (!Array.isArray(keys)) throw invalidOption("keys", keys, "an array of keys");
-    checkLength("tiers", tiers, keys.length);
-    checkLength("costs", costs, keys.length);
-    const calls = keys.map((key, index) => ({ key, tier: at(tiers, index), cost: at(costs, index) }));
-    for (const { key, tier, cost } of calls) this.#check(key, tier, cost);
-    const decisions = calls.map(({ key, tier, cost }) => this.consume(key, tier, cost));
+  consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<number> = 1): Decision[] | Promise<Decision[]> {
+    const calls = new Calls(keys, tiers, costs);
+    calls.keys.forEach((key, index) => void this.#check(key, calls.tierOf(index), calls.costOf(index)));
+    const decisions = calls.keys.map((key, index) => this.consume(key, calls.tierOf(index), calls.costOf(index)));
     const isDecided = (decision: Decision | Promise<Decision>): decision is Decision => !(decision instanceof Promise);
     return decisions.every(isDecided) ? decisions : Promise.all(decisions);
   }
@@ -286,10 +280,7 @@ export class SharedLimiter {
     const judge = this.#judge(tierName);
     checkedKey(key);
     if (costMilli > judge.tier.maxCostMilli) {
-      throw new TollkeeperError(
-        "ERR_COST_EXCEEDS_CAPACITY",
-        `cost is ${cost}, which can never pass: tier ${judge.tier.name} holds at most ${this.maxCost(tierName)}`,
-      );
+      throw excessiveCost(cost, judge.tier.name, judge.tier.maxCostMilli / 1000);
     }
     return { judge, costMilli };
   }
@@ -407,7 +398,7 @@ export class SharedLimiter {
   }
 
   #checkOpen(): void {
-    if (this.#closing !== undefined) throw new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
+    if (this.#closing !== undefined) throw limiterClosed();
   }
 }
 
