@@ -5,7 +5,14 @@ export default defineConfig({
   oxc: { include: /\.[cm]?ts$/ },
   test: {
     projects: [
-      { extends: true, test: { name: "source", include: ["test/**/*.test.ts"], exclude: ["test/packaging/**"] } },
+      {
+        extends: true,
+        test: {
+          name: "source",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/packaging/**", "test/operations/**", "test/cluster/**"],
+        },
+      },
       {
         extends: true,
         test: {
@@ -14,6 +21,27 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 1 }, // npm and tsc take both cores; others measure time
+        },
+      },
+      // These two need tools that `npm test` does not: `npm run check:k8s` and `npm run test:cluster` install them.
+      {
+        extends: true,
+        test: {
+          name: "operations",
+          include: ["test/operations/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "cluster",
+          include: ["test/cluster/**/*.test.ts"],
+          testTimeout: 600_000,
+          hookTimeout: 1_800_000,
+          sequence: { groupOrder: 3 },
         },
       },
     ],

@@ -1,6 +1,7 @@
 // Everything that passes or fails, for .ci/run: all steps run, also after one has failed.
 import { execFileSync } from "node:child_process";
 import { auditSteps } from "./audit.mjs";
+import { checkSteps } from "./check-k8s.mjs";
 import { lintSteps } from "./lint.mjs";
 import { proofLintSteps, proofSteps } from "./proof.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
@@ -16,6 +17,8 @@ const passed = await runSteps([
   ...testSteps({ coverage: true }),
   { name: "schemathesis", run: schemathesis },
   ...proofSteps,
+  ...checkSteps,
+  { name: "planted faults of operations are found", run: () => runTool("vitest", ["run", "--project=operations"]) },
   { name: "benchmark runs", run: () => run("npm", ["run", "--silent", "bench", "--", "engine", "--quick"]) },
   { name: "generated files are as generated", run: regenerate },
 ]);

@@ -70,7 +70,7 @@ export async function testCargo(args, env) {
 async function vitest(args) {
   const log = createWriteStream(VITEST_LOG);
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${VITEST_JSON}`];
-  await runTool("vitest", ["run", ...reporters, ...args], {
+  await runTool("vitest", ["run", "--project=source", "--project=packaging", ...reporters, ...args], {
     env: { NO_COLOR: "1", FORCE_COLOR: undefined },
     tee: (chunk) => log.write(chunk),
   });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { createLimiter, type Decision, type Limiter, TollkeeperError } from "../../src/index.js";
-import { DECEMBER_30_2026, type Operation, operation, shadowed, tiers } from "./operations.js";
+import { createLimiter, type Decision, type Limiter, overriddenTier, TollkeeperError } from "../../src/index.js";
+import { DECEMBER_30_2026, type Operation, operation, overrides, shadowed, tiers } from "./operations.js";
 
 /** What a caller sees of one operation. */
 function perform(limiter: Limiter, made: Decision[], { kind, key, tier, cost, of, tiers }: Operation): unknown {
@@ -29,14 +29,17 @@ function perform(limiter: Limiter, made: Decision[], { kind, key, tier, cost, of
 }
 
 it.each([
-  { kind: "in force", ofTiers: tiers, runs: 2000 },
-  { kind: "in shadow mode", ofTiers: shadowed(tiers), runs: 1000 },
+  { kind: "in force", ofTiers: tiers, own: fc.constant(null), runs: 2000 },
+  { kind: "in shadow mode", ofTiers: shadowed(tiers), own: fc.constant(null), runs: 1000 },
+  { kind: "of callers' own", ofTiers: tiers, own: overrides, runs: 1000 },
 ])(
   "the native and the JavaScript engine answer every operation alike, with limits $kind",
-  async ({ ofTiers, runs }) => {
+  async ({ ofTiers, own, runs }) => {
     let decisions = 0;
     let denials = 0;
-    const next = fc.tuple(operation, ofTiers).map(([next, tiers]) => ({ ...next, tiers }));
+    const next = fc
+      .tuple(operation, ofTiers, own)
+      .map(([next, tiers, own]) => ({ ...next, tiers, tier: overriddenTier(next.tier, own) }));
     await fc.assert(
       fc.asyncProperty(
         ofTiers,

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { LimitSpec, Tiers } from "../../src/index.js";
+import type { LimitSpec, Overrides, Tiers } from "../../src/index.js";
 
 /** Close to the end of a day, a month and a year. */
 export const DECEMBER_30_2026 = 1_798_588_800_000;
@@ -55,13 +55,23 @@ export const operation = fc.record({
     { weight: 1, arbitrary: fc.constantFrom("reset", "reload") },
   ),
   key: fc.constantFrom("k1", "k2", "k\ud800", "k\u0142", "kB"),
-  tier: fc.constantFrom("a", "b", "c"),
+  tier: fc.constantFrom<string>("a", "b", "c"),
   cost,
   of: fc.nat(30),
   tiers,
 });
 /** What {@link operation} makes. */
 export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never;
+
+/** Limits of one caller's own, beside none: larger and smaller ones, and some taken away. */
+export const overrides: fc.Arbitrary<Overrides | null> = fc.oneof(
+  fc.constant(null),
+  fc.dictionary(
+    fc.constantFrom("second", "minute", "day", "month"),
+    fc.option(fc.record({ limit: fc.constantFrom(0.5, 5, 40) })),
+    { maxKeys: 2 },
+  ),
+);
 
 /** The same tiers with some of their limits in shadow mode. */
 export function shadowed(tiers: fc.Arbitrary<Tiers>): fc.Arbitrary<Tiers> {
