@@ -1,6 +1,6 @@
 import { TollkeeperError } from "../errors.js";
 import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../limiter/shared.js";
+import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import type { AddressIdentityOptions, Identify } from "./identity.js";
 
 /** How the plugin is registered. */

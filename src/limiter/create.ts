@@ -12,7 +12,7 @@ import { RedisLink } from "../store/redis.js";
 import { Limiter } from "./limiter.js";
 import { checkedNow } from "./misuse.js";
 import { checkRedis, invalid, policiesOf, type RedisStorage } from "./redis-storage.js";
-import { SharedLimiter } from "./shared.js";
+import { SharedLimiter } from "./shared-limiter.js";
 
 /** Where the state of keys is kept. */
 export type StorageOptions =

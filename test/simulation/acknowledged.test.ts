@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { SimulatedTime } from "../../bench/simulated-time.js";
-import { SharedLimiter } from "../../src/limiter/shared.js";
+import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
 import type { Command, Link, LinkEvents, Reply } from "../../src/store/protocol.js";
 
 const START = Date.UTC(2026, 5, 15, 12);

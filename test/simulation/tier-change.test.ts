@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { SimulatedTime } from "../../bench/simulated-time.js";
-import { SharedLimiter } from "../../src/limiter/shared.js";
+import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
 import { SimulatedLink } from "./network.js";
 import { Random } from "./random.js";
 import { Server } from "./server.js";
