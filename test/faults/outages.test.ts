@@ -138,6 +138,15 @@ it("Redis killed and back, empty", async () => {
   });
 }, 40_000);
 
+it("Redis stopped for ten seconds", async () => {
+  await suffer("SIGSTOP 10 s", [server.url, server.url, server.url], async () => {
+    server.signal("SIGSTOP");
+    await lasting(10_000);
+    server.signal("SIGCONT");
+    return performance.now();
+  });
+}, 60_000);
+
 it("the master of Sentinels killed", async () => {
   await suffer("Sentinel failover", [sentinels.url, sentinels.url, sentinels.url], async (loads) => {
     await sentinels.servers[0].kill();
