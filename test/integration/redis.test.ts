@@ -116,6 +116,21 @@ describe.each(["exact", "leased"] as const)("replicas that share Redis, %s", (mo
     expect(() => limiter.reload({})).toThrow(expect.objectContaining({ code: "ERR_TIERS_INVALID" }));
   });
 
+  it("decide calls under the tier that they came with, whatever comes in while they wait", async () => {
+    const [limiter] = await replicas(1, mode);
+    const both = await Promise.all([limiter.consume("acct:1", "free"), limiter.consume("acct:1", "pro")]);
+    expect(both.map(({ tier, allowed }) => [tier, allowed])).toEqual([
+      ["free", true],
+      ["pro", true],
+    ]);
+    const before = limiter.consume("acct:2", "free", 100);
+    await new Promise((resolve) => setImmediate(resolve)); // Now it is on its way.
+    limiter.reload(TIERS);
+    const after = limiter.consume("acct:2", "free");
+    expect(await before).toMatchObject({ allowed: true });
+    expect(await after).toMatchObject({ allowed: false, deniedBy: "bucket" });
+  });
+
   it("refuse misuse before they ask", async () => {
     const [limiter] = await replicas(1, mode);
     const code = (code: string) => expect.objectContaining({ code });
