@@ -129,15 +129,10 @@ interface Stratum {
 }
 
 async function simulate(setup: Setup, tier: TierName, shard: Shard, effort: Effort): Promise<Finding> {
-  const module: SharedModule = await import(new URL("../esm/limiter/shared.js", import.meta.url).href);
+  const module: SharedModule = await import(new URL("../esm/limiter/shared-limiter.js", import.meta.url).href);
   const time = new SimulatedTime();
   const server = new ModelRedis(time, setup.replicas);
-  const around = {
-    now: () => time.nowMs,
-    wall: () => time.nowMs,
-    after: (ms: number, task: () => void) => time.after(ms, task),
-    soon: (task: () => void) => void time.after(0, task),
-  };
+  const around = time.surroundings();
   const limiters = Array.from({ length: setup.replicas }, () => {
     const policies = { bucket: "share", quota: "share" };
     const given = { mode: "leased", leaseMs: LEASE_MS, timeoutMs: 50, policies, clock: undefined, maxKeys: 1_000_000 };

@@ -4,12 +4,26 @@ interface Event {
   task: (() => void) | undefined;
 }
 
-/** Time that stands still while something happens, and then goes on to whatever is next. */
+/** Simulated time: it stands still while something happens, and then goes on to whatever is next. */
 export class SimulatedTime {
-  nowMs = 0;
+  nowMs: number;
   /** A heap by time, then order. */
   readonly #events: Event[] = [];
   #order = 0;
+
+  constructor(nowMs = 0) {
+    this.nowMs = nowMs;
+  }
+
+  /** How a process sees it whose clock began at another time. */
+  surroundings(offsetMs = 0) {
+    return {
+      now: () => this.nowMs + offsetMs,
+      wall: () => this.nowMs,
+      after: (ms: number, task: () => void) => this.after(ms, task),
+      soon: (task: () => void) => void this.after(0, task),
+    };
+  }
 
   /** Runs a task after `ms`; returns what stops that. */
   after(ms: number, task: () => void): () => void {
@@ -36,7 +50,7 @@ export class SimulatedTime {
       if (event.task === undefined) continue;
       this.nowMs = event.atMs;
       event.task();
-      // Called once no promise has anything left to do.
+      // Called once no promise has anything left to do, so that time goes on only then.
       await new Promise<void>((resolve) => process.nextTick(resolve));
     }
     this.nowMs = endMs;

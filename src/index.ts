@@ -21,4 +21,4 @@ export { type LimitOverride, type Overrides, overriddenTier } from "./limiter/ov
 export type { RedisStorage } from "./limiter/redis-storage.js";
 export type { ShadowDenials } from "./limiter/shadow.js";
 export type { OutagePolicies, OutagePolicy } from "./limiter/share.js";
-export type { SharedLimiter, SharedLimiterStats } from "./limiter/shared.js";
+export type { SharedLimiter, SharedLimiterStats } from "./limiter/shared-limiter.js";

@@ -9,7 +9,7 @@ import tollkeeper, { LIMIT_FIELDS } from "../fastify/plugin.js";
 import { problem, sendProblem } from "../fastify/problem.js";
 import { type Fingerprint, loadFingerprint } from "../fingerprint/index.js";
 import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../limiter/shared.js";
+import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import { registerLimiterMetrics } from "../metrics/index.js";
 import { costsOf } from "./costs.js";
 import { noteEndpoints } from "./endpoints.js";

@@ -5,7 +5,7 @@ import { ACCOUNT_NAME } from "./accounts.js";
 import { SCOPES, type Scope } from "./keys.js";
 
 /** What goes wrong, as RFC 9457 has it. */
-export const problemDocument = z
+const problemDocument = z
   .looseObject({
     type: z.string().meta({ description: "URI of the type of problem; about:blank where the status says it all." }),
     title: z.string(),

@@ -1,7 +1,7 @@
 import type { ApiKeys } from "./keys.js";
 
 /** Tiers that get a demo account, in the order in which their keys are shown. */
-export const DEMO_TIERS = ["free", "pro", "enterprise", "partner"] as const;
+const DEMO_TIERS = ["free", "pro", "enterprise", "partner"] as const;
 
 /** A demo key, shown once. */
 export interface DemoKey {

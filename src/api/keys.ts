@@ -29,7 +29,7 @@ export interface Holder {
 }
 
 /** Keys of an account that are good at a time: one in use, and one to change to. */
-export const LIVE_KEYS = 2;
+const LIVE_KEYS = 2;
 
 const PEPPER = "key-pepper";
 const FIRST = "key-first";

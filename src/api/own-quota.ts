@@ -4,7 +4,7 @@ import { callerOf } from "../fastify/plugin.js";
 import { quotaExceeded, sendProblem } from "../fastify/problem.js";
 import { createLimiter } from "../limiter/create.js";
 import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../limiter/shared.js";
+import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import { answers, quotaState, securedBy } from "./contract.js";
 import type { Caller } from "./identity.js";
 import { quotaStateOf } from "./quota-state.js";

@@ -5,7 +5,7 @@ import type { Config } from "../config/schema.js";
 import { tiersOf } from "../config/tiers.js";
 import { TollkeeperError } from "../errors.js";
 import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../limiter/shared.js";
+import type { SharedLimiter } from "../limiter/shared-limiter.js";
 
 /** Whose tiers change with the configuration. */
 type Reloadable = Pick<Limiter | SharedLimiter, "reload">;

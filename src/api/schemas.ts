@@ -2,7 +2,7 @@ import { z } from "zod";
 
 /** Bytes of a request's body, and items of a batch. */
 export const BODY_LIMIT = { identify: 16 * 1024, compare: 32 * 1024, batch: 512 * 1024 } as const;
-export const MAX_BATCH_ITEMS = 100;
+const MAX_BATCH_ITEMS = 100;
 
 /** A list whose items are looked at only if there are not too many; described as what it is. */
 function list<T extends z.ZodType>(max: number, item: T) {

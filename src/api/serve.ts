@@ -9,7 +9,7 @@ import { loadBinding } from "../engine/binding.cjs";
 import { TollkeeperError } from "../errors.js";
 import { createLimiter, type StorageOptions } from "../limiter/create.js";
 import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../limiter/shared.js";
+import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import { withoutPassword } from "../store/address.js";
 import { createApp } from "./app.js";
 import { makeDemoKeys } from "./demo.js";

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { z } from "zod";
+import { MAX_KEYS } from "../engine/js.js";
 import { compileTiers } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
 import { type Environment, readVariables } from "./environment.js";
@@ -9,9 +10,6 @@ import { type Config, layerSchema, NOT_IN_FILE, SETTINGS, type SettingName } fro
 import type { Setting } from "./setting.js";
 import { nearest } from "./suggestion.js";
 import { LIMIT_SETTINGS, tiersOf } from "./tiers.js";
-
-/** Most keys that the JavaScript engine holds. */
-const MAX_KEYS_JS = 16_000_000;
 
 /** Bytes of a configuration file: far more than tiers take, and little enough for calls to wait while it is read. */
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -217,8 +215,8 @@ function checkTogether(
   shownVariable: (name: SettingName) => string,
   problems: string[],
 ): void {
-  if (config.engine === "js" && config.maxKeys > MAX_KEYS_JS) {
-    const mayBe = `a whole number, 1 to ${MAX_KEYS_JS}, with ${SETTINGS.engine.variable}=js`;
+  if (config.engine === "js" && config.maxKeys > MAX_KEYS) {
+    const mayBe = `a whole number, 1 to ${MAX_KEYS}, with ${SETTINGS.engine.variable}=js`;
     problems.push(`${shownVariable("maxKeys")}; it may be ${mayBe}`);
   }
   try {

@@ -16,8 +16,8 @@ import {
   type Tiers,
 } from "./types.js";
 
-/** What a JavaScript `Map` can hold, roughly. */
-const MAX_KEYS = 16_000_000;
+/** Most keys of an engine: what a JavaScript `Map` can hold, roughly. */
+export const MAX_KEYS = 16_000_000;
 
 /** Names that have stood for a tier, with overrides or without. */
 const MAX_TIERS = 32_768;

@@ -6,7 +6,7 @@ import { shadowedTier } from "./shadow.js";
 import type { BucketSpec, LimitSpec, QuotaSpec, TierSpec, Tiers } from "./types.js";
 
 /** Limits that one limiter can tell apart by name, over all its tiers. */
-export const MAX_SLOTS = 4;
+const MAX_SLOTS = 4;
 
 /**
  * How many limits a limiter can tell apart by name as long as it lives: two if its first tiers name no more, which

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { type Ip, isWithin, type Network, parseIp } from "../config/network.js";
+import { TollkeeperError } from "../errors.js";
 import { type AddressOptions, AddressReader, networksOf } from "./address.js";
 import { type Problem, problem } from "./problem.js";
 
@@ -19,6 +20,21 @@ export interface Identity extends Partial<Refusal> {
 
 /** Says who calls; without a key nothing is charged and the call is refused. */
 export type Identify = (request: FastifyRequest) => Identity | Refusal | PromiseLike<Identity | Refusal>;
+
+/**
+ * Nobody gets in because a look-up came back empty.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID` for what is neither.
+ */
+export function checkIdentity(identity: Identity | Refusal): void {
+  const { key, tier, refusal } = (identity ?? {}) as Partial<Identity & Refusal>;
+  if (refusal === undefined && (typeof key !== "string" || typeof tier !== "string")) {
+    throw new TollkeeperError(
+      "ERR_OPTION_INVALID",
+      "identify returned neither a key and a tier nor a refusal; it may return one of these",
+    );
+  }
+}
 
 /** How callers are told apart by address. */
 export interface AddressIdentityOptions extends AddressOptions {

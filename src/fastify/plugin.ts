@@ -2,19 +2,12 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import fastifyPlugin from "fastify-plugin";
 import { TollkeeperError } from "../errors.js";
 import type { Decision } from "../limiter/decision.js";
-import type { Limiter } from "../limiter/limiter.js";
 import { plainTier } from "../limiter/overrides.js";
-import type { SharedLimiter } from "../limiter/shared.js";
 import { LimitHeaders } from "./headers.js";
-import {
-  type AddressIdentityOptions,
-  type Identify,
-  type Identity,
-  identifyByAddress,
-  type Refusal,
-} from "./identity.js";
+import { checkIdentity, type Identity, identifyByAddress, type Refusal } from "./identity.js";
+import { checkOptions, type TollkeeperOptions } from "./options.js";
 import { costExceedsCapacity, quotaExceeded, sendProblem, temporaryReducedCapacity } from "./problem.js";
-import { checkToll, type RouteToll, type Toll, tollOf } from "./toll.js";
+import { checkToll, checkTotal, type RouteToll, type Toll, tollOf } from "./toll.js";
 
 export { LIMIT_FIELDS } from "./headers.js";
 export {
@@ -24,19 +17,9 @@ export {
   identifyByAddress,
   type Refusal,
 } from "./identity.js";
+export type { TollkeeperOptions } from "./options.js";
 export { type Problem, problem, sendProblem } from "./problem.js";
 export type { RouteToll } from "./toll.js";
-
-/** How the plugin is registered. */
-export interface TollkeeperOptions extends AddressIdentityOptions {
-  limiter: Limiter | SharedLimiter;
-  /** Says who calls. By default callers are told apart by address, and the options for that stand beside this one. */
-  identify?: Identify;
-  /** Whether the `X-` fields are sent beside `RateLimit` and `RateLimit-Policy`; true by default. */
-  extendedHeaders?: boolean;
-  /** Shadow mode: decides and counts, and denies nobody; false by default. A function is asked at each denial. */
-  shadow?: boolean | (() => boolean);
-}
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -70,9 +53,6 @@ export function callerOf(request: FastifyRequest): Identity | undefined {
 
 /** After how many seconds a call is worth trying again that could not be decided. */
 const RETRY_AFTER_S = "1";
-
-const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
-const OPTIONS = ["limiter", "identify", "extendedHeaders", "shadow", ...ADDRESS_OPTIONS];
 
 /** Charges every call before its body is read, says in the answer what is left, and denies what is too much. */
 async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Promise<void> {
@@ -315,48 +295,6 @@ function go(mayGo: boolean | PromiseLike<boolean>, done: (error?: Error) => void
 /** Promises of other realms and libraries count too. */
 function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof (value as { then?: unknown } | null)?.then === "function";
-}
-
-/** Nobody gets in because a look-up came back empty. */
-function checkIdentity(identity: Identity | Refusal): void {
-  const { key, tier, refusal } = (identity ?? {}) as Partial<Identity & Refusal>;
-  if (refusal === undefined && (typeof key !== "string" || typeof tier !== "string")) {
-    throw invalid("identify returned neither a key and a tier nor a refusal; it may return one of these");
-  }
-}
-
-function checkTotal(total: unknown, first: number): void {
-  const isNumber = typeof total === "number" && Number.isFinite(total);
-  if (isNumber && total >= first && Math.round(total * 1000) / 1000 === total) return;
-  const mayBe = `a number from ${first}, the route's cost, with at most three decimals`;
-  throw invalid(`config.toll.total returned ${String(total)}; it may return ${mayBe}`);
-}
-
-function checkOptions(options: TollkeeperOptions): void {
-  const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option) && option !== "prefix");
-  if (unknown !== undefined) throw invalid(`${unknown} is unknown; it may be one of ${OPTIONS.join(", ")}`);
-  const { limiter, identify, extendedHeaders, shadow } = options;
-  if (typeof limiter?.consume !== "function")
-    throw invalid("limiter is missing; it may be what createLimiter returned");
-  if (extendedHeaders !== undefined && typeof extendedHeaders !== "boolean")
-    throw invalid("extendedHeaders may be true or false");
-  if (!["undefined", "boolean", "function"].includes(typeof shadow))
-    throw invalid("shadow may be true, false or a function that returns one of them");
-  if (identify === undefined) {
-    const tiers = options.trusted?.length ? ["anonymous", "trusted"] : ["anonymous"];
-    const missing = tiers.find((tier) => !Object.hasOwn(limiter.tiers, tier));
-    if (missing !== undefined)
-      throw invalid(`the limiter has no tier ${missing}, which callers known by address are of`);
-    return;
-  }
-  if (typeof identify !== "function") throw invalid("identify may be a function");
-  const idle = ADDRESS_OPTIONS.find((option) => options[option] !== undefined);
-  if (idle !== undefined)
-    throw invalid(`${idle} has no effect beside identify; call identifyByAddress({ ${idle} }) in it`);
-}
-
-function invalid(message: string): TollkeeperError {
-  return new TollkeeperError("ERR_OPTION_INVALID", message);
 }
 
 export default fastifyPlugin(tollkeeper, { fastify: "5.x", name: "tollkeeper" });

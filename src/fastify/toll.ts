@@ -74,6 +74,21 @@ export function checkToll(configured: RouteToll | undefined): Toll {
   return { cost, total, identified };
 }
 
+/**
+ * Checks what a toll's `total` has given, where `first` was charged before.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function checkTotal(total: unknown, first: number): void {
+  const isNumber = typeof total === "number" && Number.isFinite(total);
+  if (isNumber && total >= first && Math.round(total * 1000) / 1000 === total) return;
+  const mayBe = `a number from ${first}, the route's cost, with at most three decimals`;
+  throw new TollkeeperError(
+    "ERR_OPTION_INVALID",
+    `config.toll.total returned ${String(total)}; it may return ${mayBe}`,
+  );
+}
+
 function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
   return new TollkeeperError("ERR_OPTION_INVALID", `config.${option} is ${String(was)}; it may be ${mayBe}`);
 }

@@ -9,9 +9,10 @@ import { TollkeeperError } from "../errors.js";
 import { parseAddress } from "../store/address.js";
 import { PROCESS } from "../store/protocol.js";
 import { RedisLink } from "../store/redis.js";
-import { checkedNow, Limiter } from "./limiter.js";
+import { Limiter } from "./limiter.js";
+import { checkedNow } from "./misuse.js";
 import { checkRedis, invalid, policiesOf, type RedisStorage } from "./redis-storage.js";
-import { SharedLimiter } from "./shared.js";
+import { SharedLimiter } from "./shared-limiter.js";
 
 /** Where the state of keys is kept. */
 export type StorageOptions =

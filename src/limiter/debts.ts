@@ -17,6 +17,8 @@ export class Debts {
   readonly #leaseMs: number;
   /** Leases that owe the store something, or decided without it. */
   readonly #behind = new Set<Lease>();
+  /** Those of them with which it is settled in a while. */
+  readonly #retried = new Set<Lease>();
   #number = 0;
 
   constructor(table: LeaseTable, asker: Asker, around: Surroundings, leaseMs: number) {
@@ -102,10 +104,20 @@ export class Debts {
         if (lease.judge === judge) lease.learn(reply, this.#around.now());
         lease.owed.shift();
       } catch {
-        this.#around.after(this.#leaseMs / 4, () => void this.settle(lease));
+        this.#retry(lease);
         return;
       }
     }
     if (!lease.owes) this.#behind.delete(lease);
+  }
+
+  /** Settles in a while: once, however many calls have found meanwhile that it can't be done. */
+  #retry(lease: Lease): void {
+    if (this.#retried.has(lease)) return;
+    this.#retried.add(lease);
+    this.#around.after(this.#leaseMs / 4, () => {
+      this.#retried.delete(lease);
+      void this.settle(lease);
+    });
   }
 }

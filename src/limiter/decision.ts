@@ -1,7 +1,7 @@
 import { toMilli } from "../engine/amount.js";
 import type { Tier, TierLimit } from "../engine/tier.js";
 import { ADJUST, type Engine, FRAME, type Frame, OUTCOME, type TierSpec } from "../engine/types.js";
-import { TollkeeperError } from "../errors.js";
+import { invalidCost, invalidOption } from "./misuse.js";
 
 // Own constants of a module, as in limiter.ts.
 const { NOW, CODE, SPENT } = FRAME;
@@ -134,7 +134,7 @@ export class Decision {
    */
   refund(part: "all" | "quotas" = "all"): boolean {
     if (part !== "all" && part !== "quotas") {
-      throw new TollkeeperError("ERR_OPTION_INVALID", `part is ${String(part)}; it may be "all" or "quotas"`);
+      throw invalidOption("part", part, '"all" or "quotas"');
     }
     return this.correct(-this.costMilli, part === "quotas" ? ADJUST.QUOTAS_ONLY : 0);
   }
@@ -185,13 +185,4 @@ export class Decision {
     engine.adjust(this.key, deltaMilli, decision, flags | (this.outcome & ADJUST.OVERFLOW), nowMs);
     return true;
   }
-}
-
-/** A cost that is none. */
-export function invalidCost(cost: unknown): TollkeeperError {
-  const shown = typeof cost === "number" ? String(cost) : typeof cost;
-  return new TollkeeperError(
-    "ERR_COST_INVALID",
-    `cost is ${shown}; it may be a number from 0 with at most three decimals`,
-  );
 }

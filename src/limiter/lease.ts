@@ -37,6 +37,8 @@ export interface Waiter {
   readonly decided: (view: View) => void;
   /** The store could not be asked. */
   readonly failed: () => void;
+  /** No take of the lease serves it: the store is asked for this call alone. */
+  readonly alone: () => void;
 }
 
 /** What one replica holds and knows of one key. */
@@ -54,7 +56,10 @@ export class Lease {
   /** Whether more is to be asked for soon. */
   isLow = false;
   taking = false;
+  /** Calls of the present tier that wait for a take. */
   waiters: Waiter[] = [];
+  /** Calls of an earlier tier that wait for the take that is under way. */
+  former: Waiter[] = [];
   share: Share | undefined;
   owed: Owed[] = [];
   /** Settled when the debts are paid, or as many of them as can be. */

@@ -71,7 +71,8 @@ export class Leases {
         judge,
         costMilli,
         decided: resolve,
-        failed: () => resolve(this.#outage.decide(lease, costMilli, true)),
+        failed: () => resolve(this.#decideAway(key, judge, costMilli)),
+        alone: () => resolve(this.#exactly(lease, judge, costMilli)),
       });
     });
   }
@@ -88,16 +89,18 @@ export class Leases {
       return lease.view(costMilli, nowMs, storeMs);
     }
     const paid = present?.owes ? this.#debts.settle(present) : Promise.resolve();
+    // Another tier may have come in meanwhile.
+    const own = () => (lease?.judge === judge ? lease : undefined);
     const asked = paid.then(() =>
-      this.#asker.run({ op: "peek", ...this.#asker.about(key, judge, lease?.known), need: costMilli }),
+      this.#asker.run({ op: "peek", ...this.#asker.about(key, judge, own()?.known), need: costMilli }),
     );
     return asked.then(
       ({ nowMs: atMs, spent }) => {
         const known = { epoch: "", atMs, spent };
-        const held = lease?.held(this.#around.now()) ?? 0;
+        const held = own()?.held(this.#around.now()) ?? 0;
         return viewOf(judge.tier, spentAt(judge.tier, known, atMs, held), costMilli, atMs);
       },
-      () => this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false),
+      () => this.#outage.decide(own() ?? new Lease(key, judge), costMilli, false),
     );
   }
 
@@ -176,6 +179,7 @@ export class Leases {
       lease.known = converted(lease.known, lease.judge.tier, judge.tier, this.#asker.storeMs());
       lease.judge = judge;
       lease.believeUntilMs = 0;
+      lease.former.push(...lease.waiters.splice(0));
     }
     return lease;
   }
@@ -189,15 +193,20 @@ export class Leases {
 
   async #exactly(lease: Lease, judge: SharedJudge, costMilli: number): Promise<View | typeof CLOSED> {
     // Whoever has not answered once in time is not waited for again.
-    if (lease.owes && !(await this.#debts.isSettled(lease))) return this.#outage.decide(lease, costMilli, true);
+    if (lease.owes && !(await this.#debts.isSettled(lease))) return this.#decideAway(lease.key, judge, costMilli);
     try {
-      const about = this.#asker.about(lease.key, judge, lease.known);
+      const about = this.#asker.about(lease.key, judge, lease.judge === judge ? lease.known : undefined);
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
       return { denied: reply.denied, waitMs: 0, nowMs: reply.nowMs, spent: reply.spent };
     } catch {
-      return this.#outage.decide(lease, costMilli, true);
+      return this.#decideAway(lease.key, judge, costMilli);
     }
+  }
+
+  /** Decides a call that could not be asked about: under its own tier, should another have come in while it waited. */
+  #decideAway(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED {
+    return this.#outage.decide(this.#enter(key, judge), costMilli, true);
   }
 
   async #tellOf(lease: Lease): Promise<void> {

@@ -5,7 +5,7 @@ import type { Debts } from "./debts.js";
 import type { Lease, Waiter } from "./lease.js";
 import type { Returns } from "./returns.js";
 import type { SharedJudge } from "./shared-judge.js";
-import { viewOf } from "./view.js";
+import { spentAt, viewOf } from "./view.js";
 
 /** Takes tokens ahead, and decides those who wait for them. */
 export class Takes {
@@ -53,14 +53,16 @@ export class Takes {
   #takeSoon(lease: Lease): void {
     lease.taking = true;
     this.#around.soon(() => {
+      // What is taken now is of the present tier.
+      for (const waiter of lease.former.splice(0)) waiter.alone();
       const [first] = lease.waiters;
       if (first === undefined) {
         lease.taking = false;
         return;
       }
       // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
-      const held = first.judge === lease.judge ? lease.held(this.#around.now()) : 0;
-      this.#begin(this.#take(lease, first.judge, Math.max(0, first.costMilli - held)));
+      const held = lease.held(this.#around.now());
+      this.#begin(this.#take(lease, Math.max(0, first.costMilli - held)));
     });
   }
 
@@ -69,7 +71,7 @@ export class Takes {
       lease.isLow = false;
       if (lease.taking || this.#isEnding || this.#asker.state !== "together") continue;
       lease.taking = true;
-      this.#begin(this.#take(lease, lease.judge, 0));
+      this.#begin(this.#take(lease, 0));
     }
   }
 
@@ -78,7 +80,8 @@ export class Takes {
     void take.finally(() => this.#underway.delete(take));
   }
 
-  async #take(lease: Lease, judge: SharedJudge, need: number): Promise<void> {
+  async #take(lease: Lease, need: number): Promise<void> {
+    const { judge } = lease;
     const leaseMs = this.#leaseMs;
     const sentMs = this.#around.now();
     const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
@@ -99,7 +102,7 @@ export class Takes {
       this.#took(lease, judge, need, sentMs, reply);
     } catch {
       lease.taking = false;
-      for (const waiter of lease.waiters.splice(0)) waiter.failed();
+      for (const waiter of [...lease.former.splice(0), ...lease.waiters.splice(0)]) waiter.failed();
       return;
     }
     lease.taking = false;
@@ -108,16 +111,17 @@ export class Takes {
 
   #took(lease: Lease, judge: SharedJudge, need: number, sentMs: number, reply: Reply): void {
     const nowMs = this.#around.now();
-    if (reply.granted > 0) {
+    const left = this.#serveFormer(lease, judge, reply);
+    if (left > 0) {
       const lastsMs = Math.min(this.#leaseMs, ...periodEnds(judge, reply.nowMs));
-      const parcel = { milli: reply.granted, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
+      const parcel = { milli: left, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
       if (lease.judge === judge) {
         lease.parcels.push(parcel);
         this.#returns.add(lease);
       } else {
         void this.#returns.give(lease, judge, parcel);
       }
-    } else {
+    } else if (reply.granted === 0) {
       lease.noPrefetchUntilMs = nowMs + this.#leaseMs / 4;
     }
     if (lease.judge !== judge) return;
@@ -130,18 +134,36 @@ export class Takes {
     }
   }
 
+  /** Decides those who waited when another tier came in, by what was taken for them; returns what is left of it. */
+  #serveFormer(lease: Lease, judge: SharedJudge, { granted, nowMs, spent }: Reply): number {
+    let left = granted;
+    const alone: Waiter[] = [];
+    for (const waiter of lease.former.splice(0)) {
+      if (waiter.judge !== judge || waiter.costMilli > left) {
+        alone.push(waiter);
+        continue;
+      }
+      left -= waiter.costMilli;
+      const known = { epoch: "", atMs: nowMs, spent };
+      waiter.decided({ denied: 0, waitMs: 0, nowMs, spent: spentAt(judge.tier, known, nowMs, left) });
+    }
+    // Asked for when what is left is on its way back.
+    if (alone.length > 0) this.#around.soon(() => alone.forEach((waiter) => void waiter.alone()));
+    return left;
+  }
+
   /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
   #serve(lease: Lease): void {
     const nowMs = this.#around.now();
     const storeMs = this.#asker.storeMs(nowMs);
     const waiting: Waiter[] = [];
     for (const waiter of lease.waiters.splice(0)) {
-      if (waiter.judge === lease.judge && lease.use(waiter.costMilli, nowMs)) {
+      if (lease.use(waiter.costMilli, nowMs)) {
         waiter.decided(lease.view(0, nowMs, storeMs));
         continue;
       }
       const view = lease.view(waiter.costMilli, nowMs, storeMs);
-      if (waiter.judge === lease.judge && nowMs < lease.believeUntilMs && view.denied > 0) waiter.decided(view);
+      if (nowMs < lease.believeUntilMs && view.denied > 0) waiter.decided(view);
       else waiting.push(waiter);
     }
     lease.waiters.push(...waiting);

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../limiter/shared.js";
+import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import { oncePerScrape } from "./scrape.js";
 import { registerStoreMetrics } from "./store.js";
 

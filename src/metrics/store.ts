@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import type { SharedLimiter, SharedLimiterStats } from "../limiter/shared.js";
+import type { SharedLimiter, SharedLimiterStats } from "../limiter/shared-limiter.js";
 import { oncePerScrape } from "./scrape.js";
 
 /** Seconds; a store in the same network answers in well under a millisecond, and the deadline is 50 by default. */

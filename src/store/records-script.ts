@@ -52,16 +52,16 @@ return text
 /**
  * Reads the records that have changed after a position, in the order of their changes.
  *
- * Arguments: position, how many at most. Answers with the id of the server's process, the position of the last record, and
- * names and texts in turn.
+ * Arguments: position, how many at most. Answers with the id of the server's process, how many records there are, deleted
+ * ones too, the position of the last one read, and names and texts in turn.
  */
 export const READ = `
 local hash, log = KEYS[1], KEYS[2]
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local found = redis.call('ZRANGEBYSCORE', log, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-local reply = {server, ARGV[1]}
+local reply = {server, redis.call('ZCARD', log), ARGV[1]}
 for i = 1, #found, 2 do
-  reply[2] = found[i + 1]
+  reply[3] = found[i + 1]
   reply[#reply + 1] = found[i]
   reply[#reply + 1] = redis.call('HGET', hash, found[i])
 end

@@ -23,6 +23,16 @@ export interface RedisRecordsOptions extends ClientOptions {
 /** Of one slot in a Cluster. */
 type Names = readonly [hash: string, log: string, channel: string];
 
+/** What was read. */
+interface Changes {
+  /** The process that was asked. */
+  readonly server: string;
+  /** Records that it has, deleted ones too. */
+  readonly count: number;
+  readonly position: string;
+  readonly changes: [name: string, text: string][];
+}
+
 interface Scripted {
   tollkeeperWrite(hash: string, log: string, ...args: string[]): Promise<unknown>;
   tollkeeperRead(hash: string, log: string, ...args: string[]): Promise<unknown>;
@@ -188,11 +198,12 @@ export class RedisRecords implements RecordStore {
   }
 
   async #readChanges(): Promise<void> {
-    let [server, position, changes] = await this.#changesAfter(this.#position);
-    if (server !== this.#server) {
-      // Another server may lack what this one had, and have what was never read.
+    let { server, count, position, changes } = await this.#changesAfter(this.#position);
+    for (const [name, text] of changes) this.#learn(name, text);
+    if (server !== this.#server || count < this.#texts.size) {
+      // Another server, or one that was emptied, may lack what this one had, and have what was never read.
       const own = new Map(this.#texts);
-      [server, position, changes] = await this.#changesAfter("0");
+      ({ server, position, changes } = await this.#changesAfter("0"));
       for (const [name, text] of changes) if (versionOf(own.get(name)) <= versionOf(text)) own.delete(name);
       await this.#restore([...own]);
       this.#server = server;
@@ -203,15 +214,15 @@ export class RedisRecords implements RecordStore {
   }
 
   /** What has changed after a position, up to now. */
-  async #changesAfter(position: string): Promise<[server: string, position: string, changes: [string, string][]]> {
+  async #changesAfter(position: string): Promise<Changes> {
     const changes: [string, string][] = [];
     let at = position;
     for (;;) {
       const reply = await this.#ask((client, [hash, log]) => client.tollkeeperRead(hash, log, at, String(PAGE)));
-      const [server = "", last = at, ...flat] = (reply as unknown[]).map(String);
+      const [server = "", count, last = at, ...flat] = (reply as unknown[]).map(String);
       at = last;
       for (let index = 0; index < flat.length; index += 2) changes.push([flat[index] ?? "", flat[index + 1] ?? ""]);
-      if (flat.length < 2 * PAGE) return [server, at, changes];
+      if (flat.length < 2 * PAGE) return { server, count: Number(count), position: at, changes };
     }
   }
 

@@ -27,11 +27,12 @@
  * - `reset`.
  *
  * Answers per key with the limit that denies (0: none), what was granted, now, the epoch, and what is spent per limit; or
- * with an error, if what is stored under its name is no hash.
+ * with an error, if what is stored under its name is no such hash.
  */
 export const SCRIPT = `
 local DAY = 86400000
 local MAX = 4503599627370496
+local FOREIGN = {err = 'WRONGTYPE what is stored under the name of the key is of somebody else'}
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 
 local server, channel, caller = ARGV[1], ARGV[2], ARGV[3]
@@ -149,15 +150,16 @@ local function enter(state, limits, before, now)
   return changed
 end
 
--- What the caller knows from an epoch that is over.
+-- What the caller knows from an epoch that is over, by the rules of its tier.
 local function heal(state, limits, now, knownAt, first)
   for i = 1, #limits do
     local rule, amount = limits[i].rule, tonumber(ARGV[first + 2 * i])
     local slot = state[limits[i].name]
     if amount and slot then
       if rule.isBucket then
-        slot.spent = max(slot.spent, amount - max(0, now - knownAt) * rule.c)
-      elseif (periodOf(min(knownAt, now), rule.c)) == (periodOf(now, rule.c)) and amount > slot.healed then
+        local left = max(0, amount - max(0, now - knownAt) * rule.c)
+        slot.spent = max(slot.spent, converted(left, rule.b, slot.rule.b))
+      elseif (periodOf(min(knownAt, now), rule.c)) == (periodOf(now, slot.rule.c)) and amount > slot.healed then
         slot.spent = min(MAX, slot.spent + amount - slot.healed)
         slot.healed = amount
       end
@@ -192,8 +194,16 @@ end
 local function answer(state, limits, status, granted, now, epoch)
   local reply = {status, granted, now, epoch}
   for i = 1, #limits do
-    local slot = state[limits[i].name]
-    reply[4 + i] = slot and slot.spent or limits[i].initial
+    local rule, slot = limits[i].rule, state[limits[i].name]
+    local spent = slot and slot.spent or limits[i].initial
+    if slot and slot.rule ~= rule then
+      if rule.isBucket then
+        spent = converted(spent, slot.rule.b, rule.b)
+      elseif (periodOf(now, slot.rule.c)) ~= (periodOf(now, rule.c)) then
+        spent = 0
+      end
+    end
+    reply[4 + i] = spent
   end
   return reply
 end
@@ -231,7 +241,9 @@ local function execute(key, at, limits)
 
   -- Everything that the key holds, brought to the present under the rules that it was under.
   for name, slot in pairs(state) do
-    local rule = ruleOf(hash['@r:' .. name])
+    local text = hash['@r:' .. name]
+    if not (text and slot.was) then return FOREIGN end
+    local rule = ruleOf(text)
     slot.rule, slot.stored = rule, rule
     if rule.isBucket then
       slot.spent = max(0, slot.was - (now - before) * rule.c)

@@ -1,3 +1,4 @@
+import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { parseAddress } from "../../src/store/address.js";
 import { RedisRecords } from "../../src/store/records.js";
@@ -82,6 +83,25 @@ it("are read on while the server is away, and told to one that came back empty; 
     SEEN,
   );
   await vi.waitFor(() => expect(second?.get("key:1")).toBe("changed"), SEEN);
+});
+
+it("come back where a server was emptied while it runs, whatever was written since", async () => {
+  const server = await RedisServer.start();
+  onTestFinished(() => server.stop());
+  const [first, second] = await replicas(2, server.url, "emptied");
+  await first?.put("key:1", "one");
+  await first?.put("key:2", undefined);
+  await vi.waitFor(() => expect(second?.get("key:1")).toBe("one"), SEEN);
+  const client = new Redis(server.port);
+  onTestFinished(() => client.disconnect());
+  await client.flushall();
+  await second?.put("key:3", "three");
+  const [third] = await replicas(1, server.url, "emptied");
+  const expected = [
+    ["key:1", "one"],
+    ["key:3", "three"],
+  ];
+  for (const each of [first, second, third]) await vi.waitFor(() => expect(each?.list("key:")).toEqual(expected), SEEN);
 });
 
 it("never read are not relied on", async () => {

@@ -1,4 +1,5 @@
 import Fastify from "fastify";
+import { Redis } from "ioredis";
 import { Registry } from "prom-client";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { serve } from "../../src/api/serve.js";
@@ -114,6 +115,39 @@ describe.each(["exact", "leased"] as const)("replicas that share Redis, %s", (mo
     expect(limiter.tiers).toEqual({ free: { limits: [limit] } });
     expect((await limiter.consume("acct:2", "free")).limits[0]?.remaining).toBe(199);
     expect(() => limiter.reload({})).toThrow(expect.objectContaining({ code: "ERR_TIERS_INVALID" }));
+  });
+
+  it("decide calls under the tier that they came with, whatever comes in while they wait", async () => {
+    const [limiter] = await replicas(1, mode);
+    const both = await Promise.all([limiter.consume("acct:1", "free"), limiter.consume("acct:1", "pro")]);
+    expect(both.map(({ tier, allowed }) => [tier, allowed])).toEqual([
+      ["free", true],
+      ["pro", true],
+    ]);
+    const before = limiter.consume("acct:2", "free", 100);
+    await new Promise((resolve) => setImmediate(resolve)); // Now it is on its way.
+    limiter.reload(TIERS);
+    const after = limiter.consume("acct:2", "free");
+    expect(await before).toMatchObject({ allowed: true });
+    expect(await after).toMatchObject({ allowed: false, deniedBy: "bucket" });
+  });
+
+  it("let nobody pay for a key whose name is somebody else's, and ask about that one now and then", async () => {
+    const [limiter] = await replicas(1, mode, { prefix: `foreign-${mode}` });
+    const client = new Redis(redis.port);
+    onTestFinished(() => client.disconnect());
+    await client.hset(`{foreign-${mode}:hash}`, "field", "1");
+    await client.set(`{foreign-${mode}:string}`, "1");
+    const count = (outcome: string) => limiter.stats().store.commands.get(outcome) ?? 0;
+    const decisions = await limiter.consumeMany(["first", "hash", "string", "last"], "free");
+    expect(decisions.every(({ allowed }) => allowed)).toBe(true);
+    expect([count("take ok"), count("take failed")]).toEqual([2, 2]);
+
+    for (let call = 0; call < 100; call++) await limiter.consumeMany(["string", `fine-${call}`], "free");
+    const [failed, greeted] = [count("adjust failed"), count("greet ok")];
+    // Others go on, or the circuit would open.
+    for (let call = 0; count("greet ok") < greeted + 2; call++) await limiter.consume(`more-${call}`, "free");
+    expect(count("adjust failed") - failed).toBeLessThan(50);
   });
 
   it("refuse misuse before they ask", async () => {

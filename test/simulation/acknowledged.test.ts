@@ -1,19 +1,19 @@
 import { expect, it } from "vitest";
-import { SharedLimiter } from "../../src/limiter/shared.js";
+import { SimulatedTime } from "../../bench/simulated-time.js";
+import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
 import type { Command, Link, LinkEvents, Reply } from "../../src/store/protocol.js";
-import { World } from "./world.js";
 
 const START = Date.UTC(2026, 5, 15, 12);
 
 it("a correction made while another is being acknowledged is sent, at whatever moment that is", async () => {
   const sent: number[] = [];
   for (let turns = 0; turns < 20; turns++) {
-    const world = new World(START);
+    const time = new SimulatedTime(START);
     const reply = (): Reply => ({ denied: 0, granted: 0, nowMs: START, epoch: "one:0", spent: [1000] });
     let corrections = 0;
     let acknowledge: () => void = () => undefined;
     const link: Link = {
-      open: (events: LinkEvents) => void world.after(0, () => events.connected("one")),
+      open: (events: LinkEvents) => void time.after(0, () => events.connected("one")),
       greet: async () => ({ replicas: ["mine"], settlingMs: 0 }),
       close: async () => undefined,
       send: ({ op }: Command) =>
@@ -31,16 +31,16 @@ it("a correction made while another is being acknowledged is sent, at whatever m
       policies: { bucket: "share", quota: "share" },
       clock: undefined,
       link,
-      around: world.surroundings(0),
+      around: time.surroundings(),
     });
-    await world.runUntil(START + 10);
+    await time.runUntil(START + 10);
     const first = await limiter.consume("k", "paid");
     const second = await limiter.consume("k", "paid");
     first.refund();
     acknowledge();
     for (let turn = 0; turn < turns; turn++) await undefined;
     second.refund();
-    await world.runUntil(START + 500);
+    await time.runUntil(START + 500);
     sent.push(corrections);
   }
   expect(new Set(sent)).toEqual(new Set([2]));

@@ -1,7 +1,7 @@
+import type { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "../../src/store/protocol.js";
 import type { Random } from "./random.js";
 import type { Server } from "./server.js";
-import type { World } from "./world.js";
 
 /** How a network behaves. */
 export interface Weather {
@@ -21,7 +21,7 @@ export type Leaks = Map<string, number>;
 /** A simulated connection: messages arrive in their order, late, or not at all. */
 export class SimulatedLink implements Link {
   readonly caller: string;
-  readonly #world: World;
+  readonly #time: SimulatedTime;
   readonly #server: Server;
   readonly #random: Random;
   readonly #weather: Weather;
@@ -37,10 +37,10 @@ export class SimulatedLink implements Link {
 
   constructor(
     caller: string,
-    parts: { world: World; server: Server; random: Random; weather: Weather; sabotage: Sabotage; leaks: Leaks },
+    parts: { time: SimulatedTime; server: Server; random: Random; weather: Weather; sabotage: Sabotage; leaks: Leaks },
   ) {
     this.caller = caller;
-    this.#world = parts.world;
+    this.#time = parts.time;
     this.#server = parts.server;
     this.#random = parts.random;
     this.#weather = parts.weather;
@@ -54,7 +54,7 @@ export class SimulatedLink implements Link {
   }
 
   connectIn(ms: number): void {
-    this.#world.after(ms, () => {
+    this.#time.after(ms, () => {
       if (this.#events === undefined) return;
       this.#connection++;
       this.#isUp = true;
@@ -75,7 +75,7 @@ export class SimulatedLink implements Link {
     const sent = this.#sabotage(command);
     const loses = leakOf(command);
     if (sent === undefined)
-      return Promise.resolve({ denied: 0, granted: 0, nowMs: this.#world.nowMs, epoch: "", spent: [] });
+      return Promise.resolve({ denied: 0, granted: 0, nowMs: this.#time.nowMs, epoch: "", spent: [] });
     return this.#transport(
       () => this.#server.execute(sent, this.caller),
       () => this.#leak(command.key, loses),
@@ -92,7 +92,7 @@ export class SimulatedLink implements Link {
   }
 
   changed(key: string, reset: boolean): void {
-    if (this.#isUp && !this.isCut) this.#world.after(this.#delay(), () => this.#events?.changed(key, reset));
+    if (this.#isUp && !this.isCut) this.#time.after(this.#delay(), () => this.#events?.changed(key, reset));
   }
 
   async close(): Promise<void> {
@@ -105,21 +105,21 @@ export class SimulatedLink implements Link {
   }
 
   #transport<T>(execute: () => T, lostThere: () => void, lostBack: (value: T) => void): Promise<T> {
-    const world = this.#world;
+    const time = this.#time;
     const connection = this.#connection;
     return new Promise((resolve, reject) => {
       const goes = () => !this.isCut && !this.#random.chance(this.#weather.loss);
       if (!goes()) return lostThere();
-      this.#lastThere = Math.max(this.#lastThere, world.nowMs + this.#delay());
-      world.after(this.#lastThere - world.nowMs, () => {
+      this.#lastThere = Math.max(this.#lastThere, time.nowMs + this.#delay());
+      time.after(this.#lastThere - time.nowMs, () => {
         if (connection !== this.#connection) {
           lostThere();
           return reject(new Error("the connection broke"));
         }
         const value = execute();
         if (!goes()) return lostBack(value);
-        this.#lastBack = Math.max(this.#lastBack, world.nowMs + this.#delay());
-        world.after(this.#lastBack - world.nowMs, () => {
+        this.#lastBack = Math.max(this.#lastBack, time.nowMs + this.#delay());
+        time.after(this.#lastBack - time.nowMs, () => {
           if (connection === this.#connection && this.#events !== undefined) return resolve(value);
           lostBack(value);
           reject(new Error("the connection broke"));

@@ -1,9 +1,9 @@
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished } from "vitest";
+import { SimulatedTime } from "../../bench/simulated-time.js";
 import { ABSENT_MS, REGISTRY } from "../../src/store/registry.js";
 import { redisForFile } from "../redis/server.js";
 import { Server } from "./server.js";
-import { World } from "./world.js";
 
 const server = await redisForFile();
 const KEY = "registry";
@@ -12,15 +12,15 @@ const KEY = "registry";
 function registries() {
   const redis = new Redis({ host: "127.0.0.1", port: server.port, protocol: 2 });
   onTestFinished(() => redis.disconnect());
-  const world = new World(Date.now());
-  const simulated = new Server(world);
-  return { redis, world, simulated };
+  const time = new SimulatedTime(Date.now());
+  const simulated = new Server(time);
+  return { redis, time, simulated };
 }
 
 const greetingOf = (told: boolean, peers: string[]) => ({ peers, knows: true, told, leaves: false, usage: new Map() });
 
 it("whoever was there before an outage of any length is waited for, in Redis as in the simulation", async () => {
-  const { redis, world, simulated } = registries();
+  const { redis, time, simulated } = registries();
   const names = ["a", "b", "c", "d", "e"];
   const greet = async (run: string, replica: string, told: boolean, peers: string[]) => {
     const flags = ["1", told ? "1" : "0", "0", "0"];
@@ -37,7 +37,7 @@ it("whoever was there before an outage of any length is waited for, in Redis as 
   const longAgo = Date.now() - 3_600_000;
   expect(longAgo).toBeLessThan(Date.now() - ABSENT_MS);
   for (const name of names) await redis.hset(KEY, `p:${name}`, longAgo);
-  await world.runUntil(world.nowMs + 3_600_000);
+  await time.runUntil(time.nowMs + 3_600_000);
   simulated.failOver(0);
 
   expect(await greet("run2", "a", false, names)).toMatchObject({ isSettling: true });

@@ -1,32 +1,32 @@
 import { expect, it } from "vitest";
-import { SharedLimiter } from "../../src/limiter/shared.js";
+import { SimulatedTime } from "../../bench/simulated-time.js";
+import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
 import type { Command, Link, LinkEvents, Reply } from "../../src/store/protocol.js";
-import { World } from "./world.js";
 
 const START = Date.UTC(2026, 5, 15, 12);
 
 /** A store that never answers the first correction, answers the second take late, and is another one from then on. */
 class Forgetful implements Link {
   readonly corrections: (Command & { op: "adjust" })[] = [];
-  readonly #world: World;
+  readonly #time: SimulatedTime;
   #takes = 0;
 
-  constructor(world: World) {
-    this.#world = world;
+  constructor(time: SimulatedTime) {
+    this.#time = time;
   }
 
   open(events: LinkEvents): void {
-    this.#world.after(0, () => events.connected("one"));
+    this.#time.after(0, () => events.connected("one"));
   }
 
   send(command: Command): Promise<Reply> {
-    const reply = { denied: 0, granted: 0, nowMs: Math.floor(this.#world.nowMs), epoch: "one:0", spent: [1000] };
+    const reply = { denied: 0, granted: 0, nowMs: Math.floor(this.#time.nowMs), epoch: "one:0", spent: [1000] };
     if (command.op === "adjust") {
       this.corrections.push(command);
       return this.corrections.length === 1 ? new Promise(() => undefined) : Promise.resolve(reply);
     }
     if (++this.#takes === 1) return Promise.resolve(reply);
-    return new Promise((resolve) => this.#world.after(20, () => resolve({ ...reply, epoch: "two:0" })));
+    return new Promise((resolve) => this.#time.after(20, () => resolve({ ...reply, epoch: "two:0" })));
   }
 
   async greet() {
@@ -39,8 +39,8 @@ class Forgetful implements Link {
 }
 
 it("a correction that was not acknowledged is sent again as what it was, whatever has been learned since", async () => {
-  const world = new World(START);
-  const link = new Forgetful(world);
+  const time = new SimulatedTime(START);
+  const link = new Forgetful(time);
   const limiter = new SharedLimiter({
     tiers: { paid: { limits: [{ name: "day", type: "quota", limit: 100, period: "day" }] } },
     maxKeys: 10,
@@ -50,13 +50,13 @@ it("a correction that was not acknowledged is sent again as what it was, whateve
     policies: { bucket: "share", quota: "share" },
     clock: undefined,
     link,
-    around: world.surroundings(0),
+    around: time.surroundings(),
   });
-  await world.runUntil(START + 10);
+  await time.runUntil(START + 10);
   const decision = await limiter.consume("k", "paid");
   const next = limiter.consume("k", "paid");
   decision.refund();
-  await world.runUntil(START + 500);
+  await time.runUntil(START + 500);
   expect(await next).toMatchObject({ allowed: true });
   const [first, ...others] = link.corrections;
   expect(first).toMatchObject({ deltas: [-1000], number: 1, again: false, known: { epoch: "one:0" } });

@@ -1,7 +1,7 @@
+import type { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Command, Greeting, Reply, Roll } from "../../src/store/protocol.js";
 import { ABSENT_MS } from "../../src/store/registry.js";
 import { Twin } from "./twin.js";
-import type { World } from "./world.js";
 
 const HOLD_MS = 1000;
 const YOUNG_MS = 5000;
@@ -25,7 +25,7 @@ interface Registry {
 
 /** A simulated Redis: the protocol's semantics, and the ways in which a server can forget. */
 export class Server {
-  readonly #world: World;
+  readonly #time: SimulatedTime;
   #run = 1;
   #startedMs: number;
   keys = new Twin();
@@ -36,9 +36,9 @@ export class Server {
   /** Told when tokens of a key have been granted. */
   granted: (key: string) => void = () => undefined;
 
-  constructor(world: World) {
-    this.#world = world;
-    this.#startedMs = world.nowMs - 10 * YOUNG_MS;
+  constructor(time: SimulatedTime) {
+    this.#time = time;
+    this.#startedMs = time.nowMs - 10 * YOUNG_MS;
   }
 
   get id(): string {
@@ -46,7 +46,7 @@ export class Server {
   }
 
   execute(command: Command, caller: string): Reply {
-    const { nowMs } = this.#world;
+    const { nowMs } = this.#time;
     const undo = command.op === "peek" ? undefined : this.keys.snapshot(command.key);
     const reply = this.keys.run(command, {
       server: this.id,
@@ -63,7 +63,7 @@ export class Server {
   }
 
   greet({ peers, knows, told, leaves }: Greeting, caller: string): Roll {
-    const { nowMs } = this.#world;
+    const { nowMs } = this.#time;
     const registry = this.#registry;
     if (registry.run !== this.id) this.#meet(registry, knows);
     if (registry.settleMs > nowMs && !told) {
@@ -83,7 +83,7 @@ export class Server {
 
   /** The first greeting of a server that the registry does not know. */
   #meet(registry: Registry, knows: boolean): void {
-    const { nowMs } = this.#world;
+    const { nowMs } = this.#time;
     const before = registry.run;
     registry.run = this.id;
     const isYoung = nowMs - this.#startedMs < YOUNG_MS;
@@ -95,14 +95,14 @@ export class Server {
   }
 
   #await({ heard, awaited }: Registry, replica: string): void {
-    heard.set(replica, this.#world.nowMs);
+    heard.set(replica, this.#time.nowMs);
     awaited.add(replica);
   }
 
   /** Comes back with nothing. */
   restartEmpty(): void {
     this.#run++;
-    this.#startedMs = this.#world.nowMs;
+    this.#startedMs = this.#time.nowMs;
     this.keys = new Twin();
     this.#registry = emptyRegistry();
     this.#writes = [];
@@ -111,7 +111,7 @@ export class Server {
   /** Hands over to a replica that has missed the writes of the last `lagMs`; returns what was granted by these. */
   failOver(lagMs: number): { key: string; caller: string; granted: number }[] {
     this.#run++;
-    const lost = this.#writes.filter(({ atMs }) => atMs > this.#world.nowMs - lagMs);
+    const lost = this.#writes.filter(({ atMs }) => atMs > this.#time.nowMs - lagMs);
     for (const { undo } of lost.toReversed()) undo();
     this.#writes = [];
     return lost;

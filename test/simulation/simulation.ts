@@ -1,14 +1,14 @@
+import { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { compileTiers } from "../../src/engine/tier.js";
 import type { Decision, Tiers } from "../../src/index.js";
 import { Share } from "../../src/limiter/share.js";
-import { SharedLimiter } from "../../src/limiter/shared.js";
 import { SharedJudge } from "../../src/limiter/shared-judge.js";
+import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
 import { type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
 import { type Admission, type Arrival, ideal, levelAt, overBucket } from "./oracle.js";
 import { Random } from "./random.js";
 import { Server } from "./server.js";
-import { World } from "./world.js";
 
 const NOON = Date.UTC(2026, 5, 15, 12);
 const MIDNIGHT = Date.UTC(2026, 5, 16);
@@ -92,7 +92,7 @@ class Simulation {
   readonly #random: Random;
   /** Whether the first fault lasts long: drawn apart, so that a seed means otherwise what it did without. */
   readonly #isLong: boolean;
-  readonly #world: World;
+  readonly #time: SimulatedTime;
   readonly #server: Server;
   readonly #sabotage: Sabotage;
   readonly #replicas: Replica[] = [];
@@ -116,8 +116,8 @@ class Simulation {
     this.#isLong = new Random(~seed).chance(0.15);
     this.#sabotage = sabotage;
     this.#crossesMidnight = random.chance(0.1);
-    this.#world = new World(this.#crossesMidnight ? MIDNIGHT - random.whole(1000, 7000) : NOON);
-    this.#server = new Server(this.#world);
+    this.#time = new SimulatedTime(this.#crossesMidnight ? MIDNIGHT - random.whole(1000, 7000) : NOON);
+    this.#server = new Server(this.#time);
     this.#server.publish = (caller, key, reset) => {
       for (const { link, isAlive } of this.#replicas) if (isAlive && link.caller !== caller) link.changed(key, reset);
     };
@@ -147,16 +147,16 @@ class Simulation {
     refilled.clear();
     const replicas = this.#random.whole(1, 9);
     for (let replica = 0; replica < replicas; replica++) this.#start();
-    const startMs = this.#world.nowMs;
-    this.#world.after(1500, () => this.#load(startMs + 1500));
+    const startMs = this.#time.nowMs;
+    this.#time.after(1500, () => this.#load(startMs + 1500));
     const faults = this.#random.chance(0.3) ? 0 : this.#random.whole(1, 2);
     for (let fault = 0; fault < faults; fault++) {
-      this.#world.after(2500 + 4000 * fault + this.#random.between(0, 500), () => this.#break());
+      this.#time.after(2500 + 4000 * fault + this.#random.between(0, 500), () => this.#break());
     }
-    await this.#world.runUntil(startMs + LOAD_MS);
+    await this.#time.runUntil(startMs + LOAD_MS);
     // All is well again; debts are paid, leases given back, and everybody leaves.
     Object.assign(this.#weather, { stall: 0, loss: 0 });
-    await this.#world.runUntil(startMs + LOAD_MS + CALM_MS);
+    await this.#time.runUntil(startMs + LOAD_MS + CALM_MS);
     const violations = await this.#closeAll();
     return this.#judge([...violations, ...this.#blind.values()]);
   }
@@ -165,13 +165,13 @@ class Simulation {
   async #closeAll(): Promise<string[]> {
     this.#isClosing = true;
     const open = new Map<string, number>();
-    const { nowMs } = this.#world;
+    const { nowMs } = this.#time;
     for (const { limiter, link, isAlive } of this.#replicas) {
       if (!isAlive) continue;
       open.set(link.caller, nowMs);
       void limiter.close().then(() => open.delete(link.caller));
     }
-    await this.#world.runUntil(nowMs + CLOSE_MS);
+    await this.#time.runUntil(nowMs + CLOSE_MS);
     return [...open.keys()].map((caller) => `${caller} has not closed within ${CLOSE_MS} ms`);
   }
 
@@ -186,7 +186,7 @@ class Simulation {
     );
     for (const { name, rule } of ledger.tier.limits) {
       if (rule.type === "bucket") continue;
-      const missing = ledger.admittedMilli - owed - (this.#server.keys.spent(key, name, this.#world.nowMs) ?? 0);
+      const missing = ledger.admittedMilli - owed - (this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0);
       if (missing <= 0 || this.#blind.has(key)) continue;
       this.#blind.set(key, `${key}.${name}: granted while ${missing / 1000} were not charged`);
     }
@@ -199,17 +199,17 @@ class Simulation {
   }
 
   #start(): void {
-    const world = this.#world;
+    const time = this.#time;
     const replica = {} as Replica;
     const link = new SimulatedLink(`replica${this.#made++}`, {
-      world,
+      time,
       server: this.#server,
       random: this.#random,
       weather: this.#weather as Weather,
       sabotage: this.#sabotage,
       leaks: this.#leaks,
     });
-    const around = world.surroundings(this.#random.between(0, 1e6));
+    const around = time.surroundings(this.#random.between(0, 1e6));
     const whileAlive = (task: () => void) => () => {
       if (replica.isAlive) task();
     };
@@ -247,7 +247,7 @@ class Simulation {
         if (atMs >= startMs + LOAD_MS - 1500 - 500) break;
         const whose = random.next() ** (1 + skew);
         const cost = random.chance(bulk) ? 2 : 1;
-        this.#world.after(atMs - this.#world.nowMs, () => this.#call(key, whose, cost));
+        this.#time.after(atMs - this.#time.nowMs, () => this.#call(key, whose, cost));
       }
     }
   }
@@ -258,14 +258,14 @@ class Simulation {
     const ledger = this.#ledgers.get(key);
     if (replica === undefined || ledger === undefined) return;
     const costMilli = cost * 1000;
-    ledger.arrivals.push({ atMs: this.#world.nowMs, costMilli });
+    ledger.arrivals.push({ atMs: this.#time.nowMs, costMilli });
     const decided = replica.limiter.consume(key, key, cost);
     const admit = (decision: Decision) => {
       const byPolicy = policyDecisions.has(decision);
       if (byPolicy) ledger.byPolicy++;
       if (!decision.allowed || !replica.isAlive) return;
       // In exact mode the store's time counts, at which it was decided; the answer may be long under way.
-      const atMs = this.#settings.mode === "exact" ? decision.atMs : this.#world.nowMs;
+      const atMs = this.#settings.mode === "exact" ? decision.atMs : this.#time.nowMs;
       ledger.admissions.push({ atMs, costMilli, byPolicy });
       ledger.admittedMilli += costMilli;
     };
@@ -283,7 +283,7 @@ class Simulation {
     const lastsMs = random.between(leastMs, mostMs);
     const cut = (replicas: readonly Replica[]) => {
       for (const { link } of replicas) link.isCut = true;
-      this.#world.after(lastsMs, () => {
+      this.#time.after(lastsMs, () => {
         for (const { link } of replicas) link.isCut = false;
       });
     };
@@ -321,7 +321,7 @@ class Simulation {
     replica.isAlive = false;
     replica.link.breakOff(Number.MAX_SAFE_INTEGER);
     void replica.link.close();
-    this.#world.after(this.#random.between(200, 2000), () => this.#start());
+    this.#time.after(this.#random.between(200, 2000), () => this.#start());
   }
 
   // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: the promises one after another, as documented
@@ -342,8 +342,8 @@ class Simulation {
             violations.push(`${key}.${name}: ${over / 1000} over, ${allowed / 1000} allowed`);
           }
           // What replicas hold, and use later than it is taken, drains from the bucket for `leaseMs` less.
-          const level = levelAt(rule, admissions, this.#world.nowMs);
-          const used = this.#server.keys.spent(key, name, this.#world.nowMs) ?? 0;
+          const level = levelAt(rule, admissions, this.#time.nowMs);
+          const used = this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0;
           const lost = level - used / rule.perMilli - allowed - excused - (refilled.get(`${key}.${name}`) ?? 0);
           // Debts are rounded to thousandths.
           if (lost > 1) violations.push(`${key}.${name}: ${lost / 1000} not charged`);
@@ -361,7 +361,7 @@ class Simulation {
         }
         if (this.#crossesMidnight) continue;
         const admitted = admissions.reduce((sum, { costMilli }) => sum + costMilli, 0);
-        const used = this.#server.keys.spent(key, name, this.#world.nowMs) ?? 0;
+        const used = this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0;
         if (used + excused < admitted) violations.push(`${key}.${name}: ${(admitted - used) / 1000} not charged`);
         const leaked = this.#leaks.get(key) ?? 0;
         if (!forgets && !has("crash") && used > admitted + leaked) {

@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
-import { SharedLimiter } from "../../src/limiter/shared.js";
+import { SimulatedTime } from "../../bench/simulated-time.js";
+import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
 import { SimulatedLink } from "./network.js";
 import { Random } from "./random.js";
 import { Server } from "./server.js";
-import { World } from "./world.js";
 
 const START = Date.UTC(2026, 5, 15, 12);
 const limitsOf = (limit: number) => [
@@ -13,10 +13,10 @@ const limitsOf = (limit: number) => [
 
 /** A limiter on a server that will lose what it was told. */
 function forgetful(mode: "exact" | "leased") {
-  const world = new World(START);
-  const server = new Server(world);
+  const time = new SimulatedTime(START);
+  const server = new Server(time);
   const link = new SimulatedLink("replica", {
-    world,
+    time,
     server,
     random: new Random(1),
     weather: { delayMs: [0.1, 0.5], stall: 0, loss: 0 },
@@ -32,9 +32,9 @@ function forgetful(mode: "exact" | "leased") {
     policies: { bucket: "share", quota: "share" },
     clock: undefined,
     link,
-    around: world.surroundings(0),
+    around: time.surroundings(),
   });
-  return { world, server, link, limiter };
+  return { time, server, link, limiter };
 }
 
 const used = async (limiter: SharedLimiter, tier: string) =>
@@ -45,16 +45,16 @@ const used = async (limiter: SharedLimiter, tier: string) =>
 it.each(["exact", "leased"] as const)(
   "what a key has used outlives a change of its tier in the middle of a failover, in %s mode",
   async (mode) => {
-    const { world, server, link, limiter } = forgetful(mode);
-    await world.runUntil(START + 100);
+    const { time, server, link, limiter } = forgetful(mode);
+    await time.runUntil(START + 100);
     for (let call = 0; call < 60; call++) {
       void limiter.consume("k", "free");
-      await world.runUntil(world.nowMs + 5);
+      await time.runUntil(time.nowMs + 5);
     }
-    await world.runUntil(START + 1000);
+    await time.runUntil(START + 1000);
     server.failOver(Number.POSITIVE_INFINITY);
     link.breakOff(500);
-    expect(server.keys.spent("k", "day", world.nowMs)).toBeUndefined();
+    expect(server.keys.spent("k", "day", time.nowMs)).toBeUndefined();
 
     // In the outage the new tier goes on from where the old one stood: 60 of 100 a minute are 600 of 1,000.
     expect(await limiter.consume("k", "paid")).toMatchObject({ allowed: true });
@@ -62,9 +62,9 @@ it.each(["exact", "leased"] as const)(
     expect(day).toBe(61);
     expect(minute).toBeGreaterThan(550);
 
-    await world.runUntil(START + 3000);
+    await time.runUntil(START + 3000);
     expect(limiter.isTogether).toBe(true);
-    await expect(world.runUntil(START + 3001).then(() => server.keys.spent("k", "day", world.nowMs))).resolves.toBe(
+    await expect(time.runUntil(START + 3001).then(() => server.keys.spent("k", "day", time.nowMs))).resolves.toBe(
       61_000,
     );
   },

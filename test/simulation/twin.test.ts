@@ -110,3 +110,39 @@ it("the twin of the simulation answers and publishes as the script does", async 
   );
   expect(steps).toBeGreaterThan(3000);
 }, 60_000);
+
+it("keeps a bucket's fraction when a server that lost writes is told of it by a replica that knows another tier", () => {
+  const { free, paid } = Object.fromEntries(
+    compileTiers(
+      {
+        free: { limits: [{ name: "minute", type: "bucket", limit: 100, windowSeconds: 60, burst: 1 }] },
+        paid: { limits: [{ name: "minute", type: "bucket", limit: 1000, windowSeconds: 60, burst: 1 }] },
+      },
+      new Map(),
+    ),
+  ) as Record<"free" | "paid", Tier>;
+  const twin = new Twin();
+  const run = (server: string, command: Command) =>
+    twin.run(command, { server, caller: "x", nowMs: DECEMBER_30_2026, publish: () => undefined });
+  const about = { key: "k", nowMs: DECEMBER_30_2026 };
+  const take = { ...about, op: "take", want: 0, divisor: 1 } as const;
+  const { epoch, nowMs, spent } = run("one", { ...take, tier: paid, known: undefined, need: 500_000 });
+  run("one", { ...take, tier: free, known: undefined, need: 0 });
+  const told = run("two", {
+    ...about,
+    op: "adjust",
+    tier: paid,
+    known: { epoch, atMs: nowMs, spent },
+    deltas: [0],
+    atMs: nowMs,
+    quotasOnly: false,
+    tell: false,
+    number: undefined,
+    again: false,
+    unused: false,
+  });
+  // Half of it, in the units of whoever asks.
+  expect(told.spent).toEqual(spent);
+  const { granted } = run("two", { ...take, tier: free, known: undefined, need: 50_000 });
+  expect(granted).toBe(50_000);
+});

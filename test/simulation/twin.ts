@@ -89,7 +89,7 @@ export class Twin {
       granted,
       nowMs,
       epoch,
-      spent: tier.limits.map(({ name, rule }) => hash.slots.get(name)?.spent ?? rule.initial),
+      spent: tier.limits.map(({ name, rule }) => shown(hash.slots.get(name), rule, nowMs)),
     });
 
     if (op === "adjust") {
@@ -181,17 +181,26 @@ export class Twin {
   }
 }
 
+/** What a slot has spent, in the units of a rule. */
+function shown(slot: Slot | undefined, rule: Bucket | Quota, nowMs: number): number {
+  if (slot === undefined) return rule.initial;
+  if (rule.type === "bucket") return slot.rule.type === "bucket" ? rule.converted(slot.spent, slot.rule) : slot.spent;
+  return slot.rule.type === "quota" ? rule.converted(slot.spent, slot.rule, nowMs, nowMs) : slot.spent;
+}
+
 function heal(hash: Hash, { tier, known }: Command): void {
   if (known === undefined || known.epoch === "" || known.epoch === hash.epoch || known.epoch === hash.ended) return;
   tier.limits.forEach(({ name, rule }, index) => {
     const slot = hash.slots.get(name);
     const amount = known.spent[index];
     if (slot === undefined || amount === undefined) return;
-    if (rule.type === "bucket") {
-      slot.spent = Math.max(slot.spent, amount - Math.max(0, hash.atMs - known.atMs) * rule.perMs);
+    if (rule.type === "bucket" && slot.rule.type === "bucket") {
+      const left = rule.refilled(amount, Math.max(0, hash.atMs - known.atMs));
+      slot.spent = Math.max(slot.spent, slot.rule.converted(left, rule));
     } else if (
-      rule.periodOf(Math.min(known.atMs, hash.atMs)).startMs === rule.periodOf(hash.atMs).startMs &&
-      amount > slot.healed
+      rule.type === "quota" &&
+      slot.rule.type === "quota" &&
+      slot.rule.converted(amount, rule, Math.min(known.atMs, hash.atMs), hash.atMs) > slot.healed
     ) {
       slot.spent = Math.min(MAX_AMOUNT, slot.spent + amount - slot.healed);
       slot.healed = amount;

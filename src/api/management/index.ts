@@ -3,7 +3,7 @@ import type { Registry } from "prom-client";
 import type { Config } from "../../config/schema.js";
 import type { AddressIdentity } from "../../fastify/identity.js";
 import type { Limiter } from "../../limiter/limiter.js";
-import type { SharedLimiter } from "../../limiter/shared.js";
+import type { SharedLimiter } from "../../limiter/shared-limiter.js";
 import type { Endpoint } from "../endpoints.js";
 import type { ApiKeys } from "../keys.js";
 import { auditCalls } from "./audit.js";

@@ -1,20 +1,21 @@
 import { toMilli } from "../engine/amount.js";
-import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow.js";
-import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import type { TierStats, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import type { Link, Surroundings } from "../store/protocol.js";
 import { Session, type SessionStats } from "../store/session.js";
-import { type Decision, invalidCost, type Judge } from "./decision.js";
+import { Calls, type Many } from "./calls.js";
+import type { Decision, Judge } from "./decision.js";
 import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
-import { at, checkedKey, checkLength, invalidOption, unknownTier } from "./limiter.js";
+import { checkedKey, excessiveCost, invalidCost, limiterClosed } from "./misuse.js";
 import { CLOSED } from "./outage.js";
-import { compileOverridden } from "./overrides.js";
 import { type Observe, Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
+import { SharedJudges } from "./shared-judges.js";
+import { TierCounts } from "./tier-counts.js";
 import type { View } from "./view.js";
+import { Waiters } from "./waiters.js";
 
 /** How a shared limiter works. */
 export interface SharedSettings extends LeaseOptions {
@@ -46,33 +47,25 @@ export interface SharedLimiterStats {
   };
 }
 
-/** Tiers held ready, with their overrides. */
-const MAX_JUDGES = 32_768;
-
 /** Decides like a `Limiter`, over all replicas that share one Redis. Made by `createLimiter`. */
 export class SharedLimiter {
   readonly #settings: SharedSettings;
   readonly #session: Session;
   readonly #leases: Leases;
-  readonly #corrector: Corrector;
-  readonly #slots: SlotNames = new Map();
-  readonly #maxSlots: number;
-  readonly #counts = new Map<string, { allowed: number; denied: Map<string, number> }>();
-  readonly #timings = new Set<(seconds: number) => void>();
-  #usage = new Map<string, number>();
-  #tiers: Tiers;
-  #version = -1;
-  #judges = new Map<string, SharedJudge>();
-  /** By tier, shadow limits too. */
-  #judgeOfTier = new Map<Tier, SharedJudge>();
+  readonly #judges: SharedJudges;
+  readonly #counts = new TierCounts();
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
+  readonly #timings = new Set<Observe>();
+  readonly #waiters: Waiters;
+  /** Thousandths spent of unlimited tiers that the store has not heard of, by tier. */
+  #usage = new Map<string, number>();
   #stopSweep: () => void = () => undefined;
-  #waiting = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
   constructor(settings: SharedSettings) {
     this.#settings = settings;
+    this.#waiters = new Waiters(settings.around);
     this.#session = new Session(
       settings.link,
       settings.around,
@@ -84,7 +77,7 @@ export class SharedLimiter {
         late: (command, reply) => this.#leases.late(command, reply),
         entered: (state) => {
           this.#leases.entered(state);
-          if (state === "together") for (const resolve of this.#waiting) resolve();
+          if (state === "together") this.#waiters.release();
         },
         takeUsage: () => {
           const usage = this.#usage;
@@ -97,16 +90,16 @@ export class SharedLimiter {
       },
     );
     this.#leases = new Leases(new LeaseTable(settings.maxKeys), this.#session, settings.around, settings);
-    this.#corrector = {
+    const corrector: Corrector = {
       isClosed: () => this.#closing !== undefined,
       clock: () => this.#leases.storeMs(),
       correct: (key, correction) => {
-        const judge = this.#judgeOfTier.get(correction.tier);
-        this.#leases.correct(key, judge ?? new SharedJudge(correction.tier, -1, -1, this.#corrector), correction);
+        const judge = this.#judges.by(correction.tier) ?? new SharedJudge(correction.tier, -1, -1, corrector);
+        this.#leases.correct(key, judge, correction);
       },
     };
-    this.#tiers = this.#enact(settings.tiers);
-    this.#maxSlots = slotsFor(this.#slots.size);
+    this.#judges = new SharedJudges(settings.tiers, corrector);
+    this.#counts.include(Object.keys(this.tiers));
     this.#sweepLater();
     this.#session.open();
   }
@@ -118,7 +111,7 @@ export class SharedLimiter {
 
   /** The tiers in force. */
   get tiers(): Tiers {
-    return this.#tiers;
+    return this.#judges.tiers;
   }
 
   /** Whether decisions are shared now: not while Redis is away, nor while a server that came back hears what is known. */
@@ -134,21 +127,7 @@ export class SharedLimiter {
    */
   async ready(patienceMs = 10_000): Promise<void> {
     this.#checkOpen();
-    if (this.isTogether) return;
-    await new Promise<void>((resolve, reject) => {
-      const settle = (done: () => void) => () => {
-        cancel();
-        this.#waiting.delete(joined);
-        done();
-      };
-      const late = new TollkeeperError("ERR_STORE_UNAVAILABLE", `Redis was not ready within ${patienceMs} ms`);
-      const cancel = this.#settings.around.after(
-        patienceMs,
-        settle(() => reject(late)),
-      );
-      const joined = settle(resolve);
-      this.#waiting.add(joined);
-    });
+    if (!this.isTogether) await this.#waiters.wait(patienceMs);
   }
 
   /**
@@ -178,17 +157,10 @@ export class SharedLimiter {
    *
    * @throws {TollkeeperError} as `consume` does; for misuse before anything is spent.
    */
-  consumeMany(
-    keys: readonly string[],
-    tiers: string | readonly string[],
-    costs: number | readonly number[] = 1,
-  ): Decision[] | Promise<Decision[]> {
-    if (!Array.isArray(keys)) throw invalidOption("keys", keys, "an array of keys");
-    checkLength("tiers", tiers, keys.length);
-    checkLength("costs", costs, keys.length);
-    const calls = keys.map((key, index) => ({ key, tier: at(tiers, index), cost: at(costs, index) }));
-    for (const { key, tier, cost } of calls) this.#check(key, tier, cost);
-    const decisions = calls.map(({ key, tier, cost }) => this.consume(key, tier, cost));
+  consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<number> = 1): Decision[] | Promise<Decision[]> {
+    const calls = new Calls(keys, tiers, costs);
+    calls.keys.forEach((key, index) => void this.#check(key, calls.tierOf(index), calls.costOf(index)));
+    const decisions = calls.keys.map((key, index) => this.consume(key, calls.tierOf(index), calls.costOf(index)));
     const isDecided = (decision: Decision | Promise<Decision>): decision is Decision => !(decision instanceof Promise);
     return decisions.every(isDecided) ? decisions : Promise.all(decisions);
   }
@@ -200,9 +172,10 @@ export class SharedLimiter {
    */
   async reset(key: string): Promise<void> {
     this.#checkOpen();
-    const [judge] = this.#judges.values();
+    const judges = this.#judges.all;
+    const [judge] = judges;
     if (judge === undefined) return;
-    const shadows = [...this.#judges.values()].flatMap(({ shadows }) => shadows);
+    const shadows = judges.flatMap(({ shadows }) => shadows);
     const keys = new Set([checkedKey(key), ...shadows.map((shadow) => shadowKey(key, shadow))]);
     await Promise.all([...keys].map((reset) => this.#leases.reset(reset, judge)));
   }
@@ -215,12 +188,13 @@ export class SharedLimiter {
    */
   reload(tiers: Tiers): void {
     this.#checkOpen();
-    this.#tiers = this.#enact(tiers);
+    this.#judges.reload(tiers);
+    this.#counts.include(Object.keys(this.tiers));
   }
 
   /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
   maxCost(tier: string): number {
-    return this.#judge(tier).tier.maxCostMilli / 1000;
+    return this.#judges.of(tier).tier.maxCostMilli / 1000;
   }
 
   /** What was counted since the limiter was opened, in this replica. */
@@ -233,11 +207,7 @@ export class SharedLimiter {
       keys: table.size,
       evictions: table.evictions,
       overflow: table.overflow,
-      tiers: [...this.#counts].map(([tier, { allowed, denied }]) => ({
-        tier,
-        allowed,
-        denied: Object.fromEntries(denied),
-      })),
+      tiers: this.#counts.read(),
       shadow: this.#shadowCounts.read(),
       store: {
         ...this.#session.stats(),
@@ -259,7 +229,7 @@ export class SharedLimiter {
   }
 
   /** Has `observe` told how many seconds each answer of Redis took; returns what ends that. */
-  onAnswer(observe: (seconds: number) => void): () => void {
+  onAnswer(observe: Observe): () => void {
     this.#timings.add(observe);
     return () => void this.#timings.delete(observe);
   }
@@ -274,7 +244,7 @@ export class SharedLimiter {
   }
 
   async #close(): Promise<void> {
-    this.#judges = new Map();
+    this.#judges.clear();
     this.#stopSweep();
     await this.#leases.drain();
     await this.#session.close();
@@ -283,13 +253,10 @@ export class SharedLimiter {
   #check(key: string, tierName: string, cost: number): { judge: SharedJudge; costMilli: number } {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
     if (Number.isNaN(costMilli)) throw invalidCost(cost);
-    const judge = this.#judge(tierName);
+    const judge = this.#judges.of(tierName);
     checkedKey(key);
     if (costMilli > judge.tier.maxCostMilli) {
-      throw new TollkeeperError(
-        "ERR_COST_EXCEEDS_CAPACITY",
-        `cost is ${cost}, which can never pass: tier ${judge.tier.name} holds at most ${this.maxCost(tierName)}`,
-      );
+      throw excessiveCost(cost, judge.tier.name, judge.tier.maxCostMilli / 1000);
     }
     return { judge, costMilli };
   }
@@ -328,7 +295,7 @@ export class SharedLimiter {
 
   /** A shadow limit has a key of its own in Redis, and a lease of its own: it never holds up what is in force. */
   async #askShadow({ tier }: Judge, key: string, costMilli: number, spends: boolean): Promise<ShadowAnswer> {
-    const shadow = this.#judgeOfTier.get(tier);
+    const shadow = this.#judges.by(tier);
     if (shadow === undefined) return undefined;
     if (costMilli > tier.maxCostMilli) return "denied";
     const own = shadowKey(key, shadow);
@@ -342,57 +309,13 @@ export class SharedLimiter {
     if (view === CLOSED) {
       throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis can't be asked, and the outage policy is closed");
     }
-    if (spends) this.#count(judge, view.denied);
+    const { name, limits } = judge.tier;
+    if (spends) this.#counts.add(name, view.denied === 0 ? undefined : limits[view.denied - 1]?.name);
     return judge.decide(key, costMilli, view, spends);
   }
 
-  #count({ tier }: SharedJudge, denied: number): void {
-    const counts = this.#counts.get(tier.name);
-    const limit = denied === 0 ? undefined : tier.limits[denied - 1]?.name;
-    if (counts === undefined) return;
-    if (limit === undefined) counts.allowed++;
-    else counts.denied.set(limit, (counts.denied.get(limit) ?? 0) + 1);
-  }
-
-  #judge(name: string): SharedJudge {
-    const judge = this.#judges.get(name);
-    if (judge !== undefined) return judge;
-    this.#checkOpen();
-    const tier = compileOverridden(name, this.#tiers, this.#slots);
-    if (tier === undefined) throw unknownTier(name, this.#judges);
-    // So that memory is bounded, whatever limits have come and gone.
-    if (this.#judges.size >= MAX_JUDGES) this.#enact(this.#tiers);
-    const overridden = new SharedJudge(tier, -1, this.#version, this.#corrector);
-    overridden.shadows.push(...(this.#judges.get(tier.name)?.shadows ?? []));
-    this.#judges.set(name, overridden);
-    this.#judgeOfTier.set(tier, overridden);
-    return overridden;
-  }
-
-  /** Puts tiers in force; returns them as they are kept. */
-  #enact(tiers: Tiers): Tiers {
-    const split = structuredClone(splitTiers(tiers));
-    compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
-    const compiled = compileTiers(split, this.#slots, this.#maxSlots);
-    this.#version++;
-    const judges = new Map<string, SharedJudge>();
-    this.#judgeOfTier = new Map();
-    for (const [id, tier] of [...compiled.values()].entries()) {
-      const judge = new SharedJudge(tier, id, this.#version, this.#corrector);
-      const of = shadowedTier(tier.name);
-      if (of === undefined) judges.set(tier.name, judge);
-      else judges.get(of)?.shadows.push(judge);
-      this.#judgeOfTier.set(tier, judge);
-    }
-    this.#judges = judges;
-    for (const name of judges.keys()) {
-      if (!this.#counts.has(name)) this.#counts.set(name, { allowed: 0, denied: new Map() });
-    }
-    return joinTiers(split);
-  }
-
   #overshoot(): number {
-    const rates = [...this.#judges.values()].flatMap(({ tier }) =>
+    const rates = this.#judges.all.flatMap(({ tier }) =>
       tier.limits.flatMap(({ rule }) => (rule.type === "bucket" ? [rule.perMs / rule.perMilli] : [])),
     );
     return (Math.max(0, ...rates) * this.#settings.leaseMs) / 1000;
@@ -407,7 +330,7 @@ export class SharedLimiter {
   }
 
   #checkOpen(): void {
-    if (this.#closing !== undefined) throw new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
+    if (this.#closing !== undefined) throw limiterClosed();
   }
 }
 

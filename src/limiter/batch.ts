@@ -1,0 +1,105 @@
+import { toMilli } from "../engine/amount.js";
+import { type Engine, FRAME, OUTCOME } from "../engine/types.js";
+import type { TollkeeperError } from "../errors.js";
+import type { Calls } from "./calls.js";
+import { Decision, type Judge } from "./decision.js";
+import type { Judges } from "./judges.js";
+import { checkedKey, excessiveCost, invalidCost } from "./misuse.js";
+import { plainTier } from "./overrides.js";
+import { ShadowedDecision } from "./shadow.js";
+
+// Own constants of a module, as in limiter.ts.
+const { TIER, COST, KEY_LENGTH, NOW, CODE, VERSION, ROW, ROWS } = FRAME;
+
+/** Many calls decided at one instant, with one crossing into the engine for as many as its frame has rows. */
+export class Batch {
+  readonly #engine: Engine;
+  readonly #judges: Judges;
+  readonly #calls: Calls;
+  readonly #nowMs: number;
+
+  constructor(engine: Engine, judges: Judges, calls: Calls, nowMs: number) {
+    this.#engine = engine;
+    this.#judges = judges;
+    this.#calls = calls;
+    this.#nowMs = nowMs;
+  }
+
+  /**
+   * Decides on the calls in order, each by itself; shadow limits are not asked.
+   *
+   * @throws {TollkeeperError} as {@link Limiter.consumeMany} does.
+   */
+  consume(): Decision[] {
+    const { keys } = this.#calls;
+    const count = keys.length;
+    for (let start = 0; start < count; start += ROWS) this.#ask(start);
+    const decisions: Decision[] = [];
+    for (let start = 0; start < count; start += ROWS) {
+      // What fits into the frame was asked when it was checked.
+      if (count > ROWS) this.#ask(start);
+      const asked = count > ROWS ? keys.slice(start, start + ROWS) : keys;
+      this.#engine.consumeMany(asked.join(""), asked.length);
+      const failure = this.#read(start, decisions);
+      if (failure === undefined) continue;
+      for (const decision of decisions) decision.refund();
+      throw failure;
+    }
+    return decisions;
+  }
+
+  /** Checks as many calls from `start` on as the frame has rows, and writes them there. */
+  #ask(start: number): void {
+    const calls = this.#calls;
+    const { frame } = this.#engine;
+    const end = Math.min(calls.keys.length, start + ROWS);
+    let tierId = 0;
+    let costMilli = 0;
+    for (let index = start, row = 0; index < end; index++, row += ROW) {
+      const key = checkedKey(calls.keys[index]);
+      // Most batches are of one tier and one cost.
+      if (index === start || !calls.isLikeLast(index)) {
+        const tierName = calls.tierOf(index);
+        const cost = calls.costOf(index);
+        const { tier, tierId: id } = this.#judges.of(tierName);
+        costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
+        if (Number.isNaN(costMilli)) throw invalidCost(cost);
+        if (costMilli > tier.maxCostMilli) throw excessiveCost(cost, plainTier(tierName), tier.maxCostMilli / 1000);
+        tierId = id;
+      }
+      frame[row + TIER] = tierId;
+      frame[row + COST] = costMilli;
+      frame[row + KEY_LENGTH] = key.length;
+      frame[row + NOW] = this.#nowMs;
+      frame[row + CODE] = OUTCOME.FAILED;
+    }
+  }
+
+  /**
+   * Reads what became of the calls that {@link Batch.#ask} has written into the frame, all of them; returns why the
+   * first failed that did.
+   */
+  #read(start: number, decisions: Decision[]): TollkeeperError | undefined {
+    const calls = this.#calls;
+    const { frame } = this.#engine;
+    const end = Math.min(calls.keys.length, start + ROWS);
+    let failure: TollkeeperError | undefined;
+    let judge: Judge | undefined;
+    for (let index = start, row = 0; index < end; index++, row += ROW) {
+      const key = calls.keys[index] as string;
+      const tierName = calls.tierOf(index);
+      const cost = calls.costOf(index);
+      const code = frame[row + CODE] as number;
+      if (code < 0) {
+        failure ??= this.#judges.misuse(code, key, tierName, cost);
+        continue;
+      }
+      if (index === start || tierName !== calls.tierOf(index - 1)) judge = this.#judges.ready(tierName);
+      const version = frame[row + VERSION] as number;
+      if (judge?.version !== version) judge = this.#judges.ofVersion(version, tierName, frame[row + TIER] as number);
+      const Made = judge.shadows.length === 0 ? Decision : ShadowedDecision;
+      decisions.push(new Made(judge, key, frame, row, toMilli(cost), true));
+    }
+    return failure;
+  }
+}

@@ -1,0 +1,159 @@
+import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow.js";
+import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
+import { type Engine, OUTCOME, type Tiers } from "../engine/types.js";
+import { TollkeeperError } from "../errors.js";
+import type { Judge } from "./decision.js";
+import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";
+import { compileOverridden, plainTier } from "./overrides.js";
+
+/** What all judges of a limiter have in common. */
+interface InCommon {
+  readonly engine: Engine;
+  readonly clock: () => number;
+  readonly isClosed: () => boolean;
+}
+
+/**
+ * Who decides for each tier in force, and for those with overrides that were asked for. Another thread may reload the
+ * tiers at any time: here they are made ready anew once that shows.
+ */
+export class Judges {
+  readonly #inCommon: InCommon;
+  readonly #engine: Engine;
+  /** The names that this thread's compiled tiers give to slots; only their arithmetic is used here. */
+  readonly #slots: SlotNames = new Map();
+  readonly #maxSlots: number;
+  #version = 0;
+  #tiers: Tiers = {};
+  #judges = new Map<string, Judge>();
+
+  constructor(inCommon: InCommon) {
+    this.#inCommon = inCommon;
+    this.#engine = inCommon.engine;
+    this.refresh();
+    this.#maxSlots = slotsFor(this.#slots.size);
+  }
+
+  /** The tiers in force. */
+  get tiers(): Tiers {
+    this.#refreshIfReloaded();
+    return this.#tiers;
+  }
+
+  /**
+   * Who decides for a tier, or for one with overrides.
+   *
+   * @throws {TollkeeperError} `ERR_TIER_UNKNOWN`, `ERR_LIMITER_CLOSED`
+   */
+  of(name: string): Judge {
+    return this.#judges.get(name) ?? this.#lookUp(name);
+  }
+
+  /** The same if it is ready, and undefined otherwise. */
+  ready(name: string): Judge | undefined {
+    return this.#judges.get(name);
+  }
+
+  /**
+   * Who has decided if the tiers were reloaded, maybe by another thread: the amounts are in units of that version.
+   * `tierId` is the number under which the engine was asked.
+   */
+  ofVersion(version: number, name: string, tierId: number): Judge {
+    this.#refreshIfReloaded();
+    const plain = this.#compile(version, new Map(this.#slots));
+    const judge = plain.get(name);
+    if (judge !== undefined) return { ...judge, tierId };
+    const tier = compileOverridden(name, joinTiers(this.#engine.tiersOf(version)), this.#slots);
+    const overridden = tier === undefined ? undefined : plain.get(tier.name);
+    if (tier === undefined || overridden === undefined) throw unknownTier(name, this.#judges);
+    return { ...overridden, tier, tierId };
+  }
+
+  /** Makes the tiers in force ready for this thread. */
+  refresh(): void {
+    const { version } = this.#engine;
+    this.#judges = this.#compile(version, this.#slots);
+    this.#tiers = joinTiers(this.#engine.tiersOf(version));
+    this.#version = version;
+  }
+
+  /** @throws {TollkeeperError} `ERR_TIERS_INVALID`; then nothing has changed. */
+  reload(tiers: Tiers): void {
+    compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
+    this.#engine.reload(splitTiers(tiers));
+    this.refresh();
+  }
+
+  /** Has every look-up find the limiter closed. */
+  clear(): void {
+    this.#judges = new Map();
+  }
+
+  /** Why an engine did not decide on a call: an {@link OUTCOME} below 0. */
+  misuse(outcome: number, key: unknown, tierName: string, cost: number): TollkeeperError {
+    switch (outcome) {
+      case OUTCOME.KEY_INVALID:
+        return invalidKey(key);
+      case OUTCOME.TIER_UNKNOWN:
+        this.refresh();
+        return unknownTier(tierName, this.#judges);
+      case OUTCOME.COST_EXCEEDS_CAPACITY:
+        return excessiveCost(cost, plainTier(tierName), this.of(tierName).tier.maxCostMilli / 1000);
+      case OUTCOME.CLOSED:
+        return limiterClosed();
+      case OUTCOME.COST_INVALID:
+        return invalidCost(cost);
+      default:
+        return new TollkeeperError(
+          "ERR_ENGINE_FAILED",
+          "the native engine met a fault of its own; the call was not decided",
+        );
+    }
+  }
+
+  #lookUp(name: string): Judge {
+    if (this.#inCommon.isClosed()) throw limiterClosed();
+    this.#refreshIfReloaded();
+    const judge = this.#judges.get(name) ?? this.#override(name);
+    if (judge === undefined) throw unknownTier(name, this.#judges);
+    return judge;
+  }
+
+  /** Makes a tier with overrides ready that was not asked for since the last reload. */
+  #override(name: string): Judge | undefined {
+    const tier = compileOverridden(name, this.#tiers, this.#slots);
+    if (tier === undefined) return undefined;
+    const plain = this.#judges.get(tier.name);
+    if (plain === undefined) return undefined;
+    let id: number;
+    try {
+      id = this.#engine.overrideTier(this.#version, plain.tierId, name, tier.spec);
+    } catch (error) {
+      // Too many different ones were in force since the process began.
+      if (error instanceof TollkeeperError) return plain;
+      throw error;
+    }
+    // Another thread has reloaded the tiers meanwhile.
+    if (id < 0) return this.#lookUp(name);
+    const judge = { ...plain, tier, tierId: id };
+    this.#judges.set(name, judge);
+    return judge;
+  }
+
+  #refreshIfReloaded(): void {
+    if (this.#engine.version !== this.#version) this.refresh();
+  }
+
+  /** Who decides by a version of the tiers, by name of the tier. */
+  #compile(version: number, slots: SlotNames): Map<string, Judge> {
+    const engine = this.#engine;
+    const judges = new Map<string, Judge & { shadows: Judge[] }>();
+    for (const [name, tier] of compileTiers(engine.tiersOf(version), slots)) {
+      const judge = { ...this.#inCommon, version, tierId: engine.tierId(name), tier, shadows: [] };
+      const of = shadowedTier(name);
+      if (of === undefined) judges.set(name, judge);
+      else judges.get(of)?.shadows.push(judge);
+    }
+    return judges;
+  }
+}

@@ -1,0 +1,58 @@
+import { TollkeeperError } from "../errors.js";
+
+/** What a clock gave, in whole ms, if it may be. */
+export function checkedNow(now: number): number {
+  // 2^43 ms, the year 2248, is the last instant that an engine can hold.
+  if (!(typeof now === "number" && now >= 0 && now < 2 ** 43)) {
+    throw new TollkeeperError(
+      "ERR_CLOCK_INVALID",
+      `the clock gave ${now}; it may give milliseconds since 1970, below 2^43`,
+    );
+  }
+  return Math.floor(now);
+}
+
+/** A key, if it is one. */
+export function checkedKey(key: unknown): string {
+  if (typeof key !== "string" || key.length === 0 || key.length > 512) throw invalidKey(key);
+  return key;
+}
+
+/** A key that is none. */
+export function invalidKey(key: unknown): TollkeeperError {
+  const shown = typeof key === "string" ? `a string of ${key.length} UTF-16 units` : `of type ${typeof key}`;
+  return new TollkeeperError("ERR_KEY_INVALID", `key is ${shown}; it may be a string of 1 to 512 UTF-16 units`);
+}
+
+/** A tier that there is not. */
+export function unknownTier(name: unknown, tiers: ReadonlyMap<string, unknown>): TollkeeperError {
+  const shown = typeof name === "string" ? name : typeof name;
+  return new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${shown}; it may be one of ${[...tiers.keys()].join(", ")}`);
+}
+
+/** A cost that is none. */
+export function invalidCost(cost: unknown): TollkeeperError {
+  const shown = typeof cost === "number" ? String(cost) : typeof cost;
+  return new TollkeeperError(
+    "ERR_COST_INVALID",
+    `cost is ${shown}; it may be a number from 0 with at most three decimals`,
+  );
+}
+
+/** A cost above `maxCost`, in tokens, the most that the tier ever holds. */
+export function excessiveCost(cost: number, tier: string, maxCost: number): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_COST_EXCEEDS_CAPACITY",
+    `cost is ${cost}, which can never pass: tier ${tier} holds at most ${maxCost}`,
+  );
+}
+
+/** An argument that can't be used. */
+export function invalidOption(name: string, was: unknown, mayBe: string): TollkeeperError {
+  return new TollkeeperError("ERR_OPTION_INVALID", `${name} is ${String(was)}; it may be ${mayBe}`);
+}
+
+/** A call after `close`. */
+export function limiterClosed(): TollkeeperError {
+  return new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
+}
