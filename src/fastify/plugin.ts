@@ -4,7 +4,7 @@ import { TollkeeperError } from "../errors.js";
 import type { Decision } from "../limiter/decision.js";
 import { plainTier } from "../limiter/overrides.js";
 import { LimitHeaders } from "./headers.js";
-import { checkIdentity, type Identity, identifyByAddress, type Refusal } from "./identity.js";
+import { checkIdentity, type Identify, type Identity, identifyByAddress, type Refusal } from "./identity.js";
 import { checkOptions, type TollkeeperOptions } from "./options.js";
 import { costExceedsCapacity, quotaExceeded, sendProblem, temporaryReducedCapacity } from "./problem.js";
 import { checkToll, checkTotal, type RouteToll, type Toll, tollOf } from "./toll.js";
