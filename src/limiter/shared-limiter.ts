@@ -246,6 +246,7 @@ export class SharedLimiter {
   async #close(): Promise<void> {
     this.#judges.clear();
     this.#stopSweep();
+    this.#waiters.release(limiterClosed());
     await this.#leases.drain();
     await this.#session.close();
   }

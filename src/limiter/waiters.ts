@@ -4,35 +4,32 @@ import type { Surroundings } from "../store/protocol.js";
 /** Those who wait until decisions are shared. */
 export class Waiters {
   readonly #around: Surroundings;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new Set<(error?: TollkeeperError) => void>();
 
   constructor(around: Surroundings) {
     this.#around = around;
   }
 
   /**
-   * Resolves once {@link Waiters.release} is called.
+   * Resolves once {@link Waiters.release} is called, or rejects with the error that it is given.
    *
    * @throws {TollkeeperError} `ERR_STORE_UNAVAILABLE` if that takes longer than `patienceMs`.
    */
   wait(patienceMs: number): Promise<void> {
     return new Promise<void>((resolve, reject) => {
-      const settle = (done: () => void) => () => {
+      const settle = (error?: TollkeeperError) => {
         cancel();
-        this.#waiting.delete(joined);
-        done();
+        this.#waiting.delete(settle);
+        if (error === undefined) resolve();
+        else reject(error);
       };
       const late = new TollkeeperError("ERR_STORE_UNAVAILABLE", `Redis was not ready within ${patienceMs} ms`);
-      const cancel = this.#around.after(
-        patienceMs,
-        settle(() => reject(late)),
-      );
-      const joined = settle(resolve);
-      this.#waiting.add(joined);
+      const cancel = this.#around.after(patienceMs, () => settle(late));
+      this.#waiting.add(settle);
     });
   }
 
-  release(): void {
-    for (const resolve of this.#waiting) resolve();
+  release(error?: TollkeeperError): void {
+    for (const settle of this.#waiting) settle(error);
   }
 }

@@ -87,6 +87,10 @@ describe.each(["exact", "leased"] as const)("replicas that share Redis, %s", (mo
     expect(() => one.consume("acct:1", "free")).toThrow(expect.objectContaining({ code: "ERR_LIMITER_CLOSED" }));
     expect(() => one.stats()).toThrow("the limiter is closed");
     await one.close();
+    const unready = createLimiter({ tiers: TIERS, storage: { type: "redis", url: redis.url, mode } });
+    const ready = expect(unready.ready()).rejects.toThrow(expect.objectContaining({ code: "ERR_LIMITER_CLOSED" }));
+    await unready.close();
+    await ready;
   });
 
   it("count per tier, and ask Redis nothing for an unlimited one", async () => {
