@@ -59,9 +59,9 @@ const MINUTE = 1000;
 /** Nobody reaches the first; the second, of which the most frequent keys want many times as much, denies. */
 const TIERS = {
   ample: { limits: [{ name: "minute", type: "bucket", limit: 1e9, windowSeconds: 60, burst: 1 }] },
-  [`${MINUTE} a minute`]: { limits: [{ name: "minute", type: "bucket", limit: MINUTE, windowSeconds: 60, burst: 1 }] },
+  [`${MINUTE}-a-minute`]: { limits: [{ name: "minute", type: "bucket", limit: MINUTE, windowSeconds: 60, burst: 1 }] },
 } as const satisfies Tiers;
-const TIER_NAMES = ["ample", `${MINUTE} a minute`] as const;
+const TIER_NAMES = ["ample", `${MINUTE}-a-minute`] as const;
 type TierName = (typeof TIER_NAMES)[number];
 
 /** Share of a shard's processor that is planned with. */
