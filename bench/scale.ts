@@ -101,9 +101,7 @@ async function measureShard(quick: boolean): Promise<Shard> {
     const { bytes } = await server.read();
     await server.reset();
     const seconds = quick ? 1 : 5;
-    await Promise.all(
-      clients.map((client, seed) => client.ask({ what: "flat out", callers: 1, seconds, keys, seed })),
-    );
+    await Promise.all(clients.map((client, seed) => client.ask({ what: "flat out", callers: 1, seconds, keys, seed })));
     const { sent, cpuS } = await server.read();
     await Promise.all(clients.map((client) => client.ask({ what: "close" })));
     return { commandsPerSecond: sent / cpuS, bytesPerKey: (bytes - before.bytes) / keys };
