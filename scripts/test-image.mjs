@@ -195,7 +195,7 @@ function hasImage(image) {
   return buildah("images", "--format={{.Name}}:{{.Tag}}").split("\n").includes(`docker.io/library/${image}`);
 }
 
-/** What npm and cargo are told here of where packages are. */
+/** What npm and cargo are told here of where packages are, put where the root of the image that builds looks for it. */
 function registries() {
   const npmrc = join(process.env["HOME"] ?? "/root", ".npmrc");
   const cargo = join(process.env["CARGO_HOME"] ?? join(process.env["HOME"] ?? "/root", ".cargo"), "config.toml");
