@@ -7,7 +7,7 @@ import type { Config } from "../config/schema.js";
 import { AddressIdentity } from "../fastify/identity.js";
 import tollkeeper, { LIMIT_FIELDS } from "../fastify/plugin.js";
 import { problem, sendProblem } from "../fastify/problem.js";
-import { type Fingerprint, loadFingerprint } from "../fingerprint/index.js";
+import { type FingerprintText, loadFingerprintText } from "../fingerprint/text.js";
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import { registerLimiterMetrics } from "../metrics/index.js";
@@ -44,7 +44,7 @@ export interface AppOptions {
   limiter: Limiter | SharedLimiter;
   keys: ApiKeys;
   /** Gives the fingerprint computations, or throws why they can't be had; from the native binary by default. */
-  loadFingerprint?: () => Fingerprint;
+  loadFingerprint?: () => FingerprintText;
   /** Fastify's own option; nothing is logged by default. */
   logger?: FastifyServerOptions["logger"];
   /** Where metrics are registered; one of its own by default. */
@@ -115,7 +115,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.all(UNREADABLE_URL, { schema: { hide: true } }, async (_request, reply) =>
     sendProblem(reply, problem(400, "address_malformed", "The address of the call can't be decoded.")),
   );
-  const load = options.loadFingerprint ?? loadFingerprint;
+  const load = options.loadFingerprint ?? loadFingerprintText;
   const costs = costsOf(config, itemsOf);
   await app.register(fingerprintRoutes, { load, costs });
   await app.register(fingerprintRoutes, { load, costs, prefix: "/v1" });

@@ -1,6 +1,8 @@
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { z } from "zod";
-import { type BatchItem, type Fingerprint, FingerprintError, type Signals } from "../fingerprint/index.js";
+import { FingerprintError } from "../fingerprint/index.js";
+import type { FingerprintText } from "../fingerprint/text.js";
+import { batchResults, keepBatchBodies } from "./batch-body.js";
 import { answers, securedBy } from "./contract.js";
 import type { Costs } from "./costs.js";
 import {
@@ -16,6 +18,8 @@ import {
   identifyBody,
 } from "./schemas.js";
 
+const JSON_TYPE = "application/json; charset=utf-8";
+
 /**
  * The fingerprint routes: `POST /identify`, `/compare`, `/batch`.
  *
@@ -23,7 +27,7 @@ import {
  */
 export async function fingerprintRoutes(
   app: FastifyInstance,
-  { load, costs }: { load: () => Fingerprint; costs: Costs },
+  { load, costs }: { load: () => FingerprintText; costs: Costs },
 ): Promise<void> {
   /** `/v1/identify` is `identify`, and `/identify`, which is the same, `identifyUnversioned`. */
   const named = (name: string) => (app.prefix === "" ? `${name}Unversioned` : name);
@@ -43,11 +47,13 @@ export async function fingerprintRoutes(
       schema: { body: identifyBody, ...described("identify", "Which client these signals are of", identifyAnswer) },
       config: { toll: costs.identify, scope },
     },
-    async (request) => {
+    async (request, reply) => {
       const { identify } = load();
+      const signals = JSON.stringify(request.body.fingerprint);
       return answer(
         request,
-        within("fingerprint", () => identify(request.body.fingerprint as Signals)),
+        reply,
+        within("fingerprint", () => identify(signals)),
       );
     },
   );
@@ -59,18 +65,26 @@ export async function fingerprintRoutes(
       schema: { body: compareBody, ...described("compare", "How alike two clients are", compareAnswer) },
       config: { toll: costs.compare, scope },
     },
-    async (request) => answer(request, load().compare(request.body.a as Signals, request.body.b as Signals)),
+    async (request, reply) => answer(request, reply, load().compare(JSON.stringify(request.body))),
   );
 
-  app.post<{ Body: BatchBody }>(
-    "/batch",
-    {
-      bodyLimit: BODY_LIMIT.batch,
-      schema: { body: batchBody, ...described("batch", "Identify up to 100 clients", batchAnswer) },
-      config: { toll: costs.batch, scope },
-    },
-    async (request) => answer(request, { results: await load().batch(request.body.items as BatchItem[]) }),
-  );
+  await app.register(async (app) => {
+    keepBatchBodies(app, load);
+    app.post<{ Body: BatchBody }>(
+      "/batch",
+      {
+        bodyLimit: BODY_LIMIT.batch,
+        schema: { body: batchBody, ...described("batch", "Identify up to 100 clients", batchAnswer) },
+        config: { toll: costs.batch, scope },
+      },
+      async (request, reply) => {
+        const results = await batchResults(request, load());
+        const [start, end] = envelope(request);
+        const answer = [Buffer.from(`${start}"results":[`), ...results, Buffer.from(`]${end}`)];
+        return reply.type(JSON_TYPE).send(Buffer.concat(answer));
+      },
+    );
+  });
 }
 
 /** How many items a batch has whose body was checked. */
@@ -78,9 +92,15 @@ export function itemsOf(request: FastifyRequest): number {
   return (request.body as BatchBody).items.length;
 }
 
-/** A computed result, with what the service adds to it. */
-function answer(request: FastifyRequest, result: object): object {
-  return { request_id: request.id, ...result, cost: request.toll?.cost ?? 0 };
+/** Sends the text of a computed result, an object, with what the service adds to it. */
+function answer(request: FastifyRequest, reply: FastifyReply, result: string): FastifyReply {
+  const [start, end] = envelope(request);
+  return reply.type(JSON_TYPE).send(start + result.slice(1, -1) + end);
+}
+
+/** What stands before and after the fields of a result. */
+function envelope(request: FastifyRequest): [start: string, end: string] {
+  return [`{"request_id":${JSON.stringify(request.id)},`, `,"cost":${request.toll?.cost ?? 0}}`];
 }
 
 /** Paths of refused fields as the caller sees them, who sent the signals in a field of their own. */

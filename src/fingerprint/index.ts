@@ -1,6 +1,4 @@
-import { loadBinding } from "../engine/binding.cjs";
-import { TollkeeperError } from "../errors.js";
-import { explained } from "./error.js";
+import { loadFingerprintText, PART } from "./text.js";
 import type { BatchAnswer, BatchItem, Comparison, Identification, Signals } from "./types.js";
 
 export { FingerprintError } from "./error.js";
@@ -27,17 +25,6 @@ export interface Fingerprint {
   batch(items: readonly BatchItem[]): Promise<BatchAnswer[]>;
 }
 
-/** What the binary exports: JSON text in, JSON text out. */
-interface Binding {
-  identify(signals: string): string;
-  compare(pair: string): string;
-  /** Paths of problems count from `first`. */
-  batch(items: string[], first: number): Promise<string>;
-}
-
-/** Items turned to text and back at a time: between two parts of a batch the event loop is free. */
-const PART = 20;
-
 /** Stands for an item that is nested deeper than the stack reaches: refused as that one would be, for its depth. */
 const TOO_DEEP = "[".repeat(200);
 
@@ -47,14 +34,10 @@ const TOO_DEEP = "[".repeat(200);
  * @throws {TollkeeperError} `ERR_NATIVE_MISSING`, with the reason.
  */
 export function loadFingerprint(): Fingerprint {
-  const { binding, reason } = loadBinding();
-  if (binding === undefined) {
-    throw new TollkeeperError("ERR_NATIVE_MISSING", `fingerprints need the native binary, and ${reason}`);
-  }
-  const { identify, compare, batch } = binding as Binding;
+  const { identify, compare, batch } = loadFingerprintText();
   return {
-    identify: (signals) => computed<Identification>(() => identify(textOf(inText(signals)))),
-    compare: (a, b) => computed<Comparison>(() => compare(textOf({ a: inText(a), b: inText(b) }))),
+    identify: (signals) => JSON.parse(identify(textOf(inText(signals)))) as Identification,
+    compare: (a, b) => JSON.parse(compare(textOf({ a: inText(a), b: inText(b) }))) as Comparison,
     async batch(items) {
       const answers: BatchAnswer[] = [];
       // Whoever calls has just read them, and held the event loop for as long.
@@ -73,16 +56,6 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(() => setImmediate(resolve));
   });
-}
-
-function computed<T>(compute: () => string): T {
-  let text: string;
-  try {
-    text = compute();
-  } catch (error) {
-    throw explained(error);
-  }
-  return JSON.parse(text) as T;
 }
 
 /** Callers in plain JavaScript may give anything; Rust says what is wrong with it. */

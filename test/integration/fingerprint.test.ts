@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { loadFingerprint } from "../../src/fingerprint/index.js";
 import { startService } from "./service.js";
 
 interface Capture {
@@ -19,9 +18,9 @@ function captured(client: string): Capture {
 const chromium = captured("chromium");
 const firefox = captured("firefox");
 
-/** Calls a route of the service, with the real computations, with a key of the tier pro. */
+/** Calls a route of the service with a key of the tier pro. */
 async function call(route: string, payload: object) {
-  const { app, pro } = await startService({}, loadFingerprint);
+  const { app, pro } = await startService();
   const answer = await app.inject({ method: "POST", url: route, payload, headers: { "x-api-key": pro } });
   return { status: answer.statusCode, body: answer.json() };
 }
@@ -113,7 +112,7 @@ describe("batch", () => {
   });
 
   it("names the depth that an item of any greater depth may have", async () => {
-    const { app, pro } = await startService({}, loadFingerprint);
+    const { app, pro } = await startService();
     const deep = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
     const payload = `{"items":[${deep(200)},${deep(100_000)}]}`;
     const headers = { "x-api-key": pro, "content-type": "application/json" };
@@ -130,7 +129,7 @@ it.each([
   ["compare", '{"b":{},"a":{"http":{"headers":', "}}}"],
   ["batch", '{"items":{"0":', "}}"],
 ])("%s of %s… nested deep is 400", async (route, start, end) => {
-  const { app, pro } = await startService({}, loadFingerprint);
+  const { app, pro } = await startService();
   const headers = { "x-api-key": pro, "content-type": "application/json" };
   for (const depth of [200, 8000]) {
     const payload = start + "[".repeat(depth) + "]".repeat(depth) + end;

@@ -3,7 +3,6 @@ import { runInNewContext } from "node:vm";
 import Fastify, { type FastifyInstance } from "fastify";
 import { describe, expect, it, onTestFinished } from "vitest";
 import tollkeeper, { type Identify, identifyByAddress, type RouteToll } from "../../src/fastify/plugin.js";
-import { loadFingerprint } from "../../src/fingerprint/index.js";
 import { createLimiter } from "../../src/index.js";
 import { startService } from "./service.js";
 
@@ -80,7 +79,7 @@ it("ten thousand bad fields are answered with few words", async () => {
 });
 
 it("a bad item of a batch fails alone, however bad", async () => {
-  const { app, pro } = await startService({}, loadFingerprint);
+  const { app, pro } = await startService();
   const good = '{"id":"good","fingerprint":{"tls":{"ja4":"t13d1517h2_8daaf6152771_cb7bf5808d99"}}}';
   const deep = `${"[".repeat(6000)}${"]".repeat(6000)}`;
   const payload = `{"items":[${good},{"id":"\\ud800"},${deep},${good}]}`;

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { describe, expect, it } from "vitest";
 import { TollkeeperError } from "../../src/index.js";
-import { identify, startService } from "./service.js";
+import { batch, compare, identify, startService } from "./service.js";
 
 function post(payload: string | Buffer, headers: Record<string, string> = {}, url = "/v1/identify") {
   return { method: "POST", url, payload, headers: { "content-type": "application/json", ...headers } } as const;
@@ -122,13 +122,15 @@ describe("without the native binary", () => {
     const { app } = await startService({}, () => {
       throw new TollkeeperError("ERR_NATIVE_MISSING", "fingerprints need the native binary, and it was left at home");
     });
-    const { statusCode, headers, body } = await app.inject(identify());
-    expect(statusCode).toBe(503);
-    expect(headers["ratelimit"]).toBeDefined();
-    expect(JSON.parse(body)).toMatchObject({
-      code: "ERR_NATIVE_MISSING",
-      detail: expect.stringContaining("left at home"),
-    });
+    for (const call of [identify(), compare(), batch(3)]) {
+      const { statusCode, headers, body } = await app.inject(call);
+      expect(statusCode).toBe(503);
+      expect(headers["ratelimit"]).toBeDefined();
+      expect(JSON.parse(body)).toMatchObject({
+        code: "ERR_NATIVE_MISSING",
+        detail: expect.stringContaining("left at home"),
+      });
+    }
     for (const url of ["/health", "/ready", "/metrics"]) expect((await app.inject(url)).statusCode).toBe(200);
   });
 });

@@ -4,7 +4,7 @@ import { createApp } from "../../src/api/app.js";
 import { ApiKeys, SCOPES, type Scope } from "../../src/api/keys.js";
 import { readConfiguration } from "../../src/config/read.js";
 import { tiersOf } from "../../src/config/tiers.js";
-import type { Comparison, Fingerprint, Identification } from "../../src/fingerprint/index.js";
+import { loadFingerprintText } from "../../src/fingerprint/text.js";
 import { createLimiter, type Limiter } from "../../src/index.js";
 
 /** The service under test, with a clock of its own and a key for each tier. */
@@ -23,17 +23,10 @@ export interface TestService {
   log: string[];
 }
 
-/** The computations' place where only the limits are tested. */
-export const echo: Fingerprint = {
-  identify: () => ({ candidates: [] }) as unknown as Identification,
-  compare: () => ({ similarity: 1 }) as unknown as Comparison,
-  batch: async () => [],
-};
-
 /** A service that is closed when the test is over. */
 export async function startService(
   environment: Record<string, string> = {},
-  loadFingerprint: () => Fingerprint = () => echo,
+  loadFingerprint = loadFingerprintText,
 ): Promise<TestService> {
   const clock = { nowMs: Date.UTC(2026, 10, 10, 12) };
   const { config } = readConfiguration(environment);

@@ -63,6 +63,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut lists = rows[0]["tls"].clone();
         lists["ciphers"] = serde_json::json!([0x1301, 0x1302]);
         let unknown = format!(r#"{{"tls":{lists}}}"#);
+        let all = serde_json::json!({
+            "tls": { "client_hello": rows[0]["client_hello"] },
+            "http2": { "akamai": rows[0]["akamai_h2"] },
+            "http": { "headers": rows[0]["headers"] },
+        })
+        .to_string();
         let two = format!(r#"{{"a":{one},"b":{one}}}"#);
         let items: Vec<_> = (0..100)
             .map(|index| format!(r#"{{"id":"{index}","fingerprint":{one}}}"#))
@@ -70,6 +76,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let text =
             |result: Result<String, tollkeeper_fingerprint::Error>| result.unwrap_or_else(|error| error.to_string());
         time(&format!("{name}, identify"), ROUNDS, || text(identify_json(&one)));
+        time(&format!("{name}, identify by all signals"), ROUNDS, || {
+            text(identify_json(&all))
+        });
         time(&format!("{name}, identify, unknown"), ROUNDS, || {
             text(identify_json(&unknown))
         });

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::akamai::Akamai;
 use crate::error::{Error, ErrorCode};
 use crate::headers::Headers;
-use crate::likeness::set;
+use crate::likeness::{distinct, set};
 use crate::profile::{HeaderOrder, List, Profile, Tls};
 use crate::signals::lists;
 use crate::user_agent::Family;
@@ -63,7 +63,7 @@ pub(crate) struct Signature {
     pub(crate) version: String,
     pub(crate) family: Option<Family>,
     /// How many runs of the client were seen to be this way.
-    pub(crate) runs: u32,
+    runs: u32,
     pub(crate) profile: Profile,
 }
 
@@ -72,6 +72,17 @@ impl Signature {
     pub(crate) fn name(&self) -> (&str, &str) {
         (&self.client, &self.version)
     }
+}
+
+/// Where a signature stands among the others, so that an identification need not look that up.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// Which of [`Dataset::names`] is its name.
+    pub(crate) name: usize,
+    /// The part of the runs of its name that were seen to be this way.
+    pub(crate) share: f64,
+    /// Which of [`Dataset::header_orders`] is its own.
+    pub(crate) header_order: Option<usize>,
 }
 
 /// Which of the lists a value belongs to.
@@ -87,6 +98,12 @@ pub(crate) enum Section {
 #[derive(Debug)]
 pub struct Dataset {
     pub(crate) signatures: Vec<Signature>,
+    /// Of each signature.
+    pub(crate) places: Vec<Place>,
+    /// Clients and their versions, ascending, each once.
+    pub(crate) names: Vec<(String, String)>,
+    /// Orders of headers, each once: many clients have the same.
+    pub(crate) header_orders: Vec<HeaderOrder>,
     /// Clients whose JA3 is another in every run: they draw the order of their extensions.
     shuffling: Vec<String>,
     /// How much each value weighs, in ascending order of the values.
@@ -150,7 +167,19 @@ impl Dataset {
         }
         let families = u32::try_from(families.len()).unwrap_or(u32::MAX);
         let weight = |senders: u32| 1.0 + (f64::from(families + 1) / f64::from(senders + 1)).ln();
+        let names = set(&signatures.iter().map(Signature::name).collect::<Vec<_>>());
+        let orders: Vec<_> = signatures
+            .iter()
+            .filter_map(|one| one.profile.headers.as_ref())
+            .collect();
+        let header_orders = distinct(&orders);
         Ok(Self {
+            places: places(&signatures, &names, &header_orders),
+            names: names
+                .into_iter()
+                .map(|(client, version)| (client.to_owned(), version.to_owned()))
+                .collect(),
+            header_orders: header_orders.into_iter().cloned().collect(),
             shuffling: shuffling(&signatures),
             weights: frequency
                 .into_iter()
@@ -177,6 +206,21 @@ impl Dataset {
             Err(_) => self.weight_of_unknown,
         }
     }
+}
+
+/// The place of each signature among all.
+fn places(signatures: &[Signature], names: &[(&str, &str)], header_orders: &[&HeaderOrder]) -> Vec<Place> {
+    let place = |one: &Signature| {
+        let same_name = signatures.iter().filter(|other| other.name() == one.name());
+        let runs: f64 = same_name.map(|other| f64::from(other.runs)).sum();
+        let order = one.profile.headers.as_ref();
+        Place {
+            name: names.partition_point(|name| *name < one.name()),
+            share: f64::from(one.runs) / runs,
+            header_order: order.and_then(|order| header_orders.iter().position(|other| *other == order)),
+        }
+    };
+    signatures.iter().map(place).collect()
 }
 
 /// Clients of which one version was seen with the same JA3N and different JA3s.

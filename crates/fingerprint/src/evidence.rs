@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::dataset::{Dataset, Signature};
-use crate::profile::{Profile, Tls};
+use crate::dataset::{Dataset, Place, Signature};
+use crate::profile::{HeaderOrder, Profile, Tls};
 use crate::similarity::{names_likeness, tls_likeness};
 use crate::user_agent::Family;
 
@@ -81,14 +81,20 @@ const HEADERS_OTHER: Likelihood = likelihood(0.1, 0.3, 0.5);
 /// One known way to open a connection, held against the one in question.
 pub(crate) struct Match<'d> {
     pub(crate) signature: &'d Signature,
+    pub(crate) place: &'d Place,
     pub(crate) evidence: Vec<Evidence>,
     /// Of each signal that was given.
     pub(crate) likelihoods: Vec<Likelihood>,
 }
 
 impl<'d> Match<'d> {
-    /// By fingerprints that are the same.
-    fn of(profile: &Profile, signature: &'d Signature, dataset: &Dataset) -> Self {
+    /// By fingerprints that are the same, and by how near each of the data set's header orders is.
+    fn of(
+        profile: &Profile,
+        (signature, place): (&'d Signature, &'d Place),
+        headers: Option<&[Nearness]>,
+        dataset: &Dataset,
+    ) -> Self {
         let known = &signature.profile;
         let (mut evidence, mut likelihoods) = (Vec::new(), Vec::new());
         if let Some(tls) = &profile.tls {
@@ -103,19 +109,19 @@ impl<'d> Match<'d> {
                 likelihoods.push(HTTP2_OTHER);
             }
         }
-        if let Some(headers) = &profile.headers {
-            let known = known.headers.as_ref();
-            if known == Some(headers) {
-                evidence.push(Evidence::HeaderOrder);
-                likelihoods.push(HEADERS_SAME);
-            } else if known.is_some_and(|known| names_likeness(&known.names, &headers.names) >= NEARLY_HEADERS) {
-                likelihoods.push(HEADERS_NEAR);
-            } else {
-                likelihoods.push(HEADERS_OTHER);
-            }
+        if let Some(headers) = headers {
+            likelihoods.push(match place.header_order.map(|known| headers[known]) {
+                Some(Nearness::Same) => {
+                    evidence.push(Evidence::HeaderOrder);
+                    HEADERS_SAME
+                }
+                Some(Nearness::Near) => HEADERS_NEAR,
+                Some(Nearness::Other) | None => HEADERS_OTHER,
+            });
         }
         Self {
             signature,
+            place,
             evidence,
             likelihoods,
         }
@@ -123,6 +129,26 @@ impl<'d> Match<'d> {
 
     fn is_by_tls(&self) -> bool {
         self.evidence.iter().any(|one| one.is_of_tls())
+    }
+}
+
+/// How near an order of headers is to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nearness {
+    Same,
+    Near,
+    Other,
+}
+
+fn nearness(headers: &HeaderOrder, known: &HeaderOrder) -> Nearness {
+    // They share at most the names of the one that has fewer: most are told apart by that.
+    let most = f64::from(headers.different.min(known.different)) / f64::from(headers.different.max(known.different));
+    if headers == known {
+        Nearness::Same
+    } else if most >= NEARLY_HEADERS && names_likeness(&known.names, &headers.names) >= NEARLY_HEADERS {
+        Nearness::Near
+    } else {
+        Nearness::Other
     }
 }
 
@@ -135,9 +161,16 @@ pub(crate) struct Matches<'d> {
 
 impl<'d> Matches<'d> {
     pub(crate) fn of(profile: &Profile, dataset: &'d Dataset) -> Self {
-        let signatures = dataset.signatures.iter();
+        let signatures = dataset.signatures.iter().zip(&dataset.places);
+        let headers = profile.headers.as_ref().map(|headers| {
+            let known = dataset.header_orders.iter();
+            known.map(|known| nearness(headers, known)).collect::<Vec<_>>()
+        });
+        let headers = headers.as_deref();
         let mut matches = Self {
-            all: signatures.map(|known| Match::of(profile, known, dataset)).collect(),
+            all: signatures
+                .map(|known| Match::of(profile, known, headers, dataset))
+                .collect(),
             families_alike: BTreeMap::new(),
         };
         if let Some(tls) = &profile.tls

@@ -77,10 +77,11 @@ pub(crate) fn list<T>(value: &Value, limit: usize, read: impl Fn(&Value) -> Resu
         .collect()
 }
 
-/// A whole number that fits `T`.
+/// A whole number that fits `T`; `771.0` is one, as some programs write it.
 pub(crate) fn integer<T: TryFrom<u64>>(value: &Value) -> Result<T, Error> {
     value
         .as_u64()
+        .or_else(|| whole(value.as_f64()?))
         .and_then(|number| T::try_from(number).ok())
         .ok_or_else(|| {
             let bits = 8 * size_of::<T>();
@@ -89,4 +90,15 @@ pub(crate) fn integer<T: TryFrom<u64>>(value: &Value) -> Result<T, Error> {
                 described(value)
             ))
         })
+}
+
+/// The number as an integer if it is whole and of up to 32 bits.
+fn whole(number: f64) -> Option<u64> {
+    let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and in range"
+    )]
+    is_whole.then_some(number as u64)
 }

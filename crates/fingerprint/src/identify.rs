@@ -1,7 +1,5 @@
 //! Which known clients open connections like this one.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use crate::consistency::{Consistency, Families};
@@ -96,7 +94,7 @@ impl Dataset {
             http2: families(&matches, |one| one == Evidence::AkamaiH2),
             tls_unlike: unlike.map(|(family, _)| family).collect(),
         };
-        let candidates = candidates(&matches);
+        let candidates = candidates(&matches, &self.names);
         Identification {
             fingerprint_id: profile.id(),
             computed: computed(profile),
@@ -121,28 +119,27 @@ fn families(matches: &[Match], kind: impl Fn(Evidence) -> bool) -> Vec<Family> {
 /// Bayes' rule over the clients of the data set, a relative of each, and strangers. A client is as likely as any other
 /// beforehand, and counts by the version that fits best; each way in which a version opens connections, as often as it
 /// was seen.
-fn candidates<'d>(matches: &[Match<'d>]) -> Vec<Candidate<'d>> {
-    let mut runs: BTreeMap<(&str, &str), f64> = BTreeMap::new();
-    for Match { signature, .. } in matches {
-        *runs.entry(signature.name()).or_default() += f64::from(signature.runs);
+fn candidates<'d>(matches: &[Match<'d>], names: &'d [(String, String)]) -> Vec<Candidate<'d>> {
+    let mut versions = vec![(0.0, 0.0); names.len()];
+    for Match { place, likelihoods, .. } in matches {
+        let (known, relative) = &mut versions[place.name];
+        *known += place.share * KNOWN * likelihoods.iter().map(|one| one.client).product::<f64>();
+        *relative += place.share * RELATIVE * likelihoods.iter().map(|one| one.relative).product::<f64>();
     }
-    let mut versions: BTreeMap<(&str, &str), (f64, f64)> = BTreeMap::new();
-    for one in matches {
-        let share = f64::from(one.signature.runs) / runs[&one.signature.name()];
-        let (known, relative) = versions.entry(one.signature.name()).or_default();
-        *known += share * KNOWN * one.likelihoods.iter().map(|one| one.client).product::<f64>();
-        *relative += share * RELATIVE * one.likelihoods.iter().map(|one| one.relative).product::<f64>();
-    }
-    let mut clients: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for ((client, _), (known, relative)) in versions {
-        let (most_known, most_relative) = clients.entry(client).or_default();
-        *most_known = most_known.max(known);
-        *most_relative = most_relative.max(relative);
+    let mut clients: Vec<(&str, f64, f64)> = Vec::new();
+    for ((client, _), (known, relative)) in names.iter().zip(versions) {
+        match clients.last_mut() {
+            Some((last, most_known, most_relative)) if last == client => {
+                *most_known = most_known.max(known);
+                *most_relative = most_relative.max(relative);
+            }
+            _ => clients.push((client, known, relative)),
+        }
     }
     let each = 1.0 / f64::from(u32::try_from(clients.len().max(1)).unwrap_or(u32::MAX));
-    let named = clients.values().map(|(known, relative)| each * (known + relative));
+    let named = clients.iter().map(|(_, known, relative)| each * (known + relative));
     let total = named.sum::<f64>() + STRANGER * stranger(matches);
-    let candidates = clients.iter().filter_map(|(client, (known, _))| {
+    let candidates = clients.iter().filter_map(|(client, known, _)| {
         let confidence = (each * known / total).min(MOST_CONFIDENT);
         let of_client = || matches.iter().filter(|one| one.signature.client == *client);
         let fitting = || of_client().filter(|one| !one.evidence.is_empty());

@@ -23,6 +23,7 @@
 
 mod akamai;
 mod alpn;
+mod batch;
 mod client_hello;
 mod consistency;
 mod dataset;
@@ -47,6 +48,7 @@ mod user_agent;
 
 pub use akamai::{Akamai, MAX_AKAMAI, MAX_FRAMES, Priority};
 pub use alpn::ProtocolNames;
+pub use batch::{BatchOutline, batch_part_json};
 pub use client_hello::{ClientHello, MAX_CIPHERS, MAX_CLIENT_HELLO, MAX_EXTENSIONS, Transport};
 pub use consistency::{Consistency, Flag};
 pub use dataset::{DATASET_VERSION, Dataset};

@@ -7,6 +7,7 @@ use crate::grease::without_grease;
 use crate::headers::{Headers, header_order_hash};
 use crate::ja3::Ja3;
 use crate::ja4::{Ja4, Ja4Raw};
+use crate::likeness::set;
 
 /// Extensions that follow from the request, the session or the length of the rest, not from the
 /// client: `server_name`, padding, `pre_shared_key`, `early_data`, cookie. ALPN is compared by its
@@ -145,6 +146,8 @@ fn differ<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeaderOrder {
     pub(crate) names: Vec<String>,
+    /// How many different ones.
+    pub(crate) different: u32,
     /// `hh1_…`
     pub(crate) hash: String,
 }
@@ -158,6 +161,7 @@ impl HeaderOrder {
         }
         Some(Self {
             hash: header_order_hash(&names),
+            different: u32::try_from(set(&names).len()).unwrap_or(u32::MAX),
             names: names.into_iter().map(str::to_owned).collect(),
         })
     }

@@ -153,7 +153,8 @@ fn client_hello(value: &Value) -> Result<Tls, Error> {
             format!("has {} characters of base64; it may have {MAX_BASE64}", text.len()),
         ));
     }
-    let engine = if text.contains(['-', '_']) { URL_SAFE } else { STANDARD };
+    let is_url_safe = text.bytes().any(|byte| matches!(byte, b'-' | b'_'));
+    let engine = if is_url_safe { URL_SAFE } else { STANDARD };
     let bytes = engine
         .decode(text)
         .map_err(|error| invalid(format!("is not base64, standard or URL-safe: {error}")))?;

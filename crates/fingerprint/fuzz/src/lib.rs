@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 use tollkeeper_fingerprint::{
-    Akamai, ClientHello, Ja3, Ja4, Ja4Raw, MAX_JA3, Signals, UserAgent, batch_json, compare, compare_json, identify,
-    identify_json,
+    Akamai, BatchOutline, ClientHello, Ja3, Ja4, Ja4Raw, MAX_ITEMS, MAX_JA3, Signals, UserAgent, batch_json,
+    batch_part_json, compare, compare_json, identify, identify_json,
 };
 
 /// The first flight of a TLS client. What is read can be written and read again.
@@ -41,6 +41,27 @@ pub fn json(bytes: &[u8]) {
             Ok(answer) => drop(serde_json::from_str::<Value>(&answer).expect("an answer is JSON")),
             Err(error) => assert!(!error.code().is_empty() && !error.to_string().is_empty()),
         }
+    }
+}
+
+/// The body of a batch. Its outline is JSON and says how many items there are, each of which is answered.
+pub fn batch_body(bytes: &[u8]) {
+    let BatchOutline { text, items } = match BatchOutline::of(bytes) {
+        Ok(outline) => outline,
+        Err(error) => return assert_eq!(error.code(), "ERR_INPUT_NOT_JSON"),
+    };
+    let outline: Value = serde_json::from_str(&text).expect("an outline is JSON");
+    let count = |body: &Value| Some(body.get("items")?.as_array()?.len().min(MAX_ITEMS + 1));
+    assert_eq!(count(&outline).unwrap_or(0), items.len());
+    // Not every item can be made a value of: it may be nested deep, or hold half of a surrogate pair.
+    if let Ok(body) = serde_json::from_slice::<Value>(bytes) {
+        assert_eq!(count(&body), count(&outline));
+        assert_eq!(body.is_object(), outline.is_object());
+    }
+    if let (Some(first), Some(last), 1..=MAX_ITEMS) = (items.first(), items.last(), items.len()) {
+        let answers = batch_part_json(&bytes[first.start..last.end], 0).expect("items are JSON");
+        let answers: Vec<Value> = serde_json::from_str(&answers).expect("answers are JSON");
+        assert_eq!(answers.len(), items.len());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tollkeeper_fingerprint_fuzz::{client_hello, json, signal_text};
+use tollkeeper_fingerprint_fuzz::{batch_body, client_hello, json, signal_text};
 use tollkeeper_fuzz_driver::drive;
 
 fn run(name: &str, target: fn(&[u8])) {
@@ -22,6 +22,11 @@ fn client_hello_takes_any_bytes() {
 #[test]
 fn identify_json_takes_any_text() {
     run("identify_json", json);
+}
+
+#[test]
+fn batch_body_takes_any_bytes() {
+    run("batch_body", batch_body);
 }
 
 #[test]
