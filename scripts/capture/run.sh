@@ -4,6 +4,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
+export DEBIAN_FRONTEND=noninteractive # TShark's package asks who may capture.
+apt-get update -qq
 apt-get install -y -qq --no-install-recommends chromium curl default-jdk-headless firefox-esr gnutls-bin golang-go \
   libnss3-tools openssl python3-venv tshark wget wget2
 

@@ -9,6 +9,8 @@ interface Kept {
   items: readonly number[];
 }
 
+const COMMA = Buffer.from(",");
+
 const kept = new WeakMap<FastifyRequest, Kept>();
 
 /**
@@ -49,5 +51,3 @@ export async function batchResults(request: FastifyRequest, { batchPart }: Finge
   }
   return pieces;
 }
-
-const COMMA = Buffer.from(",");

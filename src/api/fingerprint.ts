@@ -80,8 +80,8 @@ export async function fingerprintRoutes(
       async (request, reply) => {
         const results = await batchResults(request, load());
         const [start, end] = envelope(request);
-        const answer = [Buffer.from(`${start}"results":[`), ...results, Buffer.from(`]${end}`)];
-        return reply.type(JSON_TYPE).send(Buffer.concat(answer));
+        const pieces = [Buffer.from(`${start}"results":[`), ...results, Buffer.from(`]${end}`)];
+        return reply.type(JSON_TYPE).send(Buffer.concat(pieces));
       },
     );
   });
