@@ -137,8 +137,8 @@ fn candidates<'d>(matches: &[Match<'d>], names: &'d [(String, String)]) -> Vec<C
         }
     }
     let each = 1.0 / f64::from(u32::try_from(clients.len().max(1)).unwrap_or(u32::MAX));
-    let named = clients.iter().map(|(_, known, relative)| each * (known + relative));
-    let total = named.sum::<f64>() + STRANGER * stranger(matches);
+    let likely = clients.iter().map(|(_, known, relative)| each * (known + relative));
+    let total = likely.sum::<f64>() + STRANGER * stranger(matches);
     let candidates = clients.iter().filter_map(|(client, known, _)| {
         let confidence = (each * known / total).min(MOST_CONFIDENT);
         let of_client = || matches.iter().filter(|one| one.signature.client == *client);
