@@ -3,6 +3,7 @@ import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
 import { type Client, type ClientOptions, clientOf, RETRY_MS, shield } from "./client.js";
 import { complaintsOf, translated } from "./complaints.js";
+import { keyFault } from "./key-fault.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { REGISTRY } from "./registry.js";
 import { SCRIPT } from "./script.js";
@@ -106,14 +107,20 @@ export class RedisLink implements Link {
     this.#ask((client) => client.tollkeeperKeys(...line)).then(
       (replies) => {
         for (const [index, reply] of (replies as unknown[]).entries()) {
-          if (reply instanceof Error) sent[index]?.reject(this.#report(reply));
-          else sent[index]?.resolve(replyOf(reply as unknown[]));
+          const one = sent[index];
+          if (reply instanceof Error) one?.reject(this.#report(keyFault(reply, one.command.key, this.#shown) ?? reply));
+          else one?.resolve(replyOf(reply as unknown[]));
         }
       },
       (error: unknown) => {
         for (const { reject } of sent) reject(error);
       },
     );
+  }
+
+  /** What may be said in messages of where it is. */
+  get #shown(): { url: string; prefix: string } {
+    return { url: withoutPassword(this.#options.url), prefix: this.#options.prefix };
   }
 
   async #ask(call: (client: Scripted) => Promise<unknown>): Promise<unknown> {

@@ -23,7 +23,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local peers = tonumber(ARGV[7])
 
 local hash, there = {}, {}
-local flat = redis.call('HGETALL', key)
+local flat = redis.pcall('HGETALL', key)
+if flat.err then return {err = 'WRONGTYPE ' .. key .. ' is not the hash in which replicas report; delete it'} end
 for i = 1, #flat, 2 do
   hash[flat[i]] = flat[i + 1]
   if string.sub(flat[i], 1, 2) == 'p:' then there[#there + 1] = string.sub(flat[i], 3) end

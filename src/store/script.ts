@@ -7,6 +7,9 @@
  * under `@r:<limit>` the rule that it was counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for
  * days>`. `@h:<limit>` is the largest amount of a quota that the epoch was told of, if it was.
  *
+ * A limit's name stands for one *kind*: bucket, day quota or month quota. While anything is spent of another kind under
+ * that name, a command is refused, or each of two apps would take the other's count for its own, or for none.
+ *
  * An epoch begins when the hash is made and when another server is found to serve it. What a caller knows from an earlier
  * one heals what the server has lost: a bucket keeps the larger amount, a quota adds to the largest amount that anybody
  * knew what was spent since.
@@ -27,12 +30,12 @@
  * - `reset`.
  *
  * Answers per key with the limit that denies (0: none), what was granted, now, the epoch, and what is spent per limit; or
- * with an error, if what is stored under its name is no such hash.
+ * with an error: `FOREIGN <type>`, if what is stored under its name is no such hash, or `KIND <limit>,<kind that was asked
+ * for>,<kind that is stored>`.
  */
 export const SCRIPT = `
 local DAY = 86400000
 local MAX = 4503599627370496
-local FOREIGN = {err = 'WRONGTYPE what is stored under the name of the key is of somebody else'}
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 
 local server, channel, caller = ARGV[1], ARGV[2], ARGV[3]
@@ -42,14 +45,16 @@ local present = time[1] * 1000 + floor(time[2] / 1000)
 local epochs = server .. ':'
 local counter = '@c:' .. caller
 
--- Rules by their text, so that those that are the same are one.
+-- Rules by their text, so that those that are the same are one; nil for a text that is none.
 local rules = {}
 local function ruleOf(text)
   local rule = rules[text]
   if not rule then
-    local kind, b, c, d = string.match(text, '^(%a) (%d+) (%d+) ?(%d*)$')
+    local kind, b, c, d = string.match(text, '^([bq]) (%d+) (%d+) ?(%d*)$')
+    if not kind then return nil end
     -- Of a bucket capacity, perMs and perMilli; of a quota limit and anchor day.
     rule = {text = text, isBucket = kind == 'b', b = tonumber(b), c = tonumber(c), d = tonumber(d) or 1}
+    rule.kind = rule.isBucket and 'bucket' or rule.c == 0 and 'day quota' or 'month quota'
     rules[text] = rule
   end
   return rule
@@ -208,11 +213,19 @@ local function answer(state, limits, status, granted, now, epoch)
   return reply
 end
 
+local function foreign(key)
+  return {err = 'FOREIGN ' .. redis.call('TYPE', key).ok}
+end
+
 -- One command, whose arguments begin at that place.
 local function execute(key, at, limits)
   local op, knownEpoch, knownAt = ARGV[at], ARGV[at + 3], tonumber(ARGV[at + 4])
   local flat = redis.pcall('HGETALL', key)
-  if flat.err then return flat end
+  if flat.err then
+    if not string.find(flat.err, 'WRONGTYPE', 1, true) then return flat end
+    if op ~= 'reset' then return foreign(key) end
+    flat = {}
+  end
 
   local hash, state = {}, {}
   for i = 1, #flat, 2 do
@@ -241,9 +254,8 @@ local function execute(key, at, limits)
 
   -- Everything that the key holds, brought to the present under the rules that it was under.
   for name, slot in pairs(state) do
-    local text = hash['@r:' .. name]
-    if not (text and slot.was) then return FOREIGN end
-    local rule = ruleOf(text)
+    local rule = ruleOf(hash['@r:' .. name] or '')
+    if not (rule and slot.was) then return foreign(key) end
     slot.rule, slot.stored = rule, rule
     if rule.isBucket then
       slot.spent = max(0, slot.was - (now - before) * rule.c)
@@ -252,6 +264,15 @@ local function execute(key, at, limits)
       slot.told = tonumber(hash['@h:' .. name]) or 0
       slot.spent = rolls and 0 or slot.was
       slot.healed = rolls and 0 or fresh and slot.was or slot.told
+    end
+  end
+
+  for i = 1, #limits do
+    local name, rule = limits[i].name, limits[i].rule
+    local slot = state[name]
+    if slot and slot.rule.kind ~= rule.kind then
+      if slot.spent > 0 then return {err = 'KIND ' .. name .. ',' .. rule.kind .. ',' .. slot.rule.kind} end
+      state[name] = {rule = rule, spent = limits[i].initial, healed = 0, told = slot.told}
     end
   end
 

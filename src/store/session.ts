@@ -1,5 +1,6 @@
 import { TollkeeperError } from "../errors.js";
 import { Deadline } from "./deadline.js";
+import { isOfOneKey } from "./key-fault.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll, Surroundings } from "./protocol.js";
 
 /** How often, in ms, a replica is heard of, and a store that was away is tried. */
@@ -199,7 +200,12 @@ export class Session {
         (error: unknown) => {
           if (isOver) return;
           answered();
-          this.#missed(operation, "failed");
+          if (isOfOneKey(error)) {
+            this.#misses = 0;
+            this.#count(operation, "failed");
+          } else {
+            this.#missed(operation, "failed");
+          }
           reject(error);
         },
       );
