@@ -1,4 +1,6 @@
 import { type ErrorCode, TollkeeperError } from "../errors.js";
+import { conflict, type Place } from "./kinds.js";
+import { nameOf } from "./wire.js";
 
 /** What can be wrong with one key while the store is there and serves all others. */
 const OF_ONE_KEY: readonly ErrorCode[] = ["ERR_STORE_CONFLICT", "ERR_STORE_FOREIGN"];
@@ -12,39 +14,29 @@ export function isOfOneKey(error: unknown): boolean {
 }
 
 /** An error that the script has answered for a key (see `script.ts`); undefined if it is none of its own. */
-export function keyFault(
-  answer: Error,
-  key: string,
-  { url, prefix }: { url: string; prefix: string },
-): TollkeeperError | undefined {
+export function keyFault(answer: Error, key: string, place: Place): TollkeeperError | undefined {
   const [, word, detail = ""] = /^(FOREIGN|KIND) (.+)$/.exec(answer.message) ?? [];
   switch (word) {
     case "FOREIGN":
-      return foreign(detail, key, url, prefix, answer);
-    case "KIND":
-      return conflict(detail.split(","), url, prefix, answer);
+      return foreign(detail, key, place, answer);
+    case "KIND": {
+      const [limit = "", here = "", there] = detail.split(",");
+      return conflict(limit, here, `counted as a ${there} in a key that the outage policy decides on`, place, {
+        cause: answer,
+      });
+    }
     default:
       return undefined;
   }
 }
 
-function foreign(type: string, key: string, url: string, prefix: string, cause: Error): TollkeeperError {
+function foreign(type: string, key: string, { url, prefix }: Place, cause: Error): TollkeeperError {
   const what = type === "hash" ? "a hash of somebody else's" : `a ${type}`;
-  const name = `{${prefix}:${key.slice(0, Math.min(SHOWN, Math.floor(key.length / 2)))}…}`;
+  const start = nameOf(prefix, key.slice(0, Math.min(SHOWN, Math.floor(key.length / 2)))).slice(0, -1);
   return new TollkeeperError(
     "ERR_STORE_FOREIGN",
-    `Redis at ${url} holds ${what} under ${name}, where the count of a key belongs; the outage policy decides on that ` +
-      `key: reset it, or delete what is there (redis-cli --scan --type ${type} --pattern '{${prefix}:*}')`,
-    { cause },
-  );
-}
-
-/** Without the key: a limit that two apps count otherwise is the same for all of them. */
-function conflict([limit, here, there]: readonly string[], url: string, prefix: string, cause: Error): TollkeeperError {
-  return new TollkeeperError(
-    "ERR_STORE_CONFLICT",
-    `the limit ${limit} is a ${here} here, and counted as a ${there} in Redis at ${url} under the prefix ${prefix}; the ` +
-      "outage policy decides on keys so counted: give the limit another name, or the app another prefix",
+    `Redis at ${url} holds ${what} under ${start}…}, where the count of a key belongs; the outage policy decides on that ` +
+      `key: reset it, or delete what is there (redis-cli --scan --type ${type} --pattern '${start}*}')`,
     { cause },
   );
 }
