@@ -1,3 +1,5 @@
+import { TollkeeperError } from "../errors.js";
+
 /** Signals that can't be used. */
 export class FingerprintError extends Error {
   /** Stable: `ERR_…`. */
@@ -13,8 +15,10 @@ export class FingerprintError extends Error {
   }
 }
 
-/** What the computation refuses comes from Rust as JSON in the error's message. */
-export function explained(cause: unknown): FingerprintError {
-  const { code, path, message } = JSON.parse((cause as Error).message) as FingerprintError;
+/** What the computation refuses comes from Rust as an invalid argument, with JSON as its message. Anything else is a fault. */
+export function explained(cause: unknown): FingerprintError | TollkeeperError {
+  const { code: status, message: text } = cause as Error & { code?: string };
+  if (status !== "InvalidArg") return new TollkeeperError("ERR_ENGINE_FAILED", text, { cause });
+  const { code, path, message } = JSON.parse(text) as FingerprintError;
   return new FingerprintError(code, path, message, { cause });
 }

@@ -11,7 +11,6 @@
     reason = "JavaScript has checked its numbers, and no count comes near 2^53"
 )]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,7 +20,7 @@ use napi_derive::napi;
 use tollkeeper_limiter::{Correction, Error};
 
 use crate::clock::instant;
-use crate::error::{self, coded};
+use crate::error::{self, coded, contained};
 use crate::hot::{self, RawValue};
 use crate::registry::{Options, Shared, lock};
 use crate::tiers;
@@ -281,16 +280,14 @@ impl Task for Work {
     type JsValue = ();
 
     fn compute(&mut self) -> Result<()> {
-        // A panic must not end the process; napi lets it through on this thread.
-        catch_unwind(AssertUnwindSafe(|| match &self.job {
+        contained("the storage", || match &self.job {
             Job::Flush => self.shared.save(),
             Job::Close => self.shared.close(),
             Job::PutRecord { name, value } => self
                 .shared
                 .with_storage(|storage| storage.put_record(name, value.as_deref()))
                 .unwrap_or_else(|| Err(coded("ERR_LIMITER_CLOSED", "the limiter is closed"))),
-        }))
-        .unwrap_or_else(|_| Err(coded("ERR_ENGINE_FAILED", "the storage met a fault of its own")))
+        })
     }
 
     fn resolve(&mut self, _: Env, (): ()) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Errors, as JavaScript gets them.
 
-use napi::{Error, Status};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use napi::{Error, Result, Status};
 
 /// An error whose message is a stable code, a colon and a text for people; JavaScript takes the two apart.
 pub(crate) fn coded(code: &str, text: impl std::fmt::Display) -> Error {
@@ -20,4 +22,27 @@ pub(crate) fn limiter(error: &tollkeeper_limiter::Error) -> Error {
 
 pub(crate) fn storage(path: &str, error: &tollkeeper_storage::StorageError) -> Error {
     coded(error.code(), format_args!("storage file {path}: {error}"))
+}
+
+/// What was done on a thread of the pool. A panic of `whose` becomes an error: nobody else would catch it there, and the
+/// process would end.
+pub(crate) fn contained<T>(whose: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(coded(
+            "ERR_ENGINE_FAILED",
+            format_args!("{whose} met a fault of its own"),
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_that_says_whose_it_was() {
+        assert_eq!(contained("it", || Ok(1)).unwrap(), 1);
+        let error = contained("the storage", || -> Result<()> { panic!("on purpose") }).unwrap_err();
+        assert_eq!(error.reason, "ERR_ENGINE_FAILED: the storage met a fault of its own");
+    }
 }

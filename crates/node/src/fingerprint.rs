@@ -13,6 +13,11 @@ use tollkeeper_fingerprint::{
     BatchOutline, Error as FingerprintError, batch_json, batch_part_json, compare_json, identify_json,
 };
 
+use crate::error::contained;
+
+/// Whose panic it is.
+const WHOSE: &str = "the computation of fingerprints";
+
 /// Who a client may be: a fingerprint to what it computes to and its candidates.
 #[napi(catch_unwind)]
 pub fn identify(input: String) -> Result<String> {
@@ -43,7 +48,9 @@ impl Task for Batch {
     type JsValue = String;
 
     fn compute(&mut self) -> Result<String> {
-        batch_json(&self.items, self.first as usize).map_err(|why| problem(&why))
+        contained(WHOSE, || {
+            batch_json(&self.items, self.first as usize).map_err(|why| problem(&why))
+        })
     }
 
     fn resolve(&mut self, _: Env, output: String) -> Result<String> {
@@ -77,7 +84,8 @@ impl Task for Outline {
     type JsValue = BatchBodyOutline;
 
     fn compute(&mut self) -> Result<BatchBodyOutline> {
-        let BatchOutline { text, items } = BatchOutline::of(&self.body).map_err(|why| problem(&why))?;
+        let outline = || BatchOutline::of(&self.body).map_err(|why| problem(&why));
+        let BatchOutline { text, items } = contained(WHOSE, outline)?;
         let places = items.into_iter().flat_map(|item| [item.start, item.end]);
         let items = places.map(|place| u32::try_from(place).unwrap_or(u32::MAX)).collect();
         Ok(BatchBodyOutline { text, items })
@@ -106,7 +114,9 @@ impl Task for Part {
     type JsValue = Buffer;
 
     fn compute(&mut self) -> Result<String> {
-        batch_part_json(&self.items, self.first as usize).map_err(|why| problem(&why))
+        contained(WHOSE, || {
+            batch_part_json(&self.items, self.first as usize).map_err(|why| problem(&why))
+        })
     }
 
     fn resolve(&mut self, _: Env, output: String) -> Result<Buffer> {
@@ -114,7 +124,7 @@ impl Task for Part {
     }
 }
 
-/// An error whose message is JSON: the code, the path of the field, and a text for people.
+/// A refusal, by its status; its message is JSON: the code, the path of the field, and a text for people.
 fn problem(why: &FingerprintError) -> Error {
     let message = serde_json::json!({ "code": why.code(), "path": why.path(), "message": why.message() });
     Error::new(Status::InvalidArg, message.to_string())
