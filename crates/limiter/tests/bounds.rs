@@ -123,6 +123,37 @@ fn a_peek_at_a_full_table_says_what_the_call_after_it_says() {
 }
 
 #[test]
+fn a_charge_to_a_forgotten_key_of_a_full_table_finds_room_where_a_call_does() {
+    let limiter = limiter(3, vec![bucket("minute", 60, 1_000)]);
+    let charge = |key: &str, now_ms| {
+        let correction = Correction {
+            delta_milli: 5_000,
+            version: 0,
+            charged_at_ms: NOW_MS,
+            overflow: false,
+            quotas_only: false,
+        };
+        limiter.correct(limiter.hash(key), 0, correction, now_ms).unwrap();
+    };
+    let spent = |key: &str, now_ms| limiter.peek(limiter.hash(key), 0, 0, now_ms).unwrap().spent[0];
+    for key in ["a", "b", "c"] {
+        assert!(allowed(&limiter, key, NOW_MS));
+    }
+    charge("forgotten", NOW_MS);
+    assert_eq!(limiter.stats().keys, 3);
+    let shared = spent("new", NOW_MS);
+    assert!(shared > 0, "while nobody may go it is charged to those that share");
+    // All three are idle by now.
+    charge("forgotten", NOW_MS + 2_000);
+    assert!(limiter.stats().evictions > 0);
+    assert_eq!(spent("forgotten", NOW_MS + 2_000), shared);
+    for key in ["d", "e"] {
+        let outcome = limiter.consume(limiter.hash(key), 0, 1_000, NOW_MS + 2_001).unwrap();
+        assert!(!outcome.overflow, "a charge leaves the room that it does not need");
+    }
+}
+
+#[test]
 fn the_sweep_forgets_what_is_as_good_as_new_and_nothing_else() {
     let plain = limiter(1_000, vec![bucket("minute", 60, 1_000)]);
     let bursty = limiter(1_000, vec![bucket("minute", 60, 1_500)]);
