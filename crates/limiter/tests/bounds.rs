@@ -71,7 +71,10 @@ fn a_full_table_never_forgets_a_limited_key_and_the_rest_share_one_bucket() {
     assert_eq!(passed, 99 + 3);
     assert!(!allowed(&limiter, "victim", NOW_MS));
     let stats = limiter.stats();
-    assert_eq!((stats.keys, stats.overflow, stats.evictions), (100, 100_000 - 99, 0));
+    assert_eq!(
+        (stats.keys, stats.tiers[0].overflow, stats.evictions),
+        (100, 100_000 - 99, 0)
+    );
 }
 
 #[test]
@@ -232,7 +235,7 @@ fn threads_that_bring_new_keys_never_pass_the_bound() {
         }
     });
     assert_eq!(limiter.stats().keys, 500);
-    assert_eq!(limiter.stats().overflow, 3_500);
+    assert_eq!(limiter.stats().tiers[0].overflow, 3_500);
 }
 
 #[test]

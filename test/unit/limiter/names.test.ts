@@ -39,10 +39,9 @@ describe.each(ENGINES)("names of limiters on the %s engine", (engine) => {
       limits: [{ name: "hour", type: "bucket", limit, windowSeconds: 3600, burst: 1 } as const],
     });
     const name = `batches ${engine}`;
-    const [first, second] = [0, 1].map(() => open({ engine, name, tiers: { a: hour(1000), b: hour(1000) } }).limiter) as [
-      Limiter,
-      Limiter,
-    ];
+    const [first, second] = [0, 1].map(
+      () => open({ engine, name, tiers: { a: hour(1000), b: hour(1000) } }).limiter,
+    ) as [Limiter, Limiter];
     // More keys than cross at once, so that the first are decided before the others are asked for.
     const keys = Array.from({ length: 128 }, () => "k");
     const tiers = keys.map((_, index) => (index < 64 ? "a" : "b"));
