@@ -26,6 +26,8 @@ export const ERROR_CODES = {
   ERR_STORE_REFUSED: "the store refuses the user, the password or the right",
   ERR_STORE_UNSUITABLE: "the store is of a version or set-up that can't be relied on",
   ERR_STORE_FAILED: "the store answered with an error",
+  ERR_STORE_CONFLICT: "under the same prefix a limit of that name is of another kind",
+  ERR_STORE_FOREIGN: "the store holds something else under the name of a key",
   ERR_ACCOUNT_INVALID: "no account can have that name",
   ERR_ACCOUNT_UNKNOWN: "no account of that name",
   ERR_KEY_LIMIT: "the account has as many good API keys as it may have",

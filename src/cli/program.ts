@@ -1,35 +1,29 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import type { Scope } from "../api/keys.js";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { VERSION } from "../api/version.js";
 import { bench } from "./bench.js";
 import { checkConfig } from "./check-config.js";
 import { EXIT, UsageError } from "./exit.js";
-import { keysOfService, SCOPE_NAMES, withStoredKeys } from "./key-stores.js";
-import { createKey, type KeyStore, listKeys, type NewKey, revokeKey } from "./keys.js";
+import { addKeys } from "./keys-command.js";
+import {
+  type CommonOptions,
+  type ConfigOptions,
+  configured,
+  type Environment,
+  examples,
+  SERVICE,
+  withConfig,
+  withJson,
+  withUrl,
+} from "./options.js";
 import { describe, type Output } from "./output.js";
-import { resetQuota, setTier, showQuota } from "./quota.js";
+import { addQuota } from "./quota-command.js";
 import { serveUntilStopped } from "./serve.js";
 import { ServiceClient, type ServiceOptions } from "./service.js";
 import { listTiers } from "./tiers.js";
 
-type Environment = NodeJS.ProcessEnv;
-
-/** Options that every command with a result has. */
-interface CommonOptions {
-  json?: boolean;
-}
-
-interface ConfigOptions {
-  config?: string;
-}
-
 const EXIT_CODES = `
 Exit codes: ${EXIT.ok} done, ${EXIT.failure} failed, ${EXIT.usage} not understood. Results go to the standard output, all else to the standard error.
 No command asks questions.`;
-
-const SERVICE = `
-The service is at --url, or TOLLKEEPER_URL, or HOST and PORT. TOLLKEEPER_API_KEY holds a key that may do it; a key is
-never an argument, which everybody on the machine could read.`;
 
 /**
  * Runs a command line.
@@ -122,123 +116,6 @@ function programOf(environment: Environment, output: Output, failLater: (error: 
       bench(options, json, output),
     );
   return program;
-}
-
-function addKeys(program: Command, environment: Environment, output: Output): void {
-  const keys = program
-    .command("keys")
-    .summary("make, list and revoke API keys")
-    .description("Makes, lists and revokes API keys.")
-    .addHelpText(
-      "after",
-      `
-With --url, TOLLKEEPER_URL or TOLLKEEPER_API_KEY a running service is asked, with a key of the scope admin. Without any of
-them the keys are changed where the configuration says that they are kept: in Redis, or in the storage file of a service
-that is stopped. The first admin key is made so.${examples(
-        "tollkeeper keys create --account ops --tier enterprise --scope admin",
-        "tollkeeper keys list --account acme --url https://api.example.com",
-        "tollkeeper keys revoke 0123456789abcdef",
-      )}`,
-    );
-  type Options = ServiceOptions & ConfigOptions & CommonOptions;
-  const using = async ({ url, config }: Options, use: (keys: KeyStore) => Promise<void>): Promise<void> => {
-    const isAsked = [url, environment["TOLLKEEPER_URL"], environment["TOLLKEEPER_API_KEY"]].some((value) => value);
-    if (isAsked) return use(keysOfService(new ServiceClient(url, environment, output)));
-    return withStoredKeys(configured(environment, config), output, use);
-  };
-
-  withConfig(withUrl(withJson(keys.command("create"))))
-    .summary("make a key")
-    .description("Makes a key of an account and prints it, once. An account has two keys at most that are good.")
-    .requiredOption("--account <name>", "whose quota its calls spend")
-    .option("--tier <name>", "tier of the account, which makes it; needed if the account is new")
-    .addOption(
-      new Option("--scope <scopes...>", "what it is good for")
-        .choices(SCOPE_NAMES)
-        .default(["fingerprint"], "fingerprint"),
-    )
-    .option("--environment <name>", "shown in the key: 1 to 16 letters a to z", "live")
-    .addHelpText("after", examples("tollkeeper keys create --account acme --tier free"))
-    .action(({ scope, ...options }: Options & Omit<NewKey, "scopes"> & { scope: Scope[] }) => {
-      const { account, tier, environment: shown, json = false } = options;
-      const key = { account, scopes: scope, environment: shown, ...(tier === undefined ? {} : { tier }) };
-      return using(options, (store) => createKey(store, key, json, output));
-    });
-  withConfig(withUrl(withJson(keys.command("list"))))
-    .summary("list keys")
-    .description("Lists keys by id; never the keys themselves.")
-    .option("--account <name>", "of one account only")
-    .addHelpText("after", examples("tollkeeper keys list --json"))
-    .action(({ account, json = false, ...options }: Options & { account?: string }) =>
-      using(options, (store) => listKeys(store, account, json, output)),
-    );
-  withConfig(withUrl(withJson(keys.command("revoke"))))
-    .summary("refuse a key from now on")
-    .description("Refuses a key from now on; it can't be taken back.")
-    .argument("<id>", "as `keys list` has it")
-    .addHelpText("after", examples("tollkeeper keys revoke 0123456789abcdef"))
-    .action((id: string, { json = false, ...options }: Options) =>
-      using(options, (store) => revokeKey(store, id, json, output)),
-    );
-}
-
-function addQuota(program: Command, environment: Environment, output: Output): void {
-  const quota = program
-    .command("quota")
-    .summary("show and change what a caller has left")
-    .description("Shows and changes what a caller has left, at a running service.")
-    .addHelpText(
-      "after",
-      `
-A subject is an account (acme, or acct:acme) or an address (ip:203.0.113.7).${examples(
-        "tollkeeper quota show acme",
-        "tollkeeper quota reset ip:203.0.113.7",
-        "tollkeeper quota set-tier acme pro",
-      )}${SERVICE}`,
-    );
-  type Options = ServiceOptions & CommonOptions;
-  const service = ({ url }: Options) => new ServiceClient(url, environment, output);
-  const subject = (command: Command) => withUrl(withJson(command)).argument("<subject>", "an account or an address");
-
-  subject(quota.command("show"))
-    .summary("print what is left")
-    .description("Prints what a caller has left of each limit; spends nothing. Needs the scope quota:read.")
-    .addHelpText("after", examples("tollkeeper quota show acme --json"))
-    .action((of: string, options: Options) => showQuota(service(options), of, options.json ?? false, output));
-  subject(quota.command("reset"))
-    .summary("begin anew")
-    .description("Forgets what a caller has spent: its next call is its first. Needs the scope admin.")
-    .addHelpText("after", examples("tollkeeper quota reset acme"))
-    .action((of: string, options: Options) => resetQuota(service(options), of, options.json ?? false, output));
-  subject(quota.command("set-tier"))
-    .argument("<tier>", "one of `tollkeeper tiers`")
-    .summary("put an account on a tier")
-    .description("Puts an account on a tier, from its next call on. Needs the scope admin.")
-    .addHelpText("after", examples("tollkeeper quota set-tier acme pro"))
-    .action((of: string, tier: string, options: Options) =>
-      setTier(service(options), of, tier, options.json ?? false, output),
-    );
-}
-
-function withJson(command: Command): Command {
-  return command.option("--json", "print the result, or the error, as JSON");
-}
-
-function withUrl(command: Command): Command {
-  return command.option("--url <address>", "where the service is");
-}
-
-function withConfig(command: Command): Command {
-  return command.option("--config <file>", "the configuration file; RATE_LIMIT_CONFIG if not given");
-}
-
-/** The environment, with a file that was given as an argument. */
-function configured(environment: Environment, config: string | undefined): Environment {
-  return config === undefined ? environment : { ...environment, RATE_LIMIT_CONFIG: config };
-}
-
-function examples(...lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join("\n")}\n`;
 }
 
 function count(text: string): number {

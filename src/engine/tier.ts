@@ -73,6 +73,11 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
   return compiled;
 }
 
+/** What a limit counts, which its name stands for wherever it is. */
+export function kindOf(rule: Bucket | Quota): string {
+  return rule.type === "bucket" ? "bucket" : `${rule.period} quota`;
+}
+
 function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots: number): TierLimit {
   const { name, limit, shadow } = checkObject(path, spec);
   if (typeof name !== "string" || !/^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/.test(name)) {
@@ -87,7 +92,7 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
         ? compileQuota(path, spec, limitMilli)
         : undefined;
   if (!rule) throw invalid(`${path}.type`, (spec as { type: unknown }).type, '"bucket" or "quota"');
-  const kind = rule.type === "bucket" ? "bucket" : `${rule.period} quota`;
+  const kind = kindOf(rule);
   const before = slots.get(name);
   if (before !== undefined && before !== kind) {
     throw invalid(path, `a ${kind} named ${JSON.stringify(name)}`, `a ${before}, as elsewhere: one name is one count`);

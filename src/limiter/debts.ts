@@ -31,6 +31,7 @@ export class Debts {
   /** Remembers that a lease decides without the store. */
   add(lease: Lease): void {
     this.#behind.add(lease);
+    if (this.#isBroken(lease)) this.#retry(lease);
   }
 
   /** Thousandths admitted that the store has not heard of. */
@@ -59,7 +60,7 @@ export class Debts {
       // One may have come after the last was paid and before this runs; one that failed is tried again later.
       const [next] = lease.owed;
       const isNew = next !== undefined && next.sent === undefined;
-      return isNew && this.#asker.state === "together" ? this.settle(lease) : undefined;
+      return isNew && this.#mayPay(lease) ? this.settle(lease) : undefined;
     });
     return lease.paying;
   }
@@ -92,7 +93,7 @@ export class Debts {
 
   /** One debt at a time, each under its number until it is acknowledged, so that each counts once. */
   async #pay(lease: Lease): Promise<void> {
-    while (this.#asker.state === "together") {
+    while (this.#mayPay(lease)) {
       const [owed] = lease.owed;
       if (owed === undefined) break;
       const again = owed.sent !== undefined;
@@ -103,19 +104,28 @@ export class Debts {
         const reply = await this.#asker.run({ op: "adjust", ...about, ...what, number: sent.number, again });
         if (lease.judge === judge) lease.learn(reply, this.#around.now());
         lease.owed.shift();
-      } catch {
-        this.#retry(lease);
-        return;
+      } catch (error) {
+        lease.failed(error, this.#around.now());
+        return this.#retry(lease);
       }
     }
     if (!lease.owes) this.#behind.delete(lease);
+    else if (this.#isBroken(lease)) this.#retry(lease);
+  }
+
+  #mayPay(lease: Lease): boolean {
+    return this.#asker.state === "together" && !this.#isBroken(lease);
+  }
+
+  #isBroken(lease: Lease): boolean {
+    return this.#around.now() < lease.brokenUntilMs;
   }
 
   /** Settles in a while: once, however many calls have found meanwhile that it can't be done. */
   #retry(lease: Lease): void {
     if (this.#retried.has(lease)) return;
     this.#retried.add(lease);
-    this.#around.after(this.#leaseMs / 4, () => {
+    this.#around.after(Math.max(this.#leaseMs / 4, lease.brokenUntilMs - this.#around.now()), () => {
       this.#retried.delete(lease);
       void this.settle(lease);
     });

@@ -1,3 +1,4 @@
+import { isOfOneKey } from "../store/key-fault.js";
 import type { Known, Reply } from "../store/protocol.js";
 import type { Share } from "./share.js";
 import type { SharedJudge } from "./shared-judge.js";
@@ -5,7 +6,7 @@ import { spentAt, type View, viewOf } from "./view.js";
 
 /** How long, in ms, a key's rate is watched before it is told. */
 const RATE_WINDOW_MS = 100;
-/** How long, in ms, a denial is believed at most. */
+/** How long, in ms, a denial is believed at most, and a key left alone whose count in the store is not ours. */
 const LOOK_AGAIN_MS = 5000;
 
 /** Tokens taken together: they may be handed out until they expire. */
@@ -51,6 +52,8 @@ export class Lease {
   parcels: Parcel[] = [];
   /** Until when a denial is believed, by this process's clock. */
   believeUntilMs = 0;
+  /** Until when the store is not asked, since what it holds of the key is none of ours; by this process's clock. */
+  brokenUntilMs = 0;
   /** Until when nothing is asked for ahead, since there was nothing to be had. */
   noPrefetchUntilMs = 0;
   /** Whether more is to be asked for soon. */
@@ -137,6 +140,17 @@ export class Lease {
   /** Remembers a denial. */
   believe(waitMs: number, nowMs: number): void {
     this.believeUntilMs = nowMs + Math.min(waitMs, LOOK_AGAIN_MS);
+  }
+
+  /** Leaves the key alone for a while, if an error is of what the store holds of it. */
+  failed(error: unknown, nowMs: number): void {
+    if (isOfOneKey(error)) this.brokenUntilMs = nowMs + LOOK_AGAIN_MS;
+  }
+
+  /** Lets the store be asked again, since somebody has changed the key there. */
+  lookAgain(): void {
+    this.believeUntilMs = 0;
+    this.brokenUntilMs = 0;
   }
 
   /** Where the key stands for a call of this cost, less what is held here. */

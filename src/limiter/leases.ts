@@ -1,3 +1,4 @@
+import { isOfOneKey } from "../store/key-fault.js";
 import type { Command, Reply, Surroundings } from "../store/protocol.js";
 import type { Session, SessionState } from "../store/session.js";
 import { Asker } from "./asker.js";
@@ -60,7 +61,7 @@ export class Leases {
       this.#takes.prefetch(lease, nowMs);
       return lease.view(0, nowMs, this.#asker.storeMs(nowMs));
     }
-    if (this.#asker.state !== "together") return this.#outage.decide(lease, costMilli, true);
+    if (!this.#mayAsk(lease, nowMs)) return this.#outage.decide(lease, costMilli, true);
     if (this.#options.mode === "exact") return this.#exactly(lease, judge, costMilli);
     if (nowMs < lease.believeUntilMs) {
       const view = lease.view(costMilli, nowMs, this.#asker.storeMs(nowMs));
@@ -83,7 +84,7 @@ export class Leases {
     const storeMs = this.#asker.storeMs(nowMs);
     const present = this.table.get(key);
     const lease = present?.judge === judge ? present : undefined;
-    if (this.#asker.state !== "together") return this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false);
+    if (!this.#mayAsk(present, nowMs)) return this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false);
     const isFresh = lease?.known !== undefined && nowMs - lease.learnedMs < this.#options.leaseMs;
     if (lease !== undefined && isFresh && lease.parcels.length > 0 && !lease.owes) {
       return lease.view(costMilli, nowMs, storeMs);
@@ -126,7 +127,7 @@ export class Leases {
       this.#forget(lease);
     } else {
       this.#returns.giveBack(lease);
-      lease.believeUntilMs = 0;
+      lease.lookAgain();
     }
   }
 
@@ -171,6 +172,10 @@ export class Leases {
     return { leased: this.#returns.leased, unreconciled: this.#debts.unreconciled };
   }
 
+  #mayAsk(lease: Lease | undefined, nowMs: number): boolean {
+    return this.#asker.state === "together" && !(lease !== undefined && nowMs < lease.brokenUntilMs);
+  }
+
   #enter(key: string, judge: SharedJudge): Lease {
     const lease = this.table.enter(key, judge);
     if (lease.judge !== judge) {
@@ -188,7 +193,7 @@ export class Leases {
     this.#returns.drop(lease);
     lease.known = undefined;
     lease.share = undefined;
-    lease.believeUntilMs = 0;
+    lease.lookAgain();
   }
 
   async #exactly(lease: Lease, judge: SharedJudge, costMilli: number): Promise<View | typeof CLOSED> {
@@ -199,7 +204,8 @@ export class Leases {
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
       return { denied: reply.denied, waitMs: 0, nowMs: reply.nowMs, spent: reply.spent };
-    } catch {
+    } catch (error) {
+      lease.failed(error, this.#around.now());
       return this.#decideAway(lease.key, judge, costMilli);
     }
   }
@@ -214,13 +220,13 @@ export class Leases {
     const deltas = judge.tier.limits.map(() => 0);
     const about = this.#asker.about(key, judge, known);
     const atMs = known?.atMs ?? 0;
-    const reply = await this.#asker.run({
-      op: "adjust",
-      ...about,
-      deltas,
-      atMs,
-      ...ONCE,
-    });
-    if (lease.judge === judge) lease.learn(reply, this.#around.now());
+    try {
+      const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs, ...ONCE });
+      if (lease.judge === judge) lease.learn(reply, this.#around.now());
+    } catch (error) {
+      // Of the other keys it is to hear all the same.
+      if (!isOfOneKey(error)) throw error;
+      lease.failed(error, this.#around.now());
+    }
   }
 }

@@ -1,6 +1,7 @@
 import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow.js";
 import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import type { Tiers } from "../engine/types.js";
+import { type Kinds, kindsOf } from "../store/kinds.js";
 import { limiterClosed, unknownTier } from "./misuse.js";
 import { compileOverridden } from "./overrides.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
@@ -15,6 +16,7 @@ export class SharedJudges {
   readonly #maxSlots: number;
   #version = -1;
   #tiers: Tiers;
+  #kinds: Kinds = new Map();
   #judges = new Map<string, SharedJudge>();
   /** By tier, shadow limits too. */
   #judgeOfTier = new Map<Tier, SharedJudge>();
@@ -28,6 +30,11 @@ export class SharedJudges {
   /** The tiers in force. */
   get tiers(): Tiers {
     return this.#tiers;
+  }
+
+  /** What the names of the limits in force stand for; those of shadow limits are counted apart. */
+  get kinds(): Kinds {
+    return this.#kinds;
   }
 
   /** All that are ready; those of shadow limits stand with the tiers that they are of. */
@@ -89,6 +96,7 @@ export class SharedJudges {
       this.#judgeOfTier.set(tier, judge);
     }
     this.#judges = judges;
+    this.#kinds = kindsOf([...judges.values()].map(({ tier }) => tier));
     return joinTiers(split);
   }
 }

@@ -73,6 +73,7 @@ export class SharedLimiter {
       {
         tell: () => this.#leases.tell(),
         knows: () => this.#leases.knows(),
+        kinds: () => this.#judges.kinds,
         changed: (key, reset) => this.#leases.changed(key, reset),
         late: (command, reply) => this.#leases.late(command, reply),
         entered: (state) => {

@@ -36,7 +36,8 @@ export class Takes {
   /** Asks for more before it is needed: not at once, but with other keys that run low within a part of the time left. */
   prefetch(lease: Lease, nowMs: number): void {
     const leaseMs = this.#leaseMs;
-    if (lease.isLow || lease.taking || this.#isEnding || nowMs < lease.noPrefetchUntilMs) return;
+    if (lease.isLow || lease.taking || this.#isEnding) return;
+    if (nowMs < lease.noPrefetchUntilMs || nowMs < lease.brokenUntilMs) return;
     const low = lease.demand(leaseMs / 4, nowMs);
     if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low) return;
     lease.isLow = true;
@@ -100,7 +101,8 @@ export class Takes {
         divisor,
       });
       this.#took(lease, judge, need, sentMs, reply);
-    } catch {
+    } catch (error) {
+      lease.failed(error, this.#around.now());
       lease.taking = false;
       for (const waiter of [...lease.former.splice(0), ...lease.waiters.splice(0)]) waiter.failed();
       return;

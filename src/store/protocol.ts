@@ -1,4 +1,5 @@
 import type { Tier } from "../engine/tier.js";
+import type { Kinds } from "./kinds.js";
 import { atTurnEnd } from "./turn.js";
 
 /** What a caller knows of a key from an earlier answer: amounts in the units of the tier's limits, in their order, where known. */
@@ -66,6 +67,8 @@ export interface Greeting {
   readonly told: boolean;
   /** Whether it leaves for good. */
   readonly leaves: boolean;
+  /** What the names of its limits stand for, which replicas must agree on. */
+  readonly kinds: Kinds;
   /** Tokens spent by unlimited tiers since the last greeting, in thousandths. */
   readonly usage: ReadonlyMap<string, number>;
 }

@@ -3,6 +3,8 @@ import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
 import { type Client, type ClientOptions, clientOf, RETRY_MS, shield } from "./client.js";
 import { complaintsOf, translated } from "./complaints.js";
+import { keyFault } from "./key-fault.js";
+import { conflictsWith, kindsText, type Place } from "./kinds.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { REGISTRY } from "./registry.js";
 import { SCRIPT } from "./script.js";
@@ -63,13 +65,14 @@ export class RedisLink implements Link {
     });
   }
 
-  async greet({ peers, knows, told, leaves, usage }: Greeting): Promise<Roll> {
+  async greet({ peers, knows, told, leaves, kinds, usage }: Greeting): Promise<Roll> {
     const flags = [knows, told, leaves, this.#young].map((flag) => (flag ? "1" : "0"));
     const counts = [...usage].flatMap(([tier, tokens]) => [tier, String(tokens)]);
     const { prefix, replica } = this.#options;
-    const line = [this.#server, replica, ...flags, String(peers.length), ...peers, ...counts];
+    const line = [this.#server, replica, ...flags, kindsText(kinds), String(peers.length), ...peers, ...counts];
     const reply = await this.#ask((client) => client.tollkeeperRegistry(`{${prefix}}:replicas`, ...line));
-    const [settlingMs, ...replicas] = reply as [number, ...string[]];
+    const [settlingMs, replicas, others] = reply as [number, string[], string[]];
+    for (const error of others.flatMap((told) => conflictsWith(told, kinds, this.#place))) this.#report(error);
     return { settlingMs, replicas };
   }
 
@@ -106,14 +109,19 @@ export class RedisLink implements Link {
     this.#ask((client) => client.tollkeeperKeys(...line)).then(
       (replies) => {
         for (const [index, reply] of (replies as unknown[]).entries()) {
-          if (reply instanceof Error) sent[index]?.reject(this.#report(reply));
-          else sent[index]?.resolve(replyOf(reply as unknown[]));
+          const one = sent[index];
+          if (reply instanceof Error) one?.reject(this.#report(keyFault(reply, one.command.key, this.#place) ?? reply));
+          else one?.resolve(replyOf(reply as unknown[]));
         }
       },
       (error: unknown) => {
         for (const { reject } of sent) reject(error);
       },
     );
+  }
+
+  get #place(): Place {
+    return { url: withoutPassword(this.#options.url), prefix: this.#options.prefix };
   }
 
   async #ask(call: (client: Scripted) => Promise<unknown>): Promise<unknown> {

@@ -5,14 +5,16 @@ const HOLD_MS = 1000;
 
 /**
  * Who decides together, in Lua: one hash beside the keys. `p:<replica>` is when a replica was last heard of, `run` the
- * server that it was, `settle` until when decisions wait, `w:<replica>` that this one is waited for.
+ * server that it was, `settle` until when decisions wait, `w:<replica>` that this one is waited for, `k:<replica>` what its
+ * limits' names stand for (see `kinds.ts`).
  *
  * When another server answers than before, it may have lost the last writes, or all. So until every replica that was
  * there has told it what it knows, or {@link ABSENT_MS} are over, nobody takes: each decides by its outage policy. Nobody
  * could be heard of while there was no server, so whoever was there counts as heard of when the new one is met.
  *
  * Arguments: server, replica, whether it knows anything, whether it has told, whether it leaves, whether the server is
- * young, how many peers it knew, these, then tier and tokens in turn.
+ * young, its kinds, how many peers it knew, these, then tier and tokens in turn. Answers with how long to wait, the replicas
+ * heard of lately, and those of their kinds that are not the caller's.
  */
 export const REGISTRY = `
 local key = KEYS[1]
@@ -20,10 +22,14 @@ local server, me = ARGV[1], ARGV[2]
 local knows, told, leaves, young = ARGV[3] == '1', ARGV[4] == '1', ARGV[5] == '1', ARGV[6] == '1'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local peers = tonumber(ARGV[7])
+local kinds, peers = ARGV[7], tonumber(ARGV[8])
 
 local hash, there = {}, {}
-local flat = redis.call('HGETALL', key)
+local flat = redis.pcall('HGETALL', key)
+if flat.err then
+  if not string.find(flat.err, 'WRONGTYPE', 1, true) then return flat end
+  return {err = 'WRONGTYPE ' .. key .. ' is not the hash in which replicas report; delete it'}
+end
 for i = 1, #flat, 2 do
   hash[flat[i]] = flat[i + 1]
   if string.sub(flat[i], 1, 2) == 'p:' then there[#there + 1] = string.sub(flat[i], 3) end
@@ -53,29 +59,39 @@ if before ~= server then
 end
 if (tonumber(hash.settle) or 0) > now and not told then
   for i = 1, peers do
-    if not hash['p:' .. ARGV[7 + i]] then await(ARGV[7 + i]) end
+    if not hash['p:' .. ARGV[8 + i]] then await(ARGV[8 + i]) end
   end
 end
 set('p:' .. me, string.format('%.0f', now))
 if told or leaves then drop('w:' .. me) end
-if leaves then drop('p:' .. me) end
-for i = 8 + peers, #ARGV, 2 do
+if hash['k:' .. me] ~= kinds then set('k:' .. me, kinds) end
+if leaves then
+  drop('p:' .. me)
+  drop('k:' .. me)
+end
+for i = 9 + peers, #ARGV, 2 do
   redis.call('HINCRBY', key, 'u:' .. ARGV[i], ARGV[i + 1])
 end
 
-local alive, waiting = {}, false
+local alive, others, waiting = {}, {}, false
+local seen = {[kinds] = true}
 for field, value in pairs(hash) do
   if string.sub(field, 1, 2) == 'p:' then
     local replica = string.sub(field, 3)
     if now - tonumber(value) > ${ABSENT_MS} then
-      redis.call('HDEL', key, field, 'w:' .. replica)
+      redis.call('HDEL', key, field, 'w:' .. replica, 'k:' .. replica)
     else
       alive[#alive + 1] = replica
       if hash['w:' .. replica] then waiting = true end
+      local theirs = hash['k:' .. replica]
+      if theirs and not seen[theirs] then
+        seen[theirs] = true
+        others[#others + 1] = theirs
+      end
     end
   end
 end
 redis.call('PEXPIRE', key, 40 * 86400000)
 local settle, hold = tonumber(hash.settle) or 0, tonumber(hash.hold) or 0
-return {math.max(waiting and settle - now or 0, hold - now, 0), unpack(alive)}
+return {math.max(waiting and settle - now or 0, hold - now, 0), alive, others}
 `;

@@ -1,3 +1,5 @@
+import { CALENDAR } from "./calendar-script.js";
+
 /**
  * The protocol of one key, in Lua, run by Redis in one step. It counts in the same whole units as the engines
  * (`docs/decisions/exact-buckets.md`), which doubles hold exactly, so that all three agree to the last unit.
@@ -6,6 +8,9 @@
  * `@c:<replica>` the number of that replica's last correction. What is spent of a limit stands under the limit's name, and
  * under `@r:<limit>` the rule that it was counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for
  * days>`. `@h:<limit>` is the largest amount of a quota that the epoch was told of, if it was.
+ *
+ * A limit's name stands for one *kind*: bucket, day quota or month quota. While anything is spent of another kind under
+ * that name, a command is refused, or each of two apps would take the other's count for its own, or for none.
  *
  * An epoch begins when the hash is made and when another server is found to serve it. What a caller knows from an earlier
  * one heals what the server has lost: a bucket keeps the larger amount, a quota adds to the largest amount that anybody
@@ -27,12 +32,11 @@
  * - `reset`.
  *
  * Answers per key with the limit that denies (0: none), what was granted, now, the epoch, and what is spent per limit; or
- * with an error, if what is stored under its name is no such hash.
+ * with an error: `FOREIGN <type>`, if what is stored under its name is no such hash, or `KIND <limit>,<kind that was asked
+ * for>,<kind that is stored>`.
  */
 export const SCRIPT = `
-local DAY = 86400000
 local MAX = 4503599627370496
-local FOREIGN = {err = 'WRONGTYPE what is stored under the name of the key is of somebody else'}
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 
 local server, channel, caller = ARGV[1], ARGV[2], ARGV[3]
@@ -42,14 +46,16 @@ local present = time[1] * 1000 + floor(time[2] / 1000)
 local epochs = server .. ':'
 local counter = '@c:' .. caller
 
--- Rules by their text, so that those that are the same are one.
+-- Rules by their text, so that those that are the same are one; nil for a text that is none.
 local rules = {}
 local function ruleOf(text)
   local rule = rules[text]
   if not rule then
-    local kind, b, c, d = string.match(text, '^(%a) (%d+) (%d+) ?(%d*)$')
+    local kind, b, c, d = string.match(text, '^([bq]) (%d+) (%d+) ?(%d*)$')
+    if not kind then return nil end
     -- Of a bucket capacity, perMs and perMilli; of a quota limit and anchor day.
     rule = {text = text, isBucket = kind == 'b', b = tonumber(b), c = tonumber(c), d = tonumber(d) or 1}
+    rule.kind = rule.isBucket and 'bucket' or rule.c == 0 and 'day quota' or 'month quota'
     rules[text] = rule
   end
   return rule
@@ -67,48 +73,7 @@ for t = 1, tonumber(ARGV[4]) do
   at = at + 1
 end
 
-local function daysOf(y, m)
-  if m < 1 then y, m = y - 1, m + 12 elseif m > 12 then y, m = y + 1, m - 12 end
-  local shifted = m <= 2 and y - 1 or y
-  local era = floor(shifted / 400)
-  local yoe = shifted - era * 400
-  local doy = floor((153 * (m > 2 and m - 3 or m + 9) + 2) / 5)
-  return era * 146097 + yoe * 365 + floor(yoe / 4) - floor(yoe / 100) + doy - 719468
-end
-
-local function monthStart(y, m, anchor)
-  local first = daysOf(y, m)
-  return (first + min(anchor, daysOf(y, m + 1) - first) - 1) * DAY
-end
-
--- By anchor, the period looked up last: nearly all fall into it.
-local spans = {}
-local function periodOf(at, anchor)
-  local span = spans[anchor]
-  if span and at >= span[1] and at < span[2] then return span[1], span[2] end
-  local start, finish
-  if anchor == 0 then
-    start = at - at % DAY
-    finish = start + DAY
-  else
-    local z = floor(at / DAY) + 719468
-    local era = floor(z / 146097)
-    local doe = z - era * 146097
-    local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
-    local mp = floor((5 * (doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))) + 2) / 153)
-    local m = mp < 10 and mp + 3 or mp - 9
-    local y = yoe + era * 400 + (m <= 2 and 1 or 0)
-    start = monthStart(y, m, anchor)
-    if start > at then
-      start, finish = max(0, monthStart(y, m - 1, anchor)), start
-    else
-      finish = monthStart(y, m + 1, anchor)
-    end
-  end
-  spans[anchor] = {start, finish}
-  return start, finish
-end
-
+${CALENDAR}
 -- ceil(spent * to / from), exactly: bit by bit, since the product has up to 103 bits.
 local function converted(spent, from, to)
   if from == to then return spent end
@@ -208,11 +173,19 @@ local function answer(state, limits, status, granted, now, epoch)
   return reply
 end
 
+local function foreign(key)
+  return {err = 'FOREIGN ' .. redis.call('TYPE', key).ok}
+end
+
 -- One command, whose arguments begin at that place.
 local function execute(key, at, limits)
   local op, knownEpoch, knownAt = ARGV[at], ARGV[at + 3], tonumber(ARGV[at + 4])
   local flat = redis.pcall('HGETALL', key)
-  if flat.err then return flat end
+  if flat.err then
+    if not string.find(flat.err, 'WRONGTYPE', 1, true) then return flat end
+    if op ~= 'reset' then return foreign(key) end
+    flat = {}
+  end
 
   local hash, state = {}, {}
   for i = 1, #flat, 2 do
@@ -241,9 +214,8 @@ local function execute(key, at, limits)
 
   -- Everything that the key holds, brought to the present under the rules that it was under.
   for name, slot in pairs(state) do
-    local text = hash['@r:' .. name]
-    if not (text and slot.was) then return FOREIGN end
-    local rule = ruleOf(text)
+    local rule = ruleOf(hash['@r:' .. name] or '')
+    if not (rule and slot.was) then return foreign(key) end
     slot.rule, slot.stored = rule, rule
     if rule.isBucket then
       slot.spent = max(0, slot.was - (now - before) * rule.c)
@@ -252,6 +224,15 @@ local function execute(key, at, limits)
       slot.told = tonumber(hash['@h:' .. name]) or 0
       slot.spent = rolls and 0 or slot.was
       slot.healed = rolls and 0 or fresh and slot.was or slot.told
+    end
+  end
+
+  for i = 1, #limits do
+    local name, rule = limits[i].name, limits[i].rule
+    local slot = state[name]
+    if slot and slot.rule.kind ~= rule.kind then
+      if slot.spent > 0 then return {err = 'KIND ' .. name .. ',' .. rule.kind .. ',' .. slot.rule.kind} end
+      state[name] = {rule = rule, spent = limits[i].initial, healed = 0, told = slot.told}
     end
   end
 

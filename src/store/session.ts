@@ -1,5 +1,7 @@
 import { TollkeeperError } from "../errors.js";
 import { Deadline } from "./deadline.js";
+import { isOfOneKey } from "./key-fault.js";
+import type { Kinds } from "./kinds.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll, Surroundings } from "./protocol.js";
 
 /** How often, in ms, a replica is heard of, and a store that was away is tried. */
@@ -22,6 +24,7 @@ export interface SessionHost {
   /** Tells a server what was known before it, and resolves when it has heard. */
   tell(): Promise<void>;
   knows(): boolean;
+  kinds(): Kinds;
   entered(state: SessionState): void;
   changed(key: string, reset: boolean): void;
   /** A command that was given up has been carried out after all. */
@@ -167,8 +170,9 @@ export class Session {
   }
 
   #greet(state: Pick<Greeting, "told" | "leaves">): Promise<Roll> {
-    const greeting = { ...state, peers: this.#replicas, knows: this.#host.knows(), usage: this.#host.takeUsage() };
-    return this.#within("greet", this.#link.greet(greeting), () => undefined);
+    const host = this.#host;
+    const about = { peers: this.#replicas, knows: host.knows(), kinds: host.kinds(), usage: host.takeUsage() };
+    return this.#within("greet", this.#link.greet({ ...state, ...about }), () => undefined);
   }
 
   #enter(state: SessionState): void {
@@ -199,7 +203,12 @@ export class Session {
         (error: unknown) => {
           if (isOver) return;
           answered();
-          this.#missed(operation, "failed");
+          if (isOfOneKey(error)) {
+            this.#misses = 0;
+            this.#count(operation, "failed");
+          } else {
+            this.#missed(operation, "failed");
+          }
           reject(error);
         },
       );

@@ -1,5 +1,6 @@
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
+import { freePort } from "../../bench/free-port.js";
 import { createLimiter, type TollkeeperError } from "../../src/index.js";
 import type { RedisStorage } from "../../src/limiter/redis-storage.js";
 import { nameOf } from "../../src/store/wire.js";
@@ -7,7 +8,7 @@ import { Certificates } from "../redis/certificates.js";
 import { RedisCluster } from "../redis/cluster.js";
 import { Relay } from "../redis/relay.js";
 import { SentinelGroup } from "../redis/sentinels.js";
-import { forFile, freePort, RedisServer } from "../redis/server.js";
+import { forFile, RedisServer } from "../redis/server.js";
 
 const tiers = { t: { limits: [{ name: "day", type: "quota" as const, limit: 100, period: "day" as const }] } };
 

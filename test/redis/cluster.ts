@@ -1,7 +1,8 @@
 import { Redis } from "ioredis";
 import { expect, vi } from "vitest";
+import { freePort } from "../../bench/free-port.js";
 import type { Certificates } from "./certificates.js";
-import { freePort, RedisServer } from "./server.js";
+import { RedisServer } from "./server.js";
 
 const SLOTS = 16_384;
 const MASTERS = 3;

@@ -3,8 +3,9 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { expect, vi } from "vitest";
+import { freePort } from "../../bench/free-port.js";
 import type { Certificates } from "./certificates.js";
-import { freePort, killProcess, RedisServer, startProcess, tlsOptions } from "./server.js";
+import { killProcess, RedisServer, startProcess, tlsOptions } from "./server.js";
 
 const QUORUM = 2;
 

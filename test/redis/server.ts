@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
+import { freePort } from "../../bench/free-port.js";
 import type { Certificates } from "./certificates.js";
 
 /** A `redis-server` of a test's own, on a free port of the loopback interface. */
@@ -127,16 +128,6 @@ export async function killProcess(child: ChildProcess): Promise<void> {
   child.kill("SIGCONT");
   child.kill("SIGKILL");
   await closed;
-}
-
-/** A port on which nobody listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** Resolves when something listens on the port. */

@@ -17,15 +17,22 @@ function registries() {
   return { redis, time, simulated };
 }
 
-const greetingOf = (told: boolean, peers: string[]) => ({ peers, knows: true, told, leaves: false, usage: new Map() });
+const greetingOf = (told: boolean, peers: string[]) => ({
+  peers,
+  knows: true,
+  told,
+  leaves: false,
+  kinds: new Map(),
+  usage: new Map(),
+});
 
 it("whoever was there before an outage of any length is waited for, in Redis as in the simulation", async () => {
   const { redis, time, simulated } = registries();
   const names = ["a", "b", "c", "d", "e"];
   const greet = async (run: string, replica: string, told: boolean, peers: string[]) => {
     const flags = ["1", told ? "1" : "0", "0", "0"];
-    const line = [run, replica, ...flags, String(peers.length), ...peers];
-    const [settlingMs, ...replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, ...string[]];
+    const line = [run, replica, ...flags, "", String(peers.length), ...peers];
+    const [settlingMs, replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, string[]];
     const roll = simulated.greet(greetingOf(told, peers), replica);
     expect(replicas.toSorted()).toEqual(roll.replicas.toSorted());
     expect(settlingMs > 0).toBe(roll.settlingMs > 0);

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { SimulatedTime } from "../../bench/simulated-time.js";
-import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
 import type { Command, Link, LinkEvents, Reply } from "../../src/store/protocol.js";
+import { limiterOn } from "./limiter.js";
 
 const START = Date.UTC(2026, 5, 15, 12);
 
@@ -41,17 +41,7 @@ class Forgetful implements Link {
 it("a correction that was not acknowledged is sent again as what it was, whatever has been learned since", async () => {
   const time = new SimulatedTime(START);
   const link = new Forgetful(time);
-  const limiter = new SharedLimiter({
-    tiers: { paid: { limits: [{ name: "day", type: "quota", limit: 100, period: "day" }] } },
-    maxKeys: 10,
-    mode: "exact",
-    leaseMs: 1000,
-    timeoutMs: 50,
-    policies: { bucket: "share", quota: "share" },
-    clock: undefined,
-    link,
-    around: time.surroundings(),
-  });
+  const limiter = limiterOn(link, time);
   await time.runUntil(START + 10);
   const decision = await limiter.consume("k", "paid");
   const next = limiter.consume("k", "paid");

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { SimulatedTime } from "../../bench/simulated-time.js";
-import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
+import type { SharedLimiter } from "../../src/limiter/shared-limiter.js";
+import { limiterOn } from "./limiter.js";
 import { SimulatedLink } from "./network.js";
 import { Random } from "./random.js";
 import { Server } from "./server.js";
@@ -23,16 +24,10 @@ function forgetful(mode: "exact" | "leased") {
     sabotage: (command) => command,
     leaks: new Map(),
   });
-  const limiter = new SharedLimiter({
+  const limiter = limiterOn(link, time, {
     tiers: { free: { limits: limitsOf(100) }, paid: { limits: limitsOf(1000).reverse() } },
-    maxKeys: 10,
     mode,
     leaseMs: 200,
-    timeoutMs: 50,
-    policies: { bucket: "share", quota: "share" },
-    clock: undefined,
-    link,
-    around: time.surroundings(),
   });
   return { time, server, link, limiter };
 }

@@ -1,6 +1,7 @@
 import { MAX_AMOUNT } from "../../src/engine/amount.js";
 import type { Bucket } from "../../src/engine/bucket.js";
 import type { Quota } from "../../src/engine/quota.js";
+import { kindOf } from "../../src/engine/tier.js";
 import type { Command, Reply } from "../../src/store/protocol.js";
 
 interface Slot {
@@ -51,6 +52,7 @@ export class Twin {
     };
   }
 
+  /** Throws what the script answers where a name stands for another kind of limit. */
   // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one step of the protocol, in the order of the script
   run(command: Command, asker: Asker): Reply {
     const { key, tier, op } = command;
@@ -82,6 +84,12 @@ export class Twin {
         slot.spent = rolls ? 0 : slot.was;
         slot.healed = rolls ? 0 : stays ? slot.healed : slot.was;
       }
+    }
+    for (const { name, rule } of tier.limits) {
+      const slot = hash.slots.get(name);
+      if (slot === undefined || kindOf(slot.rule) === kindOf(rule)) continue;
+      if (slot.spent > 0) throw new Error(`KIND ${name},${kindOf(rule)},${kindOf(slot.rule)}`);
+      hash.slots.set(name, { rule, spent: rule.initial, healed: 0, was: undefined });
     }
     const enter = () => this.#enter(hash, command, before);
     const answer = (denied: number, granted: number): Reply => ({

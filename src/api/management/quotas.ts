@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply } from "fastify";
 import { z } from "zod";
 import { TollkeeperError } from "../../errors.js";
 import { costExceedsCapacity, problem, sendProblem } from "../../fastify/problem.js";
+import type { Decision } from "../../limiter/decision.js";
 import { checkOverrides, type Overrides, plainTier } from "../../limiter/overrides.js";
 import { type Account, tierInForce } from "../accounts.js";
 import { accountInfo, answers, managed, overrides, quotaState, tierName } from "../contract.js";
@@ -45,8 +46,10 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
     return subject;
   };
 
-  /** The limiter's tier of a subject, or the answer that it can't be told. */
-  const tierOf = (subject: Subject, asked: string | undefined, reply: FastifyReply): string | undefined => {
+  /** The subject of a call and the limiter's tier of it, or the answer that they can't be told. */
+  const findWithTier = (text: string, asked: string | undefined, reply: FastifyReply) => {
+    const subject = find(text, reply);
+    if (subject === undefined) return undefined;
     if (asked !== undefined && !Object.hasOwn(limiter.tiers, asked)) {
       sendProblem(reply, tierUnknown(asked, Object.keys(limiter.tiers)));
       return undefined;
@@ -55,9 +58,13 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
     if (tier === undefined) {
       const detail = "No account is called so. Give the tier if a gateway knows it.";
       sendProblem(reply, problem(404, "account_unknown", detail));
+      return undefined;
     }
-    return tier;
+    return { subject, tier };
   };
+
+  const stateOf = ({ key, account }: Subject, decision: Decision) =>
+    quotaStateOf(key, decision, account?.overrides ?? null, limiter.tiers);
 
   app.get<{ Params: z.infer<typeof params>; Querystring: z.infer<typeof tierQuery> }>(
     `${PATH}/quota/:subject`,
@@ -69,11 +76,10 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       response: answers(200, quotaState, "Where it stands.", [401, 403, 404, 422, 429, 503]),
     }),
     async ({ params, query }, reply) => {
-      const subject = find(params.subject, reply);
-      const tier = subject && tierOf(subject, query.tier, reply);
-      if (subject === undefined || tier === undefined) return reply;
-      const decision = await limiter.peek(subject.key, tier, 0);
-      return quotaStateOf(subject.key, decision, subject.account?.overrides ?? null, limiter.tiers);
+      const found = findWithTier(params.subject, query.tier, reply);
+      if (found === undefined) return reply;
+      const { subject, tier } = found;
+      return stateOf(subject, await limiter.peek(subject.key, tier, 0));
     },
   );
 
@@ -87,9 +93,9 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
     }),
     async ({ body }, reply) => {
       const { cost } = body;
-      const subject = find(body.subject, reply);
-      const tier = subject && tierOf(subject, body.tier, reply);
-      if (subject === undefined || tier === undefined) return reply;
+      const found = findWithTier(body.subject, body.tier, reply);
+      if (found === undefined) return reply;
+      const { subject, tier } = found;
       if (Math.round(cost * 1000) / 1000 !== cost) {
         return sendProblem(reply, problem(422, "cost_invalid", "cost has more than three decimals."));
       }
@@ -97,9 +103,8 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       if (cost > maximum) return sendProblem(reply, costExceedsCapacity(cost, maximum, plainTier(tier)));
       const decision = await limiter.peek(subject.key, tier, cost);
       const { allowed, deniedBy, retryAfterMs } = decision;
-      const quota = quotaStateOf(subject.key, decision, subject.account?.overrides ?? null, limiter.tiers);
       const retry_after = allowed ? null : Math.ceil(retryAfterMs / 1000);
-      return { allowed, denied_by: deniedBy, retry_after, cost, quota };
+      return { allowed, denied_by: deniedBy, retry_after, cost, quota: stateOf(subject, decision) };
     },
   );
 
@@ -120,12 +125,13 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
     },
   );
 
+  const account = answers(200, accountInfo, "The account.", [401, 403, 404, 413, 415, 422, 429, 503]);
   const setTier = managed("admin", {
     operationId: "setTier",
     summary: "Put an account on a tier, from its next call on; makes the account if it is new",
     params,
     body: z.strictObject({ tier: tierName }),
-    response: answers(200, accountInfo, "The account.", [401, 403, 404, 413, 415, 422, 429, 503]),
+    response: account,
   });
   app.put<{ Params: z.infer<typeof params>; Body: { tier: string } }>(
     `${PATH}/quota/:subject/tier`,
@@ -145,7 +151,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
     summary: "Give an account limits of its own, from its next call on, in place of those that it had",
     params,
     body: z.strictObject({ limits: overrides }),
-    response: answers(200, accountInfo, "The account.", [401, 403, 404, 413, 415, 422, 429, 503]),
+    response: account,
   });
   app.put<{ Params: z.infer<typeof params>; Body: { limits: Overrides } }>(
     `${PATH}/quota/:subject/overrides`,

@@ -1,0 +1,53 @@
+import { kindOf, type Tier } from "../engine/tier.js";
+import { TollkeeperError } from "../errors.js";
+
+/** What each limit's name stands for: its kind, and the days on which a month begins, as text. */
+export type Kinds = ReadonlyMap<string, string>;
+
+/** Where limits are shared, as it may be shown. */
+export interface Place {
+  readonly url: string;
+  readonly prefix: string;
+}
+
+/** What the names of these tiers stand for. */
+export function kindsOf(tiers: Iterable<Tier>): Kinds {
+  const rules = [...tiers].flatMap(({ limits }) => limits);
+  return new Map(
+    rules.map(({ name, rule }) => {
+      const days = rules.flatMap((one) => (one.name === name && one.rule.type === "quota" ? [one.rule.anchorDay] : []));
+      const from = [...new Set(days)].sort((a, b) => a - b).join("/");
+      return [name, kindOf(rule) === "month quota" ? `month quota from day ${from}` : kindOf(rule)];
+    }),
+  );
+}
+
+/** As replicas tell each other. */
+export function kindsText(kinds: Kinds): string {
+  return [...kinds].map((entry) => entry.join("=")).join(",");
+}
+
+/** The conflicts with a replica that has told other kinds. */
+export function conflictsWith(told: string, kinds: Kinds, place: Place): TollkeeperError[] {
+  const theirs = new Map(told.split(",").map((entry) => entry.split("=") as [string, string]));
+  return [...kinds].flatMap(([name, here]) => {
+    const there = theirs.get(name);
+    return there === undefined || there === here ? [] : [conflict(name, here, `a ${there} in another replica`, place)];
+  });
+}
+
+/** A limit whose name stands for something else in another place. It is without a key, since it is the same for all. */
+export function conflict(
+  limit: string,
+  here: string,
+  elsewhere: string,
+  { url, prefix }: Place,
+  options?: ErrorOptions,
+): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_STORE_CONFLICT",
+    `the limit ${limit} is a ${here} here, and ${elsewhere}, under the prefix ${prefix} of Redis at ${url}: ` +
+      "give the limit another name, or the app another prefix",
+    options,
+  );
+}
