@@ -7,8 +7,8 @@ import {
   ADJUST,
   type DecisionRef,
   type Engine,
+  type EngineCounts,
   type EngineOptions,
-  type EngineStats,
   FRAME,
   type Frame,
   OUTCOME,
@@ -36,6 +36,7 @@ function registry(): Map<string, JsEngine> {
 interface Counts {
   allowed: number;
   denied: Map<string, number>;
+  overflow: number;
 }
 
 interface TierEntry {
@@ -65,7 +66,6 @@ export class JsEngine implements Engine {
   readonly #ids = new Map<string, number>();
   readonly #table: Table;
   #nowMs = 0;
-  #overflow = 0;
 
   /**
    * Opens an engine, or joins the one of that name in this thread.
@@ -181,7 +181,7 @@ export class JsEngine implements Engine {
       state = new KeyState(tier, entry.plan, now);
       if (changes && !this.#table.add(key, state, now)) {
         overflow = OUTCOME.OVERFLOW;
-        this.#overflow++;
+        entry.counts.overflow++;
         entry.overflow ??= state;
         state = entry.overflow;
       }
@@ -246,7 +246,7 @@ export class JsEngine implements Engine {
         before.plan = planOf(tier);
       } else {
         this.#ids.set(name, id);
-        const counts = { allowed: 0, denied: new Map<string, number>() };
+        const counts = { allowed: 0, denied: new Map<string, number>(), overflow: 0 };
         this.#entries.push({ name, counts, tier, plan: planOf(tier), overflow: undefined });
       }
     }
@@ -256,15 +256,15 @@ export class JsEngine implements Engine {
     this.#table.sweep(this.#observe(nowMs));
   }
 
-  stats(): EngineStats {
+  stats(): EngineCounts {
     return {
       keys: this.#table.size,
       evictions: this.#table.evictions,
-      overflow: this.#overflow,
-      tiers: this.#plainEntries().map(({ name, counts: { allowed, denied } }) => ({
+      tiers: this.#plainEntries().map(({ name, counts: { allowed, denied, overflow } }) => ({
         tier: name,
         allowed,
         denied: Object.fromEntries(denied),
+        overflow,
       })),
     };
   }

@@ -4,13 +4,13 @@ import { MemoryRecords } from "./records.js";
 import {
   type DecisionRef,
   type Engine,
+  type EngineCounts,
   type EngineOptions,
-  type EngineStats,
+  type EngineTierCounts,
   FRAME,
   type Frame,
   type RecordStore,
   type TierSpec,
-  type TierStats,
   type Tiers,
 } from "./types.js";
 
@@ -34,8 +34,8 @@ interface NativeHandle {
   reset(key: string): void;
   reload(tiers: string): void;
   sweep(nowMs: number): void;
-  stats(): Omit<EngineStats, "tiers"> & {
-    tiers: { tier: string; allowed: number; deniedBy: string[]; denied: number[] }[];
+  stats(): Omit<EngineCounts, "tiers"> & {
+    tiers: { tier: string; allowed: number; deniedBy: string[]; denied: number[]; overflow: number }[];
   };
   flush(): Promise<void>;
   close(): Promise<void>;
@@ -108,7 +108,7 @@ class NativeEngine implements Engine {
     this.#handle.sweep(nowMs);
   }
 
-  stats(): EngineStats {
+  stats(): EngineCounts {
     const { tiers, ...rest } = this.#handle.stats();
     return { ...rest, tiers: tiers.map(tierStats) };
   }
@@ -157,8 +157,12 @@ class FileRecords implements RecordStore {
   }
 }
 
-function tierStats({ tier, allowed, deniedBy, denied }: ReturnType<NativeHandle["stats"]>["tiers"][number]): TierStats {
-  return { tier, allowed, denied: Object.fromEntries(deniedBy.map((name, index) => [name, denied[index] ?? 0])) };
+function tierStats({
+  deniedBy,
+  denied,
+  ...rest
+}: ReturnType<NativeHandle["stats"]>["tiers"][number]): EngineTierCounts {
+  return { ...rest, denied: Object.fromEntries(deniedBy.map((name, index) => [name, denied[index] ?? 0])) };
 }
 
 function translated<T>(call: () => T): T {

@@ -55,6 +55,17 @@ export interface EngineStats {
   tiers: TierStats[];
 }
 
+/** The same as an engine tells it, to which a shadow limit is a tier as any other. */
+export interface EngineCounts extends Omit<EngineStats, "overflow" | "tiers"> {
+  tiers: EngineTierCounts[];
+}
+
+/** Decisions of one tier as an engine tells them. */
+export interface EngineTierCounts extends TierStats {
+  /** Decisions made on the tier's overflow bucket. */
+  overflow: number;
+}
+
 /** How `consume` and `peek` of an engine ended, in {@link Engine.frame}. */
 export const OUTCOME = {
   /** 0: allowed. 1 to 4: denied by the first to fourth limit of the tier. */
@@ -157,7 +168,7 @@ export interface Engine {
   reload(tiers: Tiers): void;
   /** Looks at a small part of the table, round and round, and forgets the keys that are as good as new. */
   sweep(nowMs: number): void;
-  stats(): EngineStats;
+  stats(): EngineCounts;
   /** Writes what changed since the last flush to the storage file, off the event loop. */
   flush(): Promise<void>;
   /** Releases the engine, after a last flush; may be called again if that fails, and not if it does not. */

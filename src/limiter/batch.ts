@@ -31,21 +31,32 @@ export class Batch {
    * @throws {TollkeeperError} as {@link Limiter.consumeMany} does.
    */
   consume(): Decision[] {
+    const { version } = this.#judges;
+    const decisions: Decision[] = [];
+    try {
+      this.#decide(decisions);
+      return decisions;
+    } catch (error) {
+      for (const decision of decisions) decision.refund();
+      this.#judges.refreshIfReloaded();
+      if (this.#judges.version === version) throw error;
+      // Another thread has reloaded the tiers since they were looked up; by those in force it may well be right.
+      return this.consume();
+    }
+  }
+
+  #decide(decisions: Decision[]): void {
     const { keys } = this.#calls;
     const count = keys.length;
     for (let start = 0; start < count; start += ROWS) this.#ask(start);
-    const decisions: Decision[] = [];
     for (let start = 0; start < count; start += ROWS) {
       // What fits into the frame was asked when it was checked.
       if (count > ROWS) this.#ask(start);
       const asked = count > ROWS ? keys.slice(start, start + ROWS) : keys;
       this.#engine.consumeMany(asked.join(""), asked.length);
       const failure = this.#read(start, decisions);
-      if (failure === undefined) continue;
-      for (const decision of decisions) decision.refund();
-      throw failure;
+      if (failure !== undefined) throw failure;
     }
-    return decisions;
   }
 
   /** Checks as many calls from `start` on as the frame has rows, and writes them there. */
@@ -83,23 +94,23 @@ export class Batch {
     const calls = this.#calls;
     const { frame } = this.#engine;
     const end = Math.min(calls.keys.length, start + ROWS);
-    let failure: TollkeeperError | undefined;
+    let failed: number | undefined;
     let judge: Judge | undefined;
     for (let index = start, row = 0; index < end; index++, row += ROW) {
       const key = calls.keys[index] as string;
       const tierName = calls.tierOf(index);
-      const cost = calls.costOf(index);
-      const code = frame[row + CODE] as number;
-      if (code < 0) {
-        failure ??= this.#judges.misuse(code, key, tierName, cost);
+      if ((frame[row + CODE] as number) < 0) {
+        failed ??= index;
         continue;
       }
       if (index === start || tierName !== calls.tierOf(index - 1)) judge = this.#judges.ready(tierName);
       const version = frame[row + VERSION] as number;
       if (judge?.version !== version) judge = this.#judges.ofVersion(version, tierName, frame[row + TIER] as number);
       const Made = judge.shadows.length === 0 ? Decision : ShadowedDecision;
-      decisions.push(new Made(judge, key, frame, row, toMilli(cost), true));
+      decisions.push(new Made(judge, key, frame, row, toMilli(calls.costOf(index)), true));
     }
-    return failure;
+    if (failed === undefined) return undefined;
+    const code = frame[(failed - start) * ROW + CODE] as number;
+    return this.#judges.misuse(code, calls.keys[failed], calls.tierOf(failed), calls.costOf(failed));
   }
 }

@@ -34,9 +34,14 @@ export class Judges {
     this.#maxSlots = slotsFor(this.#slots.size);
   }
 
+  /** The version of the tiers that was last made ready. */
+  get version(): number {
+    return this.#version;
+  }
+
   /** The tiers in force. */
   get tiers(): Tiers {
-    this.#refreshIfReloaded();
+    this.refreshIfReloaded();
     return this.#tiers;
   }
 
@@ -59,7 +64,7 @@ export class Judges {
    * `tierId` is the number under which the engine was asked.
    */
   ofVersion(version: number, name: string, tierId: number): Judge {
-    this.#refreshIfReloaded();
+    this.refreshIfReloaded();
     const plain = this.#compile(version, new Map(this.#slots));
     const judge = plain.get(name);
     if (judge !== undefined) return { ...judge, tierId };
@@ -75,6 +80,11 @@ export class Judges {
     this.#judges = this.#compile(version, this.#slots);
     this.#tiers = joinTiers(this.#engine.tiersOf(version));
     this.#version = version;
+  }
+
+  /** The same if another thread has reloaded them. */
+  refreshIfReloaded(): void {
+    if (!this.#inCommon.isClosed() && this.#engine.version !== this.#version) this.refresh();
   }
 
   /** @throws {TollkeeperError} `ERR_TIERS_INVALID`; then nothing has changed. */
@@ -98,6 +108,7 @@ export class Judges {
         this.refresh();
         return unknownTier(tierName, this.#judges);
       case OUTCOME.COST_EXCEEDS_CAPACITY:
+        this.refreshIfReloaded();
         return excessiveCost(cost, plainTier(tierName), this.of(tierName).tier.maxCostMilli / 1000);
       case OUTCOME.CLOSED:
         return limiterClosed();
@@ -113,7 +124,7 @@ export class Judges {
 
   #lookUp(name: string): Judge {
     if (this.#inCommon.isClosed()) throw limiterClosed();
-    this.#refreshIfReloaded();
+    this.refreshIfReloaded();
     const judge = this.#judges.get(name) ?? this.#override(name);
     if (judge === undefined) throw unknownTier(name, this.#judges);
     return judge;
@@ -138,10 +149,6 @@ export class Judges {
     const judge = { ...plain, tier, tierId: id };
     this.#judges.set(name, judge);
     return judge;
-  }
-
-  #refreshIfReloaded(): void {
-    if (this.#engine.version !== this.#version) this.refresh();
   }
 
   /** Who decides by a version of the tiers, by name of the tier. */

@@ -1,6 +1,14 @@
 import { toMilli } from "../engine/amount.js";
 import { shadowedTier } from "../engine/shadow.js";
-import { type Engine, type EngineStats, FRAME, OUTCOME, type RecordStore, type Tiers } from "../engine/types.js";
+import {
+  type Engine,
+  type EngineStats,
+  FRAME,
+  OUTCOME,
+  type RecordStore,
+  type TierStats,
+  type Tiers,
+} from "../engine/types.js";
 import { Batch } from "./batch.js";
 import { Calls, type Many } from "./calls.js";
 import { Decision, type Judge } from "./decision.js";
@@ -126,8 +134,15 @@ export class Limiter {
   stats(): LimiterStats {
     this.#checkOpen();
     const stats = this.#engine.stats();
-    const tiers = stats.tiers.filter(({ tier }) => shadowedTier(tier) === undefined);
-    return { engine: this.#engine.kind, ...stats, tiers, shadow: this.#shadowCounts.read() };
+    let total = 0;
+    const tiers: TierStats[] = [];
+    for (const { overflow, ...tier } of stats.tiers) {
+      // A call is one decision, of however many shadow limits it asks as well.
+      if (shadowedTier(tier.tier) !== undefined) continue;
+      total += overflow;
+      tiers.push(tier);
+    }
+    return { engine: this.#engine.kind, ...stats, overflow: total, tiers, shadow: this.#shadowCounts.read() };
   }
 
   /** Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. */

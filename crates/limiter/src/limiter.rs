@@ -301,7 +301,6 @@ impl Limiter {
         Stats {
             keys,
             evictions,
-            overflow: counters.overflow(),
             tiers: counters.read(&book.names(), &book.slot_names()),
         }
     }

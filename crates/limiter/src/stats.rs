@@ -18,8 +18,6 @@ pub struct Stats {
     pub keys: usize,
     /// Keys forgotten by the sweep or to make room; none was limited or had used any of a quota.
     pub evictions: u64,
-    /// Decisions made on an overflow bucket.
-    pub overflow: u64,
     /// Decisions by tier, in the order in which the tiers were first seen.
     pub tiers: Vec<TierStats>,
 }
@@ -33,16 +31,18 @@ pub struct TierStats {
     pub allowed: u64,
     /// Calls denied, by the name of the limit that denied.
     pub denied: Vec<(String, u64)>,
+    /// Calls decided on the overflow bucket of the tier, or of one that it counts with overrides.
+    pub overflow: u64,
 }
 
-/// Allowed, then denied by each slot.
-type Counts = [AtomicU64; 1 + MAX_LIMITS];
+/// Allowed, then denied by each slot, and of all of these on an overflow bucket.
+type Counts = [AtomicU64; 2 + MAX_LIMITS];
+const OVERFLOW: usize = 1 + MAX_LIMITS;
 
 /// Counts decisions, in lanes so that threads seldom meet in one.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     tiers: boxcar::Vec<[CachePadded<Counts>; LANES]>,
-    overflow: AtomicU64,
 }
 
 impl Counters {
@@ -62,15 +62,11 @@ impl Counters {
             Verdict::Allowed => 0,
             Verdict::Denied { limit } => 1 + tier.limits[usize::from(limit)].slot,
         };
-        lanes[lane % LANES][index].fetch_add(1, Ordering::Relaxed);
+        let counts = &lanes[lane % LANES];
+        counts[index].fetch_add(1, Ordering::Relaxed);
         if outcome.overflow && spends {
-            self.overflow.fetch_add(1, Ordering::Relaxed);
+            counts[OVERFLOW].fetch_add(1, Ordering::Relaxed);
         }
-    }
-
-    /// Decisions made on an overflow bucket.
-    pub(crate) fn overflow(&self) -> u64 {
-        self.overflow.load(Ordering::Relaxed)
     }
 
     pub(crate) fn read(&self, tiers: &[String], slots: &[String]) -> Vec<TierStats> {
@@ -88,6 +84,7 @@ impl Counters {
                     .map(|(index, slot)| (slot.clone(), sum(lanes, index)))
                     .filter(|&(_, denied): &(String, u64)| denied > 0)
                     .collect(),
+                overflow: sum(lanes, OVERFLOW),
             })
             .collect()
     }

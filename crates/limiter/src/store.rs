@@ -85,18 +85,28 @@ impl<const N: usize> Store<N> {
     /// Decides for a key that was not there just now.
     #[cold]
     pub(crate) fn consume_first(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
-        let Call { key, tier, now_ms, .. } = *call;
-        let mut forgotten = Vec::new();
-        let new = State::new(tier, now_ms);
-        let may_go = |state: &State<N>| state.is_idle(book, now_ms);
-        let inserted = self.table.insert(key, new, now_ms, may_go, &mut forgotten, |state| {
-            self.spend(state, book, call, outcome);
-        });
-        self.count_forgotten(&forgotten);
-        if inserted == Err(Full) {
-            decide(self.overflow().entry(tier.id).or_insert(new), book, call, outcome);
+        let new = State::new(call.tier, call.now_ms);
+        let spend = |state: &mut State<N>| self.spend(state, book, call, outcome);
+        if self.take_in(book, call.key, new, call.now_ms, spend) == Err(Full) {
+            decide(self.overflow().entry(call.tier.id).or_insert(new), book, call, outcome);
             outcome.overflow = true;
         }
+    }
+
+    /// Takes in a key and changes it; idle keys are forgotten if there is no room for it.
+    fn take_in(
+        &self,
+        book: &TierBook,
+        key: KeyHash,
+        new: State<N>,
+        now_ms: u64,
+        change: impl FnOnce(&mut State<N>),
+    ) -> Result<(), Full> {
+        let mut forgotten = Vec::new();
+        let may_go = |state: &State<N>| state.is_idle(book, now_ms);
+        let taken = self.table.insert(key, new, now_ms, may_go, &mut forgotten, change);
+        self.count_forgotten(&forgotten);
+        taken
     }
 
     pub(crate) fn peek(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
@@ -137,14 +147,8 @@ impl<const N: usize> Store<N> {
         }
         let charges = correction.delta_milli > 0 && !tier.limits.is_empty();
         let new = State::new(tier, now_ms);
-        if charges && !correction.overflow {
-            let never = |_: &State<N>| false;
-            let inserted = self
-                .table
-                .insert(key, new, now_ms, never, &mut Vec::new(), apply_and_mark);
-            if inserted.is_ok() {
-                return;
-            }
+        if charges && !correction.overflow && self.take_in(book, key, new, now_ms, apply_and_mark).is_ok() {
+            return;
         }
         if charges || correction.overflow {
             let mut shared = self.overflow();

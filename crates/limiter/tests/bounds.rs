@@ -71,7 +71,10 @@ fn a_full_table_never_forgets_a_limited_key_and_the_rest_share_one_bucket() {
     assert_eq!(passed, 99 + 3);
     assert!(!allowed(&limiter, "victim", NOW_MS));
     let stats = limiter.stats();
-    assert_eq!((stats.keys, stats.overflow, stats.evictions), (100, 100_000 - 99, 0));
+    assert_eq!(
+        (stats.keys, stats.tiers[0].overflow, stats.evictions),
+        (100, 100_000 - 99, 0)
+    );
 }
 
 #[test]
@@ -120,6 +123,37 @@ fn a_peek_at_a_full_table_says_what_the_call_after_it_says() {
     // In the end every old key is idle, and goes.
     assert!(!both("late", NOW_MS + 600_000));
     assert!(limiter.stats().evictions > 0);
+}
+
+#[test]
+fn a_charge_to_a_forgotten_key_of_a_full_table_finds_room_where_a_call_does() {
+    let limiter = limiter(3, vec![bucket("minute", 60, 1_000)]);
+    let charge = |key: &str, now_ms| {
+        let correction = Correction {
+            delta_milli: 5_000,
+            version: 0,
+            charged_at_ms: NOW_MS,
+            overflow: false,
+            quotas_only: false,
+        };
+        limiter.correct(limiter.hash(key), 0, correction, now_ms).unwrap();
+    };
+    let spent = |key: &str, now_ms| limiter.peek(limiter.hash(key), 0, 0, now_ms).unwrap().spent[0];
+    for key in ["a", "b", "c"] {
+        assert!(allowed(&limiter, key, NOW_MS));
+    }
+    charge("forgotten", NOW_MS);
+    assert_eq!(limiter.stats().keys, 3);
+    let shared = spent("new", NOW_MS);
+    assert!(shared > 0, "while nobody may go it is charged to those that share");
+    // All three are idle by now.
+    charge("forgotten", NOW_MS + 2_000);
+    assert!(limiter.stats().evictions > 0);
+    assert_eq!(spent("forgotten", NOW_MS + 2_000), shared);
+    for key in ["d", "e"] {
+        let outcome = limiter.consume(limiter.hash(key), 0, 1_000, NOW_MS + 2_001).unwrap();
+        assert!(!outcome.overflow, "a charge leaves the room that it does not need");
+    }
 }
 
 #[test]
@@ -201,7 +235,7 @@ fn threads_that_bring_new_keys_never_pass_the_bound() {
         }
     });
     assert_eq!(limiter.stats().keys, 500);
-    assert_eq!(limiter.stats().overflow, 3_500);
+    assert_eq!(limiter.stats().tiers[0].overflow, 3_500);
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub struct TierStats {
     pub denied_by: Vec<String>,
     /// Calls that each of them denied.
     pub denied: Vec<f64>,
+    /// Calls decided on an overflow bucket.
+    pub overflow: f64,
 }
 
 /// What a table has counted.
@@ -67,8 +69,6 @@ pub struct EngineStats {
     pub keys: f64,
     /// Keys forgotten.
     pub evictions: f64,
-    /// Decisions on an overflow bucket.
-    pub overflow: f64,
     /// Decisions by tier.
     pub tiers: Vec<TierStats>,
 }
@@ -185,12 +185,12 @@ impl Engine {
                 allowed: tier.allowed as f64,
                 denied_by,
                 denied,
+                overflow: tier.overflow as f64,
             }
         });
         EngineStats {
             keys: stats.keys as f64,
             evictions: stats.evictions as f64,
-            overflow: stats.overflow as f64,
             tiers: tiers.collect(),
         }
     }

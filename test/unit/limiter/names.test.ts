@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { admitted, ENGINES, open } from "./engines.js";
+import { type Limiter, overriddenTier } from "../../../src/index.js";
+import { admitted, ENGINES, open, remaining } from "./engines.js";
 
 describe.each(ENGINES)("names of limiters on the %s engine", (engine) => {
   it("the same name is the same table", () => {
@@ -31,6 +32,34 @@ describe.each(ENGINES)("names of limiters on the %s engine", (engine) => {
       { name: "minute", limit: 3, remaining: 2, resetMs: 16_334 },
     ]);
     expect(second.tiers).toEqual(first.tiers);
+  });
+
+  it("a reload by one holds for the batches of the other, which spend nothing if it makes a call wrong", () => {
+    const hour = (limit: number) => ({
+      limits: [{ name: "hour", type: "bucket", limit, windowSeconds: 3600, burst: 1 } as const],
+    });
+    const name = `batches ${engine}`;
+    const [first, second] = [0, 1].map(
+      () => open({ engine, name, tiers: { a: hour(1000), b: hour(1000) } }).limiter,
+    ) as [Limiter, Limiter];
+    // More keys than cross at once, so that the first are decided before the others are asked for.
+    const keys = Array.from({ length: 128 }, () => "k");
+    const tiers = keys.map((_, index) => (index < 64 ? "a" : "b"));
+    const costs = keys.map((_, index) => (index < 64 ? 1 : 900));
+    const own = overriddenTier("a", { hour: { limit: 2000 } });
+    second.consumeMany(["k", "other"], ["a", own], 0);
+
+    first.reload({ a: hour(1000), b: hour(800) });
+    expect(() => second.consumeMany(keys, tiers, costs)).toThrow("tier b holds at most 800");
+    first.reload({ a: hour(1000) });
+    expect(() => second.consumeMany(keys, tiers)).toThrow(expect.objectContaining({ code: "ERR_TIER_UNKNOWN" }));
+    expect(remaining(second, "k", "a", "hour")).toBe(1000);
+    first.reload({ a: hour(1500), b: hour(1000) });
+    expect(second.consumeMany(["other"], own)[0]?.limits).toMatchObject([{ limit: 2000, remaining: 1999 }]);
+    first.reload({ a: hour(1400) });
+    expect(second.consumeMany(["more"], "a", 1400)[0]).toMatchObject({ allowed: true });
+    first.reload({ a: hour(9000) });
+    expect(second.consumeMany(["most"], "a", 9000)[0]).toMatchObject({ allowed: true });
   });
 
   it("when all have closed it, the name is free", async () => {

@@ -20,6 +20,16 @@ describe.each(ENGINES)("a shadow limit, engine %s", (engine) => {
     expect(limiter.stats().tiers).toEqual([{ tier: "free", allowed: 8, denied: { month: 1 } }]);
   });
 
+  it("leaves a call that found no room one call without room", () => {
+    const { limiter } = open({ engine, tiers: TIERS, maxKeys: 1 });
+    expect(["first", "second", "third"].map((key) => limiter.consume(key, "free").overflowed)).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    expect(limiter.stats()).toMatchObject({ overflow: 2, tiers: [{ tier: "free", allowed: 3, denied: {} }] });
+  });
+
   it("that is empty keeps no other from being spent, and stays at zero", () => {
     const { limiter, clock } = open({ engine, tiers: TIERS });
     admitted(limiter, "k", "free", 7);

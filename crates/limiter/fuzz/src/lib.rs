@@ -354,6 +354,9 @@ impl Run {
         // To a key that was forgotten there is nothing to give back; charged more, it begins anew.
         let charges = delta_milli > 0 && !tier.limits.is_empty();
         let known = self.keys.contains_key(&charge.key);
+        if charges && !charge.overflow && !known {
+            self.notice_evictions(charge.key);
+        }
         let new = || Key::new(&tier, now_ms);
         let model = if !charge.overflow && (known || charges && self.keys.len() < self.max_keys) {
             self.keys.entry(charge.key).or_insert_with(new)
