@@ -83,7 +83,8 @@ parse() {
     esac
     shift
   done
-  [[ -f $ROOT/overlays/$overlay/kustomization.yaml ]] || wrong "there is no overlay $overlay"
+  [[ -f $ROOT/overlays/$overlay/kustomization.yaml ]] ||
+    wrong "--overlay is $overlay; it may be development, production or redis-sentinel"
   [[ $namespace =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] ||
     wrong "--namespace is $namespace; it may be letters a-z, digits and - between them, 63 at most"
   [[ ! $namespace =~ ^(default|kube-.*)$ ]] || wrong "--namespace is $namespace, which is the cluster's own; name another"
@@ -302,7 +303,7 @@ run_job() {
   local job state deadline=$((SECONDS + timeout))
   job=$(job_of "$1")
   state=$(state_of "$job")
-  if differs manifests "app.kubernetes.io/component=$1" || [[ $state == Failed* ]]; then
+  if differs manifests "app.kubernetes.io/component=$1" || [[ $state == *Fail* ]]; then
     attempt "kubectl --namespace $namespace describe job $job" \
       k delete job "$job" --ignore-not-found --wait --timeout="${timeout}s"
     apply "$1"
@@ -311,9 +312,9 @@ run_job() {
     say "job $job is as it was"
   fi
   while [[ $state != *Complete* ]]; do
-    if [[ $state == *Failed* ]] || ((SECONDS > deadline)); then
+    if [[ $state == *Fail* ]] || ((SECONDS > deadline)); then
       fail "job $job: ${state:-not complete after $timeout s}
-$(k logs "job/$job" --tail=20 2>&1)" "kubectl --namespace $namespace describe job $job
+$(k logs "job/$job" --tail=20 --pod-running-timeout=1s 2>&1)" "kubectl --namespace $namespace describe job $job
 mend what it says, and run this again: the job is made anew"
     fi
     sleep 1
@@ -331,7 +332,7 @@ job_of() {
 # state_of JOB: how it has ended, or nothing.
 state_of() {
   k get job "$1" --ignore-not-found \
-    -o 'jsonpath={range .status.conditions[?(@.status=="True")]}{.type} {.message}{end}'
+    -o 'jsonpath={range .status.conditions[?(@.status=="True")]}{.type}: {.message}{"\n"}{end}'
 }
 
 # differs RENDERING SELECTOR: whether the server would change any of these, or refuse to. Prints what.
@@ -359,7 +360,7 @@ rehearse() {
       [[ $changes ]] || fail "$(cat "$work/differences")" "npm run check:k8s"
     fi
     for job in "${JOBS[@]}"; do
-      if differs manifests "app.kubernetes.io/component=$job"; then changes+=" job $(job_of "$job"), made anew"; fi
+      if differs manifests "app.kubernetes.io/component=$job"; then changes+=${changes:+$'\n'}"job $(job_of "$job"), made anew"; fi
     done
     say "would change: ${changes:-nothing}"
   else

@@ -109,12 +109,6 @@ export class Scene {
     return data.result;
   }
 
-  /** The names of all metrics that were scraped. @returns {Promise<Set<string>>} */
-  async metrics() {
-    const response = await fetch(`${this.#prometheus}/api/v1/label/__name__/values`);
-    return new Set(/** @type {any} */ (await response.json()).data);
-  }
-
   /** The alerts that fire now, by name. @returns {Promise<string[]>} */
   async firing() {
     const response = await fetch(`${this.#prometheus}/api/v1/alerts`);

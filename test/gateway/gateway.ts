@@ -2,8 +2,11 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { compilePreFunction } from "../../scripts/operations/pre-function.mjs";
 import { type Consumer, configOf, type KongFile, type Service } from "./kong-file.js";
-import { compilePreFunction, type Fields } from "./pre-function.js";
+
+/** Header fields of a call on its way to the app, by name in lower case. */
+type Fields = Map<string, string>;
 
 /** A running gateway. */
 export interface Gateway {
