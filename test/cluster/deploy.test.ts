@@ -2,10 +2,10 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ControlPlane } from "../../scripts/operations/control-plane.mjs";
+import { type Gateway, startGateway } from "../../scripts/operations/gateway.mjs";
+import { readKongFile } from "../../scripts/operations/kong-file.mjs";
 import { until } from "../../scripts/operations/scene.mjs";
 import { type AppProcess, startApp } from "../gateway/app.js";
-import { type Gateway, startGateway } from "../gateway/gateway.js";
-import { readKongFile } from "../gateway/kong-file.js";
 import { Checkout } from "../operations/checkout.js";
 import { deploy, type Run, startPreparedCluster } from "./prepared-cluster.js";
 
