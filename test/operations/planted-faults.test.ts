@@ -70,14 +70,14 @@ describe("policies", () => {
       APP_POLICY,
       "name: kong",
       "part-of: tollkeeper",
-      "redis reaches fingerprint-api:8080",
+      "fingerprint-api:8080/TCP lets redis in",
     ],
     [
       "metrics that Kong may read",
       APP_POLICY,
       "- port: http",
       "- port: http\n        - port: metrics",
-      "kong reaches fingerprint-api:9464",
+      "fingerprint-api:9464/TCP lets kong in",
     ],
     [
       "metrics that all may read",
@@ -93,14 +93,14 @@ describe("policies", () => {
       "k8s/base/policies/default.yaml",
       'policyTypes: ["Ingress", "Egress"]',
       "policyTypes: []",
-      "kong-configuration reaches kube-dns",
+      "no policy denies by default",
     ],
     [
       "an admin port that is open",
       "k8s/base/policies/kong.yaml",
       "- port: proxy-tls",
       "- port: proxy-tls\n        - port: admin",
-      "elsewhere reaches kong:8001",
+      "kong:8001/TCP lets elsewhere in",
     ],
     [
       "Kong without its database",
@@ -283,7 +283,7 @@ describe("Kong's configuration", () => {
     ["keys in the address", "key_in_query: false", "key_in_query: true", "key_in_query"],
     ["keys that go on to the app", "hide_credentials: true", "hide_credentials: false", "hide_credentials"],
     ["tokens that never end", "claims_to_verify: [exp]", "claims_to_verify: []", "claims_to_verify"],
-    ["groups that a client sends", '"X-Consumer-Groups",', "", "X-Consumer-Groups"],
+    ["groups that a client sends", '"X-Consumer-Groups",', "", "does not clear x-consumer-groups"],
     [
       "any origin with credentials",
       'origins: ["https://app.example.com"]\n          methods: [POST, OPTIONS]',
@@ -448,7 +448,12 @@ describe("beside a real Prometheus", () => {
 
   test.each([
     ["a panel without a unit", '"unit": "short"', '"unitt": "short"', "has no unit"],
-    ["a data source of its own", '"uid": "$datasource"', '"uid": "prometheus"', "its data source is prometheus"],
+    [
+      "a data source of its own",
+      '      },\n      "datasource": {\n        "type": "prometheus",\n        "uid": "$datasource"',
+      '      },\n      "datasource": {\n        "type": "prometheus",\n        "uid": "prometheus"',
+      "its data source is prometheus",
+    ],
     [
       "a namespace of its own",
       'tollkeeper_keys{namespace=\\"$namespace\\"',

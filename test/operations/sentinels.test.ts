@@ -37,6 +37,8 @@ function start(host: number, script: string): void {
     FIRST: hosts.address(0),
     SENTINELS: SENTINELS.map((sentinel) => hosts.address(sentinel)).join(" "),
     REDIS_PASSWORD: PASSWORD,
+    // As in the pods of Redis, whose redis-cli shows it to Sentinels too.
+    ...(SERVERS.includes(host) ? { REDISCLI_AUTH: PASSWORD } : {}),
     REDIS_CONF: join(folder, "redis.conf"),
     SENTINEL_CONF: join(folder, `sentinel-${host}.conf`),
   });
