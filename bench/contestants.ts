@@ -4,29 +4,42 @@ import { RateLimiter } from "limiter";
 import { RateLimiterMemory } from "rate-limiter-flexible";
 import { createLimiter, type Tiers } from "tollkeeper";
 
+/** How many limits one decision asks. */
+export type Limits = 1 | 2;
+
 /** Decides a number of calls that was made ready before the clock started; throws if one is denied. */
 export type Work = () => void | Promise<void>;
 
 /** What stores the keys and decides. */
 export interface Contestant {
-  /** Limits asked by one decision. */
-  readonly limits: number;
+  readonly limits: Limits;
   /** The ways to call it, by name; the first one is that which an application uses. */
   readonly ways: Readonly<Record<string, (keys: readonly string[]) => Work>>;
 }
 
-export const CONTESTANTS = {
-  native: (keys: number, tiers: Tiers) => tollkeeper("native", keys, tiers),
-  js: (keys: number, tiers: Tiers) => tollkeeper("js", keys, tiers),
+/** What the peers can do: each knows one limit, so for two there are two of it. */
+export const PEERS = {
   "rate-limiter-flexible": rateLimiterFlexible,
   "@fastify/rate-limit": fastifyRateLimit,
   "express-rate-limit": expressRateLimit,
   limiter: limiterOfNpm,
-} satisfies Record<string, (keys: number, tiers: Tiers) => Contestant | Promise<Contestant>>;
+} satisfies Record<string, (limits: Limits, keys: number) => Contestant>;
 
-export type ContestantName = keyof typeof CONTESTANTS;
+export type PeerName = keyof typeof PEERS;
+export type ContestantName = "native" | "js" | PeerName;
 
-export const CONTESTANT_NAMES = Object.keys(CONTESTANTS) as ContestantName[];
+export const PEER_NAMES = Object.keys(PEERS) as PeerName[];
+export const CONTESTANT_NAMES: readonly ContestantName[] = ["native", "js", ...PEER_NAMES];
+
+/** One with room for so many keys. Tollkeeper has both limits of `tiers`; a peer has `limits` that nobody reaches. */
+export async function contestant(
+  name: ContestantName,
+  keys: number,
+  tiers: Tiers,
+  limits: Limits = 1,
+): Promise<Contestant> {
+  return name === "native" || name === "js" ? tollkeeper(name, keys, tiers) : PEERS[name](limits, keys);
+}
 
 /** Two limits that nobody reaches. */
 export const AMPLE: Tiers = tiersOf(1e9, 1e12);
@@ -106,11 +119,21 @@ async function openEngine(kind: "native" | "js", options: object): Promise<Engin
   return kind === "native" ? module.openNative(options).engine : module.JsEngine.open(options);
 }
 
-function rateLimiterFlexible(): Contestant {
-  const limiter = new RateLimiterMemory({ keyPrefix: "", points: POINTS, duration: WINDOW_S });
-  return one("consume", (keys) => async () => {
-    for (const key of keys) await limiter.consume(key);
-  });
+function rateLimiterFlexible(limits: Limits): Contestant {
+  const [minute, month] = two(() => new RateLimiterMemory({ keyPrefix: "", points: POINTS, duration: WINDOW_S }));
+  return peer(
+    limits,
+    "consume",
+    (keys) => async () => {
+      for (const key of keys) await minute.consume(key);
+    },
+    (keys) => async () => {
+      for (const key of keys) {
+        await minute.consume(key);
+        await month.consume(key);
+      }
+    },
+  );
 }
 
 interface LocalStore {
@@ -118,46 +141,84 @@ interface LocalStore {
 }
 
 /** Its default of 5,000 keys is raised, or it would forget the rest. */
-function fastifyRateLimit(keys: number): Contestant {
+function fastifyRateLimit(limits: Limits, keys: number): Contestant {
   const Store = createRequire(import.meta.url)("@fastify/rate-limit/store/LocalStore.js") as new (
     continueExceeding: boolean,
     exponentialBackoff: boolean,
     cache: number,
   ) => LocalStore;
-  const store = new Store(false, false, keys);
+  const [minute, month] = two(() => new Store(false, false, keys));
   const check = (_error: unknown, { current }: { current: number }): void => {
     if (current > POINTS) throw denied();
   };
-  return one("LocalStore.incr", (keys) => () => {
-    for (const key of keys) store.incr(key, check, 1000 * WINDOW_S, POINTS);
-  });
-}
-
-function expressRateLimit(): Contestant {
-  const store = new MemoryStore();
-  store.init({ windowMs: 1000 * WINDOW_S } as Options);
-  return one("MemoryStore.increment", (keys) => async () => {
-    for (const key of keys) if ((await store.increment(key)).totalHits > POINTS) throw denied();
-  });
-}
-
-/** It limits one caller and knows no keys, so a `Map` holds one for each. */
-function limiterOfNpm(): Contestant {
-  const limiters = new Map<string, RateLimiter>();
-  return one("Map, tryRemoveTokens", (keys) => () => {
-    for (const key of keys) {
-      let limiter = limiters.get(key);
-      if (limiter === undefined) {
-        limiter = new RateLimiter({ tokensPerInterval: POINTS, interval: 1000 * WINDOW_S });
-        limiters.set(key, limiter);
+  return peer(
+    limits,
+    "LocalStore.incr",
+    (keys) => () => {
+      for (const key of keys) minute.incr(key, check, 1000 * WINDOW_S, POINTS);
+    },
+    (keys) => () => {
+      for (const key of keys) {
+        minute.incr(key, check, 1000 * WINDOW_S, POINTS);
+        month.incr(key, check, 1000 * WINDOW_S, POINTS);
       }
-      if (!limiter.tryRemoveTokens(1)) throw denied();
-    }
-  });
+    },
+  );
 }
 
-function one(way: string, prepare: (keys: readonly string[]) => Work): Contestant {
-  return { limits: 1, ways: { [way]: prepare } };
+function expressRateLimit(limits: Limits): Contestant {
+  const [minute, month] = two(() => new MemoryStore());
+  for (const store of [minute, month]) store.init({ windowMs: 1000 * WINDOW_S } as Options);
+  return peer(
+    limits,
+    "MemoryStore.increment",
+    (keys) => async () => {
+      for (const key of keys) if ((await minute.increment(key)).totalHits > POINTS) throw denied();
+    },
+    (keys) => async () => {
+      for (const key of keys) {
+        if ((await minute.increment(key)).totalHits > POINTS) throw denied();
+        if ((await month.increment(key)).totalHits > POINTS) throw denied();
+      }
+    },
+  );
+}
+
+/** It limits one caller and knows no keys, so a `Map` holds one for each, of each limit. */
+function limiterOfNpm(limits: Limits): Contestant {
+  const [minutes, months] = two(() => new Map<string, RateLimiter>());
+  const spend = (limiters: Map<string, RateLimiter>, key: string): void => {
+    let limiter = limiters.get(key);
+    if (limiter === undefined) {
+      limiter = new RateLimiter({ tokensPerInterval: POINTS, interval: 1000 * WINDOW_S });
+      limiters.set(key, limiter);
+    }
+    if (!limiter.tryRemoveTokens(1)) throw denied();
+  };
+  return peer(
+    limits,
+    "Map, tryRemoveTokens",
+    (keys) => () => {
+      for (const key of keys) spend(minutes, key);
+    },
+    (keys) => () => {
+      for (const key of keys) {
+        spend(minutes, key);
+        spend(months, key);
+      }
+    },
+  );
+}
+
+type Prepare = (keys: readonly string[]) => Work;
+
+/** What asks one limit, or two of them one after the other. */
+function peer(limits: Limits, way: string, one: Prepare, both: Prepare): Contestant {
+  return { limits, ways: limits === 1 ? { [way]: one } : { [`${way}, twice`]: both } };
+}
+
+function two<T>(make: () => T): [T, T] {
+  return [make(), make()];
 }
 
 function batchesOf(keys: readonly string[]): string[][] {

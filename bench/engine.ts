@@ -1,5 +1,6 @@
 /**
- * What one decision costs, of tollkeeper's engines over two limits and of the peers' memory stores over one.
+ * What one decision costs, of tollkeeper's engines over two limits and of the peers' memory stores over one, which is
+ * all that they know, and over two, asked one after the other.
  *
  * Every contestant is a process of its own with all keys in its table, so that none lives in another's heap or sees
  * another's types; they take their samples in turn, so that a change of the machine's speed meets all. Keys are *kept*
@@ -9,7 +10,7 @@
 
 import { Child } from "./child.js";
 import type { Profile, Sample } from "./children/contestant.js";
-import { CONTESTANT_NAMES, type ContestantName } from "./contestants.js";
+import { CONTESTANT_NAMES, type ContestantName, type Limits, PEER_NAMES } from "./contestants.js";
 import type { Options } from "./options.js";
 import type { Result, Table } from "./report.js";
 import { pairedRatios, type Spread, shown, spread } from "./statistics.js";
@@ -27,12 +28,15 @@ interface Effort {
 const FULL: Effort = { rounds: 21, calls: 1 << 14 };
 const QUICK: Effort = { rounds: 3, calls: 1 << 11 };
 
+/** With more, two stores of each peer do not fit into memory beside all others. */
+const MOST_KEYS_TWICE = 1_000_000;
+
 /** One way to call one contestant, and its samples. */
 interface Lane extends Omit<Sample, "seed" | "calls"> {
   contestant: ContestantName;
   child: Child<Sample | "profile", Profile | number>;
   keys: number;
-  limits: number;
+  limits: Limits;
   /** Ns a decision, one of each round. */
   samples: number[];
 }
@@ -42,7 +46,7 @@ export async function engine({ quick, large }: Options): Promise<Result> {
   const lanes: Lane[] = [];
   for (const keys of sizes) lanes.push(...(await race(keys, quick ? QUICK : FULL)));
   return {
-    title: "ns a decision; tollkeeper asks two limits, the peers one",
+    title: "ns a decision; tollkeeper asks two limits, the peers one, or two by two calls",
     rows: [
       ...lanes.map(({ child: _, samples, ...lane }) => ({ ...lane, ns: spread(samples) })),
       ...sizes.flatMap((keys) => ratiosOf(lanes.filter((lane) => lane.keys === keys))),
@@ -63,8 +67,10 @@ export async function engine({ quick, large }: Options): Promise<Result> {
 
 /** All contestants that can hold so many keys, each in all its ways. */
 async function race(keys: number, { rounds, calls }: Effort): Promise<Lane[]> {
-  const children = CONTESTANT_NAMES.map((contestant) => {
-    const child: Lane["child"] = new Child("contestant", { args: [contestant, String(keys)] });
+  const twice = keys <= MOST_KEYS_TWICE ? PEER_NAMES : [];
+  const children = [...CONTESTANT_NAMES, ...twice].map((contestant, place) => {
+    const limits = place < CONTESTANT_NAMES.length ? 1 : 2;
+    const child: Lane["child"] = new Child("contestant", { args: [contestant, String(keys), String(limits)] });
     return { contestant, child };
   });
   try {
@@ -134,7 +140,10 @@ function ratiosOf(
     const single = ours("native", "consume");
     if (single === undefined) throw new Error("the native engine is missing");
     const peers = here.filter(({ contestant }) => contestant !== "native" && contestant !== "js");
-    const [fastest] = peers.toSorted((a, b) => spread(a.samples).median - spread(b.samples).median);
+    const fastest = (limits: Limits) =>
+      peers
+        .filter((peer) => peer.limits === limits)
+        .toSorted((a, b) => spread(a.samples).median - spread(b.samples).median)[0];
     const compared = (ratio: string, slow: Lane | undefined, fast: Lane | undefined) =>
       slow && fast
         ? [
@@ -149,7 +158,8 @@ function ratiosOf(
         : [];
     return [
       ...compared("native than js", ours("js", "consume"), single),
-      ...compared("native than the fastest peer", fastest, single),
+      ...compared("native than the fastest peer", fastest(1), single),
+      ...compared("native than the fastest peer for two limits", fastest(2), single),
       ...compared("native in batches than one by one", single, ours("native", "consumeMany")),
     ];
   });

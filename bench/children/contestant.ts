@@ -2,7 +2,7 @@
 
 import { Bench } from "tinybench";
 import { serve } from "../child.js";
-import { AMPLE, CONTESTANTS, type ContestantName, type Work } from "../contestants.js";
+import { AMPLE, type ContestantName, contestant, type Limits, type Work } from "../contestants.js";
 import { type Distribution, type Draw, nameOf, random, uniform, zipf, zipfWeights } from "../keys.js";
 
 /** What to measure. */
@@ -18,16 +18,16 @@ export interface Sample {
 
 /** What a contestant tells of itself. */
 export interface Profile {
-  limits: number;
+  limits: Limits;
   ways: string[];
 }
 
 /** Of the decisions of a sample, how many more come before the clock starts, since another process had the caches. */
 const WARM_SHARE = 1 / 8;
 
-const [name, size] = process.argv.slice(2) as [ContestantName, string];
+const [name, size, asked] = process.argv.slice(2) as [ContestantName, string, string];
 const keys = Number(size);
-const { limits, ways } = await CONTESTANTS[name](keys, AMPLE);
+const { limits, ways } = await contestant(name, keys, AMPLE, Number(asked) as Limits);
 const names = Array.from({ length: keys }, (_, key) => nameOf(key));
 const weights = zipfWeights(keys);
 await Object.values(ways)[0]?.(names)();

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { serve } from "../child.js";
-import { CONTESTANTS, type ContestantName, FREE } from "../contestants.js";
+import { type ContestantName, contestant, FREE } from "../contestants.js";
 import { nameOf } from "../keys.js";
 import { spread } from "../statistics.js";
 
@@ -25,7 +25,7 @@ const [name, size] = process.argv.slice(2) as [ContestantName, string];
 const keys = Number(size);
 
 serve(async (): Promise<Weight> => {
-  const { ways } = await CONTESTANTS[name](keys, FREE);
+  const { ways } = await contestant(name, keys, FREE);
   const [decide] = Object.values(ways);
   if (decide === undefined) throw new Error(`${name} can't be called`);
   // What V8 needs for short-lived strings is there before the first key is.

@@ -1,7 +1,7 @@
 /** An event loop under a steady load, with a limiter or without, for the benchmark `pauses`. */
 
 import { serve } from "../child.js";
-import { AMPLE, CONTESTANTS, type ContestantName } from "../contestants.js";
+import { AMPLE, type ContestantName, contestant } from "../contestants.js";
 import { nameOf, random, uniform } from "../keys.js";
 import { quantile } from "../statistics.js";
 
@@ -32,7 +32,7 @@ const BODY = JSON.stringify({
 
 const [name, size] = process.argv.slice(2) as [ContestantName | "none", string];
 const keys = Number(size);
-const [decide] = name === "none" ? [] : Object.values((await CONTESTANTS[name](keys, AMPLE)).ways);
+const [decide] = name === "none" ? [] : Object.values((await contestant(name, keys, AMPLE)).ways);
 for (let key = 0; decide !== undefined && key < keys; key++) await decide([nameOf(key)])();
 global.gc?.();
 const held: unknown[] = new Array(HELD).fill(undefined);

@@ -174,9 +174,9 @@ export class JsEngine implements Engine {
     const changes = spends && costMilli > 0 && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
-    if (state === undefined && !changes && this.#table.isFull && entry.overflow) {
+    if (state === undefined && !changes && tier.limits.length > 0 && !this.#table.hasRoom(now)) {
       overflow = OUTCOME.OVERFLOW;
-      state = entry.overflow.copy();
+      state = entry.overflow?.copy() ?? new KeyState(tier, entry.plan, now);
     } else if (state === undefined) {
       state = new KeyState(tier, entry.plan, now);
       if (changes && !this.#table.add(key, state, now)) {

@@ -10,6 +10,8 @@ export class Table {
   readonly #keys = new Map<string, KeyState>();
   /** Goes round and round over all keys. */
   #cursor = this.#keys.entries();
+  /** What was read from the cursor, and is yet to be looked at. */
+  #ahead: [string, KeyState][] = [];
   #evictions = 0;
 
   constructor(maxKeys: number) {
@@ -18,10 +20,6 @@ export class Table {
 
   get size(): number {
     return this.#keys.size;
-  }
-
-  get isFull(): boolean {
-    return this.#keys.size >= this.maxKeys;
   }
 
   /** Keys forgotten so far other than by {@link delete}. */
@@ -35,10 +33,17 @@ export class Table {
 
   /** Takes a new key in, if there is room or an idle key can go; returns whether it did. */
   add(key: string, state: KeyState, nowMs: number): boolean {
-    if (this.isFull) this.#forget(SEARCH_KEYS, (other) => other.isIdle(nowMs));
-    if (this.isFull) return false;
+    if (this.#isFull) this.#forget(SEARCH_KEYS, (other) => other.isIdle(nowMs));
+    if (this.#isFull) return false;
     this.#keys.set(key, state);
     return true;
+  }
+
+  /** Whether {@link add} would take a new key in. Forgets none for it. */
+  hasRoom(nowMs: number): boolean {
+    if (!this.#isFull) return true;
+    this.#ahead = this.#next(SEARCH_KEYS);
+    return this.#ahead.some(([, state]) => state.isIdle(nowMs));
   }
 
   delete(key: string): void {
@@ -52,15 +57,25 @@ export class Table {
   }
 
   #forget(keys: number, mayGo: (state: KeyState) => boolean): void {
-    for (let looked = 0; looked < Math.min(keys, this.#keys.size); looked++) {
-      let next = this.#cursor.next();
-      if (next.done) {
-        this.#cursor = this.#keys.entries();
-        next = this.#cursor.next();
-      }
-      if (next.done || !mayGo(next.value[1])) continue;
-      this.#keys.delete(next.value[0]);
-      this.#evictions++;
+    const next = this.#next(keys);
+    this.#ahead = [];
+    for (const [key, state] of next) {
+      if (mayGo(state) && this.#keys.delete(key)) this.#evictions++;
     }
+  }
+
+  /** The next so many keys, or all. */
+  #next(keys: number): [string, KeyState][] {
+    const next = this.#ahead.filter(([key, state]) => this.#keys.get(key) === state);
+    while (next.length < Math.min(keys, this.#keys.size)) {
+      const read = this.#cursor.next();
+      if (read.done) this.#cursor = this.#keys.entries();
+      else next.push(read.value);
+    }
+    return next;
+  }
+
+  get #isFull(): boolean {
+    return this.#keys.size >= this.maxKeys;
   }
 }

@@ -1,7 +1,8 @@
 //! What a decision says.
 
 use crate::MAX_LIMITS;
-use crate::tier::{Limit, Tier};
+use crate::limit::Limit;
+use crate::tier::Tier;
 
 /// Whether a call may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

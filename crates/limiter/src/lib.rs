@@ -27,17 +27,21 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 pub mod bucket;
 mod clock;
 mod decision;
 mod error;
 mod journal;
 mod key;
+mod limit;
 mod limiter;
 mod period;
+mod plan;
 pub mod quota;
 mod rates;
 mod shard;
+mod slots;
 mod snapshot;
 mod state;
 mod stats;
@@ -48,11 +52,16 @@ mod tier;
 pub use decision::{Outcome, Report, Verdict};
 pub use error::Error;
 pub use key::{KeyHash, Secret};
+pub use limit::{LimitSpec, Rule};
 pub use limiter::{Correction, Limiter, Settings};
 pub use period::{Bounds, Period};
+pub use plan::PlanId;
 pub use snapshot::{AdoptedPlan, Change, KeySnapshot, PlanLimit};
 pub use stats::{Stats, TierStats};
-pub use tier::{LimitSpec, MAX_LIMITS, PlanId, Rule, Tier, TierId, TierSpec};
+pub use tier::{Tier, TierId, TierSpec};
+
+/// Limits that one limiter can tell apart by name, over all its tiers.
+pub const MAX_LIMITS: usize = 4;
 
 /// The most that any limit can hold, in its own units, so that what is spent and a cost add up exactly even in the
 /// doubles of JavaScript.

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::MAX_LIMITS;
+use crate::book::TierBook;
 use crate::clock::Clock;
 use crate::decision::{Outcome, Verdict};
 use crate::error::Error;
 use crate::key::{KeyHash, KeyHasher, Secret};
+use crate::plan::PlanId;
 use crate::snapshot::{AdoptedPlan, Change, PlanLimit};
 use crate::stats::{Counters, Stats};
 use crate::store::{Call, Store};
-use crate::tier::{PlanId, Tier, TierBook, TierId, TierSpec};
+use crate::tier::{Tier, TierId, TierSpec};
 
 /// How a limiter is made.
 #[derive(Debug, Clone)]

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::MAX_LIMITS;
+use crate::limit::Limit;
 use crate::period::DAY_MS;
-use crate::tier::{Limit, TierLimit};
+use crate::tier::TierLimit;
 
 /// A tier's limits by slot, as what refills, what a cost takes and what there is room for.
 ///

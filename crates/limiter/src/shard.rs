@@ -114,6 +114,11 @@ impl<const N: usize> Shard<N> {
         }
     }
 
+    /// Whether there is a key of such a state.
+    pub(crate) fn any(&self, is: impl Fn(&State<N>) -> bool) -> bool {
+        self.entries.iter().any(|entry| !entry.is_vacant() && is(&entry.state))
+    }
+
     /// Where the entry of a key would be.
     pub(crate) fn place(&self, key: KeyHash) -> *const u8 {
         self.entries.as_ptr().wrapping_add(Self::home(key, self.homes)).cast()

@@ -2,7 +2,8 @@
 
 use crate::MAX_LIMITS;
 use crate::key::KeyHash;
-use crate::tier::{PlanId, Rule};
+use crate::limit::Rule;
+use crate::plan::PlanId;
 
 /// What has become of a key since it was last stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

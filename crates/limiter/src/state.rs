@@ -1,7 +1,10 @@
 //! What one key has spent.
 
+use crate::book::TierBook;
+use crate::limit::Limit;
 use crate::limiter::Correction;
-use crate::tier::{Limit, PlanId, Tier, TierBook, TierLimit};
+use crate::plan::PlanId;
+use crate::tier::{Tier, TierLimit};
 
 const PLAN_BITS: u32 = 20;
 const DIRTY: u64 = 1;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::MAX_LIMITS;
+use crate::book::TierBook;
 use crate::decision::{Outcome, Verdict};
 use crate::error::Error;
 use crate::journal::Journal;
@@ -13,7 +14,7 @@ use crate::limiter::Correction;
 use crate::snapshot::{AdoptedPlan, Change, KeySnapshot};
 use crate::state::State;
 use crate::table::{Full, Table};
-use crate::tier::{Tier, TierBook, TierId};
+use crate::tier::{Tier, TierId};
 
 /// When less than a quarter of the table is free, the sweep forgets every idle key, not only those as good as new.
 const SPARE_SHARE: usize = 4;
@@ -106,17 +107,19 @@ impl<const N: usize> Store<N> {
             now_ms,
         } = *call;
         let known = self.table.get(key);
-        let shared = match known {
-            None if self.table.is_full() => self.overflow().get(&tier.id).copied(),
-            _ => None,
+        let needs_room = known.is_none() && !tier.limits.is_empty();
+        outcome.overflow = needs_room && !self.table.has_room(now_ms, |state| state.is_idle(book, now_ms));
+        let state = if outcome.overflow {
+            self.overflow().get(&tier.id).copied()
+        } else {
+            known
         };
-        let mut state = known.or(shared).unwrap_or_else(|| State::new(tier, now_ms));
+        let mut state = state.unwrap_or_else(|| State::new(tier, now_ms));
         state.enter(tier, book, now_ms);
         outcome.now_ms = state.at_ms();
         if cost_milli > 0 {
             outcome.verdict = tier.judge(&state.spent, cost_milli, outcome.now_ms);
         }
-        outcome.overflow = shared.is_some();
         tier.rates.put_in_order(&state.spent, &mut outcome.spent);
     }
 

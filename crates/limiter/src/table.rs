@@ -48,6 +48,15 @@ impl<const N: usize> Guarded<N> {
     fn lock(&self) -> MutexGuard<'_, Shard<N>> {
         self.shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Whether to search it for keys to forget.
+    fn is_due(&self, now_ms: u64) -> bool {
+        now_ms
+            >= self
+                .searched_ms
+                .load(Ordering::Relaxed)
+                .saturating_add(SEARCH_INTERVAL_MS)
+    }
 }
 
 impl<const N: usize> Table<N> {
@@ -78,8 +87,26 @@ impl<const N: usize> Table<N> {
         self.max_keys
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.len() >= self.max_keys
+    }
+
+    /// Whether [`insert`](Self::insert) would take in a key that is not there. Forgets none for it.
+    pub(crate) fn has_room(&self, now_ms: u64, may_go: impl Fn(&State<N>) -> bool) -> bool {
+        if !self.is_full() {
+            return true;
+        }
+        let next = self.cursor.load(Ordering::Relaxed);
+        (0..self.shards_of(SEARCH_KEYS)).any(|offset| {
+            let shard = self.shard_at(next.wrapping_add(offset));
+            shard.is_due(now_ms) && {
+                let found = shard.lock().any(&may_go);
+                if !found {
+                    shard.searched_ms.store(now_ms, Ordering::Relaxed);
+                }
+                found
+            }
+        })
     }
 
     /// Where in memory the states of keys are, if it is worth fetching them all before the first is looked at.
@@ -155,8 +182,7 @@ impl<const N: usize> Table<N> {
     fn search(&self, now_ms: u64, may_go: impl Fn(&State<N>) -> bool, forgotten: &mut Vec<KeyHash>) {
         for _ in 0..self.shards_of(SEARCH_KEYS) {
             let shard = self.next_shard();
-            let searched_ms = shard.searched_ms.load(Ordering::Relaxed);
-            if now_ms >= searched_ms.saturating_add(SEARCH_INTERVAL_MS) {
+            if shard.is_due(now_ms) {
                 shard.searched_ms.store(now_ms, Ordering::Relaxed);
                 self.forget(shard, &may_go, forgotten);
             }
@@ -168,7 +194,11 @@ impl<const N: usize> Table<N> {
 
     /// The next shard that is to be looked at, round and round.
     fn next_shard(&self) -> &Guarded<N> {
-        &self.shards[self.cursor.fetch_add(1, Ordering::Relaxed) % self.shards.len()]
+        self.shard_at(self.cursor.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn shard_at(&self, cursor: usize) -> &Guarded<N> {
+        &self.shards[cursor % self.shards.len()]
     }
 
     /// How many shards hold so many keys when the table is full.
@@ -195,5 +225,37 @@ impl<const N: usize> Table<N> {
     fn shard(&self, key: KeyHash) -> &Guarded<N> {
         #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
         &self.shards[key.0[1] as usize & (self.shards.len() - 1)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn a_panic_under_the_lock_of_a_key_leaves_the_table_usable() {
+        let table = Table::<2>::new(2);
+        let key = KeyHash([1, 1]);
+        let insert = |key| {
+            table.insert(
+                key,
+                State::VACANT,
+                0,
+                |_| false,
+                &mut Vec::new(),
+                |state| {
+                    state.spent[0] += 1;
+                },
+            )
+        };
+        insert(key).unwrap();
+        let panics = || table.update(key, |_| panic!("on purpose"));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert_eq!(insert(key), Ok(()));
+        assert_eq!(table.get(key).unwrap().spent, [2, 0]);
+        assert_eq!(insert(KeyHash([1, 2])), Ok(()), "its neighbour");
+        assert_eq!((table.len(), insert(KeyHash([2, 1]))), (2, Err(Full)));
     }
 }

@@ -97,6 +97,32 @@ fn full_buckets_make_room_and_used_quotas_do_not() {
 }
 
 #[test]
+fn a_peek_at_a_full_table_says_what_the_call_after_it_says() {
+    let limiter = limiter(50, vec![bucket("minute", 60, 1_000)]);
+    let both = |key: &str, now_ms| {
+        let hash = limiter.hash(key);
+        let before = limiter.stats();
+        let peeked = limiter.peek(hash, 0, 1_000, now_ms).unwrap();
+        assert_eq!(limiter.stats(), before, "a peek changes nothing");
+        let decided = limiter.consume(hash, 0, 1_000, now_ms).unwrap();
+        assert_eq!(
+            (peeked.verdict, peeked.overflow),
+            (decided.verdict, decided.overflow),
+            "{key}"
+        );
+        decided.overflow
+    };
+    for key in 0..50 {
+        assert!(!both(&format!("old {key}"), NOW_MS));
+    }
+    // The first to find no room is the first of those that share; the others follow it until their bucket is empty.
+    assert!((0..61).all(|key| both(&format!("new {key}"), NOW_MS + 1)));
+    // In the end every old key is idle, and goes.
+    assert!(!both("late", NOW_MS + 600_000));
+    assert!(limiter.stats().evictions > 0);
+}
+
+#[test]
 fn the_sweep_forgets_what_is_as_good_as_new_and_nothing_else() {
     let plain = limiter(1_000, vec![bucket("minute", 60, 1_000)]);
     let bursty = limiter(1_000, vec![bucket("minute", 60, 1_500)]);

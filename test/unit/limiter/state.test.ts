@@ -43,6 +43,24 @@ describe.each(ENGINES)("state of the %s engine", (engine) => {
     expect(limiter.stats()).toMatchObject({ keys: 100, overflow: 20_000 - 99 });
   });
 
+  it("a peek at a full table says what the call after it says", () => {
+    const { limiter, clock } = open({ engine, maxKeys: 100 });
+    const both = (key: string, tier = "anonymous") => {
+      const before = limiter.stats();
+      const { allowed, overflowed } = limiter.peek(key, tier);
+      expect(limiter.stats()).toEqual(before);
+      expect(limiter.consume(key, tier), key).toMatchObject({ allowed, overflowed });
+      return overflowed;
+    };
+    for (let key = 0; key < 100; key++) expect(both(`old ${key}`)).toBe(false);
+    for (let key = 0; key < 40; key++) expect(both(`new ${key}`)).toBe(true);
+    expect(both("new and unlimited", "enterprise")).toBe(false);
+    clock.now += 86_400_000;
+    // One after the other takes the place of an old key.
+    for (let key = 0; key < 40; key++) expect(both(`late ${key}`)).toBe(false);
+    expect(limiter.stats().evictions).toBeGreaterThan(0);
+  });
+
   it("a key that found no room says so, and its refund goes back to the shared bucket", () => {
     const { limiter } = open({ engine, maxKeys: 1 });
     limiter.consume("only", "anonymous");

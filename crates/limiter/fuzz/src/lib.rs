@@ -278,8 +278,14 @@ impl Run {
         let id = self.limiter.tier_id(&tier.name).expect("it decided");
         let known = self.keys.get(&key);
         let full = self.keys.len() >= self.max_keys;
-        let shared = self.overflow.get(&id).filter(|_| full && known.is_none());
-        assert_eq!(outcome.overflow, shared.is_some());
+        let needs_room = known.is_none() && !tier.limits.is_empty();
+        if outcome.overflow {
+            assert!(full && needs_room);
+        } else if full && needs_room {
+            let one_may_go = self.keys.values().any(|key| key.may_be_idle(now_ms));
+            assert!(one_may_go, "there is no room for {key:?}");
+        }
+        let shared = self.overflow.get(&id).filter(|_| outcome.overflow);
         let mut model = known.or(shared).cloned().unwrap_or_else(|| Key::new(tier, now_ms));
         model.enter(tier, now_ms);
         let (before, after) = (model.standings(tier, cost_milli), model.standings(tier, 0));

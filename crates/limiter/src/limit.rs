@@ -1,0 +1,124 @@
+//! Limits: what one allows.
+
+use crate::MAX_CAPACITY;
+use crate::bucket::Bucket;
+use crate::period::Period;
+use crate::quota::Quota;
+
+/// A limit as configured. Limits of one name share one slot of state over all tiers, and are of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LimitSpec {
+    /// Name of the limit.
+    pub name: String,
+    /// What it allows.
+    pub rule: Rule,
+}
+
+/// What a limit allows. Tokens, seconds and factors are in thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// A token bucket.
+    Bucket {
+        /// Tokens refilled in one window.
+        limit_milli: u64,
+        /// Length of the window in milliseconds.
+        window_ms: u64,
+        /// Capacity as a multiple of the limit, from 1,000.
+        burst_milli: u64,
+    },
+    /// A quota per calendar period.
+    Quota {
+        /// Tokens of one period.
+        limit_milli: u64,
+        /// What it counts by.
+        period: Period,
+    },
+}
+
+impl Rule {
+    /// What all limits of one name must be alike in.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Bucket { .. } => "bucket",
+            Self::Quota {
+                period: Period::Day, ..
+            } => "day quota",
+            Self::Quota {
+                period: Period::Month { .. },
+                ..
+            } => "month quota",
+        }
+    }
+}
+
+/// A limit, ready to decide.
+#[derive(Debug)]
+pub(crate) enum Limit {
+    Bucket(Bucket),
+    Quota(Quota),
+}
+
+impl Limit {
+    /// None if a number is out of range.
+    pub(crate) fn new(rule: Rule) -> Option<Self> {
+        match rule {
+            Rule::Bucket {
+                limit_milli,
+                window_ms,
+                burst_milli,
+            } => Bucket::new(limit_milli, window_ms, burst_milli).map(Self::Bucket),
+            Rule::Quota { limit_milli, period } => {
+                let anchored = !matches!(period, Period::Month { anchor_day } if !(1..=31).contains(&anchor_day));
+                (anchored && (1..=MAX_CAPACITY).contains(&limit_milli))
+                    .then(|| Self::Quota(Quota::new(limit_milli, period)))
+            }
+        }
+    }
+
+    pub(crate) fn initial(&self) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.initial(),
+            Self::Quota(_) => 0,
+        }
+    }
+
+    pub(crate) fn max_cost_milli(&self) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.max_cost_milli(),
+            Self::Quota(quota) => quota.max_cost_milli(),
+        }
+    }
+
+    pub(crate) fn wait_ms(&self, spent: u64, cost_milli: u64, now_ms: u64) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.wait_ms(spent, cost_milli),
+            Self::Quota(quota) => quota.wait_ms(spent, cost_milli, now_ms),
+        }
+    }
+
+    pub(crate) fn charged(&self, spent: u64, delta_milli: i64) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.charged(spent, delta_milli),
+            Self::Quota(quota) => quota.charged(spent, delta_milli),
+        }
+    }
+
+    /// What is still spent at `now_ms` of what was spent at `at_ms`.
+    pub(crate) fn settled(&self, spent: u64, at_ms: u64, now_ms: u64) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.refilled(spent, now_ms.saturating_sub(at_ms)),
+            Self::Quota(quota) => quota.rolled(spent, at_ms, now_ms),
+        }
+    }
+
+    /// What is spent at `now_ms` by a key that comes from another limit of the same kind: there it had spent `before` at
+    /// `at_ms`, of which `settled` is left at `now_ms`.
+    pub(crate) fn converted(&self, before: u64, settled: u64, from: &Self, at_ms: u64, now_ms: u64) -> u64 {
+        match (self, from) {
+            (Self::Bucket(bucket), Self::Bucket(from)) => bucket.converted(settled, from),
+            // Not what the old quota has left of it, whose period may have ended where this one's goes on.
+            (Self::Quota(quota), Self::Quota(from)) => quota.converted(before, from, at_ms, now_ms),
+            _ => unreachable!("a slot's kind never changes: Slots::take refuses it"),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The frame: rows of numbers that JavaScript and Rust both see, one for each key of a batch.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use napi::sys;
+
+use super::RawValue;
+
+/// `OUTCOME` of `src/engine/types.ts`.
+pub(crate) mod outcome {
+    pub(crate) const OVERFLOW: f64 = 8.0;
+    pub(crate) const KEY_INVALID: f64 = -1.0;
+    pub(crate) const TIER_UNKNOWN: f64 = -2.0;
+    pub(crate) const COST_INVALID: f64 = -3.0;
+    pub(crate) const COST_EXCEEDS_CAPACITY: f64 = -4.0;
+    pub(crate) const FAILED: f64 = -5.0;
+    pub(crate) const CLOSED: f64 = -6.0;
+}
+
+/// `FRAME` of `src/engine/types.ts`: what a row holds where.
+pub(crate) mod at {
+    pub(crate) const TIER: usize = 0;
+    pub(crate) const COST: usize = 1;
+    /// The length of the key, in UTF-16 units; read for batches only.
+    pub(crate) const KEY_LENGTH: usize = 2;
+    /// When the decision is to be made, and then when it was.
+    pub(crate) const NOW: usize = 3;
+    pub(crate) const CODE: usize = 4;
+    pub(crate) const VERSION: usize = 5;
+    pub(crate) const SPENT: usize = 6;
+    pub(crate) const ROW: usize = SPENT + tollkeeper_limiter::MAX_LIMITS;
+}
+
+/// Rows of the frame.
+pub(super) const ROWS: usize = 64;
+
+/// One row.
+pub(super) type Row = [f64; at::ROW];
+
+/// An array of JavaScript that stays alive as long as this.
+pub(super) struct Frame {
+    rows: *mut Row,
+    keep: sys::napi_ref,
+}
+
+impl Frame {
+    /// None unless it is a `Float64Array` of the right length over a `SharedArrayBuffer`.
+    pub(super) fn new(env: sys::napi_env, array: RawValue) -> Option<Self> {
+        let (mut kind, mut length, mut data, mut buffer) = (0, 0, ptr::null_mut(), ptr::null_mut());
+        let (mut detachable, mut keep) = (true, ptr::null_mut());
+        // SAFETY: the environment and the value are those of the running call, and every out-parameter is valid or null,
+        // which means unwanted.
+        let usable = unsafe {
+            sys::napi_get_typedarray_info(
+                env,
+                array.0,
+                &raw mut kind,
+                &raw mut length,
+                &raw mut data,
+                &raw mut buffer,
+                ptr::null_mut(),
+            ) == sys::Status::napi_ok
+                && sys::napi_is_arraybuffer(env, buffer, &raw mut detachable) == sys::Status::napi_ok
+                && kind == sys::TypedarrayType::float64_array
+                && length >= ROWS * at::ROW
+                && !detachable
+                && sys::napi_create_reference(env, array.0, 1, &raw mut keep) == sys::Status::napi_ok
+        };
+        usable.then(|| Self {
+            rows: data.cast(),
+            keep,
+        })
+    }
+
+    /// Lets the array go, in the environment that made it.
+    pub(super) fn release(self, env: sys::napi_env) {
+        // SAFETY: the reference was made in this environment and is deleted once. It may fail as the environment ends,
+        // which then frees the reference itself.
+        unsafe { sys::napi_delete_reference(env, self.keep) };
+    }
+
+    /// A row of the frame.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "the frame is JavaScript's, and each row is held alone"
+    )]
+    pub(super) fn row(&self, row: usize) -> &mut Row {
+        assert!(row < ROWS);
+        // SAFETY: the array has so many rows, as `new` has checked, and is kept alive by `keep`; a SharedArrayBuffer
+        // can't be detached or shrunk, and JavaScript does not run meanwhile. No caller holds the same row twice.
+        unsafe { &mut *self.rows.add(row) }
+    }
+
+    /// Calls what decides; if it panics, every row says so, since nobody knows how far it came.
+    pub(super) fn contain(&self, decide: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(decide)).is_err() {
+            (0..ROWS).for_each(|row| self.row(row)[at::CODE] = outcome::FAILED);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_stays_in_the_call_and_every_row_says_that_it_failed() {
+        let mut rows = [[0.0; at::ROW]; ROWS];
+        let frame = Frame {
+            rows: rows.as_mut_ptr(),
+            keep: ptr::null_mut(),
+        };
+        frame.contain(|| {
+            frame.row(0)[at::CODE] = outcome::OVERFLOW;
+            panic!("on purpose");
+        });
+        let codes = || (0..ROWS).map(|row| frame.row(row)[at::CODE]).collect::<Vec<_>>();
+        assert_eq!(codes(), [outcome::FAILED; ROWS]);
+        frame.contain(|| frame.row(0)[at::CODE] = outcome::OVERFLOW);
+        assert_eq!(codes()[..2], [outcome::OVERFLOW, outcome::FAILED]);
+    }
+}
