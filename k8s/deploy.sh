@@ -335,7 +335,7 @@ state_of() {
     -o 'jsonpath={range .status.conditions[?(@.status=="True")]}{.type}: {.message}{"\n"}{end}'
 }
 
-# differs RENDERING SELECTOR: whether the server would change any of these, or refuse to. Prints what.
+# differs RENDERING SELECTOR: whether the server would change any of these, or refuse to; what, is in differences then.
 differs() {
   local code=0
   KUBECTL_EXTERNAL_DIFF="diff -u -N" k diff "${SERVER_SIDE[@]}" --filename="$work/$1.yaml" --selector="$2" \
@@ -348,23 +348,25 @@ differs() {
 # Checks everything on the server, and says what would change. Objects of a namespace that does not exist yet can't be
 # checked in it, and Jobs can't be changed in it, so these are checked as if they were to go to the namespace default.
 rehearse() {
-  local job changes="" jobs
-  jobs=$(IFS=, && echo "app.kubernetes.io/component IF (${JOBS[*]})")
+  local job changes="" component=app.kubernetes.io/component of_jobs
+  of_jobs="in ($(IFS=, && echo "${JOBS[*]}"))"
   render_into default "$work/elsewhere.yaml"
-  rehearse_apply manifests app.kubernetes.io/component=namespace
+  rehearse_apply manifests "$component=namespace"
   if kubectl get namespace "$namespace" > /dev/null 2>&1; then
-    rehearse_apply manifests "${jobs/IF/notin}"
-    rehearse_apply elsewhere "${jobs/IF/in}"
-    if differs manifests "${jobs/IF/notin}"; then
+    rehearse_apply manifests "$component not$of_jobs"
+    rehearse_apply elsewhere "$component $of_jobs"
+    if differs manifests "$component not$of_jobs"; then
       changes=$(sed -n 's/^diff -u -N .*\/\([^ ]*\)$/\1/p' "$work/differences")
       [[ $changes ]] || fail "$(cat "$work/differences")" "npm run check:k8s"
     fi
     for job in "${JOBS[@]}"; do
-      if differs manifests "app.kubernetes.io/component=$job"; then changes+=${changes:+$'\n'}"job $(job_of "$job"), made anew"; fi
+      if differs manifests "$component=$job"; then
+        changes+=${changes:+$'\n'}"job $(job_of "$job"), made anew"
+      fi
     done
     say "would change: ${changes:-nothing}"
   else
-    rehearse_apply elsewhere 'app.kubernetes.io/component!=namespace'
+    rehearse_apply elsewhere "$component!=namespace"
     say "would make: namespace $namespace and all of the above"
   fi
   end_step
