@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Rolls everything out, in six steps. Safe to run again: what is as it should be is left alone.
 set -euo pipefail
+export LC_ALL=C
 
 usage() {
   cat << 'EOF'
@@ -17,17 +18,24 @@ default the balancer's address, or else a port that kubectl forwards.
 EOF
 }
 
-readonly ROOT=${BASH_SOURCE[0]%/*}
-readonly STEPS=6
+ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+readonly ROOT STEPS=6
+# A Job's template can't be changed: one that differs is replaced.
+readonly JOBS=(kong-migrations kong-configuration kong-migrations-finish)
+# What the files say stands, also where somebody has undone a roll-out or changed a field by hand since.
+readonly SERVER_SIDE=(--server-side --force-conflicts --field-manager=deploy.sh)
 readonly REQUIRED=(POSTGRES_PASSWORD REDIS_PASSWORD KONG_REDIS_PASSWORD KEY_PEPPER GATEWAY_SECRET VERIFY_KEY)
 # More calls than the tier free lets through at once.
 readonly BURST=260
 overlay=production namespace=tollkeeper secrets=$ROOT/secrets.env timeout=600 monitoring=true dry_run=false
-step=0 step_name="" step_start=0 work="" forward=""
+step=0 step_name="" step_start=0 explained=false work="" forward=""
 
 main() {
+  ((BASH_VERSINFO[0] >= 5)) || wrong "this is bash $BASH_VERSION; install 5 or later"
   parse "$@"
-  trap clean_up EXIT
+  trap finish EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
   begin "preflight"
   preflight
   if $dry_run; then
@@ -75,9 +83,12 @@ parse() {
     esac
     shift
   done
-  [[ -f $ROOT/overlays/$overlay/kustomization.yaml ]] || wrong "there is no overlay $overlay"
-  [[ $namespace =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || wrong "--namespace may be letters a-z, digits and -"
-  [[ $timeout =~ ^[1-9][0-9]*$ ]] || wrong "--timeout may be a number of seconds"
+  [[ -f $ROOT/overlays/$overlay/kustomization.yaml ]] ||
+    wrong "--overlay is $overlay; it may be development, production or redis-sentinel"
+  [[ $namespace =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] ||
+    wrong "--namespace is $namespace; it may be letters a-z, digits and - between them, 63 at most"
+  [[ ! $namespace =~ ^(default|kube-.*)$ ]] || wrong "--namespace is $namespace, which is the cluster's own; name another"
+  [[ $timeout =~ ^[1-9][0-9]{0,5}$ ]] || wrong "--timeout is $timeout; it may be a number of seconds, 1 to 999999"
 }
 
 wrong() {
@@ -104,13 +115,19 @@ say() {
 
 # fail WHAT-WAS-SEEN WHAT-TO-DO
 fail() {
+  explain "failed" "$@"
+  exit 1
+}
+
+# explain HOW-IT-ENDED WHAT-WAS-SEEN WHAT-TO-DO
+explain() {
+  explained=true
   {
     echo
-    echo "step $step ($step_name) failed after $((SECONDS - step_start)) s"
-    echo "  saw:  ${1//$'\n'/$'\n'        }"
-    echo "  do:   ${2//$'\n'/$'\n'        }"
+    echo "step $step ($step_name) $1 after $((SECONDS - step_start)) s"
+    echo "  saw:  ${2//$'\n'/$'\n'        }"
+    echo "  do:   ${3//$'\n'/$'\n'        }"
   } >&2
-  exit 1
 }
 
 # attempt WHAT-TO-DO COMMAND...: runs it silently; what it printed is shown if it fails.
@@ -120,7 +137,15 @@ attempt() {
   output=$("$@" 2>&1) || fail "$output" "$advice"
 }
 
-clean_up() {
+# Says what nothing else has said, and leaves no secret lying about.
+finish() {
+  local code=$? command=$BASH_COMMAND
+  if ((code != 0 && step > 0)) && ! $explained; then
+    case $code in
+      130 | 143) explain "was interrupted" "a signal" "run it again: what is done is left alone" ;;
+      *) explain "failed" "$command: exit code $code" "see what it printed above, mend that, and run this again" ;;
+    esac
+  fi
   [[ -z $forward ]] || kill "$forward" 2> /dev/null || true
   [[ -z $work ]] || rm -rf "$work"
 }
@@ -133,7 +158,7 @@ k() {
 
 preflight() {
   local tool version crd
-  for tool in kubectl curl; do
+  for tool in kubectl curl diff; do
     command -v "$tool" > /dev/null || fail "$tool is not installed" "install $tool"
   done
   attempt "see that kubectl's current context is the cluster you mean, and that it answers: kubectl cluster-info" \
@@ -194,6 +219,7 @@ check_redis() {
 render() {
   umask 077
   work=$(mktemp -d "$ROOT/.deploy.XXXXXX")
+  mkdir "$work/monitoring"
   secrets_of postgres-credentials "password=${secret[POSTGRES_PASSWORD]}"
   secrets_of redis-credentials "password=${secret[REDIS_PASSWORD]}"
   secrets_of kong-redis-credentials "password=${secret[KONG_REDIS_PASSWORD]}"
@@ -214,7 +240,7 @@ secrets_of() {
 render_into() {
   local name
   {
-    echo "namespace: $1"
+    echo "namespace: \"$1\""
     echo "resources: [../overlays/$overlay]"
     # The names end in a hash, so that a new secret rolls the pods that have it, and no others.
     echo "secretGenerator:"
@@ -226,9 +252,8 @@ render_into() {
   } > "$work/kustomization.yaml"
   attempt "mend k8s/overlays/$overlay: npm run check:k8s says more" build "$work" "$2"
   if $monitoring; then
-    mkdir -p "$work/monitoring"
     cat > "$work/monitoring/kustomization.yaml" << EOF
-namespace: $1
+namespace: "$1"
 resources: [../../../monitoring]
 patches:
   - target: {kind: Probe}
@@ -252,10 +277,8 @@ build() {
 apply() {
   local component output changed
   for component in "$@"; do
-    output=$(k apply --server-side --field-manager=deploy.sh --filename="$work/manifests.yaml" \
-      --selector="app.kubernetes.io/component=$component" 2>&1) ||
-      fail "$output" "a field that others have changed is theirs: give it back, or take it over with
-kubectl apply --server-side --force-conflicts; anything else: npm run check:k8s"
+    output=$(k apply "${SERVER_SIDE[@]}" --filename="$work/manifests.yaml" \
+      --selector="app.kubernetes.io/component=$component" 2>&1) || fail "$output" "npm run check:k8s"
     changed=$(grep -c 'serverside-applied' <<< "$output" || true)
     say "$component: $changed objects applied"
   done
@@ -275,51 +298,85 @@ back to what was: kubectl --namespace $namespace rollout undo $workload"
   done
 }
 
-# run_job COMPONENT: a Job's template can't be changed in place, so one that differs is replaced.
+# run_job COMPONENT: one that is as it should be and has not failed is left alone.
 run_job() {
-  local file=(--filename="$work/manifests.yaml" --selector="app.kubernetes.io/component=$1") job state="" deadline
-  job=$(k create --dry-run=client --output=name "${file[@]}" | sed -n 's/^job\.batch\///p')
-  if k diff --server-side --field-manager=deploy.sh "${file[@]}" > /dev/null 2>&1; then
-    say "job $job is as it was"
+  local job state deadline=$((SECONDS + timeout))
+  job=$(job_of "$1")
+  state=$(state_of "$job")
+  if differs manifests "app.kubernetes.io/component=$1" || [[ $state == *Fail* ]]; then
+    attempt "kubectl --namespace $namespace describe job $job" \
+      k delete job "$job" --ignore-not-found --wait --timeout="${timeout}s"
+    apply "$1"
+    state=$(state_of "$job")
   else
-    attempt "kubectl --namespace $namespace describe job $job" k delete job "$job" --ignore-not-found --wait --timeout="${timeout}s"
-    attempt "npm run check:k8s" k apply --server-side --field-manager=deploy.sh "${file[@]}"
+    say "job $job is as it was"
   fi
-  deadline=$((SECONDS + timeout))
   while [[ $state != *Complete* ]]; do
-    if [[ $state == *Failed* ]] || ((SECONDS > deadline)); then
+    if [[ $state == *Fail* ]] || ((SECONDS > deadline)); then
       fail "job $job: ${state:-not complete after $timeout s}
-$(k logs "job/$job" --tail=20 2>&1)" "kubectl --namespace $namespace describe job $job"
+$(k logs "job/$job" --tail=20 --pod-running-timeout=1s 2>&1)" "kubectl --namespace $namespace describe job $job
+mend what it says, and run this again: the job is made anew"
     fi
-    state=$(k get job "$job" -o 'jsonpath={range .status.conditions[?(@.status=="True")]}{.type} {.message}{end}')
-    [[ $state == *Complete* ]] || sleep 1
+    sleep 1
+    state=$(state_of "$job")
   done
   say "job $job is complete"
+}
+
+# job_of COMPONENT: its name.
+job_of() {
+  k create --dry-run=client --output=name --filename="$work/manifests.yaml" \
+    --selector="app.kubernetes.io/component=$1" | sed -n 's/^job\.batch\///p'
+}
+
+# state_of JOB: how it has ended, or nothing.
+state_of() {
+  k get job "$1" --ignore-not-found \
+    -o 'jsonpath={range .status.conditions[?(@.status=="True")]}{.type}: {.message}{"\n"}{end}'
+}
+
+# differs RENDERING SELECTOR: whether the server would change any of these, or refuse to; what, is in differences then.
+differs() {
+  local code=0
+  KUBECTL_EXTERNAL_DIFF="diff -u -N" k diff "${SERVER_SIDE[@]}" --filename="$work/$1.yaml" --selector="$2" \
+    > "$work/differences" 2>&1 || code=$?
+  ((code > 0))
 }
 
 # ── Dry run ──
 
 # Checks everything on the server, and says what would change. Objects of a namespace that does not exist yet can't be
-# checked in it, so they are checked as if they were to go to the namespace default.
+# checked in it, and Jobs can't be changed in it, so these are checked as if they were to go to the namespace default.
 rehearse() {
-  local output
-  local all=(apply --server-side --field-manager=deploy.sh --dry-run=server)
-  local checked=$work/manifests.yaml
-  attempt "npm run check:k8s" kubectl "${all[@]}" --filename="$work/manifests.yaml" \
-    --selector=app.kubernetes.io/component=namespace
+  local job changes="" component=app.kubernetes.io/component of_jobs
+  of_jobs="in ($(IFS=, && echo "${JOBS[*]}"))"
+  render_into default "$work/elsewhere.yaml"
+  rehearse_apply manifests "$component=namespace"
   if kubectl get namespace "$namespace" > /dev/null 2>&1; then
-    output=$(k diff --server-side --field-manager=deploy.sh --filename="$checked" 2> /dev/null |
-      sed -n 's/^diff -u -N .*\/\([^ ]*\)$/\1/p') || true
-    say "would change: ${output:-nothing}"
+    rehearse_apply manifests "$component not$of_jobs"
+    rehearse_apply elsewhere "$component $of_jobs"
+    if differs manifests "$component not$of_jobs"; then
+      changes=$(sed -n 's/^diff -u -N .*\/\([^ ]*\)$/\1/p' "$work/differences")
+      [[ $changes ]] || fail "$(cat "$work/differences")" "npm run check:k8s"
+    fi
+    for job in "${JOBS[@]}"; do
+      if differs manifests "$component=$job"; then
+        changes+=${changes:+$'\n'}"job $(job_of "$job"), made anew"
+      fi
+    done
+    say "would change: ${changes:-nothing}"
   else
-    render_into default "$work/elsewhere.yaml"
-    checked=$work/elsewhere.yaml
-    attempt "npm run check:k8s" kubectl "${all[@]}" --filename="$checked" \
-      --selector='app.kubernetes.io/component!=namespace'
+    rehearse_apply elsewhere "$component!=namespace"
     say "would make: namespace $namespace and all of the above"
   fi
   end_step
   echo "dry run: nothing was changed"
+}
+
+# rehearse_apply RENDERING SELECTOR
+rehearse_apply() {
+  attempt "npm run check:k8s" \
+    kubectl apply "${SERVER_SIDE[@]}" --dry-run=server --filename="$work/$1.yaml" --selector="$2"
 }
 
 # ── 6: verification through the proxy ──
@@ -344,15 +401,24 @@ kubectl --namespace $namespace logs deployment/kong --tail 50"
 }
 
 proxy_url() {
-  local address
+  local address port=""
   address=$(k get service/kong-proxy -o 'jsonpath={.status.loadBalancer.ingress[0].ip}{.status.loadBalancer.ingress[0].hostname}')
   if [[ $address ]]; then
+    if [[ $address == *:* ]]; then address="[$address]"; fi
     url=http://$address
     return
   fi
-  k port-forward service/kong-proxy 18000:80 > "$work/forward" 2>&1 &
+  # On a port that is free, and not on one where somebody else might be told the key.
+  k port-forward service/kong-proxy :80 > "$work/forward" 2>&1 &
   forward=$!
-  url=http://127.0.0.1:18000
+  until [[ $port ]]; do
+    if ! kill -0 "$forward" 2> /dev/null || ((SECONDS > deadline)); then
+      fail "Kong can't be called from here: $(cat "$work/forward")" "say where it is: PROXY_URL=http://… k8s/deploy.sh"
+    fi
+    sleep 1
+    port=$(sed -n 's/^Forwarding from 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$work/forward")
+  done
+  url=http://127.0.0.1:$port
 }
 
 # call CURL-OPTION...: prints the status of one call.
@@ -365,14 +431,19 @@ readonly BODY='{"fingerprint":{"tls":{"ja4":"t13d1517h2_8daaf6152771_cb7bf5808d9
 # One call after another on one connection, until past what the tier holds: denied by the app, which says its policy.
 burst() {
   local answers
-  answers=$(curl --silent --output /dev/null --max-time 60 -H "@$work/fields" --data "$BODY" \
-    --write-out '%{http_code} %header{ratelimit-policy}\n' "$url/v1/identify?call=[1-$BURST]") || true
-  if ! grep -q '^429 .*"minute"' <<< "$answers"; then
+  answers=$(curl --silent --output /dev/null --dump-header - --max-time 60 -H "@$work/fields" --data "$BODY" \
+    "$url/v1/identify?call=[1-$BURST]" | awk '
+      /^HTTP\// { status = $2; count[status]++ }
+      tolower($1) == "ratelimit-policy:" && status == 429 && /"minute"/ { denied = 1 }
+      END {
+        for (status in count) printf "%d times %s\n", count[status], status
+        if (denied) print "denied by the app"
+      }') || true
+  if [[ $answers != *"denied by the app"* ]]; then
     fail "of $BURST calls none was denied by the app:
-$(sort <<< "$answers" | uniq -c)" \
-      "see that Kong's X-Gateway-Auth is the app's RATE_LIMIT_GATEWAY_SECRET, and that the tier free has a limit"
+$answers" "see that Kong's X-Gateway-Auth is the app's RATE_LIMIT_GATEWAY_SECRET, and that the tier free has a limit"
   fi
-  say "past the burst: 429, after $(grep -c '^200' <<< "$answers") more calls"
+  say "past the burst: 429, after $(sed -n 's/ times 200$//p' <<< "$answers") more calls"
 }
 
 main "$@"

@@ -33,3 +33,16 @@ export async function renderAll(root) {
   const folders = [...OVERLAYS.map((overlay) => join("k8s", overlay)), "monitoring"];
   return Promise.all(folders.map(async (name) => ({ name, ...(await render(join(root, name))) })));
 }
+
+/**
+ * Each overlay together with what watches it, as they are deployed.
+ *
+ * @param {string} root
+ */
+export async function renderWithMonitoring(root) {
+  const renderings = await renderAll(root);
+  const monitoring = renderings.filter(({ name }) => name === "monitoring").flatMap(({ manifests }) => manifests);
+  return renderings
+    .filter(({ name }) => name !== "monitoring")
+    .map(({ name, manifests }) => ({ name, manifests: [...manifests, ...monitoring] }));
+}

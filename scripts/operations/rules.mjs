@@ -1,6 +1,6 @@
 // Holds alerts to promtool, to the metrics that are really there, and to what whoever is woken by one needs.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parser } from "@prometheus-io/lezer-promql";
@@ -33,7 +33,68 @@ export function ruleGroups(root) {
  */
 export async function wrongInRules(root) {
   const rules = Object.values(ruleGroups(root)).flatMap((groups) => groups.flatMap((group) => group.rules));
-  return [...rules.flatMap((rule) => wrongInRule(root, rule)), ...(await failedTests(root, rules))];
+  return [
+    ...rules.flatMap((rule) => wrongInRule(root, rule)),
+    ...orphans(root, rules),
+    ...missingTests(root),
+    ...(await failedTests(root)),
+  ];
+}
+
+/**
+ * Runbooks that no alert leads to.
+ *
+ * @param {string} root
+ * @param {Rule[]} rules
+ */
+function orphans(root, rules) {
+  const named = rules.map(({ annotations = {} }) => basename(annotations["runbook_url"] ?? ""));
+  return readdirSync(join(root, RUNBOOKS))
+    .filter((file) => !named.includes(file))
+    .map((file) => `${RUNBOOKS}/${file}: no alert names it`);
+}
+
+/** @typedef {{ name: string, input_series?: unknown[], alert_rule_test?: { alertname: string, exp_alerts?: unknown[] }[] }} Test */
+
+/**
+ * What each alert is to be tested for: whether a test of it is such a one.
+ *
+ * @type {Record<string, (test: { name: string, isFired: boolean, isAbsent: boolean }) => boolean>}
+ */
+const CASES = {
+  "that it fires": ({ isFired, isAbsent }) => isFired && !isAbsent,
+  "that it does not fire": ({ name, isFired, isAbsent }) => !isFired && !isAbsent && !name.endsWith("the edge"),
+  "the edge": ({ name, isAbsent }) => name.endsWith("the edge") && !isAbsent,
+  "what it does without its series": ({ isAbsent }) => isAbsent,
+};
+
+/** @param {string} root */
+function missingTests(root) {
+  return Object.entries(ruleGroups(root)).flatMap(([file, groups]) => {
+    const path = join(root, RULES, testsOf(file));
+    if (!existsSync(path)) return [`${RULES}/${testsOf(file)} is missing`];
+    const tests = /** @type {Test[]} */ (parse(readFileSync(path, "utf8")).tests).flatMap(
+      ({ name, input_series = [], alert_rule_test = [] }) =>
+        alert_rule_test.map(({ alertname, exp_alerts = [] }) => ({
+          name,
+          alertname,
+          isFired: exp_alerts.length > 0,
+          isAbsent: input_series.length === 0,
+        })),
+    );
+    return groups
+      .flatMap(({ rules }) => rules)
+      .flatMap(({ alert }) =>
+        Object.entries(CASES)
+          .filter(([, is]) => !tests.some((test) => test.alertname === alert && is(test)))
+          .map(([what]) => `alert ${alert}: ${RULES}/${testsOf(file)} does not test ${what}`),
+      );
+  });
+}
+
+/** @param {string} file Of rules. */
+function testsOf(file) {
+  return file.replace(".yaml", ".test.yaml");
 }
 
 /**
@@ -57,27 +118,20 @@ function wrongInRule(root, { alert, labels = {}, annotations = {} }) {
  * Runs promtool's tests on the rules as Prometheus would load them.
  *
  * @param {string} root
- * @param {Rule[]} rules
  */
-async function failedTests(root, rules) {
+async function failedTests(root) {
   await debianTools("promtool");
   const folder = mkdtempSync(join(tmpdir(), "tkr-"));
   try {
     const problems = [];
-    const tested = new Set();
     for (const [file, groups] of Object.entries(ruleGroups(root))) {
       writeFileSync(join(folder, file), stringify({ groups }));
       problems.push(...promtool(folder, ["check", "rules", "--lint=all", "--lint-fatal", file]));
-      const tests = file.replace(".yaml", ".test.yaml");
-      if (!existsSync(join(root, RULES, tests))) problems.push(`${RULES}/${tests} is missing`);
-      else {
-        const text = readFileSync(join(root, RULES, tests), "utf8");
-        for (const [, alert] of text.matchAll(/alertname: (\w+)/g)) tested.add(alert);
-        writeFileSync(join(folder, tests), text);
-        problems.push(...promtool(folder, ["test", "rules", tests]));
-      }
+      const tests = testsOf(file);
+      if (!existsSync(join(root, RULES, tests))) continue;
+      cpSync(join(root, RULES, tests), join(folder, tests));
+      problems.push(...promtool(folder, ["test", "rules", tests]));
     }
-    for (const { alert } of rules) if (!tested.has(alert)) problems.push(`alert ${alert}: no test names it`);
     return problems;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -94,34 +148,33 @@ function promtool(folder, args) {
 }
 
 /**
- * Alerts on metrics that nothing exports never fire, and nobody notices.
+ * Alerts on series that nothing exports never fire, and nobody notices: neither the metric nor a label of it may be made up.
  *
  * @param {string} root
  * @param {import("./scene.mjs").Scene} scene
  */
 export async function alertsOnNothing(root, scene) {
-  const exported = await scene.metrics();
-  return Object.values(ruleGroups(root))
-    .flatMap((groups) => groups.flatMap((group) => group.rules))
-    .flatMap(({ alert, expr }) =>
-      metricsOf(expr)
-        .filter((metric) => !exported.has(metric))
-        .map((metric) => `alert ${alert}: nothing exports ${metric}`),
+  const rules = Object.values(ruleGroups(root)).flatMap((groups) => groups.flatMap((group) => group.rules));
+  const problems = rules.map(async ({ alert, expr }) => {
+    const missing = await Promise.all(
+      selectorsOf(expr).map(async (selector) => ((await scene.query(selector)).length > 0 ? [] : [selector])),
     );
+    return missing.flat().map((selector) => `alert ${alert}: nothing exports ${selector}`);
+  });
+  return (await Promise.all(problems)).flat();
 }
 
 /**
- * The names of the metrics in a PromQL expression.
+ * The series that a PromQL expression asks for, each as a selector.
  *
  * @param {string} expression
  */
-function metricsOf(expression) {
-  const names = new Set();
+export function selectorsOf(expression) {
+  const selectors = new Set();
   parser.parse(expression).iterate({
-    enter: ({ name, node, from, to }) => {
-      const isMetric = name === "Identifier" && node.parent?.name === "VectorSelector";
-      if (isMetric) names.add(expression.slice(from, to));
+    enter: ({ name, from, to }) => {
+      if (name === "VectorSelector") selectors.add(expression.slice(from, to));
     },
   });
-  return [...names];
+  return [...selectors];
 }

@@ -109,12 +109,6 @@ export class Scene {
     return data.result;
   }
 
-  /** The names of all metrics that were scraped. @returns {Promise<Set<string>>} */
-  async metrics() {
-    const response = await fetch(`${this.#prometheus}/api/v1/label/__name__/values`);
-    return new Set(/** @type {any} */ (await response.json()).data);
-  }
-
   /** The alerts that fire now, by name. @returns {Promise<string[]>} */
   async firing() {
     const response = await fetch(`${this.#prometheus}/api/v1/alerts`);
@@ -210,13 +204,18 @@ export async function until(what, isSo, patienceMs = PATIENCE_MS) {
   }
 }
 
-/** @returns {Promise<number>} A port of loopback that nobody listens on. */
+/** Ports that were given out: the kernel may well name one again before anybody listens on it. @type {Set<number>} */
+const taken = new Set();
+
+/** @returns {Promise<number>} A port of loopback that nobody listens on, and another one each time. */
 export async function freePort() {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   server.close();
   await once(server, "close");
+  if (taken.has(port)) return freePort();
+  taken.add(port);
   return port;
 }
 

@@ -1,11 +1,11 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ControlPlane } from "../../scripts/operations/control-plane.mjs";
+import { type Gateway, startGateway } from "../../scripts/operations/gateway.mjs";
+import { readKongFile } from "../../scripts/operations/kong-file.mjs";
 import { until } from "../../scripts/operations/scene.mjs";
 import { type AppProcess, startApp } from "../gateway/app.js";
-import { type Gateway, startGateway } from "../gateway/gateway.js";
-import { readKongFile } from "../gateway/kong-file.js";
 import { Checkout } from "../operations/checkout.js";
 import { deploy, type Run, startPreparedCluster } from "./prepared-cluster.js";
 
@@ -20,6 +20,11 @@ const SECRETS: Readonly<Record<string, string>> = {
 const KINDS =
   "deployments,statefulsets,jobs,services,configmaps,secrets,serviceaccounts,networkpolicies,poddisruptionbudgets," +
   "horizontalpodautoscalers,persistentvolumeclaims,servicemonitors,prometheusrules,probes";
+
+/** What of a pod's variables matters here. */
+interface EnvironmentVariable {
+  valueFrom?: { secretKeyRef?: { name: string; key: string; optional?: boolean } };
+}
 
 let cluster: ControlPlane;
 let app: AppProcess;
@@ -115,6 +120,26 @@ describe("deploy.sh", () => {
     expect(cluster.kubectl("get", "namespaces", "-o", "name")).not.toContain("tollkeeper");
   });
 
+  test.each([
+    [["--timeout", "0"], "--timeout is 0; it may be"],
+    [["--timeout", "soon"], "--timeout is soon; it may be"],
+    [["--timeout"], "--timeout needs a value"],
+    [["--overlay", "staging"], "--overlay is staging; it may be"],
+    [["--namespace", "Toll_Keeper"], "--namespace is Toll_Keeper; it may be"],
+    [["--namespace", "kube-system"], "--namespace is kube-system"],
+    [["--force"], "there is no option --force"],
+  ])("refuses %j", async (args, problem) => {
+    const { code, output } = await run(...args);
+    expect(code).toBe(2);
+    expect(output).toContain(problem);
+  });
+
+  test("takes a namespace whose name YAML would take for a number", async () => {
+    const { code, output } = await run("--dry-run", "--namespace", "123");
+    expect(output).toContain("would make: namespace 123");
+    expect(code).toBe(0);
+  });
+
   test("rolls everything out", async () => {
     const { code, output } = await run();
     expect(output).not.toMatch(/warning/i);
@@ -124,6 +149,19 @@ describe("deploy.sh", () => {
     expect(claims.split(" ")).toEqual(["Bound", "Bound"]);
     expect(new Set(pods("kong").map(({ node }) => node)).size).toBe(3);
     await until("the autoscaler's six are there", async () => pods("fingerprint-api").length === 6);
+  });
+
+  test("gives every pod the secrets that it asks for", () => {
+    const list = <T>(kind: string) =>
+      (JSON.parse(cluster.kubectl("-n", "tollkeeper", "get", kind, "-o", "json")) as { items: T[] }).items;
+    const secrets = list<{ metadata: { name: string }; data: Record<string, string> }>("secrets");
+    const there = secrets.flatMap(({ metadata, data }) => Object.keys(data).map((key) => `${metadata.name}/${key}`));
+    const references = list<{ spec: { containers: { env?: EnvironmentVariable[] }[] } }>("pods")
+      .flatMap(({ spec }) => spec.containers.flatMap(({ env }) => env ?? []))
+      .flatMap(({ valueFrom }) => valueFrom?.secretKeyRef ?? [])
+      .filter(({ optional }) => optional !== true);
+    expect(there).toEqual(expect.arrayContaining(references.map(({ name, key }) => `${name}/${key}`)));
+    expect(new Set(references.map(({ key }) => key)).size).toBeGreaterThan(3);
   });
 
   test("changes nothing when it runs again", async () => {
@@ -155,14 +193,52 @@ describe("deploy.sh", () => {
     expect(names("redis")).toEqual(before.redis);
   });
 
+  test("comes through after a roll-out was undone by hand", async () => {
+    cluster.kubectl("-n", "tollkeeper", "rollout", "undo", "deployment/fingerprint-api");
+    const { code, output } = await run();
+    expect(code, output).toBe(0);
+  });
+
+  test("refuses in a dry run what the server would refuse", async () => {
+    const file = "k8s/base/kong/configuration.yaml";
+    checkout.edit(file, "backoffLimit: 6", "backoffLimit: -6");
+    const { code, output } = await run("--dry-run");
+    checkout.edit(file, "backoffLimit: -6", "backoffLimit: 6");
+    expect(output).toContain("spec.backoffLimit");
+    expect(code).toBe(1);
+  });
+
   test("replaces the Job that configures Kong when its file has changed", async () => {
     const before = contents();
     checkout.edit("k8s/base/kong/kong.yaml", "second: 200", "second: 250");
+    expect((await run("--dry-run")).output).toContain("would change: job kong-configuration, made anew");
     const { code, output } = await run();
     expect(code, output).toBe(0);
     const after = contents();
     expect(after["Job/kong-configuration"]).not.toBe(before["Job/kong-configuration"]);
     expect(after["Job/kong-migrations-3-9-3"]).toBe(before["Job/kong-migrations-3-9-3"]);
+  });
+
+  test("makes a Job that has failed anew", async () => {
+    const nodes = ["node-a", "node-b", "node-c"];
+    cluster.kubectl("cordon", ...nodes);
+    checkout.edit("k8s/base/kong/configuration.yaml", "activeDeadlineSeconds: 600", "activeDeadlineSeconds: 8");
+    const failed = await run();
+    cluster.kubectl("uncordon", ...nodes);
+    expect(failed.code).toBe(1);
+    expect(failed.output).toContain("step 5 (Kong and its configuration) failed");
+    expect(failed.output).toContain("longer than specified deadline");
+    const { code, output } = await run();
+    expect(code, output).toBe(0);
+  });
+
+  test("says where it was when it is interrupted, and leaves no secret behind", async () => {
+    const interrupted = deploy(cluster, checkout.root, [], gateway.url, "step 3");
+    expect(await interrupted).toMatchObject({
+      code: 130,
+      output: expect.stringMatching(/step \d \(.*was interrupted/),
+    });
+    expect(readdirSync(join(checkout.root, "k8s")).filter((name) => name.startsWith(".deploy"))).toEqual([]);
   });
 
   test("rolls the app, and not Redis, when the gateway's secret has changed", async () => {

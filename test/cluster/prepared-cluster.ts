@@ -33,16 +33,31 @@ export async function startPreparedCluster(): Promise<ControlPlane> {
   }
 }
 
-/** Runs a copy's deploy.sh against the cluster. */
-export async function deploy(cluster: ControlPlane, root: string, args: string[], proxyUrl: string): Promise<Run> {
+/**
+ * Runs a copy's deploy.sh against the cluster.
+ *
+ * @param interruptAt Once it has printed this, it and what it has started are interrupted, as ^C does.
+ */
+export async function deploy(
+  cluster: ControlPlane,
+  root: string,
+  args: string[],
+  proxyUrl: string,
+  interruptAt?: string,
+): Promise<Run> {
   const child = spawn(join(root, "k8s/deploy.sh"), args, {
     env: { ...cluster.environment, PROXY_URL: proxyUrl },
+    detached: interruptAt !== undefined,
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
+  let interrupted = false;
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
       output += text;
+      if (interruptAt !== undefined && output.includes(interruptAt) && child.pid !== undefined && !interrupted) {
+        interrupted = process.kill(-child.pid, "SIGINT");
+      }
     });
   }
   const [code] = (await once(child, "close")) as [number | null];

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Gateway, startGateway } from "../../scripts/operations/gateway.mjs";
+import { type Consumer, configOf, type KongFile, readKongFile } from "../../scripts/operations/kong-file.mjs";
+import { compilePreFunction } from "../../scripts/operations/pre-function.mjs";
 import { type AppProcess, startApp } from "../gateway/app.js";
-import { type Gateway, startGateway } from "../gateway/gateway.js";
-import { type Consumer, configOf, type KongFile, readKongFile } from "../gateway/kong-file.js";
-import { compilePreFunction } from "../gateway/pre-function.js";
 
 const SECRET = "the-secret-of-the-gateway-in-these-tests";
 const KEY = "the-key-of-deployment-check-in-these-tests";

@@ -11,7 +11,7 @@ export class Checkout {
   readonly root = mkdtempSync(join(tmpdir(), "tkf-"));
 
   constructor() {
-    for (const part of ["k8s", "monitoring", "Dockerfile"])
+    for (const part of ["k8s", "monitoring", "Dockerfile", ".dockerignore"])
       cpSync(join(ROOT, part), join(this.root, part), { recursive: true });
   }
 

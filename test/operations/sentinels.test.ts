@@ -37,6 +37,8 @@ function start(host: number, script: string): void {
     FIRST: hosts.address(0),
     SENTINELS: SENTINELS.map((sentinel) => hosts.address(sentinel)).join(" "),
     REDIS_PASSWORD: PASSWORD,
+    // As in the pods of Redis, whose redis-cli shows it to Sentinels too.
+    ...(SERVERS.includes(host) ? { REDISCLI_AUTH: PASSWORD } : {}),
     REDIS_CONF: join(folder, "redis.conf"),
     SENTINEL_CONF: join(folder, `sentinel-${host}.conf`),
   });
@@ -72,7 +74,8 @@ test("the first Redis is the master, and all Sentinels agree", async () => {
 });
 
 test("a lost master is replaced and keeps what was written; it comes back as a replica", async () => {
-  await redis(0, "set", "used", "42");
+  // It refuses writes until a replica has caught up with it.
+  await until("the master takes writes", async () => (await redis(0, "set", "used", "42")) === "OK");
   await until("a replica has it", async () => (await redis(1, "get", "used")) === "42");
   await hosts.kill(0);
   await until("another one is the master", async () => (await masterOf(3)) !== hosts.address(0));

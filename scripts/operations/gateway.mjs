@@ -1,32 +1,34 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import { type Consumer, configOf, type KongFile, type Service } from "./kong-file.js";
-import { compilePreFunction, type Fields } from "./pre-function.js";
+import { Agent, createServer, request } from "node:http";
+import { configOf } from "./kong-file.mjs";
+import { compilePreFunction } from "./pre-function.mjs";
 
-/** A running gateway. */
-export interface Gateway {
-  /** `http://127.0.0.1:…` */
-  url: string;
-  stop(): Promise<void>;
-}
+/** @typedef {import("./kong-file.mjs").KongFile} KongFile */
+/** @typedef {import("./kong-file.mjs").Service} Service */
+/** @typedef {import("./kong-file.mjs").Consumer} Consumer */
+/** @typedef {import("node:http").IncomingMessage} IncomingMessage */
+/** @typedef {import("node:http").ServerResponse} ServerResponse */
+/** @typedef {Map<string, string>} Fields Header fields of a call on its way to the app, by name in lower case. */
 
-/** What the gateway answers by itself. */
-interface Answer {
-  status: number;
-  type?: string;
-  body: string;
-}
+/**
+ * A running gateway.
+ *
+ * @typedef {{ url: string, stop(): Promise<void> }} Gateway `url` is `http://127.0.0.1:…`.
+ */
+
+/** @typedef {{ status: number, type?: string, body: string }} Answer What the gateway answers by itself. */
 
 /**
  * Stands in for Kong, which can't run where this project is developed. It does with header fields what Kong 3.9 does with
  * them under the same file, in the same order, and balances over the targets in turn. It does not limit, does not know JWTs,
  * and checks no health.
  *
- * @param targets The app's processes, `http://host:port`.
+ * @param {KongFile} file
+ * @param {readonly string[]} targets The app's processes, `http://host:port`.
+ * @returns {Promise<Gateway>}
  */
-export async function startGateway(file: KongFile, targets: readonly string[]): Promise<Gateway> {
+export async function startGateway(file, targets) {
   const [service] = file.services;
   if (service === undefined) throw new Error("the file has no service");
   const preFunction = await compilePreFunction(configOf(service.plugins, "pre-function")?.access ?? []);
@@ -56,8 +58,9 @@ export async function startGateway(file: KongFile, targets: readonly string[]): 
     call.pipe(onward);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `http://127.0.0.1:${port}`,
     async stop() {
       agent.destroy();
       server.closeAllConnections();
@@ -67,7 +70,11 @@ export async function startGateway(file: KongFile, targets: readonly string[]): 
   };
 }
 
-function isRouted(service: Service, { method, url }: IncomingMessage): boolean {
+/**
+ * @param {Service} service
+ * @param {IncomingMessage} call
+ */
+function isRouted(service, { method, url }) {
   const [path = "/"] = (url ?? "/").split("?");
   return service.routes.some(
     ({ paths, methods }) =>
@@ -76,12 +83,19 @@ function isRouted(service: Service, { method, url }: IncomingMessage): boolean {
   );
 }
 
-function isPreflight({ method, headers }: IncomingMessage): boolean {
+/** @param {IncomingMessage} call */
+function isPreflight({ method, headers }) {
   return method === "OPTIONS" && "origin" in headers && "access-control-request-method" in headers;
 }
 
-/** What the plugin `cors` sets on every answer, over whatever the app has set. */
-function corsFields(service: Service, origin: string | undefined): [string, string][] {
+/**
+ * What the plugin `cors` sets on every answer, over whatever the app has set.
+ *
+ * @param {Service} service
+ * @param {string | undefined} origin
+ * @returns {[string, string][]}
+ */
+function corsFields(service, origin) {
   const cors = configOf(service.plugins, "cors");
   if (cors === undefined || origin === undefined || !cors.origins.includes(origin)) return [];
   return [
@@ -93,16 +107,25 @@ function corsFields(service: Service, origin: string | undefined): [string, stri
   ];
 }
 
-function fieldsOf(call: IncomingMessage): Fields {
-  const fields: Fields = new Map();
+/** @param {IncomingMessage} call */
+function fieldsOf(call) {
+  /** @type {Fields} */
+  const fields = new Map();
   for (const [name, values] of Object.entries(call.headersDistinct)) {
     if (values !== undefined && name !== "connection" && name !== "expect") fields.set(name, values.join(", "));
   }
   return fields;
 }
 
-/** The plugins `key-auth`, `acl` and, of a consumer, `request-termination`. */
-function authenticate(file: KongFile, service: Service, fields: Fields): Answer | undefined {
+/**
+ * The plugins `key-auth`, `acl` and, of a consumer, `request-termination`.
+ *
+ * @param {KongFile} file
+ * @param {Service} service
+ * @param {Fields} fields
+ * @returns {Answer | undefined}
+ */
+function authenticate(file, service, fields) {
   const keyAuth = configOf(service.plugins, "key-auth");
   const names = keyAuth?.key_names.map((name) => name.toLowerCase()) ?? [];
   const key = names.map((name) => fields.get(name)).find((value) => value !== undefined);
@@ -124,9 +147,15 @@ function authenticate(file: KongFile, service: Service, fields: Fields): Answer 
   return { status, type, body };
 }
 
-/** What Kong's authentication sets, or clears where there is nothing to set. `X-Consumer-Groups` is none of it. */
-function setConsumer(fields: Fields, consumer: Consumer, credential: string | undefined): void {
-  const set = (name: string, value: string | undefined) =>
+/**
+ * What Kong's authentication sets, or clears where there is nothing to set. `X-Consumer-Groups` is none of it.
+ *
+ * @param {Fields} fields
+ * @param {Consumer} consumer
+ * @param {string | undefined} credential
+ */
+function setConsumer(fields, consumer, credential) {
+  const set = (/** @type {string} */ name, /** @type {string | undefined} */ value) =>
     value === undefined ? fields.delete(name) : fields.set(name, value);
   set("x-consumer-id", identifierOf(consumer.username));
   set("x-consumer-custom-id", consumer.custom_id);
@@ -135,13 +164,19 @@ function setConsumer(fields: Fields, consumer: Consumer, credential: string | un
   set("x-anonymous-consumer", credential === undefined ? "true" : undefined);
 }
 
-function identifierOf(text: string): string {
+/** @param {string} text */
+function identifierOf(text) {
   const hex = createHash("sha256").update(text).digest("hex");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*/, "$1-$2-$3-$4-$5");
 }
 
-/** The plugin `request-transformer`: it removes, then adds what is not there. */
-function transform(service: Service, fields: Fields): void {
+/**
+ * The plugin `request-transformer`: it removes, then adds what is not there.
+ *
+ * @param {Service} service
+ * @param {Fields} fields
+ */
+function transform(service, fields) {
   const config = configOf(service.plugins, "request-transformer");
   for (const name of config?.remove.headers ?? []) fields.delete(name.toLowerCase());
   for (const header of config?.add.headers ?? []) {
@@ -150,13 +185,23 @@ function transform(service: Service, fields: Fields): void {
   }
 }
 
-/** What Kong says of the peer, of whom it trusts none to speak for others. */
-function addAddress(fields: Fields, peer: string): void {
+/**
+ * What Kong says of the peer, of whom it trusts none to speak for others.
+ *
+ * @param {Fields} fields
+ * @param {string} peer
+ */
+function addAddress(fields, peer) {
   const forwarded = fields.get("x-forwarded-for");
   fields.set("x-forwarded-for", forwarded === undefined ? peer : `${forwarded}, ${peer}`);
   fields.set("x-real-ip", peer);
 }
 
-function answer(response: ServerResponse, { status, type, body }: Answer, fields: readonly [string, string][]): void {
+/**
+ * @param {ServerResponse} response
+ * @param {Answer} answer
+ * @param {readonly [string, string][]} fields
+ */
+function answer(response, { status, type, body }, fields) {
   response.writeHead(status, { "content-type": type ?? "application/json", ...Object.fromEntries(fields) }).end(body);
 }

@@ -1,14 +1,19 @@
 import { LuaFactory } from "wasmoon";
 
-/** Header fields of a call on its way to the app, by name in lower case. */
-export type Fields = Map<string, string>;
+/** @typedef {Map<string, string>} Fields Header fields of a call on its way to the app, by name in lower case. */
 
-/** Runs the Lua of the plugin `pre-function` itself, with the two functions of Kong's that it calls. */
-export async function compilePreFunction(code: readonly string[]): Promise<(fields: Fields) => void> {
+/**
+ * Runs the Lua of the plugin `pre-function` itself, with the two functions of Kong's that it calls.
+ *
+ * @param {readonly string[]} code
+ * @returns {Promise<(fields: Fields) => void>}
+ */
+export async function compilePreFunction(code) {
   const lua = await new LuaFactory().createEngine();
-  let current: Fields = new Map();
+  /** @type {Fields} */
+  let current = new Map();
   lua.global.set("list_fields", () => [...current.keys()].join("\n"));
-  lua.global.set("clear_field", (name: string) => current.delete(name.toLowerCase()));
+  lua.global.set("clear_field", (/** @type {string} */ name) => current.delete(name.toLowerCase()));
   await lua.doString(`
     kong = {
       request = {
@@ -28,7 +33,7 @@ export async function compilePreFunction(code: readonly string[]): Promise<(fiel
       ${code.join("\n")}
     end
   `);
-  const access = lua.global.get("access") as () => void;
+  const access = /** @type {() => void} */ (lua.global.get("access"));
   return (fields) => {
     current = fields;
     access();
