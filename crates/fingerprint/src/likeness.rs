@@ -3,7 +3,7 @@
 /// How alike two lists are, from 0 (nothing shared) to 1 (the same values in the same order).
 ///
 /// The weighted Jaccard index, lowered by at most `order_share` for shared values in another order.
-/// Symmetric; exactly 1 for equal lists. `ordered` says whether both lists' order is known.
+/// Symmetric to the last bit; exactly 1 for equal lists. `ordered` says whether both lists' order is known.
 pub(crate) fn likeness<T: Copy + Ord>(
     a: &[T],
     b: &[T],
@@ -41,16 +41,19 @@ pub(crate) fn set<T: Copy + Ord>(values: &[T]) -> Vec<T> {
 }
 
 fn jaccard<T: Copy + Ord>(a: &[T], b: &[T], weight: impl Fn(T) -> f64) -> f64 {
-    let (mut shared, mut all) = (0.0, 0.0);
+    let (mut shared, mut only_a) = (0.0, 0.0);
     for value in a {
-        let weight = weight(*value);
-        all += weight;
-        if b.binary_search(value).is_ok() {
-            shared += weight;
-        }
+        let sum = if b.binary_search(value).is_ok() {
+            &mut shared
+        } else {
+            &mut only_a
+        };
+        *sum += weight(*value);
     }
-    let only_b = b.iter().filter(|value| a.binary_search(value).is_err());
-    all += only_b.map(|value| weight(*value)).sum::<f64>();
+    let lacking = b.iter().filter(|value| a.binary_search(value).is_err());
+    let only_b: f64 = lacking.map(|value| weight(*value)).sum();
+    // Added up so that a and b may be swapped without another rounding.
+    let all = shared + (only_a + only_b);
     if all > 0.0 { shared / all } else { 1.0 }
 }
 
