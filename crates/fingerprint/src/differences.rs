@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use crate::likeness::set;
-use crate::profile::{List, Profile};
+use crate::profile::{List, Profile, Tls, TlsLists};
 
 /// At most this many values are named in one line.
 const NAMED: usize = 12;
@@ -27,15 +27,15 @@ pub(crate) fn differences(a: &Profile, b: &Profile) -> Vec<String> {
                 lines.extend(of_lists(name, a, b));
             }
         }
-        lines.extend(of_values(
-            "alpn",
-            left.alpn.as_ref().map(|names| names.join(",")),
-            right.alpn.as_ref().map(|names| names.join(",")),
-        ));
-        lines.extend(of_values("version", left.version.as_ref(), right.version.as_ref()));
         let lists = left.ciphers.is_some() && right.ciphers.is_some();
-        if !lists {
-            lines.extend(of_values("ja4", a.ja4.as_ref(), b.ja4.as_ref()));
+        if lists {
+            lines.extend(of_alpn_and_version(a, b));
+        } else {
+            if let (Some(a), Some(b)) = (&a.ja4, &b.ja4)
+                && !a.is_of_same_client(b)
+            {
+                lines.extend(of_values("ja4", Some(a), Some(b)));
+            }
             lines.extend(of_values("ja3", a.ja3.as_ref(), b.ja3.as_ref()));
         }
     }
@@ -48,6 +48,23 @@ pub(crate) fn differences(a: &Profile, b: &Profile) -> Vec<String> {
         lines.extend(of_sets("headers", &names(a, b), &names(b, a), a == b));
     }
     lines
+}
+
+fn of_alpn_and_version(a: &Tls, b: &Tls) -> impl Iterator<Item = String> {
+    let (left, right) = (&a.lists, &b.lists);
+    let names = |tls: &TlsLists| tls.alpn.as_ref().map(|names| names.join(","));
+    let ends = |tls: &Tls| tls.ja4.as_ref().map(|ja4| ja4.alpn_ends().to_owned());
+    let alpn = if left.alpn.is_some() && right.alpn.is_some() {
+        of_values("alpn", names(left), names(right))
+    } else {
+        of_values("alpn", ends(a), ends(b))
+    };
+    let version = if left.version.is_some() && right.version.is_some() {
+        of_values("version", left.version.as_ref(), right.version.as_ref())
+    } else {
+        of_values("version", left.legacy_version, right.legacy_version)
+    };
+    alpn.into_iter().chain(version)
 }
 
 fn of_lists(name: &str, a: &List, b: &List) -> Vec<String> {

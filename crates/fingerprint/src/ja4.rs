@@ -71,6 +71,22 @@ impl Ja4 {
         &self.text[C]
     }
 
+    /// Transport and version, `t13`.
+    pub(crate) fn protocol(&self) -> &str {
+        &self.text[..3]
+    }
+
+    /// First and last character of the first ALPN name, `h2`.
+    pub(crate) fn alpn_ends(&self) -> &str {
+        &self.text[8..A]
+    }
+
+    /// Whether nothing differs but what follows from the request: the named server, and what it adds to a count.
+    pub(crate) fn is_of_same_client(&self, other: &Self) -> bool {
+        [self.protocol(), self.alpn_ends(), self.b(), self.c()]
+            == [other.protocol(), other.alpn_ends(), other.b(), other.c()]
+    }
+
     /// The whole, 36 characters.
     #[must_use]
     pub fn as_str(&self) -> &str {

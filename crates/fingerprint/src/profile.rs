@@ -51,7 +51,10 @@ pub(crate) struct TlsLists {
     pub(crate) groups: Option<List>,
     pub(crate) signature_algorithms: Option<List>,
     pub(crate) alpn: Option<Vec<String>>,
+    /// The highest, as JA4 writes it.
     pub(crate) version: Option<String>,
+    /// All that a JA3 tells of the version.
+    pub(crate) legacy_version: Option<u16>,
 }
 
 /// What a TLS signal says: lists, and the fingerprints that can be computed or were given.
@@ -77,6 +80,7 @@ impl Tls {
                 signature_algorithms: Some(List::in_order(&hello.signature_algorithms)),
                 alpn: Some(hello.alpn.iter().map(|name| name.escape_ascii().to_string()).collect()),
                 version: Some(raw.version().to_owned()),
+                legacy_version: Some(hello.legacy_version),
             },
             ja3: Some(ja3.md5()),
             ja3n: Some(ja3.normalised().md5()),
@@ -106,6 +110,7 @@ impl Tls {
                 ciphers: Some(List::in_order(&ja3.ciphers)),
                 extensions: Some(List::in_order(&ja3.extensions).of_extensions()),
                 groups: Some(List::in_order(&ja3.groups)),
+                legacy_version: Some(ja3.version),
                 ..TlsLists::default()
             },
             ja3: Some(ja3.md5()),
@@ -124,6 +129,7 @@ impl Tls {
                 signature_algorithms: self.lists.signature_algorithms.or(other.lists.signature_algorithms),
                 alpn: self.lists.alpn.or(other.lists.alpn),
                 version: self.lists.version.or(other.lists.version),
+                legacy_version: self.lists.legacy_version.or(other.lists.legacy_version),
             },
             ja3: self.ja3.or(other.ja3),
             ja3n: self.ja3n.or(other.ja3n),

@@ -6,6 +6,7 @@ use crate::akamai::Akamai;
 use crate::dataset::{DATASET, Dataset, Section};
 use crate::differences::differences;
 use crate::error::{Error, ErrorCode};
+use crate::ja4::Ja4;
 use crate::likeness::likeness;
 use crate::profile::{Profile, Tls, TlsLists};
 use crate::signals::Signals;
@@ -131,8 +132,8 @@ fn components(a: &Profile, b: &Profile) -> (Components, Resolution) {
     if let (Some(a), Some(b)) = (&a.tls, &b.tls) {
         sections = by_lists(a, b, &DATASET);
         for (section, equal) in sections.iter_mut().zip(by_hashes(a, b)) {
-            if let (None, Some(equal)) = (&section, equal) {
-                *section = Some(f64::from(u8::from(equal)));
+            if let (None, Some(_)) = (&section, equal) {
+                *section = equal;
                 resolution = Resolution::Hash;
             }
         }
@@ -174,49 +175,53 @@ fn section(section: Section, a: &TlsLists, b: &TlsLists, dataset: &Dataset) -> O
 }
 
 fn by_lists(a: &Tls, b: &Tls, dataset: &Dataset) -> [Option<f64>; 4] {
-    let (a, b) = (&a.lists, &b.lists);
-    let extensions = section(Section::Extensions, a, b, dataset);
-    let alpn = both(a.alpn.as_deref(), b.alpn.as_deref(), names_likeness);
-    let version = both(a.version.as_ref(), b.version.as_ref(), |a, b| {
-        f64::from(u8::from(a == b))
-    });
-    let rest = 1.0 - ALPN_SHARE - VERSION_SHARE;
+    let (left, right) = (&a.lists, &b.lists);
     [
-        section(Section::Ciphers, a, b, dataset),
-        extensions.and(weighted([
-            (extensions, rest),
-            (alpn, ALPN_SHARE),
-            (version, VERSION_SHARE),
-        ])),
-        section(Section::Groups, a, b, dataset),
-        section(Section::SignatureAlgorithms, a, b, dataset),
+        section(Section::Ciphers, left, right, dataset),
+        section(Section::Extensions, left, right, dataset)
+            .and_then(|extensions| with_alpn_and_version(extensions, a, b)),
+        section(Section::Groups, left, right, dataset),
+        section(Section::SignatureAlgorithms, left, right, dataset),
     ]
 }
 
-/// Whether the sections are equal, as far as hashes tell. The last hash of a JA4 covers extensions
-/// and signature algorithms, a JA3 all but the algorithms: equality is then that of each, while
-/// inequality is put down to the first.
-fn by_hashes(a: &Tls, b: &Tls) -> [Option<bool>; 4] {
-    if let (Some(a), Some(b)) = (&a.ja4, &b.ja4) {
-        let extensions = a.c() == b.c();
-        return [Some(a.b() == b.b()), Some(extensions), None, extensions.then_some(true)];
-    }
-    match (&a.ja3, &b.ja3) {
-        (Some(a), Some(b)) => {
-            let equal = a == b;
-            [Some(equal), Some(equal), Some(equal), None]
+/// How alike extensions are with the ALPN and the version that they carry; of these, what both sides know best.
+fn with_alpn_and_version(extensions: f64, a: &Tls, b: &Tls) -> Option<f64> {
+    let (left, right) = (&a.lists, &b.lists);
+    let ja4 = |part: fn(&Ja4) -> &str| both(a.ja4.as_ref(), b.ja4.as_ref(), |a, b| equal(part(a), part(b)));
+    let alpn = both(left.alpn.as_deref(), right.alpn.as_deref(), names_likeness).or_else(|| ja4(Ja4::alpn_ends));
+    let version = both(left.version.as_ref(), right.version.as_ref(), equal)
+        .or_else(|| ja4(Ja4::protocol))
+        .or_else(|| both(left.legacy_version.as_ref(), right.legacy_version.as_ref(), equal));
+    let rest = 1.0 - ALPN_SHARE - VERSION_SHARE;
+    weighted([(Some(extensions), rest), (alpn, ALPN_SHARE), (version, VERSION_SHARE)])
+}
+
+/// How alike the sections are, as far as hashes tell. The last hash of a JA4 covers extensions and signature algorithms, a
+/// JA3 all but the algorithms: equality is then that of each, while inequality is put down to the first. ALPN and version
+/// can be read in a JA4.
+fn by_hashes(a: &Tls, b: &Tls) -> [Option<f64>; 4] {
+    if let (Some(left), Some(right)) = (&a.ja4, &b.ja4) {
+        let ciphers = Some(equal(left.b(), right.b()));
+        if left.c() != right.c() {
+            return [ciphers, Some(0.0), None, None];
         }
-        _ => [None; 4],
+        return [ciphers, with_alpn_and_version(1.0, a, b), None, Some(1.0)];
     }
+    let ja3 = both(a.ja3.as_ref(), b.ja3.as_ref(), equal);
+    [ja3, ja3, ja3, None]
+}
+
+fn equal<T: PartialEq + ?Sized>(a: &T, b: &T) -> f64 {
+    f64::from(u8::from(a == b))
 }
 
 fn http2_likeness(a: &Akamai, b: &Akamai) -> f64 {
-    let equal = |equal: bool| f64::from(u8::from(equal));
     let settings = likeness(&a.settings, &b.settings, true, OTHER_ORDER, |_| 1.0);
     let pseudo = likeness(&a.pseudo_headers, &b.pseudo_headers, true, 1.0, |_| 1.0);
     0.5 * settings
-        + 0.2 * equal(a.window_update == b.window_update)
-        + 0.1 * equal(a.priorities == b.priorities)
+        + 0.2 * equal(&a.window_update, &b.window_update)
+        + 0.1 * equal(&a.priorities, &b.priorities)
         + 0.2 * pseudo
 }
 

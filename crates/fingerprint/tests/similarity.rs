@@ -175,6 +175,50 @@ fn hashes_are_equal_or_not() {
     assert!(is_one(mixed.similarity));
 }
 
+/// Each in its scantest form, so that only the part that can be read tells the two apart.
+#[test]
+fn one_is_for_those_that_differ_in_nothing() {
+    let pair = |field: &str, a: &str, b: &str| {
+        let side = |text: &str| json!({ "tls": { field: text } });
+        compared(&side(a), &side(b))
+    };
+    for (field, a, b, line) in [
+        (
+            "ja4",
+            "t13d1516h2_8daaf6152771_e5627efa2ab1",
+            "t13d1516h1_8daaf6152771_e5627efa2ab1",
+            "ja4: t13d1516h2_8daaf6152771_e5627efa2ab1 in a, t13d1516h1_8daaf6152771_e5627efa2ab1 in b",
+        ),
+        (
+            "ja4",
+            "t13d1516h2_8daaf6152771_e5627efa2ab1",
+            "q13d1516h2_8daaf6152771_e5627efa2ab1",
+            "ja4: t13d1516h2_8daaf6152771_e5627efa2ab1 in a, q13d1516h2_8daaf6152771_e5627efa2ab1 in b",
+        ),
+        (
+            "ja4_r",
+            "t13d0202h2_1301,1302_000a",
+            "t13d0202h1_1301,1302_000a",
+            "alpn: h2 in a, h1 in b",
+        ),
+        ("ja3", "771,1-2,,,", "769,1-2,,,", "version: 771 in a, 769 in b"),
+    ] {
+        let one = pair(field, a, b);
+        assert!(one.similarity < 1.0 && one.similarity > 0.8, "{field}: {one:?}");
+        assert_eq!(one.differences, [line], "{field}");
+    }
+    // The server's name follows from the request.
+    let named = pair(
+        "ja4",
+        "t13d1516h2_8daaf6152771_e5627efa2ab1",
+        "t13i1515h2_8daaf6152771_e5627efa2ab1",
+    );
+    assert!(
+        is_one(named.similarity) && named.is_match && named.differences.is_empty(),
+        "{named:?}"
+    );
+}
+
 #[test]
 fn lists_are_compared_where_one_side_has_them_sorted() {
     let row = &chromium()[0];
