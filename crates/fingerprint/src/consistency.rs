@@ -21,7 +21,7 @@ pub enum Flag {
     HintsTlsMismatch,
     /// The `User-Agent` claims a Chromium that sends client hints, and none came.
     UaHintsMissing,
-    /// There are headers, but no `User-Agent`.
+    /// There are headers, but no `User-Agent`, or a blank one.
     UaMissing,
     /// No client is a candidate both by TLS and by HTTP/2.
     TlsH2Mismatch,
@@ -99,7 +99,7 @@ impl Consistency {
         let mut flags = Vec::new();
         let Families { tls, http2, .. } = families;
         if let Some(headers) = headers {
-            match headers.get("user-agent") {
+            match headers.get("user-agent").filter(|text| !text.trim().is_empty()) {
                 Some(text) => {
                     let agent = UserAgent::parse(text);
                     flags.extend(against_candidates(agent, families));
@@ -237,6 +237,7 @@ mod tests {
         );
         let missing = Consistency::of(&nothing, Some(&none), true);
         assert_eq!(missing.flags, [Flag::UaMissing, Flag::TlsSignalsDisagree]);
+        assert_eq!(flags(&[], &[], &[("user-agent", " ")]), [Flag::UaMissing]);
         assert!((missing.score - 0.4).abs() < 1e-9);
     }
 }
