@@ -4,11 +4,16 @@ import { z } from "zod";
 export const BODY_LIMIT = { identify: 16 * 1024, compare: 32 * 1024, batch: 512 * 1024 } as const;
 const MAX_BATCH_ITEMS = 100;
 
-/** A list whose items are looked at only if there are not too many; described as what it is. */
-function list<T extends z.ZodType>(max: number, item: T) {
+/** A list whose items are described, and not looked at. */
+function listOf(max: number, item: z.ZodType) {
   const items = z.toJSONSchema(item, { io: "input" });
   delete items.$schema;
-  return z.array(z.unknown()).max(max).meta({ items }).pipe(z.array(item));
+  return z.array(z.unknown()).max(max).meta({ items });
+}
+
+/** A list whose items are looked at only if there are not too many. */
+function list<T extends z.ZodType>(max: number, item: T) {
+  return listOf(max, item).pipe(z.array(item));
 }
 
 /** Numbers as they stand in a ClientHello. Their meaning is checked where it is used, in Rust. */
@@ -27,7 +32,7 @@ const tls = z.strictObject({
   point_formats: numbers.optional(),
   signature_algorithms: numbers.optional(),
   supported_versions: numbers.optional(),
-  alpn: list(32, z.string()).optional(),
+  alpn: list(128, z.string()).optional(),
 });
 
 const http2 = z.strictObject({ akamai: z.string().optional() });
@@ -35,7 +40,7 @@ const http2 = z.strictObject({ akamai: z.string().optional() });
 const http = z.strictObject({ headers: list(128, z.tuple([z.string(), z.string()])).optional() });
 
 /** What is known of a client; at least one signal. */
-export const fingerprint = z
+const fingerprint = z
   .strictObject({ tls: tls.optional(), http2: http2.optional(), http: http.optional() })
   .meta({ examples: [{ tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } }] });
 
@@ -43,9 +48,14 @@ export const identifyBody = z.strictObject({ fingerprint });
 
 export const compareBody = z.strictObject({ a: fingerprint, b: fingerprint });
 
+const batchItem = z.strictObject({
+  id: z.string().max(256).optional().meta({ description: "At most 256 bytes; comes back with the result." }),
+  fingerprint,
+});
+
 export const batchBody = z.strictObject({
   // Items are checked one by one where they are computed: each becomes a result, or a problem of its own.
-  items: z.array(z.unknown()).min(1).max(MAX_BATCH_ITEMS),
+  items: listOf(MAX_BATCH_ITEMS, batchItem).min(1),
 });
 
 export type IdentifyBody = z.infer<typeof identifyBody>;
@@ -59,9 +69,19 @@ const candidate = z.looseObject({
   confidence,
   evidence: z.array(z.string()),
 });
+const computed = z.string().nullable();
 const identification = z.looseObject({
   fingerprint_id: z.string(),
-  computed: z.looseObject({}),
+  computed: z
+    .looseObject({
+      ja3: computed,
+      ja3n: computed,
+      ja4: computed,
+      ja4_r: computed,
+      akamai_h2: computed,
+      header_order: computed,
+    })
+    .meta({ description: "What the signals come to; null where they don't suffice." }),
   candidates: z.array(candidate),
   ambiguous: z.boolean(),
   consistency: z.object({ score: confidence, flags: z.array(z.string()) }),
@@ -75,13 +95,23 @@ const envelope = {
 };
 export const identifyAnswer = identification.extend(envelope).meta({ id: "Identification" });
 
+const component = confidence.nullable();
 export const compareAnswer = z
   .looseObject({
     ...envelope,
     similarity: confidence,
     match: z.boolean(),
-    resolution: z.string(),
-    components: z.record(z.string(), confidence.nullable()),
+    resolution: z.enum(["raw", "hash"]),
+    components: z
+      .looseObject({
+        ciphers: component,
+        extensions: component,
+        groups: component,
+        signature_algorithms: component,
+        http2: component,
+        headers: component,
+      })
+      .meta({ description: "How alike by section; null where one side doesn't know it." }),
     differences: z.array(z.string()),
   })
   .meta({ id: "Comparison" });

@@ -50,6 +50,17 @@ describe("identify", () => {
     expect(body.candidates).toEqual([]);
   });
 
+  it("takes as many protocol names as a ClientHello may have", async () => {
+    const offering = (names: number) => ({
+      fingerprint: { tls: { version: 771, ciphers: [4865], extensions: [16], alpn: Array(names).fill("h2") } },
+    });
+    expect((await call("/v1/identify", offering(128))).status).toBe(200);
+    expect((await call("/v1/identify", offering(129))).body).toMatchObject({
+      status: 400,
+      errors: [{ path: "fingerprint.tls.alpn" }],
+    });
+  });
+
   it.each([
     [{ tls: { client_hello: "!!" } }, "ERR_SIGNAL_INVALID", "fingerprint.tls.client_hello"],
     [{ tls: { client_hello: "AAAA" } }, "ERR_CLIENT_HELLO_NOT_TLS", "fingerprint.tls.client_hello"],

@@ -43,6 +43,32 @@ describe("/openapi.json", () => {
     expect(security).toEqual([{ bearer: ["fingerprint"] }, { apiKey: ["fingerprint"] }, {}]);
     expect(document.components.schemas.LimitState.properties.remaining.type).toEqual(["number", "null"]);
   });
+
+  it("describes an item of a batch by what identify takes, though each is checked alone", async () => {
+    const { document } = await documented();
+    const bodyOf = (path: string) =>
+      document.paths[path].post.requestBody.content["application/json"].schema.properties;
+    const { items, maxItems } = bodyOf("/v1/batch").items;
+    expect(maxItems).toBe(100);
+    expect(items).toMatchObject({ type: "object", required: ["fingerprint"], additionalProperties: false });
+    expect(items.properties.fingerprint).toEqual(bodyOf("/v1/identify").fingerprint);
+    expect(items.properties.id).toMatchObject({ maxLength: 256 });
+  });
+
+  it("describes each field of an identification and of a comparison", async () => {
+    const { app, document } = await documented();
+    const { Identification, Comparison } = document.components.schemas;
+    const signals = { http2: { akamai: "1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p" } };
+    const answer = async (url: string, payload: object) => (await app.inject({ method: "POST", url, payload })).json();
+    const identified = await answer("/v1/identify", { fingerprint: signals });
+    const compared = await answer("/v1/compare", { a: signals, b: signals });
+    const fields = (value: object) => Object.keys(value).sort();
+    expect(fields(Identification.properties)).toEqual(fields(identified));
+    expect(fields(Identification.properties.computed.properties)).toEqual(fields(identified.computed));
+    expect(fields(Identification.properties.candidates.items.properties)).toEqual(fields(identified.candidates[0]));
+    expect(fields(Comparison.properties)).toEqual(fields(compared));
+    expect(fields(Comparison.properties.components.properties)).toEqual(fields(compared.components));
+  });
 });
 
 describe("/docs", () => {
