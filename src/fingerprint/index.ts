@@ -1,3 +1,4 @@
+import { FingerprintError } from "./error.js";
 import { loadFingerprintText, PART } from "./text.js";
 import type { BatchAnswer, BatchItem, Comparison, Identification, Signals } from "./types.js";
 
@@ -20,13 +21,18 @@ export interface Fingerprint {
   compare(a: Signals, b: Signals): Comparison;
   /**
    * Identifies many clients on Node's thread pool, a few at a time, so that the event loop is held for no longer than it
-   * takes to write a few items as text. Answers come in the order of the items; an item whose signals can't be used gets a `problem`, and fails alone.
+   * takes to write a few items as text. Answers come in the order of the items; an item whose signals can't be used gets a
+   * `problem`, and fails alone.
+   *
+   * @throws {FingerprintError} If the items are no array.
    */
   batch(items: readonly BatchItem[]): Promise<BatchAnswer[]>;
 }
 
-/** Stands for an item that is nested deeper than the stack reaches: refused as that one would be, for its depth. */
+/** Stands for what is nested deeper than the stack reaches: refused as that would be, for its depth. */
 const TOO_DEEP = "[".repeat(200);
+/** Stands for what JSON can't hold, such as an object within itself: refused as no JSON. */
+const NOT_JSON = "undefined";
 
 /**
  * Loads the computations from the native binary.
@@ -39,6 +45,10 @@ export function loadFingerprint(): Fingerprint {
     identify: (signals) => JSON.parse(identify(textOf(inText(signals)))) as Identification,
     compare: (a, b) => JSON.parse(compare(textOf({ a: inText(a), b: inText(b) }))) as Comparison,
     async batch(items) {
+      if (!Array.isArray(items)) {
+        const kind = items === null ? "null" : typeof items;
+        throw new FingerprintError("ERR_SIGNAL_INVALID", "items", `is ${kind}; it may be an array`);
+      }
       const answers: BatchAnswer[] = [];
       // Whoever calls has just read them, and held the event loop for as long.
       await nextTurn();
@@ -60,7 +70,13 @@ function nextTurn(): Promise<void> {
 
 /** Callers in plain JavaScript may give anything; Rust says what is wrong with it. */
 function textOf(value: unknown): string {
-  return JSON.stringify(value) ?? "null";
+  try {
+    return JSON.stringify(value) ?? "null";
+  } catch (error) {
+    if (error instanceof RangeError) return TOO_DEEP;
+    if (error instanceof TypeError) return NOT_JSON;
+    throw error;
+  }
 }
 
 /** Signals with the bytes of a hello, if it is bytes, in base64. */
@@ -73,10 +89,5 @@ function inText(signals: Signals): Signals {
 
 function itemText(item: BatchItem): string {
   const hello = item?.fingerprint?.tls?.client_hello;
-  try {
-    return textOf(hello instanceof Uint8Array ? { ...item, fingerprint: inText(item.fingerprint) } : item);
-  } catch (error) {
-    if (error instanceof RangeError) return TOO_DEEP;
-    throw error;
-  }
+  return textOf(hello instanceof Uint8Array ? { ...item, fingerprint: inText(item.fingerprint) } : item);
 }

@@ -16,7 +16,11 @@ export interface FingerprintText {
    * @throws {FingerprintError}
    */
   compare(pair: string): string;
-  /** From items to an array of answers, on Node's thread pool; paths of problems count from `first`. */
+  /**
+   * From items to an array of answers, on Node's thread pool; paths of problems count from `first`.
+   *
+   * @throws {FingerprintError} `ERR_INPUT_TOO_LARGE`, if there are more than 100.
+   */
   batch(items: string[], first: number): Promise<string>;
   /**
    * What is to be known of the body of a batch in UTF-8 before its items are read, on Node's thread pool. The body must stay
@@ -57,7 +61,7 @@ export function loadFingerprintText(): FingerprintText {
   return {
     identify: (signals) => computed(() => identify(signals)),
     compare: (pair) => computed(() => compare(pair)),
-    batch,
+    batch: (items, first) => batch(items, first).catch(refused),
     batchBodyOutline: (body) => batchBodyOutline(body).catch(refused),
     batchPart: (items, first) => batchPart(items, first).catch(refused),
   };

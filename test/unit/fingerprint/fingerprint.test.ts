@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type BatchItem, FingerprintError, loadFingerprint, type Signals } from "../../../src/fingerprint/index.js";
+import { loadFingerprintText } from "../../../src/fingerprint/text.js";
 
 const { identify, compare, batch } = loadFingerprint();
 const data = new URL("../../../crates/fingerprint/data/curl.json", import.meta.url);
@@ -20,6 +21,23 @@ describe("a ClientHello", () => {
   });
 });
 
+/** Signals as callers in plain JavaScript may make them. */
+function nested(depth: number): Signals {
+  let signals: object = {};
+  for (let level = 0; level < depth; level++) signals = { tls: signals };
+  return signals;
+}
+
+function circular(): Signals {
+  const signals: { tls?: object } = {};
+  signals.tls = signals;
+  return signals;
+}
+
+function bigint(): Signals {
+  return { tls: { version: 771n } } as unknown as Signals;
+}
+
 describe("refused signals", () => {
   it.each<[string, () => unknown, string, string]>([
     ["no signal", () => identify({}), "ERR_NO_SIGNAL", ""],
@@ -32,6 +50,9 @@ describe("refused signals", () => {
     ["a bad side", () => compare({ http2 }, { tls: { ja4: "x" } }), "ERR_SIGNAL_INVALID", "b.tls.ja4"],
     ["nothing in common", () => compare({ http2 }, { tls: { ja3: "0".repeat(32) } }), "ERR_NOT_COMPARABLE", ""],
     ["nothing at all", () => identify(undefined as unknown as Signals), "ERR_SIGNAL_INVALID", ""],
+    ["signals nested beyond the stack", () => identify(nested(100_000)), "ERR_INPUT_NOT_JSON", ""],
+    ["signals that hold themselves", () => identify(circular()), "ERR_INPUT_NOT_JSON", ""],
+    ["a number that JSON has not", () => compare({ http2 }, bigint()), "ERR_INPUT_NOT_JSON", ""],
   ])("%s", (_, use, code, path) => {
     expect(use).toThrow(expect.objectContaining({ name: "FingerprintError", code, path }));
     expect(use).toThrow(FingerprintError);
@@ -59,6 +80,32 @@ describe("a batch", () => {
     const answers = await batch([...odd, { fingerprint: { tls: { client_hello } } }]);
     expect(answers.slice(0, 4).map(({ problem }) => problem?.code)).toEqual(Array(4).fill("ERR_SIGNAL_INVALID"));
     expect(answers[4]?.result).toEqual(identify({ tls: { client_hello } }));
+  });
+
+  it("refuses alone what can't be written as JSON", async () => {
+    const answers = await batch(
+      [nested(100_000), circular(), bigint(), { http2 }].map((fingerprint) => ({ fingerprint })),
+    );
+    const codes = answers.map(({ problem }) => problem?.code);
+    expect(codes).toEqual([...Array(3).fill("ERR_INPUT_NOT_JSON"), undefined]);
+    expect(answers[2]?.problem?.path).toBe("items[2]");
+  });
+
+  it.each([[undefined], [null], [{}], ["text"]])("that is %j is refused", async (items) => {
+    await expect(batch(items as unknown as BatchItem[])).rejects.toMatchObject({
+      name: "FingerprintError",
+      code: "ERR_SIGNAL_INVALID",
+      path: "items",
+    });
+  });
+
+  it("of text is held to the size that one job may have", async () => {
+    const { batch } = loadFingerprintText();
+    await expect(batch(Array(101).fill("{}"), 0)).rejects.toMatchObject({
+      name: "FingerprintError",
+      code: "ERR_INPUT_TOO_LARGE",
+      path: "items",
+    });
   });
 
   it("of nothing is nothing", async () => {
