@@ -1,4 +1,3 @@
-import { isUtf8 } from "node:buffer";
 import { errorCodes, type FastifyInstance, type FastifyRequest } from "fastify";
 import { FingerprintError } from "../fingerprint/index.js";
 import { type FingerprintText, PART } from "../fingerprint/text.js";
@@ -24,11 +23,9 @@ export function keepBatchBodies(app: FastifyInstance, load: () => FingerprintTex
       void parse(request, "", done);
       return;
     }
-    // As other routes read it.
-    const body = isUtf8(bytes) ? bytes : Buffer.from(bytes.toString());
-    const outlined = load().batchBodyOutline(body);
+    const outlined = load().batchBodyOutline(bytes);
     outlined.then(
-      ({ text, items }) => {
+      ({ text, items, body = bytes }) => {
         kept.set(request, { body, items });
         void parse(request, text, done);
       },

@@ -23,8 +23,8 @@ export interface FingerprintText {
    */
   batch(items: string[], first: number): Promise<string>;
   /**
-   * What is to be known of the body of a batch in UTF-8 before its items are read, on Node's thread pool. The body must stay
-   * as it is until then.
+   * What is to be known of the body of a batch before its items are read, on Node's thread pool. The body must stay as it is
+   * until then.
    *
    * @throws {FingerprintError} `ERR_INPUT_NOT_JSON`
    */
@@ -39,6 +39,8 @@ export interface BatchBodyOutline {
   text: string;
   /** The bytes at which each item starts and ends, one after another. */
   items: number[];
+  /** The body with U+FFFD in place of what is not UTF-8, if there is such: the items are in this one then. */
+  body?: Buffer;
 }
 
 /**

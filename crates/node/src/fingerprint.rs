@@ -6,6 +6,8 @@
 )]
 #![cfg_attr(test, allow(dead_code, reason = "napi registers nothing in a test build"))]
 
+use std::borrow::Cow;
+
 use napi::bindgen_prelude::{AsyncTask, Buffer};
 use napi::{Env, Error, Result, Status, Task};
 use napi_derive::napi;
@@ -72,6 +74,8 @@ pub struct BatchBodyOutline {
     pub text: String,
     /// The bytes at which each item starts and ends.
     pub items: Vec<u32>,
+    /// The body with U+FFFD in place of what is not UTF-8, if there is such; that is then where the items are.
+    pub body: Option<Buffer>,
 }
 
 /// An outline under way.
@@ -84,11 +88,17 @@ impl Task for Outline {
     type JsValue = BatchBodyOutline;
 
     fn compute(&mut self) -> Result<BatchBodyOutline> {
-        let outline = || BatchOutline::of(&self.body).map_err(|why| problem(&why));
-        let BatchOutline { text, items } = contained(WHOSE, outline)?;
-        let places = items.into_iter().flat_map(|item| [item.start, item.end]);
-        let items = places.map(|place| u32::try_from(place).unwrap_or(u32::MAX)).collect();
-        Ok(BatchBodyOutline { text, items })
+        contained(WHOSE, || {
+            let body = String::from_utf8_lossy(&self.body);
+            let BatchOutline { text, items } = BatchOutline::of(&body).map_err(|why| problem(&why))?;
+            let places = items.into_iter().flat_map(|item| [item.start, item.end]);
+            let items = places.map(|place| u32::try_from(place).unwrap_or(u32::MAX)).collect();
+            let body = match body {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(text) => Some(text.into_bytes().into()),
+            };
+            Ok(BatchBodyOutline { text, items, body })
+        })
     }
 
     fn resolve(&mut self, _: Env, output: BatchBodyOutline) -> Result<BatchBodyOutline> {
