@@ -1,10 +1,14 @@
-// Writes monitoring/dashboards/generated from its TypeScript. `npm run dashboards`
-import { readFileSync, writeFileSync } from "node:fs";
+// Writes monitoring/dashboards/generated from its TypeScript. `npm run dashboards`; with `-- --draw`, then also pictures of
+// what a real Prometheus shows on them, to docs/dashboards.
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { drawDashboards } from "./operations/dashboards.mjs";
+import { startScene } from "./operations/scene.mjs";
 import { orFail, ROOT, runTool } from "./run.mjs";
 
 const GENERATED = "monitoring/dashboards/generated";
+const PICTURES = join(ROOT, "docs/dashboards");
 
 /** @returns {Promise<Record<string, string>>} The text of each dashboard by its file's name, compiled anew. */
 async function generate() {
@@ -22,10 +26,23 @@ export async function staleDashboards() {
     .map(([file]) => `${file} is not as monitoring/dashboards makes it: npm run dashboards`);
 }
 
+async function write() {
+  for (const [file, text] of Object.entries(await generate())) writeFileSync(join(ROOT, file), text);
+}
+
+async function draw() {
+  const scene = await startScene();
+  try {
+    mkdirSync(PICTURES, { recursive: true });
+    for (const [name, picture] of Object.entries(await drawDashboards(ROOT, scene))) {
+      writeFileSync(join(PICTURES, `${name}.svg`), picture);
+    }
+  } finally {
+    await scene.stop();
+  }
+}
+
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  await orFail(
-    generate().then((files) => {
-      for (const [file, text] of Object.entries(files)) writeFileSync(join(ROOT, file), text);
-    }),
-  );
+  await orFail(write());
+  if (process.argv.includes("--draw")) await orFail(draw());
 }

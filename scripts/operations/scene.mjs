@@ -28,6 +28,8 @@ export class Scene {
   /** @type {(() => void)[]} */
   #cleanups = [];
   #prometheus = "";
+  /** Where the app is called, and with which key. */
+  #app = { url: "", key: "" };
   /** @type {import("node:child_process").ChildProcess | undefined} */
   #redis;
 
@@ -49,7 +51,7 @@ export class Scene {
       ...maxmemory,
     ]);
     await reach(redisPort);
-    const { url: app, key } = await this.#startApp(`redis://127.0.0.1:${redisPort}`);
+    this.#app = await this.#startApp(`redis://127.0.0.1:${redisPort}`);
     const redisExporter = await freePort();
     const at = ["--redis.addr", `redis://127.0.0.1:${redisPort}`, "--web.listen-address", `127.0.0.1:${redisExporter}`];
     this.#spawn("prometheus-redis-exporter", at);
@@ -74,7 +76,7 @@ export class Scene {
         global: { scrape_interval: "1s", scrape_timeout: "1s", evaluation_interval: "1s" },
         rule_files: [rules],
         scrape_configs: [
-          target("fingerprint-api", new URL(app).host),
+          target("fingerprint-api", new URL(this.#app.url).host),
           target("redis", `127.0.0.1:${redisExporter}`),
           target("kong", kong.host),
           {
@@ -89,7 +91,7 @@ export class Scene {
     const store = ["--storage.tsdb.path", join(folder, "data"), "--web.listen-address", `127.0.0.1:${port}`];
     this.#spawn("prometheus", ["--config.file", config, ...store]);
     await until("Prometheus has scraped all", async () => (await this.query("up == 1")).length === 4);
-    for (let call = 0; call < CALLS; call++) await this.#call(app, key);
+    await this.call(CALLS);
     await until("the calls are counted", async () => {
       const [denied] = await this.query('sum(tollkeeper_decisions_total{outcome="denied"})');
       return Number(denied?.value[1]) > 0;
@@ -107,6 +109,36 @@ export class Scene {
     const { status, data, error } = /** @type {any} */ (await response.json());
     if (status !== "success") throw new Error(`${expression}: ${error}`);
     return data.result;
+  }
+
+  /**
+   * What PromQL gave at each second of a time that has passed, in ms since the epoch.
+   *
+   * @param {string} expression
+   * @param {number} fromMs
+   * @param {number} toMs
+   * @returns {Promise<{ metric: Record<string, string>, values: [seconds: number, value: string][] }[]>}
+   */
+  async queryRange(expression, fromMs, toMs) {
+    const about = { query: expression, start: `${fromMs / 1000}`, end: `${toMs / 1000}`, step: "1" };
+    const response = await fetch(`${this.#prometheus}/api/v1/query_range?${new URLSearchParams(about)}`);
+    const { status, data, error } = /** @type {any} */ (await response.json());
+    if (status !== "success") throw new Error(`${expression}: ${error}`);
+    return data.result;
+  }
+
+  /**
+   * Calls the app so many times, one after another.
+   *
+   * @param {number} calls
+   */
+  async call(calls) {
+    const { url, key } = this.#app;
+    const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+    for (let call = 0; call < calls; call++) {
+      const response = await fetch(`${url}/v1/identify`, { method: "POST", headers, body: BODY });
+      await response.arrayBuffer();
+    }
   }
 
   /** The alerts that fire now, by name. @returns {Promise<string[]>} */
@@ -144,16 +176,6 @@ export class Scene {
       if (key !== undefined) return { url, key };
     }
     throw new Error("the app ended before it served");
-  }
-
-  /**
-   * @param {string} app
-   * @param {string} key
-   */
-  async #call(app, key) {
-    const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
-    const response = await fetch(`${app}/v1/identify`, { method: "POST", headers, body: BODY });
-    await response.arrayBuffer();
   }
 
   /**
