@@ -154,8 +154,12 @@ fn against_hints(agent: UserAgent, headers: &Headers, over_tls: bool) -> Option<
 /// The versions in a `sec-ch-ua`: `"Chromium";v="156", "Not A(Brand";v="24"`. The engine's is among
 /// them; which one it is depends on the brand.
 fn brand_versions(brands: &str) -> Vec<u32> {
-    let parts = brands.split(";v=\"").skip(1);
-    parts.filter_map(|part| part.split('"').next()?.parse().ok()).collect()
+    let versions = brands
+        .split(';')
+        .filter_map(|part| part.trim_start().strip_prefix("v=\""));
+    versions
+        .filter_map(|part| part.split('"').next()?.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -215,6 +219,11 @@ mod tests {
         assert_eq!(with("sec-ch-ua-mobile", "?1"), [Flag::UaHintsMismatch]);
         let older = [("user-agent", CHROME), ("sec-ch-ua", "\"Chromium\";v=\"140\"")];
         assert_eq!(flags(&[], &[], &older), [Flag::UaHintsMismatch]);
+        let spaced = [
+            ("user-agent", CHROME),
+            ("sec-ch-ua", "\"Not;A=Brand\"; v=\"8\", \"Chromium\"; v=\"140\""),
+        ];
+        assert_eq!(flags(&[], &[], &spaced), [Flag::UaHintsMismatch]);
         let curl = [("user-agent", "curl/8"), ("sec-ch-ua", HINTS)];
         assert_eq!(flags(&[], &[], &curl), [Flag::UaHintsMismatch]);
         assert_eq!(
