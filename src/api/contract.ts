@@ -23,7 +23,7 @@ const PROBLEMS = {
   404: "There is nothing of that name.",
   409: "It contradicts what is there.",
   413: "The body is too large.",
-  415: "The body is not application/json.",
+  415: "The body is not application/json, or is compressed.",
   422: "It can be read, but never done.",
   429: "A limit is used up; `retry_after` says for how many seconds.",
   500: "The service met a fault of its own.",

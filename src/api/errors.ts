@@ -27,6 +27,17 @@ export function answerProblems(app: FastifyInstance): void {
     return sendProblem(reply, document);
   });
   app.setNotFoundHandler(answerUnknownRoute);
+  app.addHook("preParsing", ({ headers }, _reply, _payload, done) => {
+    const coding = headers["content-encoding"] ?? "identity";
+    done(coding.toLowerCase() === "identity" ? null : new CodingUnsupported(coding));
+  });
+}
+
+/** A body that is compressed. Nobody is let have a few bytes become megabytes here. */
+class CodingUnsupported extends Error {
+  constructor(coding: string) {
+    super(`The body is encoded as ${shortened(coding)}; it must come as it is, without Content-Encoding.`);
+  }
 }
 
 const BY_CODE: Record<string, [status: number, code: string, detail: string]> = {
@@ -75,6 +86,7 @@ function problemOf(error: FastifyError | z.ZodError): Problem {
     const [status, code] = BY_OWN_CODE[error.code] ?? [];
     return status === undefined ? INTERNAL : problem(status, code ?? error.code, error.message);
   }
+  if (error instanceof CodingUnsupported) return problem(415, "content_coding_unsupported", error.message);
   const known = BY_CODE[error.code];
   if (known !== undefined) return problem(...known);
   const { statusCode = 500 } = error;

@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { TollkeeperError } from "../../src/index.js";
 import { batch, compare, identify, startService } from "./service.js";
@@ -6,6 +7,8 @@ import { batch, compare, identify, startService } from "./service.js";
 function post(payload: string | Buffer, headers: Record<string, string> = {}, url = "/v1/identify") {
   return { method: "POST", url, payload, headers: { "content-type": "application/json", ...headers } } as const;
 }
+
+const SIGNALS = JSON.stringify(identify().payload);
 
 describe("a body that can't be used", () => {
   it.each([
@@ -76,6 +79,19 @@ describe("a body that can't be used", () => {
     expect(statusCode).toBe(413);
     expect(headers["x-ratelimit-remaining"]).toBeDefined();
     expect(JSON.parse(body)).toMatchObject({ status: 413, code: "body_too_large" });
+  });
+
+  it.each(["gzip", "br", "identity, gzip"])("encoded as %s is 415", async (coding) => {
+    const { app } = await startService();
+    const { statusCode, body } = await app.inject(post(gzipSync(SIGNALS), { "content-encoding": coding }));
+    expect(statusCode).toBe(415);
+    expect(JSON.parse(body)).toMatchObject({ status: 415, code: "content_coding_unsupported" });
+    expect(JSON.parse(body).detail).toContain(coding);
+  });
+
+  it("that says it is not encoded is read", async () => {
+    const { app } = await startService();
+    expect(await app.inject(post(SIGNALS, { "content-encoding": "identity" }))).toMatchObject({ statusCode: 200 });
   });
 
   it.each(["text/plain", "application/xml", "multipart/form-data; boundary=x"])("of type %s is 415", async (type) => {
