@@ -38,6 +38,8 @@ interface Round {
 
 /** One batch of 100, sent alone. */
 interface Batch {
+  /** Whether the service may run on one processor only; Node's thread pool then takes turns with the event loop. */
+  pinned: boolean;
   /** The longest that it held the event loop of the service at a time. */
   heldMs: number;
   answeredMs: number;
@@ -55,7 +57,7 @@ export async function http({ quick }: Options): Promise<Result> {
   const [processes, rounds, seconds] = quick ? [1, 2, 1] : [3, 5, 2];
   const load = new Child<Target, Outcome>("load", { processor: 1 });
   const lanes: Lane[] = [];
-  let batches: Batch[] = [];
+  const batches: Batch[] = [];
   try {
     for (let process = 0; process < processes; process++) {
       for (const server of SERVERS) lanes.push(await open(server));
@@ -66,15 +68,15 @@ export async function http({ quick }: Options): Promise<Result> {
         if (round >= 0) lane.rounds.push(measured);
       }
     }
-    batches = await measureBatches(quick ? 10 : 200);
+    for (const pinned of [false, true]) batches.push(...(await measureBatches(quick ? 10 : 200, pinned)));
   } finally {
     await Promise.all([load, ...lanes.map(({ child }) => child)].map((child) => child.stop()));
   }
   return resultOf(lanes, batches);
 }
 
-async function open(server: Lane["server"]): Promise<Lane> {
-  const child: Lane["child"] = new Child("server", { args: [server], processor: 0 });
+async function open(server: Lane["server"], pinned = true): Promise<Lane> {
+  const child: Lane["child"] = new Child("server", { args: [server], ...(pinned && { processor: 0 }) });
   const { url, key } = (await child.ask("address")) as { url: string; key: string | undefined };
   const target =
     server === SERVICE ? { url: `${url}/v1/identify`, key, body: signals() } : { url, key, body: undefined };
@@ -100,8 +102,8 @@ interface Capture {
 }
 
 /** Sends batches of 100 to a service of their own, one at a time, while it watches its event loop. */
-async function measureBatches(count: number): Promise<Batch[]> {
-  const { child } = await open(SERVICE);
+async function measureBatches(count: number, pinned: boolean): Promise<Batch[]> {
+  const { child } = await open(SERVICE, pinned);
   try {
     const { url, key } = (await child.ask("address")) as { url: string; key: string };
     const items = Array.from({ length: 100 }, (_, index) => ({ id: String(index), fingerprint: captured() }));
@@ -120,7 +122,7 @@ async function measureBatches(count: number): Promise<Batch[]> {
       const answeredMs = performance.now() - start;
       const heldMs = Number(await child.ask("longest"));
       if (!answer.ok) throw new Error(`a batch was answered with ${answer.status}`);
-      if (batch >= 0) batches.push({ heldMs, answeredMs });
+      if (batch >= 0) batches.push({ pinned, heldMs, answeredMs });
     }
     return batches;
   } finally {
@@ -185,10 +187,16 @@ function resultOf(lanes: readonly Lane[], batches: readonly Batch[]): Result {
       },
       {
         title: "POST /v1/batch of 100, one at a time",
-        rows: {
-          "event loop held at a time, ms, the longest of each": percentiles(batches.map(({ heldMs }) => heldMs)),
-          "answered, ms": percentiles(batches.map(({ answeredMs }) => answeredMs)),
-        },
+        rows: Object.fromEntries(
+          [false, true].flatMap((pinned) => {
+            const here = batches.filter((batch) => batch.pinned === pinned);
+            const where = pinned ? "one processor for all threads" : "all processors";
+            return [
+              [`${where}: event loop held, ms, the longest of each`, percentiles(here.map(({ heldMs }) => heldMs))],
+              [`${where}: answered, ms`, percentiles(here.map(({ answeredMs }) => answeredMs))],
+            ];
+          }),
+        ),
       },
     ],
     panels: [
