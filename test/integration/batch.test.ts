@@ -140,10 +140,6 @@ describe("an item", () => {
     const service = await startService();
     const payload = Buffer.concat([Buffer.from('{"items":[{"id":"a'), Buffer.of(0xff, 0xc3), Buffer.from('b"}]}')]);
     expect((await post(service, payload)).json().results).toMatchObject([{ id: "a\ufffd\ufffdb" }]);
-    // Read so on the thread pool: half a megabyte of it takes milliseconds.
-    const { batchBodyOutline } = loadFingerprintText();
-    expect((await batchBodyOutline(payload)).body?.toString()).toBe(payload.toString());
-    expect((await batchBodyOutline(Buffer.from('{"items":["é"]}'))).body).toBeUndefined();
   });
 });
 
