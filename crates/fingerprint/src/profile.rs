@@ -6,7 +6,8 @@ use crate::digest::sha256_hex;
 use crate::grease::without_grease;
 use crate::headers::{Headers, header_order_hash};
 use crate::ja3::Ja3;
-use crate::ja4::{Ja4, Ja4Raw};
+use crate::ja4::Ja4;
+use crate::ja4_raw::Ja4Raw;
 use crate::likeness::set;
 
 /// Extensions that follow from the request, the session or the length of the rest, not from the

@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorCode};
 use crate::fields::{field, integer, invalid, list, object, string};
 use crate::headers::{Headers, MAX_HEADERS};
 use crate::ja3::Ja3;
-use crate::ja4::{Ja4, Ja4Raw};
+use crate::ja4::Ja4;
+use crate::ja4_raw::Ja4Raw;
 use crate::profile::{HeaderOrder, Profile, Tls};
 
 const LENIENT: GeneralPurposeConfig =
