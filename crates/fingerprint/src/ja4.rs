@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::client_hello::ClientHello;
 use crate::digest::is_hex;
-use crate::error::{Error, ErrorCode, shown};
+use crate::error::{Error, invalid, shown};
 use crate::ja4_a::{JA4_A, is_ja4_a};
 use crate::ja4_raw::Ja4Raw;
 
@@ -44,13 +44,10 @@ impl Ja4 {
         let parts: Vec<&str> = text.split('_').collect();
         match parts.as_slice() {
             [a, b, c] if is_ja4_a(a) && is_hex(b, 12) && is_hex(c, 12) => Ok(Self { text: text.to_owned() }),
-            _ => Err(Error::new(
-                ErrorCode::SignalInvalid,
-                format!(
-                    "is {}; a JA4 looks like t13d1516h2_8daaf6152771_e5627efa2ab1",
-                    shown(text)
-                ),
-            )),
+            _ => Err(invalid(format!(
+                "is {}; a JA4 looks like t13d1516h2_8daaf6152771_e5627efa2ab1",
+                shown(text)
+            ))),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::client_hello::{ALPN, ClientHello, MAX_CIPHERS, MAX_EXTENSIONS, SERVER_NAME};
 use crate::digest::{hex_digit, is_hex, sha256_hex};
-use crate::error::{Error, ErrorCode, shown};
+use crate::error::{Error, invalid, shown};
 use crate::grease::without_grease;
 use crate::ja4::Ja4;
 use crate::ja4_a::{is_ja4_a, ja4_a};
@@ -49,9 +49,11 @@ impl Ja4Raw {
     /// `ERR_SIGNAL_INVALID` if it is not of that form, not sorted, or its counts are not those of
     /// its lists.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let invalid = |why: String| Err(Error::new(ErrorCode::SignalInvalid, why));
         if text.len() > MAX_JA4_R {
-            return invalid(format!("has {} bytes; a JA4_r may have {MAX_JA4_R}", text.len()));
+            return Err(invalid(format!(
+                "has {} bytes; a JA4_r may have {MAX_JA4_R}",
+                text.len()
+            )));
         }
         let parts: Vec<&str> = text.split('_').collect();
         let (a, ciphers, extensions, algorithms) = match *parts.as_slice() {
@@ -60,10 +62,10 @@ impl Ja4Raw {
                 (a, ciphers, extensions, algorithms)
             }
             _ => {
-                return invalid(format!(
+                return Err(invalid(format!(
                     "is {}; a JA4_r looks like t13d0203h2_1301,1302_000a,000d_0403,0804",
                     shown(text)
-                ));
+                )));
             }
         };
         let raw = Self {
@@ -73,15 +75,19 @@ impl Ja4Raw {
             signature_algorithms: hex_list(algorithms, MAX_EXTENSIONS, "signature algorithms")?,
         };
         if !raw.ciphers.is_sorted() || !raw.extensions.is_sorted() {
-            return invalid("is not sorted; JA4_ro, in the original order, is not accepted".to_owned());
+            return Err(invalid("is not sorted; JA4_ro, in the original order, is not accepted"));
         }
         if format!("{:02}", raw.ciphers.len().min(99)) != a[4..6] {
-            return invalid(format!("counts {} ciphers but lists {}", &a[4..6], raw.ciphers.len()));
+            return Err(invalid(format!(
+                "counts {} ciphers but lists {}",
+                &a[4..6],
+                raw.ciphers.len()
+            )));
         }
         // The count of extensions includes server_name and ALPN, however often they were sent; the list leaves them out.
         let least = raw.extensions.len().min(99);
         if *format!("{least:02}") > a[6..8] {
-            return invalid(format!("counts {} extensions but lists {least}", &a[6..8]));
+            return Err(invalid(format!("counts {} extensions but lists {least}", &a[6..8])));
         }
         Ok(raw)
     }
@@ -144,7 +150,6 @@ fn hex_list(text: &str, limit: usize, what: &str) -> Result<Vec<u16>, Error> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let invalid = |why: String| Error::new(ErrorCode::SignalInvalid, why);
     let values = text
         .split(',')
         .map(|value| match u16::from_str_radix(value, 16) {

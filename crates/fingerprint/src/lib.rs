@@ -27,6 +27,7 @@ mod batch;
 mod client_hello;
 mod consistency;
 mod dataset;
+mod decimal;
 mod differences;
 mod digest;
 mod error;

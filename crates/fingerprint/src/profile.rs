@@ -16,7 +16,7 @@ use crate::likeness::set;
 const OF_THE_CONNECTION: [u16; 6] = [SERVER_NAME, ALPN, 21, 41, 42, 44];
 
 /// Values of one list, without GREASE.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct List {
     pub(crate) values: Vec<u16>,
     /// Whether `values` stand in the client's order.
