@@ -52,7 +52,7 @@ export class Holds {
 function waitedForProcessor(): (() => number) | undefined {
   let file: number;
   try {
-    file = openSync(`/proc/self/task/${process.pid}/schedstat`);
+    file = openSync(`/proc/self/task/${process.pid}/schedstat`, "r");
   } catch {
     return undefined;
   }

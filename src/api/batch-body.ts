@@ -19,7 +19,10 @@ export function keepBatchBodies(app: FastifyInstance, load: () => FingerprintTex
       void parse(request, outline, (error, body) => (error === null ? resolve(body) : reject(error)));
     });
   });
-  app.addHook("onResponse", async (request) => kept.get(request)?.free());
+  // Not `onResponse`, which there is none of for a sender who has gone away.
+  app.addHook("onRequest", async (request, reply) => {
+    reply.raw.once("close", () => kept.get(request)?.free());
+  });
 }
 
 /** Keeps the bytes of a body, of as many as its route takes; resolves to how many there are. */
@@ -31,8 +34,8 @@ function receive(request: FastifyRequest, payload: IncomingMessage, batch: RawBa
     let size = 0;
     const keep = (chunk: Buffer<ArrayBuffer>): void => {
       size += chunk.length;
-      if (size > bodyLimit) return fail(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
       try {
+        if (size > bodyLimit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
         if (own && chunk.length === chunk.buffer.byteLength) batch.take(chunk.buffer);
         else batch.push(chunk);
       } catch (error) {
@@ -41,7 +44,6 @@ function receive(request: FastifyRequest, payload: IncomingMessage, batch: RawBa
     };
     const fail = (error: Error): void => {
       payload.off("data", keep);
-      batch.free();
       reject(error);
     };
     if (Number(request.headers["content-length"]) > bodyLimit) fail(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
@@ -49,7 +51,7 @@ function receive(request: FastifyRequest, payload: IncomingMessage, batch: RawBa
       payload
         .on("data", keep)
         .on("end", () => resolve(size))
-        .on("error", fail);
+        .on("error", (error) => fail(Object.assign(error, { statusCode: 400 })));
   });
 }
 
@@ -61,14 +63,19 @@ async function outlineOf(batch: RawBatch): Promise<string> {
   }
 }
 
-/** The text of the results of a body that is good, without the brackets of their array. */
+/** The text of the results of a body that is good, without the brackets of their array; once. */
 export async function batchResults(request: FastifyRequest, items: number): Promise<string> {
   const batch = kept.get(request);
   if (batch === undefined) throw new Error("the body of a batch was not read by its own parser");
-  const parts: string[] = [];
-  for (let first = 0; first < items; first += PART) {
-    const array = await batch.part(first, Math.min(PART, items - first));
-    parts.push(array.slice(1, -1));
+  kept.delete(request);
+  try {
+    const parts: string[] = [];
+    for (let first = 0; first < items; first += PART) {
+      const array = await batch.part(first, Math.min(PART, items - first));
+      parts.push(array.slice(1, -1));
+    }
+    return parts.join(",");
+  } finally {
+    batch.free();
   }
-  return parts.join(",");
 }

@@ -51,7 +51,7 @@ mod user_agent;
 
 pub use akamai::{Akamai, MAX_AKAMAI, MAX_FRAMES, Priority};
 pub use alpn::ProtocolNames;
-pub use batch::{BatchOutline, batch_part_json};
+pub use batch::BatchOutline;
 pub use client_hello::{ClientHello, MAX_CIPHERS, MAX_CLIENT_HELLO, MAX_EXTENSIONS, Transport};
 pub use consistency::{Consistency, Flag};
 pub use dataset::{DATASET_VERSION, Dataset};

@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(dead_code, reason = "napi registers nothing in a test build"))]
 
+use std::cell::RefCell;
 use std::mem::take;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -11,7 +12,7 @@ use napi::{Env, Result, Task};
 use napi_derive::napi;
 use tollkeeper_fingerprint::{BatchOutline, batch_json};
 
-use crate::error::contained;
+use crate::error::{coded, contained};
 use crate::fingerprint::{WHOSE, problem};
 
 /// The body of a batch. Its bytes are outside of V8's heap, and V8 doesn't count them: it would collect all garbage, and
@@ -19,8 +20,9 @@ use crate::fingerprint::{WHOSE, problem};
 #[napi]
 #[derive(Default)]
 pub struct RawBatch {
-    bytes: Vec<u8>,
-    read: Arc<OnceLock<Read>>,
+    // A call that goes on in the pool keeps the batch borrowed, and it may be freed meanwhile.
+    bytes: RefCell<Vec<u8>>,
+    read: RefCell<Arc<OnceLock<Read>>>,
 }
 
 /// A body that was read.
@@ -28,6 +30,13 @@ struct Read {
     /// With U+FFFD in place of what is not UTF-8.
     body: String,
     items: Vec<Range<usize>>,
+}
+
+impl Read {
+    fn texts(&self, items: Range<usize>) -> Option<Vec<&str>> {
+        let places = self.items.get(items)?.iter();
+        Some(places.map(|place| &self.body[place.clone()]).collect())
+    }
 }
 
 #[napi]
@@ -41,8 +50,8 @@ impl RawBatch {
 
     /// Appends bytes.
     #[napi(catch_unwind)]
-    pub fn push(&mut self, chunk: Uint8ArraySlice) {
-        self.bytes.extend_from_slice(&chunk);
+    pub fn push(&self, chunk: Uint8ArraySlice) {
+        self.bytes.borrow_mut().extend_from_slice(&chunk);
     }
 
     /// Appends bytes that nobody else reads, and frees their memory at once: it has none then.
@@ -50,30 +59,34 @@ impl RawBatch {
     /// # Errors
     /// If its memory can't be freed.
     #[napi(catch_unwind)]
-    pub fn take(&mut self, memory: ArrayBuffer) -> Result<()> {
-        self.bytes.extend_from_slice(&memory);
+    pub fn take(&self, memory: ArrayBuffer) -> Result<()> {
+        self.bytes.borrow_mut().extend_from_slice(&memory);
         memory.detach()
     }
 
     /// Reads the body, on a thread of the pool, and resolves to it with `null` for each item.
     #[napi(ts_return_type = "Promise<string>")]
-    pub fn outline(&mut self) -> AsyncTask<Outline> {
-        let (bytes, read) = (take(&mut self.bytes), Arc::clone(&self.read));
+    pub fn outline(&self) -> AsyncTask<Outline> {
+        let (bytes, read) = (self.bytes.take(), Arc::clone(&self.read.borrow()));
         AsyncTask::new(Outline { bytes, read })
     }
 
     /// As `batch`, of `count` items of what was outlined, the first of them `first`.
     #[napi(ts_return_type = "Promise<string>")]
     pub fn part(&self, first: u32, count: u32) -> AsyncTask<Part> {
-        let (first, read) = (first as usize, Arc::clone(&self.read));
+        let (first, read) = (first as usize, Arc::clone(&self.read.borrow()));
         let last = first + count as usize;
-        AsyncTask::new(Part { read, places: first..last })
+        AsyncTask::new(Part {
+            read,
+            places: first..last,
+        })
     }
 
     /// Frees the bytes, as soon as nothing is computed with them.
     #[napi]
-    pub fn free(&mut self) {
-        *self = Self::default();
+    pub fn free(&self) {
+        self.bytes.take();
+        self.read.take();
     }
 }
 
@@ -114,8 +127,9 @@ impl Task for Part {
 
     fn compute(&mut self) -> Result<String> {
         contained(WHOSE, || {
-            let Read { body, items } = self.read.get().expect("a body is read before its items");
-            let texts: Vec<_> = items[self.places.clone()].iter().map(|place| &body[place.clone()]).collect();
+            let texts = self.read.get().and_then(|read| read.texts(self.places.clone()));
+            let texts =
+                texts.ok_or_else(|| coded("ERR_ENGINE_FAILED", "a batch was asked for items that it does not have"))?;
             batch_json(&texts, self.places.start).map_err(|why| problem(&why))
         })
     }
