@@ -19,9 +19,10 @@ export function keepBatchBodies(app: FastifyInstance, load: () => FingerprintTex
       void parse(request, outline, (error, body) => (error === null ? resolve(body) : reject(error)));
     });
   });
-  // Not `onResponse`, which there is none of for a sender who has gone away.
-  app.addHook("onRequest", async (request, reply) => {
-    reply.raw.once("close", () => kept.get(request)?.free());
+  // Not when the response closes: of a sender who has gone away it does so while the batch is under way, or never.
+  app.addHook("onSend", (request, _reply, _payload, done) => {
+    kept.get(request)?.free();
+    done();
   });
 }
 

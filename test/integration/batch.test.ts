@@ -1,4 +1,4 @@
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
@@ -12,6 +12,42 @@ const GOOD = '{"id":"good","fingerprint":{"tls":{"ja4":"t13d1517h2_8daaf6152771_
 function post({ app, pro }: TestService, payload: string | Buffer, headers: Record<string, string> = {}) {
   const sent = { "x-api-key": pro, "content-type": "application/json", ...headers };
   return app.inject({ method: "POST", url: "/v1/batch", payload, headers: sent });
+}
+
+/** The computations, whose batches wait between outline and answer, and tell what becomes of each by its number. */
+function watched(going: Promise<unknown>) {
+  const text = loadFingerprintText();
+  const events = new EventEmitter();
+  let batches = 0;
+  const rawBatch = () => {
+    const raw = text.rawBatch();
+    const number = ++batches;
+    return {
+      ...raw,
+      outline: async () => {
+        const outline = await raw.outline();
+        events.emit(`outlined ${number}`);
+        await going;
+        return outline;
+      },
+      part: (first: number, count: number) => {
+        const part = raw.part(first, count);
+        events.emit(`part of ${number}`, part);
+        return part;
+      },
+      free: () => {
+        raw.free();
+        events.emit(`freed ${number}`);
+      },
+    };
+  };
+  return { load: () => ({ ...text, rawBatch }), events };
+}
+
+/** The text of a call of that many bytes, of which there may be fewer. */
+function raw(key: string, body: string, bytes = body.length): string {
+  const head = `host: x\r\nx-api-key: ${key}\r\ncontent-type: application/json\r\ncontent-length: ${bytes}`;
+  return `POST /v1/batch HTTP/1.1\r\n${head}\r\n\r\n${body}`;
 }
 
 interface Result {
@@ -243,10 +279,7 @@ describe("a full batch", () => {
     const { port } = app.server.address() as { port: number };
     const socket = connect(port, "127.0.0.1");
     onTestFinished(() => void socket.destroy());
-    socket.write(
-      `POST /v1/batch HTTP/1.1\r\nhost: x\r\nx-api-key: ${pro}\r\ncontent-type: application/json\r\n` +
-        `content-length: ${full.length}\r\n\r\n${full.slice(0, full.length / 2)}`,
-    );
+    socket.write(raw(pro, full.slice(0, full.length / 2), full.length));
     const [upload] = (await once(app.server, "request")) as [IncomingMessage];
     await once(upload, "data");
     const gone = new Promise((resolve) => upload.on("close", resolve));
@@ -258,5 +291,45 @@ describe("a full batch", () => {
       "998",
       "999998",
     ]);
+  });
+
+  it("whose sender goes away before it is answered is computed all the same, and no fault of the service", async () => {
+    let goOn = () => {};
+    const { load, events } = watched(new Promise<void>((resolve) => (goOn = resolve)));
+    const { app, pro, log } = await startService({}, load);
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    const { port } = app.server.address() as { port: number };
+    const [outlined, connected] = [once(events, "outlined 1"), once(app.server, "connection")];
+    const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+    socket.write(raw(pro, `{"items":[${GOOD}]}`));
+    const [connection] = await connected;
+    await outlined;
+    const [gone, freed, part] = [once(connection, "close"), once(events, "freed 1"), once(events, "part of 1")];
+    socket.destroy();
+    await gone;
+    goOn();
+    expect(await (await part)[0]).toContain('"id":"good"');
+    await freed;
+    expect(log.filter((line) => JSON.parse(line).level >= 40)).toEqual([]);
+  });
+
+  it("that is cut off is freed, also where its answer would wait for another's", async () => {
+    let goOn = () => {};
+    const { load, events } = watched(new Promise<void>((resolve) => (goOn = resolve)));
+    onTestFinished(() => goOn());
+    const { app, pro } = await startService({}, load);
+    await app.listen({ host: "127.0.0.1", port: 0 });
+    const { port } = app.server.address() as { port: number };
+    const calls: IncomingMessage[] = [];
+    const arrived = new Promise<void>((resolve) => {
+      app.server.on("request", (call) => calls.push(call) === 2 && resolve());
+    });
+    const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+    socket.write(raw(pro, `{"items":[${GOOD}]}`) + raw(pro, full.slice(0, full.length / 2), full.length));
+    await arrived;
+    await once(calls[1] as IncomingMessage, "data");
+    const freed = once(events, "freed 2");
+    socket.destroy();
+    await freed;
   });
 });
