@@ -29,6 +29,7 @@ export function keepBatchBodies(app: FastifyInstance, load: () => FingerprintTex
 /** Keeps the bytes of a body, of as many as its route takes; resolves to how many there are. */
 function receive(request: FastifyRequest, payload: IncomingMessage, batch: RawBatch): Promise<number> {
   const { bodyLimit } = request.routeOptions;
+  const said = Number(request.headers["content-length"]);
   // The chunks of a connection have no other reader.
   const own = payload instanceof IncomingMessage;
   return new Promise((resolve, reject) => {
@@ -47,11 +48,15 @@ function receive(request: FastifyRequest, payload: IncomingMessage, batch: RawBa
       payload.off("data", keep);
       reject(error);
     };
-    if (Number(request.headers["content-length"]) > bodyLimit) fail(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
+    const end = (): void => {
+      if (Number.isNaN(said) || said === size) resolve(size);
+      else fail(new errorCodes.FST_ERR_CTP_INVALID_CONTENT_LENGTH());
+    };
+    if (said > bodyLimit) fail(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
     else
       payload
         .on("data", keep)
-        .on("end", () => resolve(size))
+        .on("end", end)
         .on("error", (error) => fail(Object.assign(error, { statusCode: 400 })));
   });
 }

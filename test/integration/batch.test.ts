@@ -139,6 +139,12 @@ describe("the bytes of a body", () => {
     sent.destroy();
   });
 
+  it.each([-1, 1])("that are not as many as they are said to be, by %i, are 400", async (more) => {
+    const body = `{"items":[${GOOD}]}`;
+    const answer = await post(await startService(), body, { "content-length": `${body.length + more}` });
+    expect([answer.statusCode, answer.json().code]).toEqual([400, "length_contradicts"]);
+  });
+
   it("stay a caller's own where they come from no connection", async () => {
     const bytes = Buffer.from(new TextEncoder().encode(`{"items":[${GOOD}]}`).buffer);
     expect((await post(await startService(), bytes)).statusCode).toBe(200);
