@@ -30,7 +30,10 @@ export interface FingerprintText {
 export interface RawBatch {
   /** Appends bytes. */
   push(chunk: Uint8Array): void;
-  /** Appends bytes that nobody else reads, and frees their memory at once: it has none then. */
+  /**
+   * Appends bytes that nobody else reads, and frees their memory at once: it has none then. Not for memory that is marked as
+   * untransferable, as Node's pool of small buffers is: Node 24 would end the process.
+   */
   take(memory: ArrayBuffer): void;
   /**
    * Reads the body on Node's thread pool; resolves to it with `null` for each item, of at most 101, and for each value that

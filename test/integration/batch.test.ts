@@ -300,7 +300,7 @@ describe("a full batch", () => {
   });
 
   it("whose sender goes away before it is answered is computed all the same, and no fault of the service", async () => {
-    let goOn = () => {};
+    let goOn: () => void = () => undefined;
     const { load, events } = watched(new Promise<void>((resolve) => (goOn = resolve)));
     const { app, pro, log } = await startService({}, load);
     await app.listen({ host: "127.0.0.1", port: 0 });
@@ -320,7 +320,7 @@ describe("a full batch", () => {
   });
 
   it("that is cut off is freed, also where its answer would wait for another's", async () => {
-    let goOn = () => {};
+    let goOn: () => void = () => undefined;
     const { load, events } = watched(new Promise<void>((resolve) => (goOn = resolve)));
     onTestFinished(() => goOn());
     const { app, pro } = await startService({}, load);

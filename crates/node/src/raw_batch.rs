@@ -54,7 +54,8 @@ impl RawBatch {
         self.bytes.borrow_mut().extend_from_slice(&chunk);
     }
 
-    /// Appends bytes that nobody else reads, and frees their memory at once: it has none then.
+    /// Appends bytes that nobody else reads, and frees their memory at once: it has none then. Not for memory that is marked
+    /// as untransferable, as Node's pool of small buffers is: Node 24 would end the process.
     ///
     /// # Errors
     /// If its memory can't be freed.
