@@ -137,11 +137,19 @@ describe("an item", () => {
   });
 
   it("of bytes that are no UTF-8 is read with U+FFFD in their place", async () => {
-    const service = await startService();
+    const { batchBodyOutline, ...text } = loadFingerprintText();
+    const outlined: Buffer[] = [];
+    const service = await startService({}, () => ({
+      ...text,
+      batchBodyOutline: (body) => {
+        outlined.push(body);
+        return batchBodyOutline(body);
+      },
+    }));
     const payload = Buffer.concat([Buffer.from('{"items":[{"id":"a'), Buffer.of(0xff, 0xc3), Buffer.from('b"}]}')]);
     expect((await post(service, payload)).json().results).toMatchObject([{ id: "a\ufffd\ufffdb" }]);
-    // Read so on the thread pool: half a megabyte of it takes milliseconds.
-    const { batchBodyOutline } = loadFingerprintText();
+    // Read so on the thread pool, which is given the bytes that came: half a megabyte of it takes milliseconds.
+    expect(outlined).toEqual([payload]);
     expect((await batchBodyOutline(payload)).body?.toString()).toBe(payload.toString());
     expect((await batchBodyOutline(Buffer.from('{"items":["é"]}'))).body).toBeUndefined();
   });
