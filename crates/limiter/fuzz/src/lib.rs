@@ -4,7 +4,7 @@
 //! place for each key and each limit (`table`, `key`, `slot`). A run fails, by a panic, where the two disagree:
 //!
 //! - a decision's verdict, its wait, and what it reports of each limit, to the thousandth of a token and to the
-//!   millisecond; by one where a change of tier has rounded (`expected`);
+//!   millisecond; within one of each where a change of tier has rounded (`expected`);
 //! - a call that is refused, and which key shares the overflow bucket of its tier (`run/decisions`);
 //! - a refund or a settlement, of whichever version of the tiers the call was under (`run/corrections`, `editions`);
 //! - a key that is forgotten before it is idle, and one that is stored without being known (`run/storage`);

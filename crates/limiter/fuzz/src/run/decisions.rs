@@ -29,9 +29,14 @@ impl Run {
         if !self.table.knows(key) {
             self.notice_evictions(key);
         }
-        let (known, len) = (self.table.knows(key), self.table.len());
-        let overflow = self.table.is_full() && !known;
-        assert_eq!(outcome.overflow, overflow, "{len} of {} keys", self.table.max_keys());
+        let overflow = self.table.is_full() && !self.table.knows(key);
+        assert_eq!(
+            outcome.overflow,
+            overflow,
+            "{} of {} keys",
+            self.table.len(),
+            self.table.max_keys()
+        );
         let model = if overflow {
             self.table.shared(id, &tier, now_ms)
         } else {
