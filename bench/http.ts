@@ -7,7 +7,9 @@
  */
 
 import { readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { CAN_PIN, Child } from "./child.js";
+import type { Held } from "./children/holds.js";
 import type { Outcome, Target } from "./children/load.js";
 import type { Question, ServerName } from "./children/server.js";
 import type { Options } from "./options.js";
@@ -40,8 +42,10 @@ interface Round {
 interface Batch {
   /** Whether the service may run on one processor only; Node's thread pool then takes turns with the event loop. */
   pinned: boolean;
-  /** The longest that it held the event loop of the service at a time. */
-  heldMs: number;
+  /** The longest that the event loop of the service was held at a time, from when it was sent until it was answered. */
+  held: Held;
+  /** The same, of as many ms in which nobody asked for anything. */
+  idle: Held;
   answeredMs: number;
 }
 
@@ -120,9 +124,12 @@ async function measureBatches(count: number, pinned: boolean): Promise<Batch[]> 
       const answer = await fetch(`${url}/v1/batch`, call);
       await answer.arrayBuffer();
       const answeredMs = performance.now() - start;
-      const heldMs = Number(await child.ask("longest"));
+      const held = (await child.ask("longest")) as Held;
       if (!answer.ok) throw new Error(`a batch was answered with ${answer.status}`);
-      if (batch >= 0) batches.push({ pinned, heldMs, answeredMs });
+      await child.ask("watch");
+      await setTimeout(answeredMs);
+      const idle = (await child.ask("longest")) as Held;
+      if (batch >= 0) batches.push({ pinned, held, idle, answeredMs });
     }
     return batches;
   } finally {
@@ -191,8 +198,14 @@ function resultOf(lanes: readonly Lane[], batches: readonly Batch[]): Result {
           [false, true].flatMap((pinned) => {
             const here = batches.filter((batch) => batch.pinned === pinned);
             const where = pinned ? "one processor for all threads" : "all processors";
+            const running = (held: Held) => held.runningMs ?? Number.NaN;
             return [
-              [`${where}: event loop held, ms, the longest of each`, percentiles(here.map(({ heldMs }) => heldMs))],
+              [`${where}: event loop held, ms, the longest of each`, percentiles(here.map(({ held }) => held.ms))],
+              [
+                `${where}: the same without its waiting for a processor`,
+                percentiles(here.map(({ held }) => running(held))),
+              ],
+              [`${where}: held while nobody asks, as long`, percentiles(here.map(({ idle }) => idle.ms))],
               [`${where}: answered, ms`, percentiles(here.map(({ answeredMs }) => answeredMs))],
             ];
           }),

@@ -107,7 +107,7 @@ if (process.send !== undefined) {
       holds.watch();
       return "watching";
     }
-    if (question === "longest") return holds.longestMs();
+    if (question === "longest") return holds.longest();
     const { user, system } = process.cpuUsage();
     return user + system;
   });

@@ -22,25 +22,27 @@ export interface FingerprintText {
    * @throws {FingerprintError} `ERR_INPUT_TOO_LARGE`, if there are more than 100.
    */
   batch(items: string[], first: number): Promise<string>;
+  /** A batch as it comes over HTTP, without bytes yet. */
+  rawBatch(): RawBatch;
+}
+
+/** A batch as it comes over HTTP. Its bytes are outside of V8's heap, and not counted for the collection of garbage. */
+export interface RawBatch {
+  /** Appends bytes. */
+  push(chunk: Uint8Array): void;
+  /** Appends bytes that nobody else reads, and frees their memory at once: it has none then. */
+  take(memory: ArrayBuffer): void;
   /**
-   * What is to be known of the body of a batch before its items are read, on Node's thread pool. The body must stay as it is
-   * until then.
+   * Reads the body on Node's thread pool; resolves to it with `null` for each item, of at most 101, and for each value that
+   * is no part of a batch.
    *
    * @throws {FingerprintError} `ERR_INPUT_NOT_JSON`
    */
-  batchBodyOutline(body: Buffer): Promise<BatchBodyOutline>;
-  /** As `batch`, of items as they stand in a body, with the commas between them; the array as bytes. */
-  batchPart(items: Buffer, first: number): Promise<Buffer>;
-}
-
-/** What is to be known of the body of a batch before its items are read. */
-export interface BatchBodyOutline {
-  /** The body with `null` for each item, of at most 101, and for each value that is no part of a batch. */
-  text: string;
-  /** The bytes at which each item starts and ends, one after another. */
-  items: number[];
-  /** The body with U+FFFD in place of what is not UTF-8, if there is such: the items are in this one then. */
-  body?: Buffer;
+  outline(): Promise<string>;
+  /** As `batch`, of `count` items of what was outlined. */
+  part(first: number, count: number): Promise<string>;
+  /** Frees the bytes. Without it they are freed when V8 next collects garbage, which it has no reason to hurry with. */
+  free(): void;
 }
 
 /**
@@ -59,13 +61,23 @@ export function loadFingerprintText(): FingerprintText {
   if (binding === undefined) {
     throw new TollkeeperError("ERR_NATIVE_MISSING", `fingerprints need the native binary, and ${reason}`);
   }
-  const { identify, compare, batch, batchBodyOutline, batchPart } = binding as FingerprintText;
+  const { identify, compare, batch, RawBatch } = binding as Pick<FingerprintText, "identify" | "compare" | "batch"> & {
+    RawBatch: new () => RawBatch;
+  };
   return {
     identify: (signals) => computed(() => identify(signals)),
     compare: (pair) => computed(() => compare(pair)),
     batch: (items, first) => batch(items, first).catch(refused),
-    batchBodyOutline: (body) => batchBodyOutline(body).catch(refused),
-    batchPart: (items, first) => batchPart(items, first).catch(refused),
+    rawBatch: () => {
+      const raw = new RawBatch();
+      return {
+        push: (chunk) => raw.push(chunk),
+        take: (memory) => raw.take(memory),
+        outline: () => raw.outline().catch(refused),
+        part: (first, count) => raw.part(first, count).catch(refused),
+        free: () => raw.free(),
+      };
+    },
   };
 }
 

@@ -84,6 +84,55 @@ describe("a body that can't be used", () => {
   });
 });
 
+describe("the bytes of a body", () => {
+  it.each<[string, Record<string, string | number>]>([
+    ["said to be", { "content-length": 512 * 1024 + 1 }],
+    ["found to be", { "transfer-encoding": "chunked" }],
+  ])("that are %s too many are 413, which the sender can read", async (_, headers) => {
+    const { app, pro } = await startService();
+    const url = await app.listen({ host: "127.0.0.1", port: 0 });
+    const sent = request(`${url}/v1/batch`, {
+      method: "POST",
+      headers: { "x-api-key": pro, "content-type": "application/json", ...headers },
+      agent: false,
+    });
+    for (let bytes = 0; bytes <= 512; bytes += 64) sent.write(" ".repeat(64 * 1024));
+    const [answer] = (await once(sent, "response")) as [IncomingMessage];
+    expect(answer.statusCode).toBe(413);
+    expect(await json(answer)).toMatchObject({ code: "body_too_large" });
+    sent.destroy();
+  });
+
+  it("stay a caller's own where they come from no connection", async () => {
+    const bytes = Buffer.from(new TextEncoder().encode(`{"items":[${GOOD}]}`).buffer);
+    expect((await post(await startService(), bytes)).statusCode).toBe(200);
+    expect(bytes.toString()).toBe(`{"items":[${GOOD}]}`);
+  });
+
+  it("that nobody else reads are taken, and others copied", async () => {
+    const batch = loadFingerprintText().rawBatch();
+    const [start, end] = [new TextEncoder().encode('{"items":['), new TextEncoder().encode("7]}")];
+    batch.take(start.buffer);
+    batch.push(end);
+    expect([start.length, end.length]).toEqual([0, 3]);
+    expect(await batch.outline()).toBe('{"items":[null]}');
+    const [{ problem }] = JSON.parse(await batch.part(0, 1)) as [Result];
+    expect(problem?.path).toBe("items[0]");
+  });
+
+  it("can be freed while they are computed with, and are gone then", async () => {
+    const batch = loadFingerprintText().rawBatch();
+    batch.push(Buffer.from(`{"items":[${GOOD}]}`));
+    await batch.outline();
+    const part = batch.part(0, 1);
+    batch.free();
+    expect(JSON.parse(await part)).toMatchObject([{ id: "good", result: {} }]);
+    await expect(batch.part(0, 1)).rejects.toThrow(
+      "ERR_ENGINE_FAILED: a batch was asked for items that it does not have",
+    );
+  });
+});
+
 describe("an item", () => {
   it("may be anything, and fails alone", async () => {
     const deep = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
@@ -137,21 +186,23 @@ describe("an item", () => {
   });
 
   it("of bytes that are no UTF-8 is read with U+FFFD in their place", async () => {
-    const { batchBodyOutline, ...text } = loadFingerprintText();
-    const outlined: Buffer[] = [];
+    const { rawBatch, ...text } = loadFingerprintText();
+    const kept: Uint8Array[] = [];
     const service = await startService({}, () => ({
       ...text,
-      batchBodyOutline: (body) => {
-        outlined.push(body);
-        return batchBodyOutline(body);
+      rawBatch: () => {
+        const raw = rawBatch();
+        const push = (chunk: Uint8Array) => {
+          kept.push(chunk);
+          raw.push(chunk);
+        };
+        return { ...raw, push };
       },
     }));
     const payload = Buffer.concat([Buffer.from('{"items":[{"id":"a'), Buffer.of(0xff, 0xc3), Buffer.from('b"}]}')]);
     expect((await post(service, payload)).json().results).toMatchObject([{ id: "a\ufffd\ufffdb" }]);
     // Read so on the thread pool, which is given the bytes that came: half a megabyte of it takes milliseconds.
-    expect(outlined).toEqual([payload]);
-    expect((await batchBodyOutline(payload)).body?.toString()).toBe(payload.toString());
-    expect((await batchBodyOutline(Buffer.from('{"items":["é"]}'))).body).toBeUndefined();
+    expect(Buffer.concat(kept)).toEqual(payload);
   });
 });
 

@@ -3,9 +3,9 @@
 //! Source: Shuster, Segal and Yavo, "Passive Fingerprinting of HTTP/2 Clients", Akamai, 2017.
 
 use std::fmt;
-use std::str::FromStr;
 
-use crate::error::{Error, ErrorCode, shown};
+use crate::decimal::decimal;
+use crate::error::{Error, invalid, shown};
 
 /// Longest text accepted, in bytes.
 pub const MAX_AKAMAI: usize = 2 * 1024;
@@ -56,7 +56,7 @@ impl Akamai {
         };
         Ok(Self {
             settings: items(settings, &[';', ','], "settings", setting)?,
-            window_update: integer(window_update, "window update")?,
+            window_update: decimal(window_update, "window update")?,
             priorities: if priorities == "0" {
                 Vec::new()
             } else {
@@ -101,10 +101,6 @@ fn separated<T>(
     Ok(())
 }
 
-fn invalid(message: String) -> Error {
-    Error::new(ErrorCode::SignalInvalid, message)
-}
-
 fn items<T>(
     text: &str,
     separators: &[char],
@@ -120,22 +116,11 @@ fn items<T>(
     text.split(separators).map(item).collect()
 }
 
-fn integer<T: FromStr>(text: &str, what: &str) -> Result<T, Error> {
-    // `parse` would take a sign too.
-    match text.parse() {
-        Ok(number) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
-        _ => Err(invalid(format!(
-            "{what} holds {}, which is not a number in range",
-            shown(text)
-        ))),
-    }
-}
-
 fn setting(text: &str) -> Result<(u16, u32), Error> {
     let Some((id, value)) = text.split_once(':') else {
         return Err(invalid(format!("setting is {}; it may be id:value", shown(text))));
     };
-    Ok((integer(id, "setting")?, integer(value, "setting")?))
+    Ok((decimal(id, "setting")?, decimal(value, "setting")?))
 }
 
 fn priority(text: &str) -> Result<Priority, Error> {
@@ -149,14 +134,14 @@ fn priority(text: &str) -> Result<Priority, Error> {
     let &[stream, exclusive @ ("0" | "1"), depends_on, weight] = parts.as_slice() else {
         return Err(malformed());
     };
-    let weight = integer(weight, "priority")?;
+    let weight = decimal(weight, "priority")?;
     if !(1..=256).contains(&weight) {
         return Err(malformed());
     }
     Ok(Priority {
-        stream: integer(stream, "priority")?,
+        stream: decimal(stream, "priority")?,
         exclusive: exclusive == "1",
-        depends_on: integer(depends_on, "priority")?,
+        depends_on: decimal(depends_on, "priority")?,
         weight,
     })
 }

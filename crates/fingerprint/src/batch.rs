@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorCode};
-use crate::json::{MAX_ITEMS, batch_json};
+use crate::json::MAX_ITEMS;
 
 /// Names of fields that are no part of a batch are kept until they have this many bytes together.
 const MAX_OTHERS: usize = 1024;
@@ -55,20 +55,6 @@ impl BatchOutline {
         let text = format!("{{{}}}", outlines.join(","));
         Ok(Self { text, items })
     }
-}
-
-/// As [`batch_json`], of items as they stand in a body, with the commas between them.
-///
-/// # Errors
-/// `ERR_INPUT_NOT_JSON`, or those of [`batch_json`].
-pub fn batch_part_json(items: &[u8], first: usize) -> Result<String, Error> {
-    let list = format!("[{}]", decoded(items)?);
-    let Items(items) = read(&list)?;
-    batch_json(&items.into_iter().map(RawValue::get).collect::<Vec<_>>(), first)
-}
-
-fn decoded(bytes: &[u8]) -> Result<&str, Error> {
-    std::str::from_utf8(bytes).map_err(|error| Error::new(ErrorCode::InputNotJson, format!("is not UTF-8: {error}")))
 }
 
 fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
@@ -232,30 +218,22 @@ mod tests {
         ] {
             assert_eq!(outline(body), "ERR_INPUT_NOT_JSON", "{body}");
         }
-        assert!(batch_part_json(b"\"\xff\"", 0).is_err());
-        assert!(batch_part_json(b"1,", 0).is_err() && batch_part_json(b"1],[2", 0).is_err());
     }
 
     #[test]
-    fn parts_are_answered_as_the_whole() -> Result<(), Error> {
+    fn items_are_found_as_they_stand() -> Result<(), Error> {
         let items = [
             "{\"id\":\"é\",\"fingerprint\":{\"tls\":{\"ja4\":\"x\"}}}",
             "7",
             "{\"id\":\"\\ud800\"}",
         ];
         let body = format!("\u{feff}{{\"é\":1,\"items\":[ {} ]}}", items.join(" , "));
-        let outline = BatchOutline::of(&body)?;
-        let texts: Vec<&str> = outline.items.iter().map(|place| &body[place.clone()]).collect();
+        let texts: Vec<_> = BatchOutline::of(&body)?
+            .items
+            .into_iter()
+            .map(|place| &body[place])
+            .collect();
         assert_eq!(texts, items);
-        let part = |first: usize, last: usize| {
-            batch_part_json(
-                &body.as_bytes()[outline.items[first].start..outline.items[last].end],
-                first,
-            )
-        };
-        assert_eq!(part(0, 2)?, batch_json(&items, 0)?);
-        assert_eq!(part(1, 2)?, batch_json(&items[1..], 1)?);
-        assert_eq!(batch_part_json(b"", 0)?, "[]");
         Ok(())
     }
 }

@@ -9,7 +9,8 @@ use crate::records::client_hello_message;
 pub const MAX_CLIENT_HELLO: usize = 16 * 1024;
 /// Most cipher suites accepted in one `ClientHello`.
 pub const MAX_CIPHERS: usize = 256;
-/// Most extensions accepted in one `ClientHello`; also the bound of every list inside one.
+/// Most extensions accepted in one `ClientHello`; also the bound of every list in them but that of point formats, which
+/// is kept as the bytes it came in.
 pub const MAX_EXTENSIONS: usize = 128;
 
 pub(crate) const SERVER_NAME: u16 = 0;

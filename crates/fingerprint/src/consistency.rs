@@ -17,7 +17,8 @@ pub enum Flag {
     /// The `User-Agent` and the client hints (`sec-ch-ua…`) claim different browsers, versions,
     /// platforms or forms.
     UaHintsMismatch,
-    /// The client hints claim a Chromium, and no candidate by TLS or by HTTP/2 is one.
+    /// The client hints claim a Chromium, and TLS or HTTP/2 speaks against it, as in [`Self::UaTlsMismatch`] and
+    /// [`Self::UaH2Mismatch`].
     HintsTlsMismatch,
     /// The `User-Agent` claims a Chromium that sends client hints, and none came.
     UaHintsMissing,

@@ -11,7 +11,7 @@ use crate::akamai::Akamai;
 use crate::error::{Error, ErrorCode};
 use crate::headers::Headers;
 use crate::likeness::{distinct, set};
-use crate::profile::{HeaderOrder, List, Profile, Tls};
+use crate::profile::{HeaderOrder, Profile, Tls};
 use crate::signals::lists;
 use crate::user_agent::Family;
 
@@ -255,8 +255,8 @@ fn values(signature: &Signature) -> Vec<(Section, u16)> {
     ]
     .into_iter()
     .flat_map(|(section, list)| {
-        let List { values, .. } = list.clone().unwrap_or_default();
-        values.into_iter().map(move |value| (section, value))
+        let values = list.iter().flat_map(|list| &list.values);
+        values.map(move |value| (section, *value))
     })
     .collect()
 }

@@ -11,7 +11,7 @@ pub enum ErrorCode {
     ClientHelloNotTls,
     /// The message is longer than [`crate::MAX_CLIENT_HELLO`].
     ClientHelloTooLarge,
-    /// More than [`crate::MAX_CIPHERS`] ciphers or [`crate::MAX_EXTENSIONS`] extensions.
+    /// More than [`crate::MAX_CIPHERS`] ciphers, or [`crate::MAX_EXTENSIONS`] extensions or values of one of them.
     ClientHelloTooMany,
     /// A length inside the message contradicts another, or RFC 8446 forbids what it says.
     ClientHelloMalformed,
@@ -124,6 +124,11 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A signal that is not of the form its field takes.
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorCode::SignalInvalid, message)
+}
 
 /// At most this much of a refused value is shown in a message.
 const SHOWN: usize = 48;

@@ -15,8 +15,8 @@ use crate::user_agent::Family;
 pub enum Evidence {
     /// The JA4 is the client's.
     Ja4,
-    /// Ciphers, extensions and signature algorithms are the client's by the hashes of the JA4; only
-    /// the named server or ALPN differs.
+    /// Ciphers, extensions and signature algorithms are the client's by the hashes of the JA4; its
+    /// first section differs, as it does by the named server or ALPN.
     Ja4Bc,
     /// The JA3 is the client's.
     Ja3,

@@ -2,11 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, ErrorCode, shown};
-
-pub(crate) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorCode::SignalInvalid, message)
-}
+use crate::error::{Error, ErrorCode, invalid, shown};
 
 /// What a value is, for a message: its kind, and its text where that is short.
 pub(crate) fn described(value: &Value) -> String {

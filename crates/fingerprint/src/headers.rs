@@ -1,7 +1,7 @@
 //! Request headers: which names a client sends, in which order.
 
 use crate::digest::sha256_hex;
-use crate::error::{Error, ErrorCode, shown};
+use crate::error::{Error, invalid, shown};
 
 /// Most headers accepted.
 pub const MAX_HEADERS: usize = 128;
@@ -98,10 +98,6 @@ impl Headers {
 #[must_use]
 pub fn header_order_hash(names: &[&str]) -> String {
     format!("hh1_{}", sha256_hex(&names.join(","), 12))
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(ErrorCode::SignalInvalid, message)
 }
 
 fn checked((name, value): (String, String)) -> Result<(String, String), Error> {

@@ -4,10 +4,12 @@
 //! sorted, so that clients that shuffle them keep one value.
 
 use std::fmt::{self, Write};
+use std::str::FromStr;
 
 use crate::client_hello::{ClientHello, MAX_CIPHERS, MAX_EXTENSIONS};
+use crate::decimal::decimal;
 use crate::digest::md5_hex;
-use crate::error::{Error, ErrorCode, shown};
+use crate::error::{Error, invalid, shown};
 use crate::grease::without_grease;
 
 /// Longest JA3 string accepted, in bytes.
@@ -47,23 +49,20 @@ impl Ja3 {
     /// `ERR_SIGNAL_INVALID` if it is not five comma-separated lists of decimal numbers in range.
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.len() > MAX_JA3 {
-            return Err(Error::new(
-                ErrorCode::SignalInvalid,
-                format!("has {} bytes; a JA3 string may have {MAX_JA3}", text.len()),
-            ));
+            return Err(invalid(format!(
+                "has {} bytes; a JA3 string may have {MAX_JA3}",
+                text.len()
+            )));
         }
         let fields: Vec<&str> = text.split(',').collect();
         let &[version, ciphers, extensions, groups, point_formats] = fields.as_slice() else {
-            return Err(Error::new(
-                ErrorCode::SignalInvalid,
-                format!(
-                    "is {}; it may be 32 hexadecimal digits or version,ciphers,extensions,groups,point_formats",
-                    shown(text)
-                ),
-            ));
+            return Err(invalid(format!(
+                "is {}; it may be 32 hexadecimal digits or version,ciphers,extensions,groups,point_formats",
+                shown(text)
+            )));
         };
         Ok(Self {
-            version: number(version, "version")?,
+            version: decimal(version, "version")?,
             ciphers: without_grease(&numbers(ciphers, MAX_CIPHERS, "ciphers")?),
             extensions: without_grease(&numbers(extensions, MAX_EXTENSIONS, "extensions")?),
             groups: without_grease(&numbers(groups, MAX_EXTENSIONS, "groups")?),
@@ -109,30 +108,19 @@ fn list(f: &mut fmt::Formatter<'_>, values: &[impl fmt::Display]) -> fmt::Result
     Ok(())
 }
 
-fn number<T: std::str::FromStr>(text: &str, field: &str) -> Result<T, Error> {
-    // `parse` would take a sign too.
-    match text.parse() {
-        Ok(number) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
-        _ => Err(Error::new(
-            ErrorCode::SignalInvalid,
-            format!("{field} holds {}, which is not a number in range", shown(text)),
-        )),
-    }
-}
-
-fn numbers<T: std::str::FromStr>(text: &str, limit: usize, field: &str) -> Result<Vec<T>, Error> {
+fn numbers<T: FromStr>(text: &str, limit: usize, field: &str) -> Result<Vec<T>, Error> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
     let values = text
         .split('-')
-        .map(|value| number(value, field))
+        .map(|value| decimal(value, field))
         .collect::<Result<Vec<T>, Error>>()?;
     if values.len() > limit {
-        return Err(Error::new(
-            ErrorCode::SignalInvalid,
-            format!("{field} holds {} values; it may hold {limit}", values.len()),
-        ));
+        return Err(invalid(format!(
+            "{field} holds {} values; it may hold {limit}",
+            values.len()
+        )));
     }
     Ok(values)
 }

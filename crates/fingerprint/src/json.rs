@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{Error, ErrorCode};
-use crate::fields::{described, field, invalid, object, string};
+use crate::error::{Error, ErrorCode, invalid};
+use crate::fields::{described, field, object, string};
 use crate::identify::{Identification, identify};
 use crate::signals::Signals;
 use crate::similarity::compare;

@@ -6,7 +6,8 @@ use crate::digest::sha256_hex;
 use crate::grease::without_grease;
 use crate::headers::{Headers, header_order_hash};
 use crate::ja3::Ja3;
-use crate::ja4::{Ja4, Ja4Raw};
+use crate::ja4::Ja4;
+use crate::ja4_raw::Ja4Raw;
 use crate::likeness::set;
 
 /// Extensions that follow from the request, the session or the length of the rest, not from the
@@ -15,7 +16,7 @@ use crate::likeness::set;
 const OF_THE_CONNECTION: [u16; 6] = [SERVER_NAME, ALPN, 21, 41, 42, 44];
 
 /// Values of one list, without GREASE.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct List {
     pub(crate) values: Vec<u16>,
     /// Whether `values` stand in the client's order.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::MAX_CLIENT_HELLO;
+use crate::client_hello::MAX_CLIENT_HELLO;
 use crate::error::{Error, ErrorCode};
 
 const RECORD_HEADER: usize = 5;
@@ -12,8 +12,9 @@ const CONTENT_HANDSHAKE: u8 = 0x16;
 const CONTENT_APPLICATION_DATA: u8 = 0x17;
 const CLIENT_HELLO: u8 = 0x01;
 
-/// Record headers may double a message cut into small pieces; beyond that the cutting is the point.
-const MAX_INPUT: usize = 2 * MAX_CLIENT_HELLO;
+/// Longest first flight accepted, in bytes. Record headers may double a message cut into small pieces; beyond that the
+/// cutting is the point.
+pub(crate) const MAX_FLIGHT: usize = 2 * MAX_CLIENT_HELLO;
 
 /// A handshake message with its four-byte header, and whether it came in TLS records.
 pub(crate) struct Message<'a> {
@@ -23,7 +24,7 @@ pub(crate) struct Message<'a> {
 
 /// Finds the `ClientHello` in TLS records or as a bare handshake message.
 pub(crate) fn client_hello_message(input: &[u8]) -> Result<Message<'_>, Error> {
-    if input.len() > MAX_INPUT {
+    if input.len() > MAX_FLIGHT {
         return Err(too_large(input.len()));
     }
     match input {

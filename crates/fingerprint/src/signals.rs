@@ -6,21 +6,23 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
 use crate::akamai::Akamai;
-use crate::client_hello::{ClientHello, MAX_CIPHERS, MAX_CLIENT_HELLO, MAX_EXTENSIONS, transport_of};
+use crate::client_hello::{ClientHello, MAX_CIPHERS, MAX_EXTENSIONS, transport_of};
 use crate::digest::is_hex;
-use crate::error::{Error, ErrorCode};
-use crate::fields::{field, integer, invalid, list, object, string};
+use crate::error::{Error, ErrorCode, invalid};
+use crate::fields::{field, integer, list, object, string};
 use crate::headers::{Headers, MAX_HEADERS};
 use crate::ja3::Ja3;
-use crate::ja4::{Ja4, Ja4Raw};
+use crate::ja4::Ja4;
+use crate::ja4_raw::Ja4Raw;
 use crate::profile::{HeaderOrder, Profile, Tls};
+use crate::records::MAX_FLIGHT;
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 /// Base64 of the longest input that the parser takes.
-const MAX_BASE64: usize = 2 * MAX_CLIENT_HELLO * 4 / 3 + 4;
+const MAX_BASE64: usize = MAX_FLIGHT * 4 / 3 + 4;
 
 const LISTS: [&str; 8] = [
     "version",

@@ -8,6 +8,7 @@ mod engine;
 mod error;
 mod fingerprint;
 mod hot;
+mod raw_batch;
 mod registry;
 mod tiers;
 
