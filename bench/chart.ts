@@ -23,7 +23,7 @@ export interface Panel {
 }
 
 /** The part of an SVG element that is used here; the types of the DOM are not loaded. */
-interface Drawing {
+export interface Drawing {
   readonly outerHTML: string;
   setAttribute(name: string, value: string): void;
   querySelector(selector: string): { remove(): void } | null;
@@ -42,13 +42,15 @@ const OURS = "#b7410e";
 const OURS_IN_JS = "#d9a441";
 const PEERS = "#6f8ba4";
 
+/** Makes elements; what is drawn is never part of it. */
+const { document } = parseHTML("<html><body></body></html>");
+
 /** Draws panels beneath each other as one SVG; thin lines on the bars span the quarters. */
 export function drawChart(title: string, subtitle: string, panels: readonly Panel[]): string {
-  const { document } = parseHTML("<html><body></body></html>");
   let top = HEADER;
   const parts = panels.map((panel) => {
     const height = FRAME + BAR * new Set(panel.bars.map(({ name }) => name)).size;
-    const plot = drawPanel(panel, height, document);
+    const plot = drawPanel(panel, height);
     // Its style is for a page of its own: within another drawing, "height: auto" would fill that.
     plot.querySelector("style")?.remove();
     plot.setAttribute("y", String(top + PANEL_HEADER));
@@ -67,7 +69,7 @@ ${parts.join("\n")}
 `;
 }
 
-function drawPanel({ bars }: Panel, height: number, document: unknown): Drawing {
+function drawPanel({ bars }: Panel, height: number): Drawing {
   const names = [...new Set(bars.map(({ name }) => name))];
   const columns = [...new Set(bars.map(({ column }) => column))];
   const largest = Math.max(...bars.map(({ value, high = value }) => (Number.isNaN(value) ? 0 : high))) || 1;
@@ -121,6 +123,7 @@ function colourOf(name: string): string {
 }
 
 function text(x: number, y: number, size: number, content: string, weight = "400"): string {
-  const escaped = content.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}" fill="currentColor">${escaped}</text>`;
+  const element = document.createElement("text");
+  element.textContent = content;
+  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}" fill="currentColor">${element.innerHTML}</text>`;
 }

@@ -146,7 +146,7 @@ finish() {
       *) explain "failed" "$command: exit code $code" "see what it printed above, mend that, and run this again" ;;
     esac
   fi
-  [[ -z $forward ]] || kill "$forward" 2> /dev/null || true
+  [[ -z $forward ]] || { kill "$forward" && wait "$forward"; } 2> /dev/null || true
   [[ -z $work ]] || rm -rf "$work"
 }
 
@@ -408,8 +408,9 @@ proxy_url() {
     url=http://$address
     return
   fi
-  # On a port that is free, and not on one where somebody else might be told the key.
-  k port-forward service/kong-proxy :80 > "$work/forward" 2>&1 &
+  # On a port that is free, and not on one where somebody else might be told the key. Not by k: what is ended is kubectl, and
+  # not the subshell that a function runs in.
+  kubectl --namespace "$namespace" port-forward service/kong-proxy :80 > "$work/forward" 2>&1 &
   forward=$!
   until [[ $port ]]; do
     if ! kill -0 "$forward" 2> /dev/null || ((SECONDS > deadline)); then
@@ -433,6 +434,7 @@ burst() {
   local answers
   answers=$(curl --silent --output /dev/null --dump-header - --max-time 60 -H "@$work/fields" --data "$BODY" \
     "$url/v1/identify?call=[1-$BURST]" | awk '
+      BEGIN { count[200] = 0 }
       /^HTTP\// { status = $2; count[status]++ }
       tolower($1) == "ratelimit-policy:" && status == 429 && /"minute"/ { denied = 1 }
       END {

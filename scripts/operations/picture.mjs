@@ -11,6 +11,9 @@ const LEGEND = 18;
 const CHARACTER = 6.6;
 const COLOURS = ["#b7410e", "#3b6ea5", "#5a8f3c", "#d9a441", "#7a5195", "#4a9c9c", "#a5506b", "#6b6b6b"];
 
+/** Makes elements; what is drawn is never part of it. */
+const { document } = parseHTML("<html><body></body></html>");
+
 /** @typedef {{ x: number, y: number, w: number, h: number }} Place */
 /** @typedef {{ label: string, time: Date, value: number }} Point */
 /** @typedef {{ title: string, type: string, unit: string, place: Place, figure: number, points: readonly Point[] }} Drawn */
@@ -63,21 +66,14 @@ function byHeight(points) {
 }
 
 /**
- * The part of an SVG element that is used here; the types of the DOM are not loaded.
- *
- * @typedef {{ outerHTML: string, setAttribute(name: string, value: string): void, querySelector(selector: string): { remove(): void } | null }} Drawing
- */
-
-/**
  * @param {readonly Point[]} points
  * @param {readonly string[]} labels
  * @param {string} unit
  * @param {number} width
  * @param {number} height
- * @returns {Drawing}
+ * @returns {import("../../bench/chart.js").Drawing}
  */
 function drawCurves(points, labels, unit, width, height) {
-  const { document } = parseHTML("<html><body></body></html>");
   const most = Math.max(...points.map(({ value }) => value));
   /** @type {any} The document is none that the types of the DOM know. */
   const options = {
@@ -169,6 +165,7 @@ function digits(value) {
  * @param {string} [weight]
  */
 function text(x, y, size, content, weight = "400") {
-  const escaped = content.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}" fill="currentColor">${escaped}</text>`;
+  const element = document.createElement("text");
+  element.textContent = content;
+  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}" fill="currentColor">${element.innerHTML}</text>`;
 }

@@ -21,27 +21,27 @@ const numbers = list(256, z.int().min(0).max(0xffff));
 
 const tls = z.strictObject({
   /** Base64. */
-  client_hello: z.string().optional(),
-  ja3: z.string().optional(),
-  ja4: z.string().optional(),
-  ja4_r: z.string().optional(),
-  version: z.int().min(0).max(0xffff).optional(),
-  ciphers: numbers.optional(),
-  extensions: numbers.optional(),
-  groups: numbers.optional(),
-  point_formats: numbers.optional(),
-  signature_algorithms: numbers.optional(),
-  supported_versions: numbers.optional(),
-  alpn: list(128, z.string()).optional(),
+  client_hello: z.string().nullish(),
+  ja3: z.string().nullish(),
+  ja4: z.string().nullish(),
+  ja4_r: z.string().nullish(),
+  version: z.int().min(0).max(0xffff).nullish(),
+  ciphers: numbers.nullish(),
+  extensions: numbers.nullish(),
+  groups: numbers.nullish(),
+  point_formats: numbers.nullish(),
+  signature_algorithms: numbers.nullish(),
+  supported_versions: numbers.nullish(),
+  alpn: list(128, z.string()).nullish(),
 });
 
-const http2 = z.strictObject({ akamai: z.string().optional() });
+const http2 = z.strictObject({ akamai: z.string().nullish() });
 
-const http = z.strictObject({ headers: list(128, z.tuple([z.string(), z.string()])).optional() });
+const http = z.strictObject({ headers: list(128, z.tuple([z.string(), z.string()])).nullish() });
 
-/** What is known of a client; at least one signal. */
+/** What is known of a client; at least one signal. What is null is not known, as in the answers. */
 const fingerprint = z
-  .strictObject({ tls: tls.optional(), http2: http2.optional(), http: http.optional() })
+  .strictObject({ tls: tls.nullish(), http2: http2.nullish(), http: http.nullish() })
   .meta({ examples: [{ tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } }] });
 
 export const identifyBody = z.strictObject({ fingerprint });
@@ -49,7 +49,7 @@ export const identifyBody = z.strictObject({ fingerprint });
 export const compareBody = z.strictObject({ a: fingerprint, b: fingerprint });
 
 const batchItem = z.strictObject({
-  id: z.string().max(256).optional().meta({ description: "At most 256 bytes; comes back with the result." }),
+  id: z.string().max(256).nullish().meta({ description: "At most 256 bytes; comes back with the result." }),
   fingerprint,
 });
 

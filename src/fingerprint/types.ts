@@ -1,13 +1,13 @@
-/** What is known of how a client connects: at least one signal. */
+/** What is known of how a client connects: at least one signal. What is null is not known, as in an identification. */
 export interface Signals {
-  tls?: TlsSignals;
-  http2?: {
+  tls?: TlsSignals | null;
+  http2?: null | {
     /** Akamai's fingerprint, `SETTINGS|WINDOW_UPDATE|PRIORITY|pseudo-header order`; at most 2 KiB. */
-    akamai?: string;
+    akamai?: string | null;
   };
-  http?: {
+  http?: null | {
     /** Pairs of name and value in the order sent, without pseudo-headers; at most 128. */
-    headers?: readonly (readonly [name: string, value: string])[];
+    headers?: readonly (readonly [name: string, value: string])[] | null;
   };
 }
 
@@ -17,20 +17,20 @@ export interface TlsSignals {
    * The first bytes of the connection, from the TLS record on, or a bare ClientHello, at most 16 KiB; as bytes or in base64,
    * standard or URL-safe.
    */
-  client_hello?: Uint8Array | string;
-  ja4?: string;
-  ja4_r?: string;
+  client_hello?: Uint8Array | string | null;
+  ja4?: string | null;
+  ja4_r?: string | null;
   /** MD5, or the full string. */
-  ja3?: string;
+  ja3?: string | null;
   /** `legacy_version`, such as 771. With the lists, it, `ciphers` and `extensions` are needed. */
-  version?: number;
-  ciphers?: readonly number[];
-  extensions?: readonly number[];
-  groups?: readonly number[];
-  point_formats?: readonly number[];
-  signature_algorithms?: readonly number[];
-  supported_versions?: readonly number[];
-  alpn?: readonly string[];
+  version?: number | null;
+  ciphers?: readonly number[] | null;
+  extensions?: readonly number[] | null;
+  groups?: readonly number[] | null;
+  point_formats?: readonly number[] | null;
+  signature_algorithms?: readonly number[] | null;
+  supported_versions?: readonly number[] | null;
+  alpn?: readonly string[] | null;
 }
 
 /** What speaks for a candidate; `docs/fingerprint.md` explains each. */

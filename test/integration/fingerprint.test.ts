@@ -50,6 +50,18 @@ describe("identify", () => {
     expect(body.candidates).toEqual([]);
   });
 
+  it("takes null for what is not known, as compare and batch do", async () => {
+    const known = { tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } };
+    const unknown = { client_hello: null, ja3: null, ja4_r: null, version: null, ciphers: null, alpn: null };
+    const fingerprint = { tls: { ...known.tls, ...unknown }, http2: null, http: { headers: null } };
+    const { body } = await call("/v1/identify", { fingerprint: known });
+    expect((await call("/v1/identify", { fingerprint })).body).toEqual({ ...body, request_id: expect.any(String) });
+    expect((await call("/v1/compare", { a: known, b: fingerprint })).body.similarity).toBe(1);
+    const { results } = (await call("/v1/batch", { items: [{ id: null, fingerprint }] })).body;
+    expect(results[0].result.fingerprint_id).toBe(body.fingerprint_id);
+    expect((await call("/v1/identify", { fingerprint: { tls: null } })).body.code).toBe("ERR_NO_SIGNAL");
+  });
+
   it("takes as many protocol names as a ClientHello may have", async () => {
     const offering = (names: number) => ({
       fingerprint: { tls: { version: 771, ciphers: [4865], extensions: [16], alpn: Array(names).fill("h2") } },

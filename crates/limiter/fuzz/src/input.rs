@@ -2,7 +2,7 @@
 
 use tollkeeper_limiter::{LimitSpec, Period, Rule, TierSpec};
 
-const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 pub(crate) const LIMITS: [&str; 4] = ["w", "x", "y", "z"];
 pub(crate) const TIERS: [&str; 3] = ["a", "b", "c"];
 

@@ -1,20 +1,12 @@
-//! What a key has spent, counted plainly: buckets in thousandths of a token times milliseconds of the window, quotas in
-//! thousandths of a token.
+//! What a key has spent of one limit, counted plainly: buckets in thousandths of a token times milliseconds of the
+//! window, quotas in thousandths of a token.
 
-use tollkeeper_limiter::{LimitSpec, Period, Rule, TierSpec};
-
-use crate::input::LIMITS;
+use tollkeeper_limiter::{Period, Rule};
 
 /// Parts of a unit, for what a change of tier leaves over.
 const SCALE: u128 = 1 << 30;
 
-/// One key, by slot: what is governed, by which rule.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Key {
-    pub(crate) slots: [Option<Slot>; 4],
-    pub(crate) at_ms: u64,
-}
-
+/// What is governed, by which rule.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
     rule: Rule,
@@ -41,35 +33,8 @@ pub(crate) struct Standing {
     pub(crate) faith: Faith,
 }
 
-fn whole(value: u128) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn slot_of(limit: &LimitSpec) -> usize {
-    LIMITS
-        .iter()
-        .position(|name| *name == limit.name)
-        .expect("no other names are made")
-}
-
-/// The most that a limit can hold, in thousandths of a token.
-pub(crate) fn capacity_milli(rule: Rule) -> u64 {
-    match rule {
-        Rule::Bucket {
-            limit_milli,
-            burst_milli,
-            ..
-        } => whole(u128::from(limit_milli) * u128::from(burst_milli) / 1_000),
-        Rule::Quota { limit_milli, .. } => limit_milli,
-    }
-}
-
-fn start_ms(period: Period, at_ms: u64) -> u64 {
-    period.bounds(at_ms).start_ms
-}
-
 impl Slot {
-    fn new(rule: Rule) -> Self {
+    pub(crate) fn new(rule: Rule) -> Self {
         let spent = match rule {
             Rule::Bucket { limit_milli, .. } => u128::from(capacity_milli(rule) - limit_milli) * Self::per_milli(rule),
             Rule::Quota { .. } => 0,
@@ -92,7 +57,7 @@ impl Slot {
         u128::from(capacity_milli(rule)) * Self::per_milli(rule)
     }
 
-    fn advance(&mut self, at_ms: u64, now_ms: u64) {
+    pub(crate) fn advance(&mut self, at_ms: u64, now_ms: u64) {
         match self.rule {
             Rule::Bucket { limit_milli, .. } => {
                 let refill = u128::from(now_ms - at_ms) * u128::from(limit_milli) * SCALE;
@@ -108,7 +73,7 @@ impl Slot {
     }
 
     /// Under another rule: the fraction of a bucket, the amount of a quota of the same period.
-    fn convert(&mut self, to: Rule, before: &Self, before_ms: u64, now_ms: u64) {
+    pub(crate) fn convert(&mut self, to: Rule, before: &Self, before_ms: u64, now_ms: u64) {
         if self.rule == to {
             return;
         }
@@ -137,7 +102,7 @@ impl Slot {
         self.rule = to;
     }
 
-    fn charge(&mut self, delta_milli: i64) {
+    pub(crate) fn charge(&mut self, delta_milli: i64) {
         let delta = u128::from(delta_milli.unsigned_abs()).saturating_mul(Self::per_milli(self.rule));
         if delta_milli < 0 {
             self.spent = self.spent.saturating_sub(delta);
@@ -151,6 +116,19 @@ impl Slot {
         }
     }
 
+    /// For a call of an earlier instant, under the rule of then: a quota only if that was in its present period.
+    pub(crate) fn correct(&mut self, rule: Rule, delta_milli: i64, now_ms: u64, charged_at_ms: u64, quotas_only: bool) {
+        let applies = match (self.rule, rule) {
+            (Rule::Quota { period: present, .. }, Rule::Quota { period, .. }) => {
+                start_ms(present, now_ms) == start_ms(period, charged_at_ms)
+            }
+            _ => !quotas_only,
+        };
+        if applies {
+            self.charge(delta_milli);
+        }
+    }
+
     pub(crate) fn may_be_idle(&self) -> bool {
         match self.faith {
             Faith::Exact => self.spent == 0,
@@ -160,7 +138,7 @@ impl Slot {
         }
     }
 
-    fn standing(&self, cost_milli: u64, now_ms: u64) -> Standing {
+    pub(crate) fn standing(&self, cost_milli: u64, now_ms: u64) -> Standing {
         let after = self.spent + u128::from(cost_milli) * Self::per_milli(self.rule);
         let capacity = Self::capacity(self.rule);
         let remaining = capacity.saturating_sub(self.spent) / Self::per_milli(self.rule);
@@ -186,72 +164,22 @@ impl Slot {
     }
 }
 
-impl Key {
-    pub(crate) fn new(tier: &TierSpec, now_ms: u64) -> Self {
-        let mut key = Self {
-            at_ms: now_ms,
-            ..Self::default()
-        };
-        for limit in &tier.limits {
-            key.slots[slot_of(limit)] = Some(Slot::new(limit.rule));
-        }
-        key
+/// The most that a limit can hold, in thousandths of a token.
+pub(crate) fn capacity_milli(rule: Rule) -> u64 {
+    match rule {
+        Rule::Bucket {
+            limit_milli,
+            burst_milli,
+            ..
+        } => whole(u128::from(limit_milli) * u128::from(burst_milli) / 1_000),
+        Rule::Quota { limit_milli, .. } => limit_milli,
     }
+}
 
-    pub(crate) fn advance(&mut self, now_ms: u64) {
-        let now_ms = now_ms.max(self.at_ms);
-        for slot in self.slots.iter_mut().flatten() {
-            slot.advance(self.at_ms, now_ms);
-        }
-        self.at_ms = now_ms;
-    }
+fn start_ms(period: Period, at_ms: u64) -> u64 {
+    period.bounds(at_ms).start_ms
+}
 
-    pub(crate) fn enter(&mut self, tier: &TierSpec, now_ms: u64) {
-        let (before_ms, before) = (self.at_ms, self.slots);
-        self.advance(now_ms);
-        for limit in &tier.limits {
-            let index = slot_of(limit);
-            match (&mut self.slots[index], &before[index]) {
-                (Some(slot), Some(before)) => slot.convert(limit.rule, before, before_ms, self.at_ms),
-                (vacant, _) => *vacant = Some(Slot::new(limit.rule)),
-            }
-        }
-    }
-
-    pub(crate) fn standings(&self, tier: &TierSpec, cost_milli: u64) -> Vec<Standing> {
-        let slots = tier.limits.iter().filter_map(|limit| self.slots[slot_of(limit)]);
-        slots.map(|slot| slot.standing(cost_milli, self.at_ms)).collect()
-    }
-
-    pub(crate) fn charge(&mut self, tier: &TierSpec, cost_milli: u64) {
-        for limit in &tier.limits {
-            if let Some(slot) = &mut self.slots[slot_of(limit)] {
-                slot.charge(cost_milli.cast_signed());
-            }
-        }
-    }
-
-    pub(crate) fn correct(&mut self, tier: &TierSpec, delta_milli: i64, charged_at_ms: u64, quotas_only: bool) {
-        for limit in &tier.limits {
-            let Some(slot) = &mut self.slots[slot_of(limit)] else {
-                continue;
-            };
-            let applies = match (slot.rule, limit.rule) {
-                (Rule::Quota { period: present, .. }, Rule::Quota { period, .. }) => {
-                    start_ms(present, self.at_ms) == start_ms(period, charged_at_ms)
-                }
-                _ => !quotas_only,
-            };
-            if applies {
-                slot.charge(delta_milli);
-            }
-        }
-    }
-
-    /// Whether every bucket may be full and every quota unused at an instant.
-    pub(crate) fn may_be_idle(&self, now_ms: u64) -> bool {
-        let mut key = self.clone();
-        key.advance(now_ms);
-        key.slots.iter().flatten().all(Slot::may_be_idle)
-    }
+fn whole(value: u128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,91 @@
+//! What was admitted, counted without the model.
+
+use std::collections::BTreeMap;
+
+use tollkeeper_limiter::{KeyHash, Rule, TierId};
+
+use crate::editions::Editions;
+use crate::slot::capacity_milli;
+
+/// What was admitted of each key, as long as nothing but consuming happened to it.
+#[derive(Default)]
+pub(crate) struct Histories(BTreeMap<KeyHash, History>);
+
+struct History {
+    tier: TierId,
+    /// A change of tier leaves the sum without meaning.
+    mixed: bool,
+    /// When, and how many thousandths of a token.
+    admitted: Vec<(u64, u64)>,
+}
+
+impl Histories {
+    /// Notes a call; a denied one admits 0, but changes the tier too.
+    pub(crate) fn note(&mut self, key: KeyHash, tier: TierId, admitted_milli: u64, now_ms: u64) {
+        let history = self.0.entry(key).or_insert(History {
+            tier,
+            mixed: false,
+            admitted: Vec::new(),
+        });
+        history.mixed |= history.tier != tier;
+        history.admitted.push((now_ms, admitted_milli));
+    }
+
+    pub(crate) fn forget(&mut self, key: KeyHash) {
+        self.0.remove(&key);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// In any time, at most a full bucket and what flows in meanwhile; in a period, at most the quota.
+    pub(crate) fn check(&self, editions: &Editions) {
+        for history in self.0.values().filter(|history| !history.mixed) {
+            let Some(tier) = editions.tier(editions.version(), history.tier) else {
+                continue;
+            };
+            for limit in &tier.limits {
+                history.check(limit.rule);
+            }
+        }
+    }
+}
+
+impl History {
+    fn check(&self, rule: Rule) {
+        for (first, (from_ms, _)) in self.admitted.iter().enumerate() {
+            let mut sum = 0_u128;
+            for (to_ms, admitted_milli) in &self.admitted[first..] {
+                sum += u128::from(*admitted_milli);
+                assert!(sum * window(rule) <= most(rule, *from_ms, *to_ms), "{rule:?}");
+            }
+        }
+    }
+}
+
+fn window(rule: Rule) -> u128 {
+    match rule {
+        Rule::Bucket { window_ms, .. } => window_ms.into(),
+        Rule::Quota { .. } => 1,
+    }
+}
+
+/// The most that may be admitted, times the window.
+fn most(rule: Rule, from_ms: u64, to_ms: u64) -> u128 {
+    match rule {
+        Rule::Bucket {
+            limit_milli, window_ms, ..
+        } => {
+            u128::from(capacity_milli(rule)) * u128::from(window_ms)
+                + u128::from(limit_milli) * u128::from(to_ms - from_ms)
+        }
+        Rule::Quota { limit_milli, period } => {
+            if period.bounds(from_ms).contains(to_ms) {
+                limit_milli.into()
+            } else {
+                u128::MAX
+            }
+        }
+    }
+}

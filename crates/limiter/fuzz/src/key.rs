@@ -1,0 +1,89 @@
+//! What a key has spent, limit by limit.
+
+use tollkeeper_limiter::TierSpec;
+
+use crate::input::LIMITS;
+use crate::slot::{Slot, Standing};
+
+/// One key, by slot: each name of a limit has its own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Key {
+    slots: [Option<Slot>; LIMITS.len()],
+    pub(crate) at_ms: u64,
+}
+
+impl Key {
+    pub(crate) fn new(tier: &TierSpec, now_ms: u64) -> Self {
+        let mut key = Self {
+            at_ms: now_ms,
+            ..Self::default()
+        };
+        for limit in &tier.limits {
+            key.slots[slot_of(&limit.name)] = Some(Slot::new(limit.rule));
+        }
+        key
+    }
+
+    pub(crate) fn advance(&mut self, now_ms: u64) {
+        let now_ms = now_ms.max(self.at_ms);
+        for slot in self.slots.iter_mut().flatten() {
+            slot.advance(self.at_ms, now_ms);
+        }
+        self.at_ms = now_ms;
+    }
+
+    /// Comes under a tier, which is another than before, or the same.
+    pub(crate) fn enter(&mut self, tier: &TierSpec, now_ms: u64) {
+        let (before_ms, before) = (self.at_ms, self.slots);
+        self.advance(now_ms);
+        for limit in &tier.limits {
+            let index = slot_of(&limit.name);
+            match (&mut self.slots[index], &before[index]) {
+                (Some(slot), Some(before)) => slot.convert(limit.rule, before, before_ms, self.at_ms),
+                (vacant, _) => *vacant = Some(Slot::new(limit.rule)),
+            }
+        }
+    }
+
+    pub(crate) fn standings(&self, tier: &TierSpec, cost_milli: u64) -> Vec<Standing> {
+        let slots = tier.limits.iter().filter_map(|limit| self.slots[slot_of(&limit.name)]);
+        slots.map(|slot| slot.standing(cost_milli, self.at_ms)).collect()
+    }
+
+    pub(crate) fn charge(&mut self, tier: &TierSpec, cost_milli: u64) {
+        for limit in &tier.limits {
+            if let Some(slot) = &mut self.slots[slot_of(&limit.name)] {
+                slot.charge(cost_milli.cast_signed());
+            }
+        }
+    }
+
+    /// Charges more, or less, for a call of an earlier instant.
+    pub(crate) fn correct(&mut self, tier: &TierSpec, delta_milli: i64, charged_at_ms: u64, quotas_only: bool) {
+        for limit in &tier.limits {
+            if let Some(slot) = &mut self.slots[slot_of(&limit.name)] {
+                slot.correct(limit.rule, delta_milli, self.at_ms, charged_at_ms, quotas_only);
+            }
+        }
+    }
+
+    /// Forgets a limit that no tier has any more.
+    pub(crate) fn drop_limit(&mut self, name: &str) {
+        self.slots[slot_of(name)] = None;
+    }
+
+    /// Whether every bucket may be full and every quota unused at an instant.
+    pub(crate) fn may_be_idle(&self, now_ms: u64) -> bool {
+        let mut key = self.clone();
+        key.advance(now_ms);
+        key.slots.iter().flatten().all(Slot::may_be_idle)
+    }
+}
+
+/// Which slot a limit of this name has.
+fn slot_of(name: &str) -> usize {
+    LIMITS
+        .iter()
+        .position(|limit| *limit == name)
+        .expect("no other names are made")
+}

@@ -1,0 +1,84 @@
+//! What is charged more, or given back, after a call.
+
+use tollkeeper_limiter::{Correction, Error, KeyHash, TierId};
+
+use super::Run;
+use crate::input::{DAY_MS, Input, TIERS};
+
+/// An allowed decision, which may be corrected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Charge {
+    pub(super) key: KeyHash,
+    pub(super) tier: TierId,
+    pub(super) cost_milli: u64,
+    pub(super) at_ms: u64,
+    pub(super) overflow: bool,
+    pub(super) version: usize,
+}
+
+impl Run {
+    /// Gives back one of the last charges.
+    pub(super) fn refund(&mut self, input: &mut Input) {
+        if self.charges.is_empty() {
+            return;
+        }
+        let back = input.index(self.charges.len().min(8));
+        let charge = self.charges.remove(self.charges.len() - 1 - back);
+        let delta_milli = -charge.cost_milli.cast_signed();
+        self.correct(charge, delta_milli, input.below(4) == 0);
+    }
+
+    /// Corrects a charge that need not have been.
+    pub(super) fn settle(&mut self, key: KeyHash, input: &mut Input) {
+        let tier = input.index(TIERS.len()) as TierId;
+        let delta_milli = match input.below(4) {
+            0 => input.number(8).cast_signed(),
+            1 => -(input.below(30_000).cast_signed()),
+            _ => input.below(30_000).cast_signed(),
+        };
+        let charge = Charge {
+            key,
+            tier,
+            cost_milli: 0,
+            at_ms: self.given_ms.saturating_sub(input.below(2 * DAY_MS)),
+            overflow: input.below(4) == 0,
+            version: self.editions.version().saturating_sub(input.index(3)),
+        };
+        self.correct(charge, delta_milli, input.below(4) == 0);
+    }
+
+    fn correct(&mut self, charge: Charge, delta_milli: i64, quotas_only: bool) {
+        let correction = Correction {
+            delta_milli,
+            charged_at_ms: charge.at_ms,
+            overflow: charge.overflow,
+            quotas_only,
+            version: charge.version,
+        };
+        let corrected = self.limiter.correct(charge.key, charge.tier, correction, self.given_ms);
+        let now_ms = self.now();
+        let Some(tier) = self.editions.tier(charge.version, charge.tier).cloned() else {
+            assert_eq!(corrected, Err(Error::TierUnknown));
+            return;
+        };
+        assert_eq!(corrected, Ok(()));
+        if !charge.overflow {
+            self.histories.forget(charge.key);
+        }
+        // To a key that was forgotten there is nothing to give back; charged more, it begins anew.
+        let charges = delta_milli > 0 && !tier.limits.is_empty();
+        let known = self.table.knows(charge.key);
+        if charges && !charge.overflow && !known {
+            self.notice_evictions(charge.key);
+        }
+        let model = if !charge.overflow && (known || charges && !self.table.is_full()) {
+            self.table.own(charge.key, &tier, now_ms)
+        } else if charges || charge.overflow {
+            self.table.shared(charge.tier, &tier, now_ms)
+        } else {
+            return;
+        };
+        model.advance(now_ms);
+        model.correct(&tier, delta_milli, charge.at_ms, quotas_only);
+    }
+}

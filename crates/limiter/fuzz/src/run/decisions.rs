@@ -1,0 +1,131 @@
+//! Calls that are decided.
+
+use tollkeeper_limiter::{Error, KeyHash, Outcome, TierId, TierSpec, Verdict};
+
+use super::Run;
+use super::corrections::Charge;
+use crate::expected::Expected;
+use crate::input::TIERS;
+use crate::key::Key;
+use crate::slot::capacity_milli;
+
+impl Run {
+    pub(super) fn consume(&mut self, key: KeyHash, id: TierId, cost_milli: u64) {
+        let tier = self.tier(id);
+        let decided = self.limiter.consume(key, id, cost_milli, self.given_ms);
+        let Some((outcome, tier)) = unless_refused(decided, tier, cost_milli) else {
+            return;
+        };
+        let now_ms = self.now();
+        self.decisions += 1;
+        if tier.limits.is_empty() {
+            assert_eq!(outcome.verdict, Verdict::Allowed);
+            return;
+        }
+        if cost_milli == 0 {
+            self.check_unspent(key, &tier, 0, &outcome);
+            return;
+        }
+        if !self.table.knows(key) {
+            self.notice_evictions(key);
+        }
+        let overflow = self.table.is_full() && !self.table.knows(key);
+        assert_eq!(
+            outcome.overflow,
+            overflow,
+            "{} of {} keys",
+            self.table.len(),
+            self.table.max_keys()
+        );
+        let model = if overflow {
+            self.table.shared(id, &tier, now_ms)
+        } else {
+            self.table.own(key, &tier, now_ms)
+        };
+        model.enter(&tier, now_ms);
+        let before = model.standings(&tier, cost_milli);
+        let allowed = outcome.verdict == Verdict::Allowed;
+        if allowed {
+            model.charge(&tier, cost_milli);
+        }
+        let expected = Expected::new(cost_milli, before, model, &tier);
+        expected.check(&outcome, self.limiter.tier(id).expect("it decided"));
+        assert_eq!(outcome.version, self.editions.version());
+        if !overflow {
+            let admitted_milli = if allowed { cost_milli } else { 0 };
+            self.histories.note(key, id, admitted_milli, outcome.now_ms);
+        }
+        if allowed {
+            self.charges.push(Charge {
+                key,
+                tier: id,
+                cost_milli,
+                at_ms: outcome.now_ms,
+                overflow,
+                version: outcome.version,
+            });
+        }
+    }
+
+    pub(super) fn peek(&mut self, key: KeyHash, id: TierId, cost_milli: u64) {
+        let tier = self.tier(id);
+        let decided = self.limiter.peek(key, id, cost_milli, self.given_ms);
+        if let Some((outcome, tier)) = unless_refused(decided, tier, cost_milli) {
+            self.check_unspent(key, &tier, cost_milli, &outcome);
+        }
+    }
+
+    fn tier(&self, id: TierId) -> Option<TierSpec> {
+        let tier = self.editions.tier(self.editions.version(), id);
+        assert_eq!(self.limiter.tier_id(TIERS[usize::from(id)]), tier.map(|_| id));
+        tier.cloned()
+    }
+
+    fn check_unspent(&mut self, key: KeyHash, tier: &TierSpec, cost_milli: u64, outcome: &Outcome) {
+        let now_ms = self.now();
+        let id = self.limiter.tier_id(&tier.name).expect("it decided");
+        let known = self.table.key(key);
+        let lacks_room = self.table.is_full() && known.is_none() && !tier.limits.is_empty();
+        if outcome.overflow {
+            assert!(lacks_room);
+        } else if lacks_room {
+            let one_may_go = self.table.keys().any(|(_, other)| other.may_be_idle(now_ms));
+            assert!(one_may_go, "there is no room for {key:?}");
+        }
+        let shared = self.table.overflow(id).filter(|_| outcome.overflow);
+        let mut model = known.or(shared).cloned().unwrap_or_else(|| Key::new(tier, now_ms));
+        model.enter(tier, now_ms);
+        let before = if cost_milli == 0 {
+            Vec::new()
+        } else {
+            model.standings(tier, cost_milli)
+        };
+        let expected = Expected::new(cost_milli, before, &model, tier);
+        expected.check(outcome, self.limiter.tier(id).expect("it decided"));
+    }
+}
+
+/// What was decided, and under which tier; None if it was refused as it had to be.
+fn unless_refused(
+    decided: Result<Outcome, Error>,
+    tier: Option<TierSpec>,
+    cost_milli: u64,
+) -> Option<(Outcome, TierSpec)> {
+    if let Some(error) = refusal(tier.as_ref(), cost_milli) {
+        assert_eq!(decided, Err(error));
+        return None;
+    }
+    match (decided, tier) {
+        (Ok(outcome), Some(tier)) => Some((outcome, tier)),
+        (decided, _) => panic!("{decided:?}"),
+    }
+}
+
+/// What is expected instead of a decision.
+fn refusal(tier: Option<&TierSpec>, cost_milli: u64) -> Option<Error> {
+    let Some(tier) = tier else {
+        return Some(Error::TierUnknown);
+    };
+    let most_milli = tier.limits.iter().map(|limit| capacity_milli(limit.rule)).min()?;
+    (cost_milli > most_milli).then_some(Error::CostExceedsCapacity { most_milli })
+}

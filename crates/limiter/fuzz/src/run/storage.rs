@@ -1,0 +1,123 @@
+//! What storage is told, and a limiter that begins with it.
+
+use tollkeeper_limiter::{Change, KeyHash, Limiter, TierId};
+
+use super::{KEYS, Run, limiter};
+use crate::editions::Editions;
+use crate::input::TIERS;
+
+impl Run {
+    /// After a call that may have made room for `newcomer`.
+    pub(super) fn notice_evictions(&mut self, newcomer: KeyHash) {
+        if self.limiter.stats().evictions != self.evictions {
+            self.evictions = self.limiter.stats().evictions;
+            self.take(Some(newcomer));
+        }
+    }
+
+    /// Takes the changes as storage does.
+    pub(super) fn save(&mut self) {
+        self.evictions = self.limiter.stats().evictions;
+        self.take(None);
+    }
+
+    /// Takes the changes, and gives them back: some of them were looked at before it failed.
+    pub(super) fn fail_to_save(&self) {
+        let taken = self.limiter.take_changed();
+        let _ = self.limiter.changes(&taken[..taken.len() / 2]);
+        self.limiter.give_back_changed(&taken);
+    }
+
+    /// A key that was forgotten had to be idle, and a key that is stored has to be known.
+    fn take(&mut self, newcomer: Option<KeyHash>) {
+        for Change { key, state } in self.limiter.changes(&self.limiter.take_changed()) {
+            match state {
+                Some(snapshot) => {
+                    assert!(self.table.knows(key) || newcomer == Some(key));
+                    self.stored
+                        .insert(key, (snapshot, self.limiter.plan_limits(snapshot.plan)));
+                }
+                None => {
+                    self.stored.remove(&key);
+                    if let Some(model) = self.table.remove(key) {
+                        assert!(model.may_be_idle(self.clock_ms), "{key:?} was forgotten: {model:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Another limiter, from what is stored, says the same of every key. It takes over if it numbers the tiers as the
+    /// model does.
+    pub(super) fn restart(&mut self) {
+        self.save();
+        for (key, _) in self.table.keys() {
+            assert!(self.stored.contains_key(&key), "{key:?} was never stored");
+        }
+        assert_eq!(self.stored.len(), self.table.len());
+        let other = self.restored();
+        self.drop_limits();
+        self.compare(&other);
+        // Numbers of tiers begin anew, and with them the overflow buckets.
+        let tiers = self.editions.in_force();
+        if tiers.iter().zip(TIERS).all(|(tier, name)| tier.name == name) {
+            self.editions = Editions::new(tiers.to_vec());
+            self.limiter = other;
+            self.table.clear_overflow();
+            self.evictions = 0;
+            self.decisions = 0;
+            self.charges.clear();
+        }
+    }
+
+    fn restored(&self) -> Limiter {
+        // The names of the limits of dropped tiers took the slots of this one, never the other way round.
+        let other = limiter(self.editions.in_force().to_vec(), self.table.max_keys())
+            .expect("the tiers in force are good for another limiter");
+        for (key, (snapshot, limits)) in &self.stored {
+            let plan = other.adopt(limits).expect("there are few plans");
+            other
+                .restore(*key, snapshot.at_ms, plan, snapshot.spent)
+                .expect("they were as many before");
+        }
+        other
+    }
+
+    /// A slot of a limit that no tier has any more is lost by a restart.
+    fn drop_limits(&mut self) {
+        let tiers = self.editions.in_force();
+        for (key, (_, limits)) in &mut self.stored {
+            limits.retain(|limit| {
+                let mut in_force = tiers.iter().flat_map(|tier| &tier.limits);
+                let kept = in_force.any(|known| known.name == limit.name);
+                if !kept && let Some(model) = self.table.key_mut(*key) {
+                    model.drop_limit(&limit.name);
+                }
+                kept
+            });
+        }
+    }
+
+    fn compare(&self, other: &Limiter) {
+        let now_ms = self.clock_ms;
+        for tier in self.editions.in_force() {
+            let number = |limiter: &Limiter| limiter.tier_id(&tier.name).expect("in force");
+            let (id, other_id) = (number(&self.limiter), number(other));
+            // Its clock is new too.
+            let _ = other.peek(KEYS[0], other_id, 0, now_ms);
+            for (key, model) in self.table.keys() {
+                let says = |limiter: &Limiter, id: TierId| {
+                    let outcome = limiter.peek(key, id, 0, now_ms).expect("it costs nothing");
+                    (outcome.now_ms, outcome.report(limiter.tier(id).expect("in force")))
+                };
+                assert_eq!(
+                    says(&self.limiter, id),
+                    says(other, other_id),
+                    "{key:?} under {}: {:?} {model:?}",
+                    tier.name,
+                    self.stored[&key]
+                );
+            }
+        }
+    }
+}
