@@ -198,13 +198,12 @@ function resultOf(lanes: readonly Lane[], batches: readonly Batch[]): Result {
           [false, true].flatMap((pinned) => {
             const here = batches.filter((batch) => batch.pinned === pinned);
             const where = pinned ? "one processor for all threads" : "all processors";
-            const running = (held: Held) => held.runningMs ?? Number.NaN;
+            const running = here.flatMap(({ held }) => held.runningMs ?? []);
             return [
               [`${where}: event loop held, ms, the longest of each`, percentiles(here.map(({ held }) => held.ms))],
-              [
-                `${where}: the same without its waiting for a processor`,
-                percentiles(here.map(({ held }) => running(held))),
-              ],
+              ...(running.length > 0
+                ? [[`${where}: the same without its waiting for a processor`, percentiles(running)] as const]
+                : []),
               [`${where}: held while nobody asks, as long`, percentiles(here.map(({ idle }) => idle.ms))],
               [`${where}: answered, ms`, percentiles(here.map(({ answeredMs }) => answeredMs))],
             ];
