@@ -2,8 +2,10 @@
  * Two worker threads on one named limiter, against one.
  *
  * Both take decisions as fast as they can over the same stretch of time. Beside them two threads with a limiter each:
- * what the machine gives when nothing at all is shared. Then exactness: two threads ask twice as often as a fresh key
- * allows, at the same time, and what they were admitted is added up.
+ * what the machine gives when nothing at all is shared. Before each round, how long memory takes from one thread to the other
+ * and back: it is what sharing costs, and a virtual machine may have its processors near to each other in one minute and far
+ * in the next. Then exactness: two threads ask twice as often as a fresh key allows, at the same time, and what they were
+ * admitted is added up.
  */
 
 import { once } from "node:events";
@@ -24,6 +26,16 @@ type Setup = keyof typeof SETUPS;
 /** Time for the threads to hear of it, in ns. */
 const START_IN_NS = 20_000_000n;
 
+/** For which memory is passed, in ms. */
+const PASS_MS = 20;
+
+/** What was measured with so many keys. */
+interface Race {
+  lanes: Lane[];
+  /** In which memory came to the other thread and back, in ns, one of each round. */
+  passesNs: number[];
+}
+
 interface Lane {
   keys: number;
   setup: Setup;
@@ -34,17 +46,23 @@ interface Lane {
 export async function workers({ quick }: Options): Promise<Result> {
   const sizes = quick ? [1, 10_000] : [1, 10_000, 1_000_000];
   const [rounds, ms] = quick ? [3, 100] : [15, 500];
-  const lanes: Lane[] = [];
-  for (const keys of sizes) lanes.push(...(await race(keys, rounds, ms)));
+  const races: Race[] = [];
+  for (const keys of sizes) races.push(await race(keys, rounds, ms));
+  const lanes = races.flatMap((race) => race.lanes);
   const runs = await exactRuns(quick ? 10 : 100);
   const admitted = runs.map(({ admitted }) => admitted);
   const exact = runs.filter(({ admitted, limit }) => admitted === limit).length;
-  const table = sizes.map((keys) => [`${keys.toLocaleString("en")} keys`, cellsOf(lanes, keys)]);
+  const passes = sizes.map((keys, index) => ({ keys, passNs: spread(races[index]?.passesNs ?? []) }));
+  const table = passes.map(({ keys, passNs }) => [
+    `${keys.toLocaleString("en")} keys`,
+    { ...cellsOf(lanes, keys), "memory there and back, ns": shown(passNs) },
+  ]);
   return {
     title: `millions of decisions a second by worker threads; ${exact} of ${runs.length} runs on one key exact`,
     rows: [
       ...lanes.map(({ keys, setup, rates }) => ({ keys, setup, decisionsPerSecond: spread(rates) })),
       ...sizes.map((keys) => ({ keys, ratio: "2 workers, one limiter / 1 worker", times: ratio(lanes, keys) })),
+      ...passes,
       { runs: runs.length, exact, limit: runs[0]?.limit, fewest: Math.min(...admitted), most: Math.max(...admitted) },
     ],
     tables: [{ title: "M decisions a second, median (quarters)", rows: Object.fromEntries(table) }],
@@ -61,13 +79,16 @@ export async function workers({ quick }: Options): Promise<Result> {
   };
 }
 
-async function race(keys: number, rounds: number, ms: number): Promise<Lane[]> {
+async function race(keys: number, rounds: number, ms: number): Promise<Race> {
   const entries = Object.entries(SETUPS) as [Setup, (typeof SETUPS)[Setup]][];
   const lanes: Lane[] = entries.map(([setup]) => ({ keys, setup, rates: [] }));
   // The first thread of the shared limiter is the one worker, too.
   const shared = [0, 1].map((thread) => start({ name: `shared ${keys}`, keys, seed: thread }));
   const alone = [0, 1].map((thread) => start({ name: `alone ${keys} ${thread}`, keys, seed: thread }));
+  const passesNs: number[] = [];
   for (let round = -1; round < rounds; round++) {
+    const [passes = 0] = await together(shared, { ms: PASS_MS, line: new SharedArrayBuffer(64) });
+    if (round >= 0) passesNs.push((PASS_MS * 1e6) / passes);
     for (const [index, [, setup]] of entries.entries()) {
       const threads = (setup.shared ? shared : alone).slice(0, setup.threads);
       const calls = await together(threads, { ms });
@@ -75,7 +96,7 @@ async function race(keys: number, rounds: number, ms: number): Promise<Lane[]> {
     }
   }
   await Promise.all([...shared, ...alone].map((thread) => thread.terminate()));
-  return lanes;
+  return { lanes, passesNs };
 }
 
 async function exactRuns(runs: number): Promise<{ limit: number; admitted: number }[]> {

@@ -20,6 +20,8 @@ export interface Stretch {
   startNs: bigint;
   /** Decide for so long, in ms, over all keys; the answer is how many decisions were made. */
   ms?: number;
+  /** Instead pass this memory to the other thread and back for so long; the answer is how often. */
+  line?: SharedArrayBuffer;
   /** Or decide so often for one key; the answer is how many were admitted. */
   key?: string;
   calls?: number;
@@ -42,15 +44,27 @@ if (limit === undefined) for (const key of names) limiter.consume(key, "t");
 const draw = uniform(keys, random(seed));
 const calls = Array.from({ length: DRAWN }, () => names[draw()] ?? "");
 
-parentPort?.on("message", ({ startNs, ms, key, calls = 0 }: Stretch) => {
+parentPort?.on("message", ({ startNs, ms = 0, line, key, calls = 0 }: Stretch) => {
   while (process.hrtime.bigint() < startNs);
-  parentPort?.postMessage(key === undefined ? decideFor(startNs, ms ?? 0) : admitted(key, calls));
+  const endNs = startNs + BigInt(ms) * 1_000_000n;
+  parentPort?.postMessage(line ? passed(line, endNs) : key === undefined ? decided(endNs) : admitted(key, calls));
 });
 
-function decideFor(startNs: bigint, ms: number): number {
-  const end = startNs + BigInt(ms) * 1_000_000n;
+/** The two threads have seeds 0 and 1, which say whose turn it is. */
+function passed(line: SharedArrayBuffer, endNs: bigint): number {
+  const turn = new Int32Array(line);
+  for (let count = 0; ; count++) {
+    for (let look = 1; Atomics.load(turn, 0) !== 2 * count + seed; look++) {
+      if (look % BETWEEN === 0 && process.hrtime.bigint() > endNs) return count;
+    }
+    Atomics.store(turn, 0, 2 * count + seed + 1);
+    if (count % BETWEEN === 0 && process.hrtime.bigint() > endNs) return count;
+  }
+}
+
+function decided(endNs: bigint): number {
   let count = 0;
-  while (process.hrtime.bigint() < end) {
+  while (process.hrtime.bigint() < endNs) {
     for (let call = 0; call < BETWEEN; call++) {
       const key = calls[(count + call) % DRAWN] ?? "";
       if (!limiter.consume(key, "t").allowed) throw new Error("a call was denied, and none should be");
