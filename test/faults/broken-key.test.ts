@@ -50,7 +50,8 @@ it.each(["exact", "leased"] as const)(
     await client.hset(nameOf(prefix, "acct:customer-fields"), { day: "1", "@r:day": "none of ours" });
     relay.mend();
 
-    await vi.waitFor(() => expect(limiter.isTogether).toBe(false));
+    // For some 40 ms.
+    await vi.waitFor(() => expect(limiter.isTogether).toBe(false), { interval: 1 });
     await limiter.ready();
     for (const key of ["acct:customer-first", "acct:customer-last"]) {
       expect((await limiter.peek(key, "t", 0)).limits[0]?.remaining).toBe(960);
