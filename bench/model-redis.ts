@@ -13,7 +13,7 @@ interface Rule {
 
 /** What of the protocol's commands is needed here. */
 interface Command {
-  readonly op: "take" | "peek" | "adjust" | "reset";
+  readonly op: "take" | "peek" | "adjust" | "reset" | "leave";
   readonly key: string;
   readonly tier: { readonly limits: readonly { readonly rule: Rule }[] };
   readonly need?: number;
@@ -26,7 +26,9 @@ interface Reply {
   readonly denied: number;
   readonly granted: number;
   readonly nowMs: number;
+  readonly lagMs: number;
   readonly epoch: string;
+  readonly backMs: number;
   readonly spent: readonly number[];
 }
 
@@ -97,7 +99,7 @@ export class ModelRedis {
       this.#keys.set(key, { atMs: nowMs, spent });
     };
     if (op === "adjust") charge((index) => deltas[index] ?? 0);
-    if (op !== "take") return { denied: 0, granted: 0, nowMs, epoch: EPOCH, spent };
+    if (op !== "take") return { denied: 0, granted: 0, nowMs, lagMs: 0, epoch: EPOCH, backMs: 0, spent };
     let denied = 0;
     let longest = 0;
     let left = Number.POSITIVE_INFINITY;
@@ -111,6 +113,6 @@ export class ModelRedis {
     const ahead = Math.min(want, Math.floor(left / divisor));
     const granted = denied > 0 ? 0 : Math.max(need, ahead - (ahead % 1000));
     charge(() => granted);
-    return { denied, granted, nowMs, epoch: EPOCH, spent };
+    return { denied, granted, nowMs, lagMs: 0, epoch: EPOCH, backMs: 0, spent };
   }
 }

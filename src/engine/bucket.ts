@@ -54,9 +54,18 @@ export class Bucket {
     return missing > 0 ? Math.ceil(missing / this.perMs) : 0;
   }
 
-  /** What is spent after `deltaMilli` more, or less, tokens. */
-  charged(spent: number, deltaMilli: number): number {
-    return Math.min(MAX_AMOUNT, Math.max(0, spent + deltaMilli * this.perMilli));
+  /** What is spent after `deltaMilli` more, or less, tokens of a bucket: the same fraction of this one. */
+  charged(spent: number, deltaMilli: number, from: Bucket = this): number {
+    return Math.min(MAX_AMOUNT, Math.max(0, spent + this.unitsOf(deltaMilli, from)));
+  }
+
+  /** Thousandths of a bucket's tokens in units of this one: no less is charged, and no more is given back. */
+  unitsOf(deltaMilli: number, from: Bucket): number {
+    const units = Math.min(MAX_AMOUNT, Math.abs(deltaMilli) * from.perMilli);
+    if (deltaMilli >= 0) return this.converted(units, from);
+    if (from.capacity === this.capacity) return -units;
+    const whole = Number((BigInt(units) * BigInt(this.capacity)) / BigInt(from.capacity));
+    return -Math.min(MAX_AMOUNT, whole);
   }
 
   /** Tokens left, in thousandths, rounded down. */

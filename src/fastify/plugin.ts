@@ -234,7 +234,8 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
       limiter.countShadow(decision.tier, decision.deniedBy ?? "");
       return true;
     }
-    const period = headers.policyOf(decision).periodOf(decision.deniedBy);
+    // While other replicas hold tokens of it, a quota is not used up for its period.
+    const period = decision.isProvisional ? undefined : headers.policyOf(decision).periodOf(decision.deniedBy);
     const document = quotaExceeded(decision, period);
     reply.header("retry-after", document["retry_after"]);
     // Clients made by common generators sleep for Retry-After, which would be weeks.

@@ -30,15 +30,18 @@ const EXCEEDED = {
   month: { code: "monthly_quota_exceeded", what: "monthly quota" },
 };
 
-/** A call that would pass later. `period` is that of the quota that denied; undefined for a rate. */
+/** A call that would pass later. `period` is that of the quota that denied for good; undefined for any other denial. */
 export function quotaExceeded(decision: Decision, period: "day" | "month" | undefined): Problem {
   const retryAfter = Math.ceil(decision.retryAfterMs / 1000);
   const { code, what } = EXCEEDED[period ?? "rate"];
+  const detail = decision.isProvisional
+    ? `What is left of tier ${decision.tier} is on its way between servers; ask again in ${retryAfter} s.`
+    : `The ${what} of tier ${decision.tier} is used up; this call passes in ${retryAfter} s.`;
   return {
     type: QUOTA_EXCEEDED,
     title: "Request cannot be satisfied as assigned quota has been exceeded",
     status: 429,
-    detail: `The ${what} of tier ${decision.tier} is used up; this call passes in ${retryAfter} s.`,
+    detail,
     "violated-policies": [decision.deniedBy],
     code,
     retry_after: retryAfter,

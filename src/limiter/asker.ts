@@ -39,7 +39,7 @@ export class Asker {
   /** Rejects at the deadline at the latest. */
   async run(command: Command): Promise<Reply> {
     const reply = await this.#session.run(command);
-    this.#ahead = reply.nowMs - this.#around.now();
+    this.#ahead = reply.nowMs - reply.lagMs - this.#around.now();
     return reply;
   }
 }

@@ -1,7 +1,12 @@
 import type { Surroundings } from "../store/protocol.js";
+import { REMEMBERED_MS } from "../store/script.js";
 import type { Asker } from "./asker.js";
 import type { Lease, Owed } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
+import type { SharedJudge } from "./shared-judge.js";
+
+/** How long, in ms, after it was first sent a correction is sent again as one that may have counted. */
+const RESENT_MS = REMEMBERED_MS / 2;
 
 /** Keys charged at once when a store has come back. */
 const BATCH = 256;
@@ -19,6 +24,8 @@ export class Debts {
   readonly #behind = new Set<Lease>();
   /** Those of them with which it is settled in a while. */
   readonly #retried = new Set<Lease>();
+  /** Keys whose last correction the store still knows by its number, and when that was: the latest last. */
+  readonly #numbered = new Map<string, { readonly judge: SharedJudge; readonly atMs: number }>();
   #number = 0;
 
   constructor(table: LeaseTable, asker: Asker, around: Surroundings, leaseMs: number) {
@@ -79,6 +86,17 @@ export class Debts {
     }
   }
 
+  /** Has the store forget the numbers of this replica, as long as it is there. */
+  async leave(): Promise<void> {
+    const numbered = [...this.#numbered];
+    for (let at = 0; at < numbered.length && this.#asker.state === "together"; at += BATCH) {
+      const left = numbered.slice(at, at + BATCH).map(([key, { judge }]) => {
+        return this.#asker.run({ op: "leave", ...this.#asker.about(key, judge, undefined) });
+      });
+      await Promise.allSettled(left);
+    }
+  }
+
   /** Turns what was decided without the store into a debt. */
   turn(lease: Lease): void {
     const { share, judge } = lease;
@@ -97,13 +115,21 @@ export class Debts {
       const [owed] = lease.owed;
       if (owed === undefined) break;
       const again = owed.sent !== undefined;
-      owed.sent ??= { number: ++this.#number, known: lease.judge === owed.judge ? lease.known : undefined };
+      const nowMs = this.#around.now();
+      owed.sent ??= {
+        number: ++this.#number,
+        known: lease.judge === owed.judge ? lease.known : undefined,
+        atMs: nowMs,
+      };
       const { judge, sent, ...what } = owed;
+      // Whether it has counted nobody can tell any more: rather charged twice than given back twice.
+      if (nowMs - sent.atMs > RESENT_MS) owed.deltas = what.deltas = what.deltas.map((delta) => Math.max(0, delta));
       try {
         const about = this.#asker.about(lease.key, judge, sent.known);
         const reply = await this.#asker.run({ op: "adjust", ...about, ...what, number: sent.number, again });
         if (lease.judge === judge) lease.learn(reply, this.#around.now());
         lease.owed.shift();
+        this.#remember(lease.key, judge);
       } catch (error) {
         lease.failed(error, this.#around.now());
         return this.#retry(lease);
@@ -111,6 +137,16 @@ export class Debts {
     }
     if (!lease.owes) this.#behind.delete(lease);
     else if (this.#isBroken(lease)) this.#retry(lease);
+  }
+
+  #remember(key: string, judge: SharedJudge): void {
+    const atMs = this.#around.now();
+    this.#numbered.delete(key);
+    this.#numbered.set(key, { judge, atMs });
+    for (const [oldest, { atMs: beforeMs }] of this.#numbered) {
+      if (atMs - beforeMs <= REMEMBERED_MS) break;
+      this.#numbered.delete(oldest);
+    }
   }
 
   #mayPay(lease: Lease): boolean {

@@ -103,6 +103,14 @@ export class Decision {
     return this.denier?.rule.waitMs(spent, this.costMilli, this.nowMs) ?? 0;
   }
 
+  /**
+   * Whether the denial may end before the limit has refilled or its period is over: other replicas hold tokens that may
+   * come back. `retryAfterMs` is then when these have come back or are used up. False where one process decides alone.
+   */
+  get isProvisional(): boolean {
+    return false;
+  }
+
   /** Every limit of the tier, after the call; empty when unlimited. */
   get limits(): LimitState[] {
     const states: LimitState[] = [];

@@ -30,9 +30,13 @@ export function withOwed(tier: Tier, known: Known | undefined, owed: readonly Ow
   const spent = spentAt(tier, known, nowMs, 0);
   for (const { judge, deltas, atMs, quotasOnly } of owed) {
     tier.limits.forEach(({ name, rule }, index) => {
-      const delta = deltas[judge.tier.limits.findIndex((limit) => limit.name === name)] ?? 0;
-      const applies = rule.type === "quota" ? atMs >= rule.periodOf(nowMs).startMs : !quotasOnly;
-      if (applies) spent[index] = rule.charged(spent[index] ?? 0, delta);
+      const at = judge.tier.limits.findIndex((limit) => limit.name === name);
+      const [from, delta = 0, before = 0] = [judge.tier.limits[at]?.rule, deltas[at], spent[index]];
+      if (rule.type === "quota") {
+        if (atMs >= rule.periodOf(nowMs).startMs) spent[index] = rule.charged(before, delta);
+      } else if (from?.type === "bucket" && !quotasOnly) {
+        spent[index] = rule.charged(before, delta, from);
+      }
     });
   }
   return spent;

@@ -27,8 +27,8 @@ export interface Owed {
   readonly tell: boolean;
   /** Whether what is given back was handed out to nobody. */
   readonly unused: boolean;
-  /** Its number and what was known of the key when it was first sent: the same whenever it is sent again. */
-  sent: { readonly number: number; readonly known: Known | undefined } | undefined;
+  /** Its number, what was known of the key and when it was, by this process's clock, when it was first sent. */
+  sent: { readonly number: number; readonly known: Known | undefined; readonly atMs: number } | undefined;
 }
 
 /** A call that waits for a take. */
@@ -40,6 +40,8 @@ export interface Waiter {
   readonly failed: () => void;
   /** No take of the lease serves it: the store is asked for this call alone. */
   readonly alone: () => void;
+  /** How many takes were made for it that brought it neither its tokens nor a denial. */
+  misses: number;
 }
 
 /** What one replica holds and knows of one key. */
@@ -52,6 +54,8 @@ export class Lease {
   parcels: Parcel[] = [];
   /** Until when a denial is believed, by this process's clock. */
   believeUntilMs = 0;
+  /** Until when tokens that other replicas hold may come back, by this process's clock. */
+  backUntilMs = 0;
   /** Until when the store is not asked, since what it holds of the key is none of ours; by this process's clock. */
   brokenUntilMs = 0;
   /** Until when nothing is asked for ahead, since there was nothing to be had. */
@@ -138,8 +142,9 @@ export class Lease {
   }
 
   /** Remembers a denial. */
-  believe(waitMs: number, nowMs: number): void {
+  believe({ waitMs, isProvisional }: View, nowMs: number): void {
     this.believeUntilMs = nowMs + Math.min(waitMs, LOOK_AGAIN_MS);
+    this.backUntilMs = isProvisional ? nowMs + waitMs : 0;
   }
 
   /** Leaves the key alone for a while, if an error is of what the store holds of it. */
@@ -156,7 +161,10 @@ export class Lease {
   /** Where the key stands for a call of this cost, less what is held here. */
   view(costMilli: number, nowMs: number, storeMs: number): View {
     const { tier } = this.judge;
-    return viewOf(tier, spentAt(tier, this.known, storeMs, this.held(nowMs)), costMilli, storeMs);
+    const atMs = Math.max(storeMs, this.known?.atMs ?? 0);
+    const spent = spentAt(tier, this.known, atMs, this.held(nowMs));
+    const backMs = Math.max(0, this.backUntilMs - nowMs);
+    return viewOf(tier, spent, costMilli, { nowMs: atMs, lagMs: atMs - storeMs, backMs });
   }
 
   /** Whether the store has not heard of something. */

@@ -7,11 +7,11 @@ import { converted } from "./known.js";
 import { Lease } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
 import { type CLOSED, Outage } from "./outage.js";
-import { Returns } from "./returns.js";
+import { Returns, type SWEEPS } from "./returns.js";
 import type { OutagePolicies } from "./share.js";
 import type { SharedCorrection, SharedJudge } from "./shared-judge.js";
 import { Takes } from "./takes.js";
-import { spentAt, type View, viewOf } from "./view.js";
+import { allowedView, spentAt, type View, viewOf } from "./view.js";
 
 /** Keys told at once when a store has come back. */
 const BATCH = 256;
@@ -21,6 +21,8 @@ export interface LeaseOptions {
   readonly mode: "leased" | "exact";
   /** How long, in ms, tokens taken ahead may be handed out. */
   readonly leaseMs: number;
+  /** How long, in ms, an answer is waited for. */
+  readonly timeoutMs: number;
   readonly policies: OutagePolicies;
   /** The time to decide by, if not the store's own. */
   readonly clock: (() => number) | undefined;
@@ -45,7 +47,7 @@ export class Leases {
     this.#debts = new Debts(table, this.#asker, around, options.leaseMs);
     this.#returns = new Returns(this.#asker, this.#debts, around, options.leaseMs);
     this.#outage = new Outage(table, this.#asker, this.#debts, options.policies);
-    this.#takes = new Takes(this.#asker, this.#debts, this.#returns, around, options.leaseMs);
+    this.#takes = new Takes(this.#asker, this.#debts, this.#returns, around, options);
   }
 
   /** The store's time, as near as can be told. */
@@ -74,6 +76,7 @@ export class Leases {
         decided: resolve,
         failed: () => resolve(this.#decideAway(key, judge, costMilli)),
         alone: () => resolve(this.#exactly(lease, judge, costMilli)),
+        misses: 0,
       });
     });
   }
@@ -96,10 +99,10 @@ export class Leases {
       this.#asker.run({ op: "peek", ...this.#asker.about(key, judge, own()?.known), need: costMilli }),
     );
     return asked.then(
-      ({ nowMs: atMs, spent }) => {
-        const known = { epoch: "", atMs, spent };
+      (reply) => {
+        const known = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
         const held = own()?.held(this.#around.now()) ?? 0;
-        return viewOf(judge.tier, spentAt(judge.tier, known, atMs, held), costMilli, atMs);
+        return viewOf(judge.tier, spentAt(judge.tier, known, reply.nowMs, held), costMilli, reply);
       },
       () => this.#outage.decide(own() ?? new Lease(key, judge), costMilli, false),
     );
@@ -131,6 +134,14 @@ export class Leases {
     }
   }
 
+  /** Another replica has nothing left of the key: here it would only lie idle. */
+  wanted(key: string): void {
+    const lease = this.table.get(key);
+    if (lease === undefined || lease.parcels.length === 0) return;
+    this.#returns.giveBack(lease);
+    lease.noPrefetchUntilMs = this.#around.now() + this.#options.leaseMs / 4;
+  }
+
   entered(state: SessionState): void {
     if (state !== "together") return;
     this.#outage.over();
@@ -154,7 +165,7 @@ export class Leases {
     this.#returns.late(command, reply);
   }
 
-  /** Gives back what has expired or lies idle. Called a few times in `leaseMs`. */
+  /** Gives back what has expired or lies idle. Called {@link SWEEPS} times in `leaseMs`. */
   sweep(): void {
     this.#returns.sweep();
   }
@@ -165,6 +176,7 @@ export class Leases {
     const given = this.#returns.drain();
     if (this.#asker.state === "together") given.push(this.#debts.settleAll());
     await Promise.allSettled(given);
+    await this.#debts.leave();
   }
 
   /** Tokens held ahead, and tokens admitted that the store has not heard of, in thousandths. */
@@ -201,9 +213,10 @@ export class Leases {
     if (lease.owes && !(await this.#debts.isSettled(lease))) return this.#decideAway(lease.key, judge, costMilli);
     try {
       const about = this.#asker.about(lease.key, judge, lease.judge === judge ? lease.known : undefined);
-      const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1 });
+      const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
-      return { denied: reply.denied, waitMs: 0, nowMs: reply.nowMs, spent: reply.spent };
+      if (reply.denied === 0) return allowedView(reply.nowMs, reply.spent);
+      return viewOf(judge.tier, reply.spent, costMilli, reply);
     } catch (error) {
       lease.failed(error, this.#around.now());
       return this.#decideAway(lease.key, judge, costMilli);

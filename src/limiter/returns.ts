@@ -4,6 +4,9 @@ import { type Debts, ONCE } from "./debts.js";
 import type { Lease, Parcel } from "./lease.js";
 import type { SharedJudge } from "./shared-judge.js";
 
+/** How often in the time of a lease what has expired is given back. */
+export const SWEEPS = 4;
+
 /** Gives back what was taken and is not used. */
 export class Returns {
   readonly #asker: Asker;
@@ -47,7 +50,7 @@ export class Returns {
     return [...this.#live].flatMap((lease) => this.#giveAll(lease, this.#takeAll(lease)));
   }
 
-  /** Gives back what has expired or lies idle. Called a few times in `leaseMs`. */
+  /** Gives back what has expired or lies idle. Called {@link SWEEPS} times in `leaseMs`. */
   sweep(): void {
     const nowMs = this.#around.now();
     let leased = 0;

@@ -66,8 +66,9 @@ export class Share {
     return {
       denied,
       waitMs,
+      isProvisional: false,
       nowMs: this.#atMs,
-      spent: this.#parts.map((part, i) => this.#shown(part, i, costMilli, denied)),
+      spent: this.#parts.map((part, index) => this.#shown(part, index)),
     };
   }
 
@@ -115,14 +116,12 @@ export class Share {
     });
   }
 
-  /** What the whole limit would have to have spent to leave as much, and to make as long a wait. */
-  #shown(part: Part, index: number, costMilli: number, denied: number): number {
+  /** What the whole limit would have to have spent to leave as much. */
+  #shown(part: Part, index: number): number {
     const rule = this.#rule(index);
     if (rule.type === "quota") return Math.max(0, rule.maxCostMilli - Math.max(0, part.amount));
     const left = rule.capacity / this.#replicas - part.amount;
-    if (denied !== index + 1) return Math.ceil(Math.min(rule.capacity, Math.max(0, rule.capacity - left)));
-    const cost = costMilli * rule.perMilli;
-    return Math.max(0, rule.capacity - cost + Math.ceil((cost - left) * this.#replicas));
+    return Math.ceil(Math.min(rule.capacity, Math.max(0, rule.capacity - left)));
   }
 
   #rule(index: number) {

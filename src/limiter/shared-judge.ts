@@ -2,6 +2,8 @@ import type { Tier } from "../engine/tier.js";
 import { ADJUST, type DecisionRef, type Engine, FRAME, type Frame } from "../engine/types.js";
 import { Decision, type Judge } from "./decision.js";
 import { ShadowedDecision } from "./shadow.js";
+import { SharedDenial } from "./shared-denial.js";
+import type { View } from "./view.js";
 
 /** The one row from which decisions are copied. */
 const frame: Frame = new Float64Array(FRAME.ROW);
@@ -44,16 +46,13 @@ export class SharedJudge implements Judge {
     };
   }
 
-  /** Makes a decision; `denied` counts the limits from 1, `spent` is per limit after the call. */
-  decide(
-    key: string,
-    costMilli: number,
-    { denied, nowMs, spent }: { denied: number; nowMs: number; spent: readonly number[] },
-    spends: boolean,
-  ): Decision {
+  /** Makes a decision of where a key stands after the call. */
+  decide(key: string, costMilli: number, view: View, spends: boolean): Decision {
+    const { denied, nowMs, spent } = view;
     frame[FRAME.CODE] = denied;
     frame[FRAME.NOW] = nowMs;
     for (let index = 0; index < spent.length; index++) frame[FRAME.SPENT + index] = spent[index] as number;
+    if (denied > 0) return new SharedDenial(this, key, frame, costMilli, view);
     const Made = this.shadows.length === 0 ? Decision : ShadowedDecision;
     return new Made(this, key, frame, 0, costMilli, spends);
   }

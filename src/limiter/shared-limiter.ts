@@ -9,19 +9,19 @@ import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
 import { checkedKey, excessiveCost, invalidCost, limiterClosed } from "./misuse.js";
 import { CLOSED } from "./outage.js";
+import { SWEEPS } from "./returns.js";
 import { type Observe, Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
 import { SharedJudges } from "./shared-judges.js";
 import { TierCounts } from "./tier-counts.js";
-import type { View } from "./view.js";
+import { allowedView, type View } from "./view.js";
 import { Waiters } from "./waiters.js";
 
 /** How a shared limiter works. */
 export interface SharedSettings extends LeaseOptions {
   tiers: Tiers;
   maxKeys: number;
-  timeoutMs: number;
   link: Link;
   around: Surroundings;
 }
@@ -75,6 +75,7 @@ export class SharedLimiter {
         knows: () => this.#leases.knows(),
         kinds: () => this.#judges.kinds,
         changed: (key, reset) => this.#leases.changed(key, reset),
+        wanted: (key) => this.#leases.wanted(key),
         late: (command, reply) => this.#leases.late(command, reply),
         entered: (state) => {
           this.#leases.entered(state);
@@ -267,7 +268,7 @@ export class SharedLimiter {
     const { tier } = judge;
     if (tier.limits.length === 0) {
       if (spends && costMilli > 0) this.#usage.set(tier.name, (this.#usage.get(tier.name) ?? 0) + costMilli);
-      const view = { denied: 0, waitMs: 0, nowMs: this.#leases.storeMs(), spent: [] };
+      const view = allowedView(this.#leases.storeMs(), []);
       return this.#finish(judge, key, costMilli, view, spends);
     }
     const seen =
@@ -325,7 +326,7 @@ export class SharedLimiter {
 
   #sweepLater(): void {
     const { around, leaseMs } = this.#settings;
-    this.#stopSweep = around.after(leaseMs / 4, () => {
+    this.#stopSweep = around.after(leaseMs / SWEEPS, () => {
       this.#leases.sweep();
       if (this.#closing === undefined) this.#sweepLater();
     });

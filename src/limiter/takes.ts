@@ -3,9 +3,13 @@ import type { Reply, Surroundings } from "../store/protocol.js";
 import type { Asker } from "./asker.js";
 import type { Debts } from "./debts.js";
 import type { Lease, Waiter } from "./lease.js";
-import type { Returns } from "./returns.js";
+import type { LeaseOptions } from "./leases.js";
+import { type Returns, SWEEPS } from "./returns.js";
 import type { SharedJudge } from "./shared-judge.js";
-import { spentAt, viewOf } from "./view.js";
+import { allowedView, spentAt, viewOf } from "./view.js";
+
+/** Takes in vain after which a call asks for itself alone. */
+const MISSES = 3;
 
 /** Takes tokens ahead, and decides those who wait for them. */
 export class Takes {
@@ -14,17 +18,26 @@ export class Takes {
   readonly #returns: Returns;
   readonly #around: Surroundings;
   readonly #leaseMs: number;
+  readonly #outMs: number;
   readonly #underway = new Set<Promise<void>>();
   /** Leases that will run out soon. */
   readonly #low: Lease[] = [];
   #isEnding = false;
 
-  constructor(asker: Asker, debts: Debts, returns: Returns, around: Surroundings, leaseMs: number) {
+  constructor(
+    asker: Asker,
+    debts: Debts,
+    returns: Returns,
+    around: Surroundings,
+    { leaseMs, timeoutMs }: Pick<LeaseOptions, "leaseMs" | "timeoutMs">,
+  ) {
     this.#asker = asker;
     this.#debts = debts;
     this.#returns = returns;
     this.#around = around;
     this.#leaseMs = leaseMs;
+    // Until the sweep after it has expired, and then until it has arrived.
+    this.#outMs = Math.ceil(leaseMs + leaseMs / SWEEPS + timeoutMs);
   }
 
   /** Has a call wait for tokens of the next take. */
@@ -99,6 +112,7 @@ export class Takes {
         need,
         want,
         divisor,
+        outMs: this.#outMs,
       });
       this.#took(lease, judge, need, sentMs, reply);
     } catch (error) {
@@ -129,10 +143,13 @@ export class Takes {
     if (lease.judge !== judge) return;
     lease.learn(reply, nowMs);
     if (reply.denied > 0) {
-      lease.believe(viewOf(judge.tier, reply.spent, need, reply.nowMs).waitMs, nowMs);
+      const denial = viewOf(judge.tier, reply.spent, need, reply);
+      lease.believe(denial, nowMs);
       // The answer is for the first, whatever is held by now.
       const first = lease.waiters.shift();
-      first?.decided({ ...lease.view(first.costMilli, nowMs, reply.nowMs), denied: reply.denied });
+      if (first === undefined) return;
+      const view = lease.view(first.costMilli, nowMs, reply.nowMs - reply.lagMs);
+      first.decided(view.denied > 0 ? view : { ...denial, spent: view.spent });
     }
   }
 
@@ -147,7 +164,7 @@ export class Takes {
       }
       left -= waiter.costMilli;
       const known = { epoch: "", atMs: nowMs, spent };
-      waiter.decided({ denied: 0, waitMs: 0, nowMs, spent: spentAt(judge.tier, known, nowMs, left) });
+      waiter.decided(allowedView(nowMs, spentAt(judge.tier, known, nowMs, left)));
     }
     // Asked for when what is left is on its way back.
     if (alone.length > 0) this.#around.soon(() => alone.forEach((waiter) => void waiter.alone()));
@@ -168,6 +185,9 @@ export class Takes {
       if (nowMs < lease.believeUntilMs && view.denied > 0) waiter.decided(view);
       else waiting.push(waiter);
     }
+    // Whatever has become of the take: nobody asks for ever.
+    const [first] = waiting;
+    if (first !== undefined && ++first.misses === MISSES) waiting.shift()?.alone();
     lease.waiters.push(...waiting);
     if (lease.waiters.length > 0) this.#takeSoon(lease);
   }

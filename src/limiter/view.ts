@@ -1,11 +1,15 @@
 import type { Tier } from "../engine/tier.js";
-import type { Known } from "../store/protocol.js";
+import type { Known, Reply } from "../store/protocol.js";
 
 /** Where a key stands as far as one replica can tell. */
 export interface View {
   /** The limit that denies with the longest wait, counted from 1; 0 if none does. */
   readonly denied: number;
+  /** How long, in ms, until the call would pass, or is worth another try if the denial is {@link View.isProvisional}. */
   readonly waitMs: number;
+  /** Whether tokens that other replicas hold may still come back and end the denial early. */
+  readonly isProvisional: boolean;
+  /** The key's time. */
   readonly nowMs: number;
   readonly spent: readonly number[];
 }
@@ -27,17 +31,33 @@ export function spentAt(tier: Tier, known: Known | undefined, nowMs: number, hel
   return amounts;
 }
 
-/** What a call of `costMilli` would be told if these amounts were all. */
-export function viewOf(tier: Tier, spent: readonly number[], costMilli: number, nowMs: number): View {
+/**
+ * What a call of `costMilli` would be told if these amounts were all: the key's time is ahead of the store's by `lagMs`,
+ * and tokens that others hold may come back for `backMs`.
+ */
+export function viewOf(
+  tier: Tier,
+  spent: readonly number[],
+  costMilli: number,
+  { nowMs, lagMs, backMs }: Pick<Reply, "nowMs" | "lagMs" | "backMs">,
+): View {
   let denied = 0;
   let waitMs = 0;
-  if (costMilli === 0) return { denied, waitMs, nowMs, spent };
-  tier.limits.forEach(({ rule }, index) => {
-    const wait = rule.waitMs(spent[index] ?? 0, costMilli, nowMs);
-    if (wait > waitMs) {
-      waitMs = wait;
-      denied = index + 1;
-    }
-  });
-  return { denied, waitMs, nowMs, spent };
+  if (costMilli > 0) {
+    tier.limits.forEach(({ rule }, index) => {
+      const wait = rule.waitMs(spent[index] ?? 0, costMilli, nowMs);
+      if (wait > waitMs) {
+        waitMs = wait;
+        denied = index + 1;
+      }
+    });
+  }
+  if (denied > 0) waitMs += lagMs;
+  const isProvisional = backMs > 0 && backMs < waitMs;
+  return { denied, waitMs: isProvisional ? backMs : waitMs, isProvisional, nowMs, spent };
+}
+
+/** Where a key stands after a call that was allowed. */
+export function allowedView(nowMs: number, spent: readonly number[]): View {
+  return { denied: 0, waitMs: 0, isProvisional: false, nowMs, spent };
 }

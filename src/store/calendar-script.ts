@@ -1,10 +1,10 @@
 /**
- * Periods of quotas in Lua, to stand in a script behind `floor`, `min` and `max` of its `math`: `DAY` in ms, and
+ * Periods of quotas in Lua, to stand in a script behind `floor`, `min` and `max` of its `math`: `MINUTE` and `DAY` in ms, and
  * `periodOf(at, anchor)`, the start and the end of the UTC day, for anchor 0, or of the month from that day on, or from its
  * last if it is shorter, that holds an instant. Days are counted from 1970 in eras of 400 years that begin in March.
  */
 export const CALENDAR = `
-local DAY = 86400000
+local MINUTE, DAY = 60000, 86400000
 
 local function daysOf(y, m)
   if m < 1 then y, m = y - 1, m + 12 elseif m > 12 then y, m = y + 1, m - 12 end

@@ -17,7 +17,13 @@ export type Command = {
   readonly known: Known | undefined;
   /** The time to decide by, in ms since the epoch; the store's own if undefined. */
   readonly nowMs: number | undefined;
-} & (Take | { readonly op: "peek"; readonly need: number } | Adjust | { readonly op: "reset" });
+} & (
+  | Take
+  | { readonly op: "peek"; readonly need: number }
+  | Adjust
+  | { readonly op: "reset" }
+  | { readonly op: "leave" }
+);
 
 interface Take {
   readonly op: "take";
@@ -25,6 +31,8 @@ interface Take {
   readonly want: number;
   /** Which part of what is left may be granted beyond the need, in whole tokens: one in so many. */
   readonly divisor: number;
+  /** How long, in ms, what is granted beyond the need may still be handed out or come back. */
+  readonly outMs: number;
 }
 
 interface Adjust {
@@ -49,10 +57,14 @@ export interface Reply {
   /** The limit of the tier that denies, counted from 1; 0 if none. */
   readonly denied: number;
   readonly granted: number;
-  /** The store's time in ms. */
+  /** The key's time in ms: the store's, or where it stands still since the store's clock was once ahead. */
   readonly nowMs: number;
+  /** By how much, in ms, that is ahead of the store's time; 0 but after a clock has jumped. */
+  readonly lagMs: number;
   /** Empty where the store holds nothing of the key. */
   readonly epoch: string;
+  /** For how long, in ms, tokens that other replicas hold may still come back and end a denial early; 0 if none do. */
+  readonly backMs: number;
   /** Per limit of the tier; empty after a reset. */
   readonly spent: readonly number[];
 }
@@ -88,6 +100,8 @@ export interface LinkEvents {
   disconnected(): void;
   /** Another replica has changed the key from outside, or forgotten it. */
   changed(key: string, reset: boolean): void;
+  /** Another replica has nothing left of the key, and asks for what lies idle. */
+  wanted(key: string): void;
 }
 
 /** A way to a store. Promises reject if the connection breaks, and may stay open for ever if nothing is heard. */

@@ -107,11 +107,14 @@ export class RedisLink implements Link {
     const names = commands.map(({ key }) => nameOf(this.#options.prefix, key));
     const line = [String(names.length), ...names, ...argumentsOf(commands, sender)];
     this.#ask((client) => client.tollkeeperKeys(...line)).then(
-      (replies) => {
-        for (const [index, reply] of (replies as unknown[]).entries()) {
-          const one = sent[index];
-          if (reply instanceof Error) one?.reject(this.#report(keyFault(reply, one.command.key, this.#place) ?? reply));
-          else one?.resolve(replyOf(reply as unknown[]));
+      (answer) => {
+        const replies = answer as unknown[];
+        const refused = replies[sent.length];
+        if (refused !== undefined) this.#report(new Error(String(refused)));
+        for (const [index, one] of sent.entries()) {
+          const reply = replies[index];
+          if (reply instanceof Error) one.reject(this.#report(keyFault(reply, one.command.key, this.#place) ?? reply));
+          else one.resolve(replyOf(reply as unknown[]));
         }
       },
       (error: unknown) => {
@@ -190,7 +193,9 @@ export class RedisLink implements Link {
     subscriber.on("message", (_channel: string, message: string) => {
       const [, caller, kind, name] = /^(\S+) (\S+) (.*)$/s.exec(message) ?? [];
       if (name === undefined || caller === this.#options.replica) return;
-      events.changed(keyOf(this.#options.prefix, name), kind === "reset");
+      const key = keyOf(this.#options.prefix, name);
+      if (kind === "return") events.wanted(key);
+      else events.changed(key, kind === "reset");
     });
     // A Cluster picks a node for it by chance, which may be one that is lost.
     const subscribe = (): void =>

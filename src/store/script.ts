@@ -1,13 +1,25 @@
 import { CALENDAR } from "./calendar-script.js";
 
+/** Fields of a key's hash at most: a few per limit, and one for each replica that corrected it of late. */
+const MAX_FIELDS = 1024;
+
+/** How long, in ms, a correction is known by its number, so that one that is sent again counts once. */
+export const REMEMBERED_MS = 60_000;
+
 /**
  * The protocol of one key, in Lua, run by Redis in one step. It counts in the same whole units as the engines
  * (`docs/decisions/exact-buckets.md`), which doubles hold exactly, so that all three agree to the last unit.
  *
  * A key is one hash. `@t` is the instant up to which it is refilled, `@e` its *epoch*, `@x` the epoch that a reset ended,
- * `@c:<replica>` the number of that replica's last correction. What is spent of a limit stands under the limit's name, and
- * under `@r:<limit>` the rule that it was counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for
- * days>`. `@h:<limit>` is the largest amount of a quota that the epoch was told of, if it was.
+ * `@c:<replica>` the number of that replica's last correction and when it came, which is dropped when it can't be sent
+ * again any more. What is spent of a limit stands under the limit's name, and under `@r:<limit>` the rule that it was
+ * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for days>`. `@h:<limit>` is the largest
+ * amount of a quota that the epoch was told of, if it was. Until `@g` tokens that were granted ahead may still come back;
+ * `@w` is the replica that holds them, or `*` if there are several. The hash is gone a minute after every bucket is full
+ * again, or a day after a quota's period.
+ *
+ * Amounts are told with the rule that they were counted by: of a bucket, what is charged or given back is the same fraction of
+ * the rule that is stored. A hash that holds anything but this, or more than {@link MAX_FIELDS}, is no hash of ours.
  *
  * A limit's name stands for one *kind*: bucket, day quota or month quota. While anything is spent of another kind under
  * that name, a command is refused, or each of two apps would take the other's count for its own, or for none.
@@ -19,24 +31,30 @@ import { CALENDAR } from "./calendar-script.js";
  * One call carries the commands of many keys, one each, as long as one server holds them all. Arguments: server, channel,
  * caller, how many tiers; per tier how many limits, and per limit name, rule and a start (see `wire.ts`).
  * Then per key operation, now (empty for the server's own time), tier, epoch and instant of what the caller knows (both may
- * be empty), three numbers of the operation, and per limit what the caller knows to be spent and, for `adjust`, the
+ * be empty), four numbers of the operation, and per limit what the caller knows to be spent and, for `adjust`, the
  * correction in thousandths.
  *
- * - `take`: need, want, divisor. Grants `need` or denies; and in whole tokens beyond it up to `want` in all, at most the
- *   divisor's part of what is left.
+ * - `take`: need, want, divisor, how long in ms what is granted beyond the need may stay out. Grants `need` or denies; and in
+ *   whole tokens beyond it up to `want` in all, at most the divisor's part of what is left. Others are asked to give back
+ *   what lies idle if they hold tokens and the wait would be longer than these may stay out.
  * - `peek`: need. Says what `take` would, and writes nothing.
  * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others, 4: sent before, 8: unused), number
  *   of the correction or empty. Who has lost writes may have lost the number of a correction whose effect others know and heal:
  *   what is sent again into another epoch is charged once too often rather than given back twice. A bucket that has
  *   run full since tokens were taken has refilled them: given back whole, they would pay for what others took later.
  * - `reset`.
+ * - `leave`: what the caller has corrected was acknowledged, and it will not correct anything any more.
  *
- * Answers per key with the limit that denies (0: none), what was granted, now, the epoch, and what is spent per limit; or
- * with an error: `FOREIGN <type>`, if what is stored under its name is no such hash, or `KIND <limit>,<kind that was asked
- * for>,<kind that is stored>`.
+ * Answers per key with the limit that denies (0: none), what was granted, the key's time, by how much that is ahead of the
+ * server's (after a clock has jumped), the epoch, for how many ms tokens that others hold may still come back, and what is
+ * spent per limit; or with an error: `FOREIGN <type>`, if what is stored under its name is no such hash, or `KIND <limit>,<kind
+ * that was asked for>,<kind that is stored>`. What fails of one key fails of no other. No command that may be refused follows a write
+ * but as one whose refusal is noted: behind the answers stands the first of these, if any.
  */
 export const SCRIPT = `
 local MAX = 4503599627370496
+local MAX_FIELDS = ${MAX_FIELDS}
+local REMEMBERED = ${REMEMBERED_MS}
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 
 local server, channel, caller = ARGV[1], ARGV[2], ARGV[3]
@@ -46,15 +64,30 @@ local present = time[1] * 1000 + floor(time[2] / 1000)
 local epochs = server .. ':'
 local counter = '@c:' .. caller
 
+-- The first command that was refused after something was written: what it should have done is not worth the count.
+local refused
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err and not refused then refused = answer.err end
+end
+
+-- A number as it was written here; nil for anything else, such as 'inf' or '0x10', which Lua would take for one.
+local function count(text)
+  local number = text and string.find(text, '^%d+$') and tonumber(text)
+  return number and number <= MAX and number or nil
+end
+
 -- Rules by their text, so that those that are the same are one; nil for a text that is none.
 local rules = {}
 local function ruleOf(text)
   local rule = rules[text]
   if not rule then
     local kind, b, c, d = string.match(text, '^([bq]) (%d+) (%d+) ?(%d*)$')
-    if not kind then return nil end
+    b, c = count(b), count(c)
+    if not (b and c) then return nil end
     -- Of a bucket capacity, perMs and perMilli; of a quota limit and anchor day.
-    rule = {text = text, isBucket = kind == 'b', b = tonumber(b), c = tonumber(c), d = tonumber(d) or 1}
+    rule = {text = text, isBucket = kind == 'b', b = b, c = c, d = count(d) or 1}
+    if rule.isBucket and (b < 1 or c < 1 or rule.d < 1) or not rule.isBucket and c > 31 then return nil end
     rule.kind = rule.isBucket and 'bucket' or rule.c == 0 and 'day quota' or 'month quota'
     rules[text] = rule
   end
@@ -74,22 +107,35 @@ for t = 1, tonumber(ARGV[4]) do
 end
 
 ${CALENDAR}
--- ceil(spent * to / from), exactly: bit by bit, since the product has up to 103 bits.
-local function converted(spent, from, to)
-  if from == to then return spent end
+-- The whole part of amount * to / from, and whether there is a rest; exactly: bit by bit, since the product has up to 103 bits.
+local function scaled(amount, from, to)
   local quotient, rest, bit = 0, 0, MAX
   while bit >= 1 do
     quotient, rest = quotient * 2, rest * 2
-    if spent >= bit then
-      spent = spent - bit
+    if amount >= bit then
+      amount = amount - bit
       rest = rest + to
     end
     local times = floor(rest / from)
     quotient, rest = quotient + times, rest - times * from
-    if quotient > MAX then return MAX end
+    if quotient > MAX then return MAX, false end
     bit = bit / 2
   end
-  return min(MAX, rest > 0 and quotient + 1 or quotient)
+  return quotient, rest > 0
+end
+
+-- What was spent of a bucket in the units of another: the same fraction of its capacity, rounded up.
+local function converted(spent, from, to)
+  if from == to then return spent end
+  local whole, rest = scaled(spent, from, to)
+  return min(MAX, rest and whole + 1 or whole)
+end
+
+-- Thousandths of a token under one bucket's rule in the units of another: no less is charged, and no more given back.
+local function unitsOf(milli, from, to)
+  local units = min(MAX, math.abs(milli) * from.d)
+  if milli >= 0 then return converted(units, from.b, to.b) end
+  return from.b == to.b and -units or -scaled(units, from.b, to.b)
 end
 
 -- Under the rules of the caller's tier: a bucket keeps its fraction, a quota what was used of the same period.
@@ -132,8 +178,8 @@ local function heal(state, limits, now, knownAt, first)
   end
 end
 
-local function save(key, hash, state, now, epoch, number)
-  local fields, n, ttl = {'HSET', key, '@t', now}, 4, DAY
+local function save(key, hash, state, now, asked, epoch, number, grants)
+  local fields, n, ttl = {'HSET', key, '@t', now}, 4, MINUTE
   local function set(field, value)
     fields[n + 1], fields[n + 2] = field, value
     n = n + 2
@@ -144,20 +190,33 @@ local function save(key, hash, state, now, epoch, number)
     set(name, slot.spent)
     if slot.stored ~= rule then set('@r:' .. name, rule.text) end
     if rule.isBucket then
-      ttl = max(ttl, ceil(slot.spent / rule.c) + DAY)
+      ttl = max(ttl, ceil(slot.spent / rule.c) + MINUTE)
     else
       local _, finish = periodOf(now, rule.c)
-      ttl = max(ttl, finish - now + DAY)
+      if slot.spent > 0 then ttl = max(ttl, finish - now + DAY) end
       if slot.healed ~= (slot.told or 0) then set('@h:' .. name, slot.healed) end
     end
   end
-  if number then set(counter, number) end
+  if number then set(counter, string.format('%.0f %.0f', number, asked)) end
+  if grants then
+    set('@g', hash['@g'])
+    set('@w', hash['@w'])
+  end
   redis.call(unpack(fields))
-  redis.call('PEXPIRE', key, ttl)
+  local old = {}
+  for field, value in pairs(hash) do
+    if string.sub(field, 1, 3) == '@c:' and field ~= counter then
+      local at = count(string.match(value, ' (%d+)$'))
+      if not at or math.abs(asked - at) > REMEMBERED then old[#old + 1] = field end
+    end
+  end
+  if #old > 0 then try('HDEL', key, unpack(old)) end
+  -- A clock that has jumped holds back what expires by it, too.
+  try('PEXPIRE', key, ttl + now - asked)
 end
 
-local function answer(state, limits, status, granted, now, epoch)
-  local reply = {status, granted, now, epoch}
+local function answer(state, limits, status, granted, now, lag, epoch, back)
+  local reply = {status, granted, now, lag, epoch, back}
   for i = 1, #limits do
     local rule, slot = limits[i].rule, state[limits[i].name]
     local spent = slot and slot.spent or limits[i].initial
@@ -168,7 +227,7 @@ local function answer(state, limits, status, granted, now, epoch)
         spent = 0
       end
     end
-    reply[4 + i] = spent
+    reply[6 + i] = spent
   end
   return reply
 end
@@ -177,39 +236,50 @@ local function foreign(key)
   return {err = 'FOREIGN ' .. redis.call('TYPE', key).ok}
 end
 
+-- For how long tokens that others than the caller hold may still come back.
+local function outstanding(hash, asked)
+  return hash['@w'] ~= caller and max(0, (count(hash['@g']) or 0) - asked) or 0
+end
+
 -- One command, whose arguments begin at that place.
 local function execute(key, at, limits)
   local op, knownEpoch, knownAt = ARGV[at], ARGV[at + 3], tonumber(ARGV[at + 4])
-  local flat = redis.pcall('HGETALL', key)
-  if flat.err then
-    if not string.find(flat.err, 'WRONGTYPE', 1, true) then return flat end
-    if op ~= 'reset' then return foreign(key) end
-    flat = {}
-  end
+  local asked = tonumber(ARGV[at + 1]) or present
+  local flat = redis.pcall('HLEN', key)
+  if type(flat) == 'number' and flat <= MAX_FIELDS then flat = redis.pcall('HGETALL', key) end
+  local isForeign = type(flat) == 'number' or flat.err and string.find(flat.err, 'WRONGTYPE', 1, true)
+  if not isForeign and flat.err then return flat end
 
   local hash, state = {}, {}
-  for i = 1, #flat, 2 do
+  for i = 1, isForeign and 0 or #flat, 2 do
     local name = flat[i]
-    if string.byte(name) == 64 then hash[name] = flat[i + 1] else state[name] = {was = tonumber(flat[i + 1])} end
+    if string.byte(name) == 64 then hash[name] = flat[i + 1] else state[name] = {was = count(flat[i + 1])} end
   end
+  isForeign = isForeign or hash['@t'] and not count(hash['@t'])
+  if isForeign and op ~= 'reset' then return foreign(key) end
 
-  local now = tonumber(ARGV[at + 1]) or present
-  local before = tonumber(hash['@t']) or now
-  now = max(now, before)
+  local before = count(hash['@t']) or asked
+  local now = max(asked, before)
+  if op == 'reset' then now = asked end
+  local lag = now - asked
   local epoch, ended = hash['@e'] or '', hash['@x']
   local fresh = string.sub(epoch, 1, #epochs) ~= epochs
   if fresh then epoch = epochs .. string.format('%.0f', now) end
 
+  if op == 'leave' then
+    if hash[counter] then redis.call('HDEL', key, counter) end
+    return {0, 0, now, lag, '', 0}
+  end
   if op == 'reset' then
     redis.call('DEL', key)
     local ending = hash['@e']
     if ending then
       if epoch == ending then epoch = epoch .. '+' end
-      redis.call('HSET', key, '@e', epoch, '@x', ending)
-      redis.call('PEXPIRE', key, DAY)
+      try('HSET', key, '@e', epoch, '@x', ending)
+      try('PEXPIRE', key, DAY)
     end
-    redis.call('PUBLISH', channel, caller .. ' reset ' .. key)
-    return {0, 0, now, epoch}
+    try('PUBLISH', channel, caller .. ' reset ' .. key)
+    return {0, 0, now, 0, epoch, 0}
   end
 
   -- Everything that the key holds, brought to the present under the rules that it was under.
@@ -221,7 +291,7 @@ local function execute(key, at, limits)
       slot.spent = max(0, slot.was - (now - before) * rule.c)
     else
       local rolls = before < periodOf(now, rule.c)
-      slot.told = tonumber(hash['@h:' .. name]) or 0
+      slot.told = count(hash['@h:' .. name]) or 0
       slot.spent = rolls and 0 or slot.was
       slot.healed = rolls and 0 or fresh and slot.was or slot.told
     end
@@ -241,28 +311,34 @@ local function execute(key, at, limits)
 
   if op == 'adjust' then
     local madeAt, flags, number = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
-    if number and number <= (tonumber(hash[counter]) or 0) then return answer(state, limits, 0, 0, now, epoch) end
+    local last = count(string.match(hash[counter] or '', '^(%d+) ')) or 0
+    if number and number <= last then return answer(state, limits, 0, 0, now, lag, epoch, 0) end
     local unused = flags >= 8
     local lapsed = flags % 8 >= 4 and knownEpoch ~= epoch
     local charges, knows = false, false
     for i = 1, #limits do
-      knows = knows or (knownEpoch ~= '' and ARGV[at + 6 + 2 * i] ~= '')
-      charges = charges or tonumber(ARGV[at + 7 + 2 * i]) > 0
+      knows = knows or (knownEpoch ~= '' and ARGV[at + 7 + 2 * i] ~= '')
+      charges = charges or tonumber(ARGV[at + 8 + 2 * i]) > 0
     end
     if not next(state) then
-      if not charges and not knows then return {0, 0, now, ''} end
+      if not charges and not knows then return {0, 0, now, lag, '', 0} end
       enter(state, limits, before, now)
     end
-    if heals then heal(state, limits, now, knownAt, at + 6) end
     for i = 1, #limits do
-      local limit, delta = limits[i], tonumber(ARGV[at + 7 + 2 * i])
+      local name, rule = limits[i].name, limits[i].rule
+      local isTold = heals and ARGV[at + 7 + 2 * i] ~= '' or tonumber(ARGV[at + 8 + 2 * i]) > 0
+      if isTold and not state[name] then state[name] = {rule = rule, spent = limits[i].initial, healed = 0} end
+    end
+    if heals then heal(state, limits, now, knownAt, at + 7) end
+    for i = 1, #limits do
+      local limit, delta = limits[i], tonumber(ARGV[at + 8 + 2 * i])
       local slot = state[limit.name]
       if slot then
         local rule = slot.rule
         local applies = flags % 2 == 0
         if not rule.isBucket then applies = (periodOf(now, rule.c)) == (periodOf(madeAt, limit.rule.c)) end
         if applies and not (lapsed and delta < 0) then
-          local change = delta * rule.d
+          local change = rule.isBucket and unitsOf(delta, limit.rule, rule) or delta
           if unused and change < 0 and rule.isBucket then
             change = min(0, change + max(0, now - madeAt) * rule.c)
           end
@@ -270,14 +346,14 @@ local function execute(key, at, limits)
         end
       end
     end
-    save(key, hash, state, now, epoch, number)
-    if flags % 4 >= 2 then redis.call('PUBLISH', channel, caller .. ' change ' .. key) end
-    return answer(state, limits, 0, 0, now, epoch)
+    save(key, hash, state, now, asked, epoch, number)
+    if flags % 4 >= 2 then try('PUBLISH', channel, caller .. ' change ' .. key) end
+    return answer(state, limits, 0, 0, now, lag, epoch, 0)
   end
 
   local need = tonumber(ARGV[at + 5])
   local changed = enter(state, limits, before, now)
-  if heals then heal(state, limits, now, knownAt, at + 6) end
+  if heals then heal(state, limits, now, knownAt, at + 7) end
   local denied, longest, left = 0, 0, nil
   for i = 1, #limits do
     local rule, spent = limits[i].rule, state[limits[i].name].spent
@@ -294,26 +370,39 @@ local function execute(key, at, limits)
     if need > 0 and wait > longest then denied, longest = i, wait end
     left = left and min(left, has) or has
   end
-  if op == 'peek' then return answer(state, limits, denied, 0, now, epoch) end
-  local granted = 0
+  -- A wait that what others hold may end is not told as if they did not.
+  local back = denied > 0 and outstanding(hash, asked) or 0
+  if back >= longest + lag then back = 0 end
+  if op == 'peek' then return answer(state, limits, denied, 0, now, lag, epoch, back) end
+  local granted, grants = 0, false
   if denied == 0 then
     local ahead = min(tonumber(ARGV[at + 6]), floor(left / tonumber(ARGV[at + 7]))) - need
-    granted = need + max(0, ahead - ahead % 1000)
+    ahead = max(0, ahead - ahead % 1000)
+    granted = need + ahead
+    grants = ahead > 0
+    if grants then
+      hash['@w'] = outstanding(hash, asked) > 0 and '*' or caller
+      hash['@g'] = string.format('%.0f', max(asked + tonumber(ARGV[at + 8]), hash['@w'] == '*' and count(hash['@g']) or 0))
+    end
     for i = 1, #limits do
       local slot = state[limits[i].name]
       slot.spent = min(MAX, slot.spent + granted * limits[i].rule.d)
     end
   end
-  save(key, hash, state, now, epoch)
-  if changed then redis.call('PUBLISH', channel, caller .. ' change ' .. key) end
-  return answer(state, limits, denied, granted, now, epoch)
+  save(key, hash, state, now, asked, epoch, nil, grants)
+  if changed then try('PUBLISH', channel, caller .. ' change ' .. key) end
+  if back > 0 then try('PUBLISH', channel, caller .. ' return ' .. key) end
+  return answer(state, limits, denied, granted, now, lag, epoch, back)
 end
 
 local replies = {}
 for k = 1, #KEYS do
   local limits = tiers[tonumber(ARGV[at + 2])]
-  replies[k] = execute(KEYS[k], at, limits)
-  at = at + 8 + 2 * #limits
+  local done, reply = pcall(execute, KEYS[k], at, limits)
+  if not done and type(reply) ~= 'table' then reply = {err = tostring(reply)} end
+  replies[k] = reply
+  at = at + 9 + 2 * #limits
 end
+if refused then replies[#KEYS + 1] = refused end
 return replies
 `;

@@ -27,6 +27,7 @@ export interface SessionHost {
   kinds(): Kinds;
   entered(state: SessionState): void;
   changed(key: string, reset: boolean): void;
+  wanted(key: string): void;
   /** A command that was given up has been carried out after all. */
   late(command: Command, reply: Reply): void;
   /** Takes the tokens that unlimited tiers have spent since the last call. */
@@ -85,6 +86,7 @@ export class Session {
         this.#enter("away");
       },
       changed: (key, reset) => this.#host.changed(key, reset),
+      wanted: (key) => this.#host.wanted(key),
     };
     this.#link.open(events);
   }

@@ -29,12 +29,14 @@ export function argumentsOf(commands: readonly Command[], { server, channel, cal
 }
 
 /** The script's answer to one command as it comes over the wire. */
-export function replyOf([denied, granted, nowMs, epoch, ...spent]: unknown[]): Reply {
+export function replyOf([denied, granted, nowMs, lagMs, epoch, backMs, ...spent]: unknown[]): Reply {
   return {
     denied: Number(denied),
     granted: Number(granted),
     nowMs: Number(nowMs),
+    lagMs: Number(lagMs),
     epoch: String(epoch),
+    backMs: Number(backMs),
     spent: spent.map(Number),
   };
 }
@@ -58,16 +60,17 @@ export function keyOf(prefix: string, name: string): string {
 function pushNumbers(line: string[], command: Command): void {
   switch (command.op) {
     case "take":
-      line.push(text(command.need), text(command.want), text(command.divisor));
+      line.push(text(command.need), text(command.want), text(command.divisor), text(command.outMs));
       break;
     case "peek":
-      line.push(text(command.need), "", "");
+      line.push(text(command.need), "", "", "");
       break;
     case "adjust":
-      line.push(text(command.atMs), flagsOf(command), text(command.number));
+      line.push(text(command.atMs), flagsOf(command), text(command.number), "");
       break;
     case "reset":
-      line.push("", "", "");
+    case "leave":
+      line.push("", "", "", "");
       break;
   }
 }

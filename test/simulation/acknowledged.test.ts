@@ -9,7 +9,15 @@ it("a correction made while another is being acknowledged is sent, at whatever m
   const sent: number[] = [];
   for (let turns = 0; turns < 20; turns++) {
     const time = new SimulatedTime(START);
-    const reply = (): Reply => ({ denied: 0, granted: 0, nowMs: START, epoch: "one:0", spent: [1000] });
+    const reply = (): Reply => ({
+      denied: 0,
+      granted: 0,
+      nowMs: START,
+      lagMs: 0,
+      epoch: "one:0",
+      backMs: 0,
+      spent: [1000],
+    });
     let corrections = 0;
     let acknowledge: () => void = () => undefined;
     const link: Link = {

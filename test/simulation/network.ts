@@ -75,7 +75,15 @@ export class SimulatedLink implements Link {
     const sent = this.#sabotage(command);
     const loses = leakOf(command);
     if (sent === undefined)
-      return Promise.resolve({ denied: 0, granted: 0, nowMs: this.#time.nowMs, epoch: "", spent: [] });
+      return Promise.resolve({
+        denied: 0,
+        granted: 0,
+        nowMs: this.#time.nowMs,
+        lagMs: 0,
+        epoch: "",
+        backMs: 0,
+        spent: [],
+      });
     return this.#transport(
       () => this.#server.execute(sent, this.caller),
       () => this.#leak(command.key, loses),
@@ -93,6 +101,10 @@ export class SimulatedLink implements Link {
 
   changed(key: string, reset: boolean): void {
     if (this.#isUp && !this.isCut) this.#time.after(this.#delay(), () => this.#events?.changed(key, reset));
+  }
+
+  wanted(key: string): void {
+    if (this.#isUp && !this.isCut) this.#time.after(this.#delay(), () => this.#events?.wanted(key));
   }
 
   async close(): Promise<void> {

@@ -58,6 +58,7 @@ export function ideal(key: string, tier: Tier, arrivals: readonly Arrival[]): nu
       need: costMilli,
       want: 0,
       divisor: 1,
+      outMs: 0,
     } as const;
     const asker = { server: "ideal", caller: "ideal", nowMs: atMs, publish: () => undefined };
     if (twin.run(take, asker).denied === 0) admitted += costMilli;

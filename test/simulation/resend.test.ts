@@ -20,7 +20,15 @@ class Forgetful implements Link {
   }
 
   send(command: Command): Promise<Reply> {
-    const reply = { denied: 0, granted: 0, nowMs: Math.floor(this.#time.nowMs), epoch: "one:0", spent: [1000] };
+    const reply = {
+      denied: 0,
+      granted: 0,
+      nowMs: Math.floor(this.#time.nowMs),
+      lagMs: 0,
+      epoch: "one:0",
+      backMs: 0,
+      spent: [1000],
+    };
     if (command.op === "adjust") {
       this.corrections.push(command);
       return this.corrections.length === 1 ? new Promise(() => undefined) : Promise.resolve(reply);

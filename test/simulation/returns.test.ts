@@ -31,6 +31,7 @@ const take = (tokens: number, known?: Known): Command => ({
   need: tokens * 1000,
   want: 0,
   divisor: 1,
+  outMs: 0,
 });
 const giveBack = (
   tokens: number,

@@ -33,6 +33,7 @@ export class Server {
   #writes: Write[] = [];
   /** Told to every replica that is connected. */
   publish: (caller: string, key: string, reset: boolean) => void = () => undefined;
+  want: (caller: string, key: string) => void = () => undefined;
   /** Told when tokens of a key have been granted. */
   granted: (key: string) => void = () => undefined;
 
@@ -53,6 +54,7 @@ export class Server {
       caller,
       nowMs: command.nowMs ?? Math.floor(nowMs),
       publish: (key, reset) => this.publish(caller, key, reset),
+      want: (key) => this.want(caller, key),
     });
     if (reply.granted > 0) this.granted(command.key);
     if (undefined !== undo) {

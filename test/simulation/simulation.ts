@@ -121,6 +121,9 @@ class Simulation {
     this.#server.publish = (caller, key, reset) => {
       for (const { link, isAlive } of this.#replicas) if (isAlive && link.caller !== caller) link.changed(key, reset);
     };
+    this.#server.want = (caller, key) => {
+      for (const { link, isAlive } of this.#replicas) if (isAlive && link.caller !== caller) link.wanted(key);
+    };
     this.#server.granted = (key) => this.#granted(key);
     const isRough = random.chance(0.5);
     this.#weather = {

@@ -24,7 +24,7 @@ const step = fc.record({
   op: fc.oneof(
     { weight: 6, arbitrary: fc.constant("take" as const) },
     { weight: 4, arbitrary: fc.constant("adjust" as const) },
-    { weight: 1, arbitrary: fc.constantFrom("peek" as const, "reset" as const) },
+    { weight: 1, arbitrary: fc.constantFrom("peek" as const, "reset" as const, "leave" as const) },
   ),
   key: fc.constantFrom("k", "l"),
   tier: fc.oneof(
@@ -36,6 +36,7 @@ const step = fc.record({
   need: milli,
   want: milli,
   divisor: fc.integer({ min: 1, max: 6 }),
+  outMs: fc.integer({ min: 0, max: 4000 }),
   delta: fc.integer({ min: -5000, max: 5000 }),
   agoMs: fc.oneof(fc.integer({ min: 0, max: 100_000 }), fc.integer({ min: 0, max: 100 })),
   quotasOnly: fc.boolean(),
@@ -55,14 +56,15 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
 }
 
 function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: number): Command {
-  const { op, key, need, want, divisor, delta, quotasOnly, again, unused, number, agoMs } = next;
+  const { op, key, need, want, divisor, outMs, delta, quotasOnly, again, unused, number, agoMs } = next;
   const about = { key, tier, known, nowMs };
   switch (op) {
     case "take":
-      return { ...about, op, need, want, divisor };
+      return { ...about, op, need, want, divisor, outMs };
     case "peek":
       return { ...about, op, need };
     case "reset":
+    case "leave":
       return { ...about, op };
     case "adjust":
       return {
@@ -116,7 +118,8 @@ it("the twin of the simulation answers and publishes as the script does", async 
         const command = commandOf(next, tier, knows?.spent.length === tier.limits.length ? knows : undefined, nowMs);
         const { server, caller } = next;
         const publish = (key: string, reset: boolean) => told.push(`${caller} ${reset ? "reset" : "change"} ${key}`);
-        const expected = answerOf(() => twin.run(command, { server, caller, nowMs, publish }));
+        const want = (key: string) => told.push(`${caller} return ${key}`);
+        const expected = answerOf(() => twin.run(command, { server, caller, nowMs, publish, want }));
         const args = argumentsOf([command], { server, channel: "channel", caller });
         const [reply] = (await redis.eval(SCRIPT, 1, next.key, ...args)) as (unknown[] | Error)[];
         const actual = reply instanceof Error ? reply.message : replyOf(reply ?? []);
@@ -148,7 +151,7 @@ it("keeps a bucket's fraction when a server that lost writes is told of it by a 
   const run = (server: string, command: Command) =>
     twin.run(command, { server, caller: "x", nowMs: DECEMBER_30_2026, publish: () => undefined });
   const about = { key: "k", nowMs: DECEMBER_30_2026 };
-  const take = { ...about, op: "take", want: 0, divisor: 1 } as const;
+  const take = { ...about, op: "take", want: 0, divisor: 1, outMs: 0 } as const;
   const { epoch, nowMs, spent } = run("one", { ...take, tier: paid, known: undefined, need: 500_000 });
   run("one", { ...take, tier: free, known: undefined, need: 0 });
   const told = run("two", {

@@ -3,6 +3,7 @@ import type { Bucket } from "../../src/engine/bucket.js";
 import type { Quota } from "../../src/engine/quota.js";
 import { kindOf } from "../../src/engine/tier.js";
 import type { Command, Reply } from "../../src/store/protocol.js";
+import { REMEMBERED_MS } from "../../src/store/script.js";
 
 interface Slot {
   rule: Bucket | Quota;
@@ -13,12 +14,20 @@ interface Slot {
   was: number | undefined;
 }
 
+/** The last correction of a replica. */
+interface Correction {
+  readonly number: number;
+  readonly atMs: number;
+}
+
 interface Hash {
   atMs: number;
   epoch: string;
   ended: string | undefined;
+  /** Until when tokens granted ahead may come back, and to whom they were granted; `*` if to several. */
+  out: { readonly untilMs: number; readonly holder: string };
   readonly slots: Map<string, Slot>;
-  readonly corrections: Map<string, number>;
+  readonly corrections: Map<string, Correction>;
 }
 
 /** Who asks, and when. */
@@ -28,6 +37,8 @@ export interface Asker {
   readonly nowMs: number;
   /** Told what the script publishes. */
   readonly publish: (key: string, reset: boolean) => void;
+  /** Told of the keys of which the others are to give back what lies idle. */
+  readonly want?: (key: string) => void;
 }
 
 /** The keys of a server as the script of `src/store/script.ts` keeps them; a test holds the two together. */
@@ -58,18 +69,23 @@ export class Twin {
     const { key, tier, op } = command;
     const stored = this.#hashes.get(key);
     const before = stored?.atMs ?? -1;
-    const nowMs = Math.max(asker.nowMs, before);
+    const nowMs = op === "reset" ? asker.nowMs : Math.max(asker.nowMs, before);
+    const lagMs = nowMs - asker.nowMs;
     const stays = stored?.epoch.startsWith(`${asker.server}:`) === true;
     const epoch = stays ? stored.epoch : `${asker.server}:${nowMs}`;
+    if (op === "leave") {
+      stored?.corrections.delete(asker.caller);
+      return { denied: 0, granted: 0, nowMs, lagMs, epoch: "", backMs: 0, spent: [] };
+    }
     if (op === "reset") {
       this.#hashes.delete(key);
       const renewed = stored?.epoch === epoch ? `${epoch}+` : epoch;
       if (stored !== undefined) {
-        const ended = stored.epoch;
-        this.#hashes.set(key, { atMs: -1, epoch: renewed, ended, slots: new Map(), corrections: new Map() });
+        this.#hashes.set(key, { ...emptyHash(), epoch: renewed, ended: stored.epoch });
       }
       asker.publish(key, true);
-      return { denied: 0, granted: 0, nowMs, epoch: stored === undefined ? epoch : renewed, spent: [] };
+      const now = stored === undefined ? epoch : renewed;
+      return { denied: 0, granted: 0, nowMs, lagMs: 0, epoch: now, backMs: 0, spent: [] };
     }
 
     const hash: Hash = stored ? copyOf(stored) : emptyHash();
@@ -92,24 +108,33 @@ export class Twin {
       hash.slots.set(name, { rule, spent: rule.initial, healed: 0, was: undefined });
     }
     const enter = () => this.#enter(hash, command, before);
-    const answer = (denied: number, granted: number): Reply => ({
+    const answer = (denied: number, granted: number, backMs = 0): Reply => ({
       denied,
       granted,
       nowMs,
+      lagMs,
       epoch,
+      backMs,
       spent: tier.limits.map(({ name, rule }) => shown(hash.slots.get(name), rule, nowMs)),
     });
 
     if (op === "adjust") {
       const { number, deltas, atMs, quotasOnly, tell, known, again, unused } = command;
       const lapsed = again && known?.epoch !== epoch;
-      if (number !== undefined && number <= (hash.corrections.get(asker.caller) ?? 0)) return answer(0, 0);
+      if (number !== undefined && number <= (hash.corrections.get(asker.caller)?.number ?? 0)) return answer(0, 0);
       if (hash.slots.size === 0) {
         if (!deltas.some((delta) => delta > 0) && known === undefined) {
-          return { denied: 0, granted: 0, nowMs, epoch: "", spent: [] };
+          return { denied: 0, granted: 0, nowMs, lagMs, epoch: "", backMs: 0, spent: [] };
         }
         enter();
       }
+      const heals = mayHeal(hash, command);
+      tier.limits.forEach(({ name, rule }, index) => {
+        const isTold = (heals && known?.spent[index] !== undefined) || (deltas[index] ?? 0) > 0;
+        if (isTold && !hash.slots.has(name)) {
+          hash.slots.set(name, { rule, spent: rule.initial, healed: 0, was: undefined });
+        }
+      });
       heal(hash, command);
       tier.limits.forEach(({ name, rule: charged }, index) => {
         const slot = hash.slots.get(name);
@@ -120,15 +145,11 @@ export class Twin {
             : !quotasOnly;
         const delta = deltas[index] ?? 0;
         if (!applies || (lapsed && delta < 0)) return;
-        const { rule } = slot;
-        let change = rule.type === "bucket" ? delta * rule.perMilli : delta;
-        if (unused && delta < 0 && rule.type === "bucket") {
-          change = Math.min(0, change + Math.max(0, nowMs - atMs) * rule.perMs);
-        }
+        const change = changeOf(delta, charged, slot.rule, unused ? Math.max(0, nowMs - atMs) : 0);
         slot.spent = Math.min(MAX_AMOUNT, Math.max(0, slot.spent + change));
       });
-      if (number !== undefined) hash.corrections.set(asker.caller, number);
-      this.#hashes.set(key, hash);
+      if (number !== undefined) hash.corrections.set(asker.caller, { number, atMs: asker.nowMs });
+      this.#save(key, hash, asker);
       if (tell) asker.publish(key, false);
       return answer(0, 0);
     }
@@ -149,20 +170,36 @@ export class Twin {
         rule.type === "bucket" ? Math.floor((rule.capacity - spent) / rule.perMilli) : rule.maxCostMilli - spent;
       left = Math.min(left, has);
     });
-    if (op === "peek") return answer(denied, 0);
+    const outMs = hash.out.holder === asker.caller ? 0 : Math.max(0, hash.out.untilMs - asker.nowMs);
+    const backMs = denied > 0 && outMs < longest + lagMs ? outMs : 0;
+    if (op === "peek") return answer(denied, 0, backMs);
     let granted = 0;
     if (denied === 0) {
-      const ahead = Math.min(command.want, Math.floor(left / command.divisor)) - command.need;
-      granted = command.need + Math.max(0, ahead - (ahead % 1000));
+      const wanted = Math.min(command.want, Math.floor(left / command.divisor)) - command.need;
+      const ahead = Math.max(0, wanted - (wanted % 1000));
+      granted = command.need + ahead;
+      if (ahead > 0) {
+        const untilMs = asker.nowMs + command.outMs;
+        hash.out =
+          outMs > 0 ? { untilMs: Math.max(untilMs, hash.out.untilMs), holder: "*" } : { untilMs, holder: asker.caller };
+      }
       for (const { name, rule } of tier.limits) {
         const slot = hash.slots.get(name);
         if (slot)
           slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * (rule.type === "bucket" ? rule.perMilli : 1));
       }
     }
-    this.#hashes.set(key, hash);
+    this.#save(key, hash, asker);
     if (changed) asker.publish(key, false);
-    return answer(denied, granted);
+    if (backMs > 0) asker.want?.(key);
+    return answer(denied, granted, backMs);
+  }
+
+  #save(key: string, hash: Hash, { caller, nowMs }: Asker): void {
+    for (const [replica, { atMs }] of hash.corrections) {
+      if (replica !== caller && Math.abs(nowMs - atMs) > REMEMBERED_MS) hash.corrections.delete(replica);
+    }
+    this.#hashes.set(key, hash);
   }
 
   #enter(hash: Hash, { tier }: Command, before: number): boolean {
@@ -196,8 +233,20 @@ function shown(slot: Slot | undefined, rule: Bucket | Quota, nowMs: number): num
   return slot.rule.type === "quota" ? rule.converted(slot.spent, slot.rule, nowMs, nowMs) : slot.spent;
 }
 
-function heal(hash: Hash, { tier, known }: Command): void {
-  if (known === undefined || known.epoch === "" || known.epoch === hash.epoch || known.epoch === hash.ended) return;
+/** What a correction under one rule changes under another; of what is given back a bucket has refilled a part itself. */
+function changeOf(delta: number, from: Bucket | Quota, to: Bucket | Quota, refillMs: number): number {
+  if (to.type !== "bucket" || from.type !== "bucket") return delta;
+  const change = to.unitsOf(delta, from);
+  return delta < 0 ? Math.min(0, change + refillMs * to.perMs) : change;
+}
+
+function mayHeal(hash: Hash, { known }: Command): boolean {
+  return known !== undefined && known.epoch !== "" && known.epoch !== hash.epoch && known.epoch !== hash.ended;
+}
+
+function heal(hash: Hash, command: Command): void {
+  const { tier, known } = command;
+  if (known === undefined || !mayHeal(hash, command)) return;
   tier.limits.forEach(({ name, rule }, index) => {
     const slot = hash.slots.get(name);
     const amount = known.spent[index];
@@ -228,14 +277,13 @@ function isSamePeriod(a: Quota, b: Quota): boolean {
 }
 
 function emptyHash(): Hash {
-  return { atMs: -1, epoch: "", ended: undefined, slots: new Map(), corrections: new Map() };
+  const out = { untilMs: 0, holder: "" };
+  return { atMs: -1, epoch: "", ended: undefined, out, slots: new Map(), corrections: new Map() };
 }
 
-function copyOf({ atMs, epoch, ended, slots, corrections }: Hash): Hash {
+function copyOf({ slots, corrections, ...rest }: Hash): Hash {
   return {
-    atMs,
-    epoch,
-    ended,
+    ...rest,
     slots: new Map([...slots].map(([name, slot]) => [name, { ...slot }])),
     corrections: new Map(corrections),
   };

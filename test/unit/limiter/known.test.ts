@@ -57,5 +57,5 @@ it("what the store has not heard of counts as spent, each in the limit and the p
     owe([2000, 2000], NOON - 86_400_000, false),
   ];
   expect(tokens("free", withOwed(tierOf("free"), known, owed, NOON))).toEqual([37, 86]);
-  expect(tokens("paid", withOwed(tierOf("paid"), undefined, owed, NOON))).toEqual([0, 6, 7]);
+  expect(tokens("paid", withOwed(tierOf("paid"), undefined, owed, NOON))).toEqual([0, 6, 70]); // The same fraction of ten times as much.
 });
