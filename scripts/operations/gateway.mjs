@@ -1,15 +1,18 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { Agent, createServer, request } from "node:http";
+import { buffer } from "node:stream/consumers";
+import { clear, clearHops, fieldsOf, linesOf, set, setHops } from "./fields.mjs";
 import { configOf } from "./kong-file.mjs";
 import { compilePreFunction } from "./pre-function.mjs";
 
+/** @typedef {import("./fields.mjs").Fields} Fields */
 /** @typedef {import("./kong-file.mjs").KongFile} KongFile */
 /** @typedef {import("./kong-file.mjs").Service} Service */
 /** @typedef {import("./kong-file.mjs").Consumer} Consumer */
+/** @typedef {import("./pre-function.mjs").Answer} Answer */
 /** @typedef {import("node:http").IncomingMessage} IncomingMessage */
 /** @typedef {import("node:http").ServerResponse} ServerResponse */
-/** @typedef {Map<string, string>} Fields Header fields of a call on its way to the app, by name in lower case. */
 
 /**
  * A running gateway.
@@ -17,12 +20,16 @@ import { compilePreFunction } from "./pre-function.mjs";
  * @typedef {{ url: string, stop(): Promise<void> }} Gateway `url` is `http://127.0.0.1:…`.
  */
 
-/** @typedef {{ status: number, type?: string, body: string }} Answer What the gateway answers by itself. */
+/** What nginx takes of a header, in bytes. */
+const MAX_HEADER_BYTES = 32_768;
+
+/** Of an answer, what is between two neighbours only. */
+const HOPS = ["connection", "keep-alive", "transfer-encoding", "upgrade"];
 
 /**
  * Stands in for Kong, which can't run where this project is developed. It does with header fields what Kong 3.9 does with
- * them under the same file, in the same order, and balances over the targets in turn. It does not limit, does not know JWTs,
- * and checks no health.
+ * them under the same file, in the same order, what `Connection` names being cleared last, and balances over the targets in
+ * turn. It does not limit, does not know JWTs, and checks no health.
  *
  * @param {KongFile} file
  * @param {readonly string[]} targets The app's processes, `http://host:port`.
@@ -35,27 +42,37 @@ export async function startGateway(file, targets) {
   const agent = new Agent({ keepAlive: true });
   let calls = 0;
 
-  const server = createServer((call, response) => {
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, async (call, response) => {
     if (!isRouted(service, call)) return answer(response, { status: 404, body: '{"message":"no Route matched"}' }, []);
     const sent = corsFields(service, call.headers.origin);
-    if (isPreflight(call)) return answer(response, { status: 200, body: "" }, sent);
     const fields = fieldsOf(call);
-    preFunction(fields);
-    const refusal = authenticate(file, service, fields);
+    const connection = linesOf(fields, "connection");
+    const refusal = preFunction(fields);
     if (refusal !== undefined) return answer(response, refusal, sent);
+    if (isPreflight(call)) return answer(response, { status: 200, body: "" }, sent);
+    const denial = authenticate(file, service, fields);
+    if (denial !== undefined) return answer(response, denial, sent);
     transform(service, fields);
-    addAddress(fields, call.socket.remoteAddress ?? "");
+    clearHops(fields, connection);
     const target = new URL(call.url ?? "/", targets[calls++ % targets.length]);
-    const method = call.method ?? "GET";
+    // Without its length nginx takes a call to have no body.
+    const hasBody = fields.has("content-length") || call.headers["transfer-encoding"] !== undefined;
+    const { host: client = "", method = "GET" } = { ...call.headers, method: call.method };
+    const peer = call.socket.remoteAddress ?? "";
+    setHops(fields, { host: target.host, path: target.pathname, peer, client, id: randomBytes(16).toString("hex") });
+    const body = await buffer(call).catch(() => undefined);
+    if (body === undefined) return;
+    if (hasBody) set(fields, "content-length", `${body.length}`);
     const onward = request(target, { method, agent, headers: Object.fromEntries(fields) }, (reply) => {
       for (const name of Object.keys(reply.headers)) {
-        if (sent.some(([other]) => other.toLowerCase() === name)) delete reply.headers[name];
+        const isSent = sent.some(([other]) => other.toLowerCase() === name);
+        if (isSent || HOPS.includes(name)) delete reply.headers[name];
       }
       response.writeHead(reply.statusCode ?? 502, { ...reply.headers, ...Object.fromEntries(sent) });
       reply.pipe(response);
     });
     onward.on("error", () => answer(response, { status: 502, body: "{}" }, sent));
-    call.pipe(onward);
+    onward.end(hasBody ? body : undefined);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
@@ -107,16 +124,6 @@ function corsFields(service, origin) {
   ];
 }
 
-/** @param {IncomingMessage} call */
-function fieldsOf(call) {
-  /** @type {Fields} */
-  const fields = new Map();
-  for (const [name, values] of Object.entries(call.headersDistinct)) {
-    if (values !== undefined && name !== "connection" && name !== "expect") fields.set(name, values.join(", "));
-  }
-  return fields;
-}
-
 /**
  * The plugins `key-auth`, `acl` and, of a consumer, `request-termination`.
  *
@@ -128,18 +135,21 @@ function fieldsOf(call) {
 function authenticate(file, service, fields) {
   const keyAuth = configOf(service.plugins, "key-auth");
   const names = keyAuth?.key_names.map((name) => name.toLowerCase()) ?? [];
-  const key = names.map((name) => fields.get(name)).find((value) => value !== undefined);
-  const known = file.consumers.find(({ keyauth_credentials: keys = [] }) => keys.some((one) => one.key === key));
+  // Of a key in several lines Kong takes none.
+  const [key, ...others] = names.flatMap((name) => linesOf(fields, name));
+  const known = file.consumers.find(({ keyauth_credentials: keys = [] }) =>
+    keys.some((one) => one.key === key && others.length === 0),
+  );
   const consumer = known ?? file.consumers.find(({ username }) => username === keyAuth?.anonymous);
   if (consumer === undefined) return { status: 401, body: '{"message":"Unauthorized"}' };
-  if (keyAuth?.hide_credentials) for (const name of names) fields.delete(name);
+  if (keyAuth?.hide_credentials) for (const name of names) clear(fields, name);
   setConsumer(fields, consumer, known === undefined ? undefined : key);
 
   const acl = configOf(service.plugins, "acl");
   const groups = consumer.acls.map(({ group }) => group);
   if (acl !== undefined) {
     if (!groups.some((group) => acl.allow?.includes(group))) return { status: 403, body: '{"message":"forbidden"}' };
-    if (!acl.hide_groups_header) fields.set("x-consumer-groups", groups.join(", "));
+    if (!acl.hide_groups_header) set(fields, "x-consumer-groups", groups.join(", "));
   }
   const termination = configOf(consumer.plugins, "request-termination");
   if (termination === undefined) return undefined;
@@ -155,13 +165,15 @@ function authenticate(file, service, fields) {
  * @param {string | undefined} credential
  */
 function setConsumer(fields, consumer, credential) {
-  const set = (/** @type {string} */ name, /** @type {string | undefined} */ value) =>
-    value === undefined ? fields.delete(name) : fields.set(name, value);
-  set("x-consumer-id", identifierOf(consumer.username));
-  set("x-consumer-custom-id", consumer.custom_id);
-  set("x-consumer-username", consumer.username);
-  set("x-credential-identifier", credential === undefined ? undefined : identifierOf(credential));
-  set("x-anonymous-consumer", credential === undefined ? "true" : undefined);
+  for (const [name, value] of [
+    ["x-consumer-id", identifierOf(consumer.username)],
+    ["x-consumer-custom-id", consumer.custom_id],
+    ["x-consumer-username", consumer.username],
+    ["x-credential-identifier", credential === undefined ? undefined : identifierOf(credential)],
+    ["x-anonymous-consumer", credential === undefined ? "true" : undefined],
+  ]) {
+    if (name !== undefined) value === undefined ? clear(fields, name) : set(fields, name, value);
+  }
 }
 
 /** @param {string} text */
@@ -178,23 +190,11 @@ function identifierOf(text) {
  */
 function transform(service, fields) {
   const config = configOf(service.plugins, "request-transformer");
-  for (const name of config?.remove.headers ?? []) fields.delete(name.toLowerCase());
+  for (const name of config?.remove.headers ?? []) clear(fields, name);
   for (const header of config?.add.headers ?? []) {
     const [, name = "", value = ""] = /^([^:]+):(.*)$/.exec(header) ?? [];
-    if (!fields.has(name.toLowerCase())) fields.set(name.toLowerCase(), value);
+    if (!fields.has(name.toLowerCase())) set(fields, name, value);
   }
-}
-
-/**
- * What Kong says of the peer, of whom it trusts none to speak for others.
- *
- * @param {Fields} fields
- * @param {string} peer
- */
-function addAddress(fields, peer) {
-  const forwarded = fields.get("x-forwarded-for");
-  fields.set("x-forwarded-for", forwarded === undefined ? peer : `${forwarded}, ${peer}`);
-  fields.set("x-real-ip", peer);
 }
 
 /**

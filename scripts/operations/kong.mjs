@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { z } from "zod";
+import { FORMS, HARMLESS, RELIED_ON } from "./hops.mjs";
 import { kongFileSchema } from "./kong-schema.mjs";
 import { compilePreFunction } from "./pre-function.mjs";
 
@@ -130,7 +131,7 @@ function wrongInIdentity(plugins) {
 }
 
 /**
- * Runs what clears a client's own fields, alone and behind more of them than Kong lists.
+ * Runs what lets no call through that speaks for the gateway, or names away what the gateway says.
  *
  * @param {KongFile} file
  */
@@ -138,15 +139,52 @@ async function wrongInPreFunctions({ services }) {
   const problems = [];
   for (const { config } of services.flatMap(({ plugins }) => plugins.filter(({ name }) => name === "pre-function"))) {
     if (!("access" in config)) continue;
-    const clear = await compilePreFunction(config.access);
-    const fields = new Map(SPOOFED.map((name) => [name, "spoofed"]));
-    clear(fields);
-    const kept = [...fields.keys()];
-    const crowded = new Map(Array.from({ length: 1000 }, (_, index) => [`x-${index}`, "there"]));
-    for (const name of KNOWN) crowded.set(name, "spoofed");
-    clear(crowded);
-    kept.push(...KNOWN.filter((name) => crowded.has(name) && !kept.includes(name)));
-    for (const name of kept) problems.push(`pre-function does not clear ${name}`);
+    const preFunction = await compilePreFunction(config.access);
+    problems.push(...spoofedPast(preFunction), ...namedAwayPast(preFunction));
+  }
+  return problems.map((problem) => `pre-function ${problem}`);
+}
+
+/** @typedef {Awaited<ReturnType<typeof compilePreFunction>>} PreFunction */
+
+/**
+ * A client's own fields, alone and behind more of them than Kong lists.
+ *
+ * @param {PreFunction} preFunction
+ */
+function spoofedPast(preFunction) {
+  const kept = SPOOFED.filter((name) => {
+    const fields = new Map([[name, "spoofed"]]);
+    return preFunction(fields) === undefined && fields.has(name);
+  });
+  const crowded = new Map(Array.from({ length: 1000 }, (_, index) => [`x-${index}`, "there"]));
+  for (const name of KNOWN) crowded.set(name, "spoofed");
+  const answer = preFunction(crowded);
+  kept.push(...KNOWN.filter((name) => crowded.has(name) && !kept.includes(name)));
+  const problems = kept.map((name) => `does not clear ${name}`);
+  if (answer?.status !== 431) problems.push("lets a call with more fields through than Kong lists");
+  return problems;
+}
+
+/**
+ * What `Connection` may name, since Kong clears it last.
+ *
+ * @param {PreFunction} preFunction
+ */
+function namedAwayPast(preFunction) {
+  /** @param {string[]} lines */
+  const statusOf = (lines) => {
+    const [line = "", ...more] = lines;
+    return preFunction(lines.length === 0 ? new Map() : new Map([["connection", more.length === 0 ? line : lines]]))
+      ?.status;
+  };
+  const problems = [];
+  for (const [form, lines] of Object.entries(FORMS)) {
+    const passed = RELIED_ON.filter((name) => statusOf(lines(name)) !== 400);
+    if (passed.length > 0) problems.push(`lets Connection name ${passed.join(", ")}, ${form}`);
+  }
+  for (const [form, lines] of Object.entries(HARMLESS)) {
+    if (statusOf(lines) !== undefined) problems.push(`refuses a Connection that is harmless, ${form}`);
   }
   return problems;
 }
