@@ -48,4 +48,19 @@ export class TollkeeperError extends Error {
     this.name = "TollkeeperError";
     this.code = code;
   }
+
+  static override [Symbol.hasInstance](error: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: a class derived from this one asks for itself
+    return isOfCopy(error, TollkeeperError, this);
+  }
+}
+
+/**
+ * What `error instanceof asked` says for one of our classes or a class derived from it. One process may hold several
+ * copies of ours, the ESM and the CommonJS build to begin with, so an error is known by its name and code.
+ */
+export function isOfCopy(error: unknown, own: new (...args: never) => Error, asked: unknown): boolean {
+  const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
+  if (asked === own && name === own.name && typeof code === "string" && code.startsWith("ERR_")) return true;
+  return Function.prototype[Symbol.hasInstance].call(asked as typeof own, error);
 }

@@ -73,21 +73,21 @@ export class JsEngine implements Engine {
    * @throws {TollkeeperError} `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_STORAGE_NEEDS_NATIVE`, `ERR_OPTION_INVALID`
    */
   static open(options: EngineOptions): JsEngine {
-    const { name, maxKeys } = options;
+    const { name } = options;
     const open = name === "" ? undefined : openEngines.get(name);
-    if (open === undefined) {
-      const engine = new JsEngine(options);
-      if (name !== "") openEngines.set(name, engine);
-      return engine;
-    }
-    if (
-      open.#table.maxKeys !== maxKeys ||
-      JSON.stringify(open.tiersOf(open.version)) !== JSON.stringify(options.tiers)
-    ) {
+    if (open !== undefined) return open.join(options);
+    const engine = new JsEngine(options);
+    if (name !== "") openEngines.set(name, engine);
+    return engine;
+  }
+
+  /** A method, since the engine may be of the other build, whose private fields are not this one's. */
+  private join({ name, maxKeys, tiers }: EngineOptions): this {
+    if (this.#table.maxKeys !== maxKeys || JSON.stringify(this.tiersOf(this.version)) !== JSON.stringify(tiers)) {
       throw new TollkeeperError("ERR_NAME_CONFLICT", `a limiter named ${name} is open with other tiers or maxKeys`);
     }
-    open.#users++;
-    return open;
+    this.#users++;
+    return this;
   }
 
   private constructor(options: EngineOptions) {

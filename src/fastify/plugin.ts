@@ -43,8 +43,11 @@ interface Entry {
   handled: boolean;
 }
 
-/** One property and no more: Fastify sets every one that is declared in every request, by a loop that is slow. */
-const kEntry = Symbol("tollkeeper.entry");
+/**
+ * One property and no more: Fastify sets every one that is declared in every request, by a loop that is slow. The other
+ * build of this module finds it too.
+ */
+const kEntry: unique symbol = Symbol.for("tollkeeper.entry");
 
 /** Who calls, as `identify` has said; undefined where nobody was asked, or was refused. */
 export function callerOf(request: FastifyRequest): Identity | undefined {

@@ -1,4 +1,4 @@
-import { TollkeeperError } from "../errors.js";
+import { isOfCopy, TollkeeperError } from "../errors.js";
 
 /** Signals that can't be used. */
 export class FingerprintError extends Error {
@@ -12,6 +12,11 @@ export class FingerprintError extends Error {
     this.name = "FingerprintError";
     this.code = code;
     this.path = path;
+  }
+
+  static override [Symbol.hasInstance](error: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: a class derived from this one asks for itself
+    return isOfCopy(error, FingerprintError, this);
   }
 }
 

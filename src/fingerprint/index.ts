@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { FingerprintError } from "./error.js";
 import { loadFingerprintText, PART } from "./text.js";
 import type { BatchAnswer, BatchItem, Comparison, Identification, Signals } from "./types.js";
@@ -82,12 +83,12 @@ function textOf(value: unknown): string {
 /** Signals with the bytes of a hello, if it is bytes, in base64. */
 function inText(signals: Signals): Signals {
   const hello = signals?.tls?.client_hello;
-  if (!(hello instanceof Uint8Array)) return signals;
+  if (!types.isUint8Array(hello)) return signals;
   const bytes = Buffer.from(hello.buffer, hello.byteOffset, hello.byteLength);
   return { ...signals, tls: { ...signals.tls, client_hello: bytes.toString("base64") } };
 }
 
 function itemText(item: BatchItem): string {
   const hello = item?.fingerprint?.tls?.client_hello;
-  return textOf(hello instanceof Uint8Array ? { ...item, fingerprint: inText(item.fingerprint) } : item);
+  return textOf(types.isUint8Array(hello) ? { ...item, fingerprint: inText(item.fingerprint) } : item);
 }
