@@ -8,6 +8,9 @@ import type { SharedJudge } from "./shared-judge.js";
 /** How long, in ms, after it was first sent a correction is sent again as one that may have counted. */
 const RESENT_MS = REMEMBERED_MS / 2;
 
+/** Keys of which the store is told at the end that it may forget the number; of the others it forgets it by itself. */
+const NUMBERED = 16_384;
+
 /** Keys charged at once when a store has come back. */
 const BATCH = 256;
 
@@ -144,7 +147,7 @@ export class Debts {
     this.#numbered.delete(key);
     this.#numbered.set(key, { judge, atMs });
     for (const [oldest, { atMs: beforeMs }] of this.#numbered) {
-      if (atMs - beforeMs <= REMEMBERED_MS) break;
+      if (atMs - beforeMs <= REMEMBERED_MS && this.#numbered.size <= NUMBERED) break;
       this.#numbered.delete(oldest);
     }
   }

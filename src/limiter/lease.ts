@@ -163,7 +163,7 @@ export class Lease {
     const { tier } = this.judge;
     const atMs = Math.max(storeMs, this.known?.atMs ?? 0);
     const spent = spentAt(tier, this.known, atMs, this.held(nowMs));
-    const backMs = Math.max(0, this.backUntilMs - nowMs);
+    const backMs = Math.max(0, Math.ceil(this.backUntilMs - nowMs));
     return viewOf(tier, spent, costMilli, { nowMs: atMs, lagMs: atMs - storeMs, backMs });
   }
 

@@ -10,6 +10,9 @@ export interface OutagePolicies {
   readonly quota: OutagePolicy;
 }
 
+/** After how long, in ms, a call that its replica's part denies may try again. */
+const ASK_AGAIN_MS = 1000;
+
 interface Part {
   /** Bucket: units spent of this replica's part. Quota: thousandths that it may still admit in the period. */
   amount: number;
@@ -63,10 +66,12 @@ export class Share {
       }
     });
     if (denied === 0 && spends) this.#admit(costMilli);
+    // Others may have tokens left, and the store may be back at any time.
+    const isProvisional = this.#replicas > 1 && waitMs > ASK_AGAIN_MS;
     return {
       denied,
-      waitMs,
-      isProvisional: false,
+      waitMs: isProvisional ? ASK_AGAIN_MS : waitMs,
+      isProvisional,
       nowMs: this.#atMs,
       spent: this.#parts.map((part, index) => this.#shown(part, index)),
     };
