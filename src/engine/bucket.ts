@@ -68,6 +68,19 @@ export class Bucket {
     return -Math.min(MAX_AMOUNT, whole);
   }
 
+  /**
+   * The same for tokens that another bucket counted: they are the same fraction of this one. What is charged is rounded
+   * up, what is given back is rounded down.
+   */
+  chargedAs(counted: Bucket, spent: number, deltaMilli: number): number {
+    if (counted.maxCostMilli === this.maxCostMilli) return this.charged(spent, deltaMilli);
+    const units = BigInt(Math.abs(deltaMilli)) * BigInt(this.capacity);
+    const whole = BigInt(counted.maxCostMilli);
+    // Beyond 2^53 these are inexact, but larger than any amount.
+    if (deltaMilli < 0) return Math.max(0, spent - Number(units / whole));
+    return Math.min(MAX_AMOUNT, spent + Number((units + whole - 1n) / whole));
+  }
+
   /** Tokens left, in thousandths, rounded down. */
   remainingMilli(spent: number): number {
     return Math.floor(Math.max(0, this.capacity - spent) / this.perMilli);

@@ -72,16 +72,20 @@ export class KeyState {
     for (const { slot, rule } of tier.limits) this.spent[slot] = rule.charged(this.spent[slot] as number, costMilli);
   }
 
-  /** Corrects what a call under `charged` spent at `chargedAtMs`. The key is at the present, maybe under another tier. */
+  /**
+   * Corrects what a call under `charged` spent at `chargedAtMs`, by the rules that counted it. The key is at the present,
+   * maybe under another tier.
+   */
   correct(charged: Tier, deltaMilli: number, chargedAtMs: number, quotasOnly: boolean): void {
     for (const { slot, rule: chargedRule } of charged.limits) {
       const rule = this.plan[slot];
       if (rule === undefined) continue;
-      const applies =
-        rule.type === "quota" && chargedRule.type === "quota"
-          ? rule.periodOf(this.atMs).startMs === chargedRule.periodOf(chargedAtMs).startMs
-          : !quotasOnly;
-      if (applies) this.spent[slot] = rule.charged(this.spent[slot] as number, deltaMilli);
+      const spent = this.spent[slot] as number;
+      if (rule.type === "bucket") {
+        if (!quotasOnly) this.spent[slot] = rule.chargedAs(chargedRule as Bucket, spent, deltaMilli);
+      } else if (rule.periodOf(this.atMs).startMs === (chargedRule as Quota).periodOf(chargedAtMs).startMs) {
+        this.spent[slot] = rule.charged(spent, deltaMilli);
+      }
     }
   }
 

@@ -94,14 +94,17 @@ impl Bucket {
             .div_ceil(self.per_ms)
     }
 
-    /// What is spent after so many thousandths of a token more, or less.
+    /// What is spent after so many thousandths of a token more, or less, that `counted` counts: the same fraction of this
+    /// bucket as they are of that one. What is charged is rounded up, what is given back is rounded down.
     #[must_use]
-    pub fn charged(&self, spent: u64, delta_milli: i64) -> u64 {
-        let delta = delta_milli.unsigned_abs().saturating_mul(self.per_milli);
+    pub fn charged(&self, spent: u64, delta_milli: i64, counted: &Self) -> u64 {
+        let units = u128::from(delta_milli.unsigned_abs()) * u128::from(self.capacity);
+        let whole = u128::from(counted.max_cost_milli);
+        let least = |units| u64::try_from(units).unwrap_or(u64::MAX);
         if delta_milli < 0 {
-            spent.saturating_sub(delta)
+            spent.saturating_sub(least(units / whole))
         } else {
-            spent.saturating_add(delta).min(MAX_AMOUNT)
+            spent.saturating_add(least(units.div_ceil(whole))).min(MAX_AMOUNT)
         }
     }
 
@@ -144,7 +147,7 @@ mod tests {
             let mut spent = bucket.initial();
             for call in 0..limit {
                 assert_eq!(bucket.wait_ms(spent, 1_000), 0, "call {call} of {limit}");
-                spent = bucket.charged(spent, 1_000);
+                spent = bucket.charged(spent, 1_000, &bucket);
             }
             assert!(bucket.wait_ms(spent, 1_000) > 0);
             assert_eq!(bucket.remaining_milli(spent), 0);
@@ -154,7 +157,7 @@ mod tests {
     #[test]
     fn refilling_in_steps_is_refilling_at_once() {
         let bucket = bucket(7, 60, 2_000);
-        let spent = bucket.charged(bucket.initial(), 7_000);
+        let spent = bucket.charged(bucket.initial(), 7_000, &bucket);
         let stepped = (0..12_345).fold(spent, |spent, _| bucket.refilled(spent, 1));
         assert_eq!(stepped, bucket.refilled(spent, 12_345));
     }
@@ -162,7 +165,7 @@ mod tests {
     #[test]
     fn a_wait_is_exactly_long_enough() {
         let bucket = bucket(7, 60, 1_000);
-        let spent = bucket.charged(bucket.initial(), 7_000);
+        let spent = bucket.charged(bucket.initial(), 7_000, &bucket);
         let wait = bucket.wait_ms(spent, 1_000);
         assert_eq!(bucket.wait_ms(bucket.refilled(spent, wait), 1_000), 0);
         assert_eq!(bucket.wait_ms(bucket.refilled(spent, wait - 1), 1_000), 1);
@@ -171,9 +174,36 @@ mod tests {
     #[test]
     fn refunds_never_go_past_full_and_debts_never_past_the_largest_amount() {
         let bucket = bucket(100, 60, 1_500);
-        assert_eq!(bucket.charged(bucket.charged(0, 5_000), -9_000), 0);
-        assert_eq!(bucket.charged(1, i64::MAX), MAX_AMOUNT);
+        assert_eq!(bucket.charged(bucket.charged(0, 5_000, &bucket), -9_000, &bucket), 0);
+        assert_eq!(bucket.charged(1, i64::MAX, &bucket), MAX_AMOUNT);
         assert_eq!(bucket.remaining_milli(MAX_AMOUNT), 0);
+    }
+
+    #[test]
+    fn what_another_bucket_counted_is_its_fraction_charged_in_full_and_given_back_at_most() {
+        let (free, pro) = (bucket(100, 60, 1_500), bucket(1_000, 60, 1_500));
+        let empty = free.capacity();
+        assert_eq!(free.remaining_milli(free.charged(empty, -100_000, &pro)), 10_000);
+        assert_eq!(
+            pro.remaining_milli(pro.charged(pro.capacity(), -10_000, &free)),
+            100_000
+        );
+        let third = bucket(3, 7, 1_000);
+        for delta_milli in 1..2_000 {
+            let charged = third.charged(0, delta_milli, &pro);
+            let exact = u128::from(third.capacity()) * u128::from(delta_milli.unsigned_abs());
+            assert!(u128::from(charged) * u128::from(pro.max_cost_milli()) >= exact);
+            let left = third.charged(charged, -delta_milli, &pro);
+            assert!(left <= 1, "{delta_milli} leaves {left}");
+        }
+        assert_eq!(
+            free.charged(1, i64::MAX, &Bucket::new(1, 1, 1_000).unwrap()),
+            MAX_AMOUNT
+        );
+        assert_eq!(
+            free.charged(MAX_AMOUNT, i64::MIN, &Bucket::new(1, 1, 1_000).unwrap()),
+            0
+        );
     }
 
     #[test]

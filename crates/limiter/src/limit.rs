@@ -96,10 +96,13 @@ impl Limit {
         }
     }
 
-    pub(crate) fn charged(&self, spent: u64, delta_milli: i64) -> u64 {
-        match self {
-            Self::Bucket(bucket) => bucket.charged(spent, delta_milli),
-            Self::Quota(quota) => quota.charged(spent, delta_milli),
+    /// What is spent after so many thousandths of a token more, or less, counted by another limit of the same kind: of a
+    /// bucket the same fraction, of a quota the same amount.
+    pub(crate) fn charged(&self, spent: u64, delta_milli: i64, counted: &Self) -> u64 {
+        match (self, counted) {
+            (Self::Bucket(bucket), Self::Bucket(counted)) => bucket.charged(spent, delta_milli, counted),
+            (Self::Quota(quota), Self::Quota(_)) => quota.charged(spent, delta_milli),
+            _ => unreachable!("a slot's kind never changes: Slots::take refuses it"),
         }
     }
 

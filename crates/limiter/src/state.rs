@@ -128,7 +128,8 @@ impl<const N: usize> State<N> {
         self.place(now_ms, self.plan());
     }
 
-    /// Corrects what a call under `charged` spent. The key is at the present, maybe under another tier.
+    /// Corrects what a call under `charged` spent, by the limits that counted it. The key is at the present, maybe under
+    /// another tier.
     pub(crate) fn correct(&mut self, charged: &Tier, book: &TierBook, correction: Correction) {
         let now_ms = self.at_ms();
         let Some(plan) = book.plan(self.plan()) else { return };
@@ -141,7 +142,7 @@ impl<const N: usize> State<N> {
                 _ => !correction.quotas_only,
             };
             if applies {
-                self.spent[*slot] = present.limit.charged(self.spent[*slot], correction.delta_milli);
+                self.spent[*slot] = present.limit.charged(self.spent[*slot], correction.delta_milli, limit);
             }
         }
     }

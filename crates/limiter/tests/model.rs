@@ -236,3 +236,70 @@ proptest! {
         }
     }
 }
+
+fn bucket_rule() -> impl Strategy<Value = Rule> {
+    (1..200_000_u64, 1..90_000_u64, 1_000..4_000_u64).prop_map(|(limit_milli, window_ms, burst_milli)| Rule::Bucket {
+        limit_milli,
+        window_ms,
+        burst_milli,
+    })
+}
+
+fn capacity_of(rule: Rule) -> Number {
+    match rule {
+        Rule::Bucket {
+            limit_milli,
+            burst_milli,
+            ..
+        } => Model::capacity(limit_milli, burst_milli),
+        Rule::Quota { .. } => unreachable!("only buckets are made"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// By a refund or a settlement, after a change of tier and a reload.
+    #[test]
+    fn a_correction_is_the_fraction_of_a_bucket_that_it_was_of_the_one_that_counted_it(
+        rules in (bucket_rule(), bucket_rule(), bucket_rule()),
+        spent in 1..=200_000_u64,
+        delta_milli in -200_000..200_000_i64,
+    ) {
+        let now_ms = 1_790_000_000_123;
+        let tiers = |one: Rule, other: Rule| -> Vec<TierSpec> {
+            let tier = |(name, rule): (&str, Rule)| TierSpec {
+                name: name.into(),
+                limits: vec![LimitSpec { name: "w".into(), rule }],
+            };
+            [("one", one), ("other", other)].map(tier).into()
+        };
+        let settings = Settings { tiers: tiers(rules.0, rules.1), max_keys: 10, secret: [3; 16], durable: false };
+        let limiter = Limiter::new(settings).unwrap();
+        let key = limiter.hash("key");
+        let Ok(outcome) = limiter.consume(key, 0, spent, now_ms) else { return Ok(()) };
+        if outcome.verdict != Verdict::Allowed {
+            return Ok(());
+        }
+        limiter.consume(key, 1, 1, now_ms).ok();
+        limiter.reload(tiers(rules.2, rules.1)).unwrap();
+        limiter.consume(key, 0, 1, now_ms).ok();
+        let remaining = || {
+            let outcome = limiter.peek(key, 0, 0, now_ms).unwrap();
+            (outcome.spent[0], outcome.report(limiter.tier(0).unwrap())[0].remaining_milli)
+        };
+        let (units, before) = remaining();
+        let correction = Correction {
+            delta_milli, version: 0, charged_at_ms: now_ms, overflow: false, quotas_only: false,
+        };
+        limiter.correct(key, 0, correction, now_ms).unwrap();
+        let (units_after, after) = remaining();
+        prop_assert_eq!(delta_milli < 0 && units_after > units, false);
+        prop_assert_eq!(delta_milli > 0 && units_after < units, false);
+        let delta = Number::from_integer(delta_milli.into()) * capacity_of(rules.2) / capacity_of(rules.0);
+        let expected = (number(before) - delta).min(capacity_of(rules.2)).max(number(0));
+        let off = (number(after) - &expected).max(expected - number(after));
+        // `before` was rounded down to a thousandth, and so is `after`; below empty nothing is told.
+        prop_assert!(off <= number(1) || after == 0 || before == 0, "{before} to {after}, {delta_milli}");
+    }
+}

@@ -108,24 +108,49 @@ impl Slot {
             self.spent = self.spent.saturating_sub(delta);
         } else {
             self.spent = self.spent.saturating_add(delta);
-            // Where a debt is cut is the limiter's own choice, but not before this.
-            if self.spent > 2 * Self::capacity(self.rule) {
-                self.faith = Faith::Lost;
-                self.spent = self.spent.min(8 * Self::capacity(self.rule));
-            }
+            self.cut_debt();
         }
     }
 
-    /// For a call of an earlier instant, under the rule of then: a quota only if that was in its present period.
+    /// Where a debt is cut is the limiter's own choice, but not before this.
+    fn cut_debt(&mut self) {
+        if self.spent > 2 * Self::capacity(self.rule) {
+            self.faith = Faith::Lost;
+            self.spent = self.spent.min(8 * Self::capacity(self.rule));
+        }
+    }
+
+    /// For a call of an earlier instant, counted by the rule of then: a quota only if that was in its present period, a
+    /// bucket by the same fraction.
     pub(crate) fn correct(&mut self, rule: Rule, delta_milli: i64, now_ms: u64, charged_at_ms: u64, quotas_only: bool) {
-        let applies = match (self.rule, rule) {
+        match (self.rule, rule) {
             (Rule::Quota { period: present, .. }, Rule::Quota { period, .. }) => {
-                start_ms(present, now_ms) == start_ms(period, charged_at_ms)
+                if start_ms(present, now_ms) == start_ms(period, charged_at_ms) {
+                    self.charge(delta_milli);
+                }
             }
-            _ => !quotas_only,
-        };
-        if applies {
-            self.charge(delta_milli);
+            _ if quotas_only => {}
+            _ if capacity_milli(self.rule) == capacity_milli(rule) => self.charge(delta_milli),
+            _ => self.charge_counted_by(rule, delta_milli),
+        }
+    }
+
+    /// What a larger or smaller bucket counted.
+    fn charge_counted_by(&mut self, rule: Rule, delta_milli: i64) {
+        let whole = u128::from(capacity_milli(rule));
+        let units = u128::from(delta_milli.unsigned_abs()).checked_mul(Self::capacity(self.rule));
+        let large = capacity_milli(self.rule).max(capacity_milli(rule)) > 1 << 24;
+        self.faith = self.faith.max(if large || units.is_none() {
+            Faith::Lost
+        } else {
+            Faith::Rounded
+        });
+        let units = units.unwrap_or(0);
+        if delta_milli < 0 {
+            self.spent = self.spent.saturating_sub(units / whole);
+        } else {
+            self.spent = self.spent.saturating_add(units.div_ceil(whole));
+            self.cut_debt();
         }
     }
 
