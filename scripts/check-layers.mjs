@@ -28,6 +28,7 @@ const ONLY_IN = /** @type {Record<string, string[]>} */ ({
   fastify: ["fastify", "api"],
   "fastify-plugin": ["fastify", "api"],
   "fastify-type-provider-zod": ["api"],
+  "find-my-way": ["api"],
   ioredis: ["store"],
   "prom-client": ["metrics", "api"],
   yaml: ["config"],

@@ -5,7 +5,7 @@ import fastify, { type FastifyInstance, type FastifyServerOptions, LogController
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Config } from "../config/schema.js";
 import { AddressIdentity } from "../fastify/identity.js";
-import tollkeeper, { LIMIT_FIELDS } from "../fastify/plugin.js";
+import tollkeeper, { keepToll, LIMIT_FIELDS } from "../fastify/plugin.js";
 import { problem, sendProblem } from "../fastify/problem.js";
 import { type FingerprintText, loadFingerprintText } from "../fingerprint/text.js";
 import type { Limiter } from "../limiter/limiter.js";
@@ -80,7 +80,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.server.maxHeadersCount = MAX_FIELDS + 1; // One more, to tell that there are too many.
   if (config.maxConnections !== undefined) app.server.maxConnections = config.maxConnections;
   app.removeContentTypeParser("text/plain");
-  answerProblems(app);
+  answerProblems(app, MAX_PARAMETER);
   await describeRoutes(app);
   const endpoints = noteEndpoints(app, config);
   const needsStore = limiter.engine === "redis" && config.onOutage === "closed";
@@ -112,9 +112,16 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     shadow: () => config.shadow,
   });
 
-  app.all(UNREADABLE_URL, { schema: { hide: true } }, async (_request, reply) =>
-    sendProblem(reply, problem(400, "address_malformed", "The address of the call can't be decoded.")),
-  );
+  const unreadable = problem(400, "address_malformed", "The address of the call can't be decoded.");
+  app.all(UNREADABLE_URL, {
+    schema: { hide: true },
+    // Its body is nobody's.
+    preParsing: async (request, reply) => {
+      keepToll(request);
+      return sendProblem(reply, unreadable);
+    },
+    handler: async (_request, reply) => sendProblem(reply, unreadable),
+  });
   const load = options.loadFingerprint ?? loadFingerprintText;
   const costs = costsOf(config, itemsOf);
   await app.register(fingerprintRoutes, { load, costs });

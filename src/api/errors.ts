@@ -1,8 +1,10 @@
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { type ErrorCode, TollkeeperError } from "../errors.js";
+import { keepToll } from "../fastify/plugin.js";
 import { type Problem, problem, sendProblem } from "../fastify/problem.js";
 import { FingerprintError } from "../fingerprint/index.js";
+import { Paths } from "./paths.js";
 
 /** A field that can't be used. */
 interface FieldError {
@@ -11,8 +13,13 @@ interface FieldError {
   detail: string;
 }
 
-/** Makes zod schemas the language of an app, and problem documents its answer to everything that goes wrong. */
-export function answerProblems(app: FastifyInstance): void {
+/**
+ * Makes zod schemas the language of an app, and problem documents its answer to everything that goes wrong.
+ *
+ * @param maxParamLength As of the app's router, in UTF-16 units.
+ */
+export function answerProblems(app: FastifyInstance, maxParamLength: number): void {
+  const paths = new Paths(app, maxParamLength);
   app.setValidatorCompiler<z.ZodType>(({ schema }) => (data) => {
     const parsed = schema.safeParse(data);
     return parsed.success ? { value: parsed.data } : { error: parsed.error };
@@ -20,15 +27,24 @@ export function answerProblems(app: FastifyInstance): void {
   // Answers are ours: that they are as described is for tests to tell, not for every call to pay for.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler<FastifyError | z.ZodError>((error, request, reply) => {
-    // The body is read before it is told that nobody takes it.
-    if (request.is404) return answerUnknownRoute(request, reply);
-    const document = problemOf(error);
+    const document = documentOf(error);
     if (document.status >= 500) request.log.error({ err: error }, "a call failed");
     return sendProblem(reply, document);
   });
+  const answerUnknownRoute = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const allowed = paths.methodsAt(request.raw.url ?? "");
+    if (allowed.length === 0) return sendProblem(reply, NOT_FOUND);
+    const allow = allowed.join(", ");
+    return sendProblem(reply, problem(405, "method_not_allowed", `This address takes ${allow}.`), { allow });
+  };
   app.setNotFoundHandler(answerUnknownRoute);
-  app.addHook("preParsing", ({ headers }, _reply, _payload, done) => {
-    const coding = headers["content-encoding"] ?? "identity";
+  app.addHook("preParsing", (request, reply, _payload, done) => {
+    // No body is read for whom no route waits; guessing routes is not free, whatever else is wrong with the call.
+    if (request.is404 || request.method === "OPTIONS") {
+      keepToll(request);
+      return void answerUnknownRoute(request, reply);
+    }
+    const coding = request.headers["content-encoding"] ?? "identity";
     done(coding.toLowerCase() === "identity" ? null : new CodingUnsupported(coding));
   });
 }
@@ -68,7 +84,18 @@ const STORE_UNAVAILABLE = problem(
   "It can't be read or stored just now; look before you retry.",
 );
 
+const NOT_FOUND = problem(404, "not_found", "There is nothing at this address.");
+
 const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
+
+/** What was thrown may be anything; a fault in telling it would leave the telling to the framework. */
+function documentOf(error: unknown): Problem {
+  try {
+    return problemOf(error as FastifyError | z.ZodError);
+  } catch {
+    return INTERNAL;
+  }
+}
 
 function problemOf(error: FastifyError | z.ZodError): Problem {
   if (error instanceof z.ZodError) {
@@ -110,15 +137,4 @@ function jsonPath(path: readonly PropertyKey[]): string {
     if (typeof part === "number") return `${text}[${part}]`;
     return text === "" ? String(part) : `${text}.${String(part)}`;
   }, "");
-}
-
-const METHODS: HTTPMethods[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
-
-/** 404, or 405 where the address is known under another method. */
-function answerUnknownRoute(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const [url = ""] = request.url.split("?");
-  const allowed = METHODS.filter((method) => request.server.hasRoute({ method, url }));
-  if (allowed.length === 0) return sendProblem(reply, problem(404, "not_found", "There is nothing at this address."));
-  const allow = allowed.join(", ");
-  return sendProblem(reply, problem(405, "method_not_allowed", `This address takes ${allow}.`), { allow });
 }

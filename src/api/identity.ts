@@ -127,5 +127,5 @@ function credentialOf({ headers, raw }: FastifyRequest): string | typeof CONTRAD
 
 /** The key of one line; another scheme, or none, is a credential too: one that is not known here. */
 function bearerOf(authorization: string): string {
-  return /^bearer +(\S*) *$/i.exec(authorization)?.[1] ?? "";
+  return /^bearer +(\S*)$/i.exec(authorization.trimEnd())?.[1] ?? "";
 }

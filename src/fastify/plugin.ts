@@ -54,6 +54,12 @@ export function callerOf(request: FastifyRequest): Identity | undefined {
   return request[kEntry]?.caller;
 }
 
+/** Has nothing given back of what a call has spent, whatever of its faults it is refused for before it is handled. */
+export function keepToll(request: FastifyRequest): void {
+  const entry = request[kEntry];
+  if (entry !== undefined) entry.handled = true;
+}
+
 /** After how many seconds a call is worth trying again that could not be decided. */
 const RETRY_AFTER_S = "1";
 
