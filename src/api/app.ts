@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
-import cors from "@fastify/cors";
-import fastify, { type FastifyInstance, type FastifyServerOptions, LogController } from "fastify";
+import cors, { type FastifyCorsOptions } from "@fastify/cors";
+import fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions, LogController } from "fastify";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Config } from "../config/schema.js";
 import { AddressIdentity } from "../fastify/identity.js";
 import tollkeeper, { keepToll, LIMIT_FIELDS } from "../fastify/plugin.js";
+import { isPreflight } from "../fastify/preflight.js";
 import { problem, sendProblem } from "../fastify/problem.js";
 import { type FingerprintText, loadFingerprintText } from "../fingerprint/text.js";
 import type { Limiter } from "../limiter/limiter.js";
@@ -96,13 +97,16 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const { corsOrigins } = config;
   if (corsOrigins.length > 0) {
     // Before the limits, so that a preflight costs nothing and a denial can be read by the page.
-    await app.register(cors, {
+    const preflight: FastifyCorsOptions = {
       origin: corsOrigins.includes("*") ? "*" : corsOrigins,
       exposedHeaders: LIMIT_FIELDS,
       methods: ["GET", "HEAD", "POST", "PUT", "DELETE"],
       maxAge: 600,
-      strictPreflight: false,
-    });
+    };
+    const call = { ...preflight, preflight: false }; // An OPTIONS that is none is for the limits, like any call.
+    const delegator = ({ raw }: FastifyRequest, use: (error: null, options: FastifyCorsOptions) => void): void =>
+      use(null, isPreflight(raw) ? preflight : call);
+    await app.register(cors, { delegator });
   }
   const callers = followingCallers(options);
   await app.register(tollkeeper, {

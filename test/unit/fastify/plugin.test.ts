@@ -1,7 +1,5 @@
-import { connect } from "node:net";
-import { Readable } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
-import { describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import tollkeeper, { callerOf, type Identity, problem, type TollkeeperOptions } from "../../../src/fastify/plugin.js";
 import { createLimiter, type Limiter, type Tiers } from "../../../src/index.js";
 
@@ -103,9 +101,8 @@ describe("a route", () => {
       app.get("/bad", { config: { toll: { total: () => total as number } } }, async () => {
         handled = true;
       });
-      const { statusCode, headers, body } = await app.inject("/bad");
+      const { statusCode, headers } = await app.inject("/bad");
       expect(statusCode).toBe(500);
-      expect(body).toContain("config.toll.total returned");
       expect(headers["x-ratelimit-remaining"]).toBe("4");
       expect(handled).toBe(false);
     },
@@ -188,81 +185,6 @@ describe("identify", () => {
       },
     });
     expect((await app.inject("/free")).statusCode).toBe(200);
-  });
-});
-
-describe("what a call has spent of a quota", () => {
-  const tiers: Tiers = { free: { limits: [bucket(5), { name: "day", type: "quota", limit: 100, period: "day" }] } };
-
-  async function openQuotaApp() {
-    const limiter = openLimiter(tiers);
-    const app = await openApp({ limiter, identify: () => ({ key: "acct:1", tier: "free" }) });
-    app.get("/status/:status", async ({ params }, reply) =>
-      reply.code(Number((params as { status: string }).status)).send("as asked"),
-    );
-    app.get("/stream", async (_request, reply) => reply.code(503).send(Readable.from(["not now"])));
-    app.get("/hijack", (_request, reply) => void reply.hijack().raw.writeHead(500).end());
-    app.post("/three", { config: { toll: { total: () => 3 } } }, async () => {
-      throw new Error("broken");
-    });
-    const remaining = () => limiter.peek("acct:1", "free", 0).limits.map(({ remaining }) => remaining);
-    return { app, remaining };
-  }
-
-  it.each([
-    ["/status/500", { method: "GET" }],
-    ["/status/503", { method: "GET" }],
-    ["/stream", { method: "GET" }],
-    ["/one", { method: "POST", headers: { "content-type": "application/json" }, payload: "{" }],
-    ["/sum", { method: "POST", headers: { "content-type": "application/xml" }, payload: "<a/>" }],
-    ["/sum", { method: "POST", payload: "x".repeat(2 ** 21), headers: { "content-type": "text/plain" } }],
-  ] as const)("is given back, once, and said so: %s %j", async (url, call) => {
-    const { app, remaining } = await openQuotaApp();
-    const { headers } = await app.inject({ url, ...call });
-    expect(headers["ratelimit"]).toMatch(/^"minute";r=4;t=12, "day";r=100;/);
-    expect(headers["x-request-cost"]).toBe("1");
-    expect(remaining()).toEqual([4, 100]);
-  });
-
-  it("is given back whole where the body decided the cost", async () => {
-    const { app, remaining } = await openQuotaApp();
-    const { statusCode, headers } = await app.inject({ method: "POST", url: "/three" });
-    expect(statusCode).toBe(500);
-    expect(headers["x-request-cost"]).toBe("3");
-    expect(remaining()).toEqual([2, 100]);
-  });
-
-  it.each(["/status/200", "/status/400", "/status/404", "/nowhere", "/hijack"])("is kept by %s", async (url) => {
-    const { app, remaining } = await openQuotaApp();
-    await app.inject(url);
-    expect(remaining()).toEqual([4, 99]);
-  });
-
-  it("is kept when the client goes away", async () => {
-    const { app, remaining } = await openQuotaApp();
-    const answered = new Promise((resolve) => {
-      app.get("/slow", async ({ raw }) => {
-        await new Promise((resolve) => raw.socket.once("close", resolve));
-        setImmediate(resolve);
-        throw new Error("nobody is there any more");
-      });
-    });
-    await app.listen({ port: 0, host: "127.0.0.1" });
-    const { port } = app.server.address() as { port: number };
-    const socket = connect(port, "127.0.0.1");
-    socket.write("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n");
-    await vi.waitFor(() => expect(remaining()).toEqual([4, 99]));
-    socket.destroy();
-    await answered;
-    expect(remaining()).toEqual([4, 99]);
-    const half = connect(port, "127.0.0.1");
-    half.write("POST /sum HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\n12");
-    await vi.waitFor(() => expect(remaining()).toEqual([3, 98]));
-    half.destroy();
-    await vi.waitFor(async () =>
-      expect(await new Promise((resolve) => app.server.getConnections((_, count) => resolve(count)))).toBe(0),
-    );
-    expect(remaining()).toEqual([3, 98]);
   });
 });
 
