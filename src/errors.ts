@@ -21,6 +21,8 @@ export const ERROR_CODES = {
   ERR_STORAGE_CORRUPT: "the storage file is damaged",
   ERR_STORAGE_LOCKED: "the storage file is open elsewhere",
   ERR_STORAGE_FULL: "the storage file holds more keys than maxKeys",
+  ERR_STORAGE_REPLACED: "the storage file was removed, cut short or replaced while open",
+  ERR_STORAGE_EXPOSED: "the storage file was open to others than its owner",
   ERR_STORAGE_IO: "the storage file can't be read or written",
   ERR_STORE_UNAVAILABLE: "the store shared by the replicas can't be asked just now",
   ERR_STORE_REFUSED: "the store refuses the user, the password or the right",

@@ -1,7 +1,6 @@
 import type { RecordStore, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { type Overrides, overriddenTier } from "../limiter/overrides.js";
-import { type Page, pageOf } from "./page.js";
 
 /** Whose quota calls spend, whichever of its keys they show. */
 export interface Account {
@@ -16,6 +15,18 @@ export interface Account {
 /** Of a consumer of whom nobody says the tier, and of an account whose tier is not configured any more. */
 export const LEAST_TIER = "anonymous";
 
+/** Tiers that get a demo account, in the order in which their keys are shown. */
+export const DEMO_TIERS = ["free", "pro", "enterprise", "partner"] as const;
+
+/** Name of the demo account of a tier. */
+export function demoAccount(tier: (typeof DEMO_TIERS)[number]): string {
+  return `demo-${tier}`;
+}
+
+function isDemo(name: string): boolean {
+  return DEMO_TIERS.some((tier) => name === demoAccount(tier));
+}
+
 const ACCOUNT = "account:";
 const OVERRIDES = "overrides:";
 /** Accounts remembered, and for how long, in ms: what another thread has changed in the file is seen after that. */
@@ -29,14 +40,19 @@ const CACHE_MS = 2000;
 export class Accounts {
   readonly #records: RecordStore;
   readonly #clock: () => number;
+  readonly #takesDemo: boolean;
   readonly #found = new Map<string, { account: Account | undefined; untilMs: number }>();
   /** The version of the records that what was found is of. */
   #version = -1;
 
-  /** `clock` gives ms since the epoch. */
-  constructor(records: RecordStore, clock: () => number = Date.now) {
+  /**
+   * @param clock Gives ms since the epoch.
+   * @param takesDemo Whether demo accounts are taken; where they are not, it is as if there were none.
+   */
+  constructor(records: RecordStore, clock: () => number = Date.now, takesDemo = true) {
     this.#records = records;
     this.#clock = clock;
+    this.#takesDemo = takesDemo;
   }
 
   /** Undefined if there is no such account. What was found is remembered for two seconds, or until a record changes. */
@@ -50,18 +66,11 @@ export class Accounts {
     const found = this.#found.get(name);
     if (found !== undefined && nowMs < found.untilMs) return found.account;
     this.#found.delete(name);
-    const record = this.#records.get(ACCOUNT + name);
+    const record = this.#takes(name) ? this.#records.get(ACCOUNT + name) : undefined;
     const account = record === undefined ? undefined : this.#accountOf(name, record);
     if (this.#found.size === CACHE_ACCOUNTS) this.#found.delete(this.#found.keys().next().value ?? "");
     this.#found.set(name, { account, untilMs: nowMs + CACHE_MS });
     return account;
-  }
-
-  /** Accounts by name, from the one after `after` on. */
-  list(size: number, after = ""): Page<Account> {
-    const records = this.#records.list(ACCOUNT);
-    const page = pageOf(records, ([name]) => name.slice(ACCOUNT.length), size, after);
-    return { ...page, items: page.items.map(([name, value]) => this.#accountOf(name.slice(ACCOUNT.length), value)) };
   }
 
   /**
@@ -70,7 +79,12 @@ export class Accounts {
    * @throws {TollkeeperError} `ERR_ACCOUNT_INVALID`
    */
   async setTier(name: string, tier: string): Promise<Account> {
-    const { created } = this.get(checkedName(name)) ?? { created: new Date(this.#clock()).toISOString() };
+    checkName(name);
+    if (!this.#takes(name)) {
+      const reason = "this name is kept for demo keys, which RATE_LIMIT_DEMO_KEYS=never refuses";
+      throw new TollkeeperError("ERR_ACCOUNT_INVALID", `the account is ${name}; it may be another: ${reason}`);
+    }
+    const { created } = this.get(name) ?? { created: new Date(this.#clock()).toISOString() };
     await this.#records.put(ACCOUNT + name, JSON.stringify({ tier, created }));
     return this.#known(name);
   }
@@ -85,6 +99,10 @@ export class Accounts {
     const isNone = overrides === null || Object.keys(overrides).length === 0;
     await this.#records.put(OVERRIDES + name, isNone ? undefined : JSON.stringify(overrides));
     return this.#known(name);
+  }
+
+  #takes(name: string): boolean {
+    return this.#takesDemo || !isDemo(name);
   }
 
   #known(name: string): Account {
@@ -116,8 +134,8 @@ export function limiterTierOf(account: Account, tiers: Tiers): string {
  */
 export const ACCOUNT_NAME = /^[!-~]{1,128}$/;
 
-function checkedName(name: string): string {
-  if (ACCOUNT_NAME.test(name)) return name;
+function checkName(name: string): void {
+  if (ACCOUNT_NAME.test(name)) return;
   const mayBe = "1 to 128 visible ASCII characters, no spaces";
   throw new TollkeeperError("ERR_ACCOUNT_INVALID", `the account is ${JSON.stringify(name)}; it may be ${mayBe}`);
 }

@@ -1,7 +1,5 @@
+import { DEMO_TIERS, demoAccount } from "./accounts.js";
 import type { ApiKeys } from "./keys.js";
-
-/** Tiers that get a demo account, in the order in which their keys are shown. */
-const DEMO_TIERS = ["free", "pro", "enterprise", "partner"] as const;
 
 /** A demo key, shown once. */
 export interface DemoKey {
@@ -20,11 +18,16 @@ export async function makeDemoKeys(keys: ApiKeys, when: "once" | "new" | "never"
   if (when === "never" || !keys.isFresh || (when === "once" && !(await keys.isFirst()))) return [];
   const made: DemoKey[] = [];
   for (const tier of DEMO_TIERS) {
-    const account = `demo-${tier}`;
+    const account = demoAccount(tier);
     await keys.revokeAccount(account);
     await keys.accounts.setTier(account, tier);
     const { key } = await keys.create("demo", { account, scopes: ["fingerprint"] });
     made.push({ tier, key });
   }
   return made;
+}
+
+/** How many demo keys are stored that were not revoked, whether they are taken or not. */
+export function storedDemoKeys(keys: ApiKeys): number {
+  return DEMO_TIERS.reduce((count, tier) => count + keys.live(demoAccount(tier)), 0);
 }

@@ -25,8 +25,10 @@ export interface Directory {
  */
 export async function openDirectory(config: Config, local?: RecordStore): Promise<Directory> {
   const { redisUrl, redisPrefix, redisTimeoutMs, keyPepper: pepper } = config;
+  const takesDemo = config.demoKeys !== "never";
   const nothing = async (): Promise<void> => undefined;
-  if (local !== undefined) return { keys: new ApiKeys({ records: local, pepper }), ready: nothing, close: nothing };
+  if (local !== undefined)
+    return { keys: new ApiKeys({ records: local, pepper, takesDemo }), ready: nothing, close: nothing };
   if (redisUrl === undefined) throw new TollkeeperError("ERR_CONFIG_INVALID", "the keys have no place to be kept in");
   const records = new RedisRecords({
     address: addressOf(redisUrl),
@@ -37,7 +39,7 @@ export async function openDirectory(config: Config, local?: RecordStore): Promis
   });
   await records.open();
   return {
-    keys: new ApiKeys({ records, pepper }),
+    keys: new ApiKeys({ records, pepper, takesDemo }),
     ready: (patienceMs) => records.ready(patienceMs),
     close: () => records.close(),
   };

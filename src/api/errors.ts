@@ -68,6 +68,7 @@ const BY_CODE: Record<string, [status: number, code: string, detail: string]> = 
 const BY_OWN_CODE: Partial<Record<ErrorCode, [status: number, code?: string]>> = {
   ERR_NATIVE_MISSING: [503],
   ERR_ACCOUNT_UNKNOWN: [404, "account_unknown"],
+  ERR_ACCOUNT_INVALID: [422, "account_invalid"],
   ERR_KEY_LIMIT: [409, "key_limit_reached"],
   ERR_OVERRIDES_INVALID: [422, "overrides_invalid"],
   ERR_TIER_UNKNOWN: [422, "tier_unknown"],

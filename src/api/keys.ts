@@ -3,7 +3,8 @@ import { crc32 } from "node:zlib";
 import type { RecordStore } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { type Account, Accounts } from "./accounts.js";
-import { type Page, pageOf } from "./page.js";
+import { KeyIndex } from "./key-index.js";
+import type { Page } from "./page.js";
 
 /** What an API key may be used for: the fingerprint routes; reading limits and usage; everything about keys and accounts. */
 export const SCOPES = ["fingerprint", "quota:read", "admin"] as const;
@@ -53,6 +54,8 @@ export interface ApiKeysOptions {
   pepper?: string | undefined;
   /** Gives ms since the epoch. */
   clock?: () => number;
+  /** Whether the keys of demo accounts are good, by default; where they are not, they are as if never made. */
+  takesDemo?: boolean;
 }
 
 /**
@@ -67,6 +70,7 @@ export interface ApiKeysOptions {
 export class ApiKeys {
   readonly accounts: Accounts;
   readonly #records: RecordStore;
+  readonly #index: KeyIndex;
   #pepper: string | undefined;
   readonly #clock: () => number;
   readonly #found = new Map<string, { holder: Holder; untilMs: number }>();
@@ -75,9 +79,10 @@ export class ApiKeys {
   /** Keys are made one after another, so that they are counted. */
   #making: Promise<unknown> = Promise.resolve();
 
-  constructor({ records, pepper, clock = Date.now }: ApiKeysOptions) {
-    this.accounts = new Accounts(records, clock);
+  constructor({ records, pepper, clock = Date.now, takesDemo = true }: ApiKeysOptions) {
+    this.accounts = new Accounts(records, clock, takesDemo);
     this.#records = records;
+    this.#index = new KeyIndex(records, RECORD_PREFIX);
     this.#pepper = pepper;
     this.#clock = clock;
   }
@@ -113,24 +118,35 @@ export class ApiKeys {
     return holder;
   }
 
-  /** Keys by id, from the one after `after` on; of one account, or of all. */
+  /** Keys by id, from the one after `after` on; of one account, or of all. Looks at no more than it gives, and one. */
   list(size: number, { after = "", account }: { after?: string; account?: string | undefined } = {}): Page<KeyInfo> {
-    const keys = this.#list().map(({ info }) => info);
-    const chosen = account === undefined ? keys : keys.filter((key) => key.account === account);
-    return pageOf(chosen, ({ id }) => id, size, after);
+    // An id is how a name begins, and no name has a sign in it that comes after this one.
+    const past = after === "" ? "" : `${RECORD_PREFIX}${after}~`;
+    const found =
+      account === undefined
+        ? this.#records.page(RECORD_PREFIX, size + 1, past).map(([name, value]) => infoOf(name, value))
+        : this.#read(this.#index.page(account, size + 1, past)).map(({ info }) => info);
+    const items = found.slice(0, size);
+    return { items, next: found.length > size ? (items.at(-1)?.id ?? null) : null };
   }
 
   /** Refuses a key from now on; undefined if there is none of that id. */
   async revoke(id: string): Promise<KeyInfo | undefined> {
-    const key = this.#list().find(({ info }) => info.id === id);
-    if (key === undefined) return undefined;
-    if (key.info.revoked !== null) return key.info;
-    return this.#put(key.name, { ...key.info, revoked: this.#now() });
+    const [[name, value] = ["", ""]] = this.#records.page(RECORD_PREFIX + id, 1);
+    const info = name === "" ? undefined : infoOf(name, value);
+    if (info?.id !== id) return undefined;
+    if (info.revoked !== null) return info;
+    return this.#put(name, { ...info, revoked: this.#now() });
+  }
+
+  /** How many keys of an account were not revoked. */
+  live(account: string): number {
+    return this.#index.liveOf(account).length;
   }
 
   /** Refuses every key of an account from now on; returns how many those were. */
   async revokeAccount(account: string): Promise<number> {
-    const live = this.#liveOf(account);
+    const live = this.#read(this.#index.liveOf(account));
     for (const { name, info } of live) await this.#put(name, { ...info, revoked: this.#now() });
     return live.length;
   }
@@ -142,7 +158,7 @@ export class ApiKeys {
 
   /** Whether no key was made yet, and none of the replicas that start together has asked this before. */
   async isFirst(): Promise<boolean> {
-    if (this.#records.list(RECORD_PREFIX).length > 0) return false;
+    if (this.#records.page(RECORD_PREFIX, 1).length > 0) return false;
     const asker = randomUUID();
     return (await this.#records.putNew(FIRST, asker)) === asker;
   }
@@ -153,14 +169,14 @@ export class ApiKeys {
     if (this.accounts.get(account) === undefined) {
       throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${account}; with a tier it is made`);
     }
-    if (this.#liveOf(account).length >= LIVE_KEYS) throw tooMany(account);
+    if (this.live(account) >= LIVE_KEYS) throw tooMany(account);
     const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;
     const key = `${text}_${checksum(text)}`;
     this.#pepper ??= await this.#records.putNew(PEPPER, randomBytes(32).toString("base64url"));
     const name = nameOf(key, this.#pepper);
     const info = await this.#put(name, { account, scopes, created: this.#now(), revoked: null });
     // Another replica may have made one meanwhile. Of those who find one too many, each takes its own back.
-    if (this.#liveOf(account).length > LIVE_KEYS) {
+    if (this.live(account) > LIVE_KEYS) {
       await this.#records.put(name, undefined);
       throw tooMany(account);
     }
@@ -178,16 +194,11 @@ export class ApiKeys {
     return owner === undefined ? undefined : { id, account: owner, scopes };
   }
 
-  #list(): { name: string; info: KeyInfo }[] {
-    return this.#records.list(RECORD_PREFIX).map(([name, value]) => ({ name, info: infoOf(name, value) }));
-  }
-
-  #liveOf(account: string): { name: string; info: KeyInfo }[] {
-    // Most records are of others, and need not be read for that.
-    const own = this.#records.list(RECORD_PREFIX).filter(([, value]) => value.includes(JSON.stringify(account)));
-    return own
-      .map(([name, value]) => ({ name, info: infoOf(name, value) }))
-      .filter(({ info }) => info.account === account && info.revoked === null);
+  #read(names: readonly string[]): { name: string; info: KeyInfo }[] {
+    return names.flatMap((name) => {
+      const value = this.#records.get(name);
+      return value === undefined ? [] : [{ name, info: infoOf(name, value) }];
+    });
   }
 
   async #put(name: string, { account, scopes, created, revoked }: KeyRecord): Promise<KeyInfo> {

@@ -12,7 +12,7 @@ import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import { withoutPassword } from "../store/address.js";
 import { createApp } from "./app.js";
-import { makeDemoKeys } from "./demo.js";
+import { makeDemoKeys, storedDemoKeys } from "./demo.js";
 import { addressOf, type Directory, openDirectory } from "./directory.js";
 import { drain } from "./drain.js";
 import { listening, type MetricsPort, openMetricsPort } from "./listen.js";
@@ -81,7 +81,9 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);
     const reason = config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason;
     const engine = { kind: limiter.engine, reason: limiter.engine === "redis" ? undefined : reason };
-    for (const line of startLines({ url, engine, storage, metricsUrl: metrics?.url, demoKeys, config })) print(line);
+    const stored = storedDemoKeys(keys);
+    const metricsUrl = metrics?.url;
+    for (const line of startLines({ url, engine, storage, metricsUrl, demoKeys, stored, config })) print(line);
 
     const again = (): Reload => reload(live, limiter, log);
     const unwatch = config.config === undefined ? () => undefined : watchFile(config.config, again);

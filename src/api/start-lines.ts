@@ -11,6 +11,8 @@ export interface Start {
   /** Where metrics are, if they have a port of their own. */
   metricsUrl: string | undefined;
   demoKeys: readonly DemoKey[];
+  /** Demo keys that are stored and were not revoked. */
+  stored: number;
   config: Config;
 }
 
@@ -18,7 +20,7 @@ export interface Start {
 const EXAMPLE = { fingerprint: { tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } } };
 
 /** What is printed once the service listens, a line each. The demo keys are shown here and never again. */
-export function startLines({ url, engine, storage, metricsUrl, demoKeys, config }: Start): string[] {
+export function startLines({ url, engine, storage, metricsUrl, demoKeys, stored, config }: Start): string[] {
   const why = engine.reason === undefined ? "" : ` (${engine.reason})`;
   const lines = [`fingerprint-api ${VERSION} on ${url}, engine ${engine.kind}${why}`, `storage: ${storage}`];
   if (metricsUrl !== undefined) lines.push(`metrics: ${metricsUrl}`);
@@ -27,10 +29,12 @@ export function startLines({ url, engine, storage, metricsUrl, demoKeys, config 
     for (const { tier, key } of demoKeys) lines.push(`  ${tier.padEnd(10)} ${key}`);
     lines.push("try:", `  ${curl(url, demoKeys[0]?.key)}`);
   } else if (config.demoKeys === "never") {
-    lines.push("demo keys: none, as RATE_LIMIT_DEMO_KEYS=never says", "try:", `  ${curl(url, undefined)}`);
+    const refused = stored === 0 ? "none" : `${stored} of an earlier start are stored, and refused`;
+    lines.push(`demo keys: ${refused}, as RATE_LIMIT_DEMO_KEYS=never says`, "try:", `  ${curl(url, undefined)}`);
   } else {
     lines.push(
       "demo keys: none made, since there are keys already; only their hashes are kept, so they can't be shown again",
+      ...(stored === 0 ? [] : [`  ${stored} of an earlier start are good; RATE_LIMIT_DEMO_KEYS=never refuses them`]),
       "  for new ones (older demo keys are then revoked): RATE_LIMIT_DEMO_KEYS=new npm start",
       "try:",
       `  ${curl(url, undefined)}`,

@@ -159,7 +159,7 @@ export const SETTINGS = {
     "RATE_LIMIT_DEMO_KEYS",
     ["once", "new", "never"],
     "once",
-    "Demo keys: made when there are no keys yet, made anew at this start (the old ones are revoked), or not at all.",
+    "Demo keys: made when there are no keys yet, made anew at this start (the old ones are revoked), or not at all; then those of earlier starts are refused too.",
   ),
   logLevel: choice(
     "RATE_LIMIT_LOG_LEVEL",

@@ -9,6 +9,7 @@ import {
   type EngineTierCounts,
   FRAME,
   type Frame,
+  type RecordListener,
   type RecordStore,
   type TierSpec,
   type Tiers,
@@ -40,7 +41,8 @@ interface NativeHandle {
   flush(): Promise<void>;
   close(): Promise<void>;
   record(name: string): string | null;
-  records(prefix: string): string[];
+  records(prefix: string, size: number, after: string): string[];
+  storageNotes(): string[];
   putRecord(name: string, value: string | undefined): Promise<void>;
 }
 
@@ -67,10 +69,12 @@ class NativeEngine implements Engine {
   readonly consume: Decide;
   readonly consumeMany: DecideMany;
   readonly #handle: NativeHandle;
+  readonly #note: (note: unknown) => void;
 
-  constructor(binding: Binding, { name, tiers, maxKeys, file }: EngineOptions) {
+  constructor(binding: Binding, { name, tiers, maxKeys, file, onStorageNote = () => undefined }: EngineOptions) {
     const handle = translated(() => binding.Engine.open(name, JSON.stringify(Object.entries(tiers)), maxKeys, file));
     this.#handle = handle;
+    this.#note = onStorageNote;
     [this.peek, this.consume, this.consumeMany] = handle.deciders(this.frame);
     this.records = file === undefined ? new MemoryRecords() : new FileRecords(handle);
   }
@@ -114,17 +118,27 @@ class NativeEngine implements Engine {
   }
 
   flush(): Promise<void> {
-    return this.#handle.flush().catch(rethrow);
+    return this.#told(this.#handle.flush());
   }
 
   close(): Promise<void> {
-    return this.#handle.close().catch(rethrow);
+    return this.#told(this.#handle.close());
+  }
+
+  #told(work: Promise<void>): Promise<void> {
+    return work.catch(rethrow).finally(() => {
+      for (const note of this.#handle.storageNotes()) this.#note(errorOf(note) ?? new Error(note));
+    });
   }
 }
+
+/** More records than there ever are. */
+const MOST = 2 ** 32;
 
 /** Records in the storage file. */
 class FileRecords implements RecordStore {
   readonly #handle: NativeHandle;
+  readonly #listeners: RecordListener[] = [];
   readonly isFresh = true;
   #version = 0;
 
@@ -141,13 +155,22 @@ class FileRecords implements RecordStore {
   }
 
   list(prefix: string): [name: string, value: string][] {
-    const flat = translated(() => this.#handle.records(prefix));
+    return this.page(prefix, MOST);
+  }
+
+  page(prefix: string, size: number, after = ""): [name: string, value: string][] {
+    const flat = translated(() => this.#handle.records(prefix, Math.min(size, MOST), after));
     return Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index] ?? "", flat[2 * index + 1] ?? ""]);
+  }
+
+  watch(listener: RecordListener): void {
+    this.#listeners.push(listener);
   }
 
   async put(name: string, value: string | undefined): Promise<void> {
     await translated(() => this.#handle.putRecord(name, value)).catch(rethrow);
     this.#version++;
+    for (const listener of this.#listeners) listener(name, value);
   }
 
   async putNew(name: string, value: string): Promise<string> {
@@ -175,9 +198,11 @@ function translated<T>(call: () => T): T {
 
 /** Errors of the binding have their code at the beginning of the message. */
 function rethrow(error: unknown): never {
-  const [, code, message] = /^(ERR_[A-Z_]+): (.*)$/s.exec((error as Error).message) ?? [];
-  if (code !== undefined && code in ERROR_CODES) {
-    throw new TollkeeperError(code as ErrorCode, message ?? "", { cause: error });
-  }
-  throw error;
+  throw errorOf((error as Error).message, error) ?? error;
+}
+
+function errorOf(text: string, cause?: unknown): TollkeeperError | undefined {
+  const [, code, message] = /^(ERR_[A-Z_]+): (.*)$/s.exec(text) ?? [];
+  if (code === undefined || !(code in ERROR_CODES)) return undefined;
+  return new TollkeeperError(code as ErrorCode, message ?? "", { cause });
 }

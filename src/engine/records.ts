@@ -1,8 +1,11 @@
-import type { RecordStore } from "./types.js";
+import { SortedNames } from "./sorted-names.js";
+import type { RecordListener, RecordStore } from "./types.js";
 
 /** Records that last as long as the process. */
 export class MemoryRecords implements RecordStore {
   readonly #records = new Map<string, string>();
+  readonly #names = new SortedNames();
+  readonly #listeners: RecordListener[] = [];
   readonly isFresh = true;
   #version = 0;
 
@@ -15,13 +18,27 @@ export class MemoryRecords implements RecordStore {
   }
 
   list(prefix: string): [name: string, value: string][] {
-    return [...this.#records].filter(([name]) => name.startsWith(prefix)).sort(([a], [b]) => (a < b ? -1 : 1));
+    return this.page(prefix, Number.POSITIVE_INFINITY);
+  }
+
+  page(prefix: string, size: number, after = ""): [name: string, value: string][] {
+    return this.#names.page(prefix, size, after).map((name) => [name, this.#records.get(name) ?? ""]);
+  }
+
+  watch(listener: RecordListener): void {
+    this.#listeners.push(listener);
   }
 
   async put(name: string, value: string | undefined): Promise<void> {
-    if (value === undefined) this.#records.delete(name);
-    else this.#records.set(name, value);
+    if (value === undefined) {
+      this.#records.delete(name);
+      this.#names.delete(name);
+    } else {
+      this.#records.set(name, value);
+      this.#names.add(name);
+    }
     this.#version++;
+    for (const listener of this.#listeners) listener(name, value);
   }
 
   async putNew(name: string, value: string): Promise<string> {

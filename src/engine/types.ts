@@ -177,11 +177,18 @@ export interface Engine {
   readonly records: RecordStore;
 }
 
+/** Is told of a record that was written, with its value, or deleted. */
+export type RecordListener = (name: string, value: string | undefined) => void;
+
 /** Named records, durable when the storage is. */
 export interface RecordStore {
   get(name: string): string | undefined;
   /** Every record whose name begins with `prefix`, ordered by name. */
   list(prefix: string): [name: string, value: string][];
+  /** At most `size` of them, after the one named `after`; no others are looked at. */
+  page(prefix: string, size: number, after?: string): [name: string, value: string][];
+  /** Has a listener told of every change from now on that this thread knows of. */
+  watch(listener: RecordListener): void;
   /** Durable when it resolves; `undefined` deletes. */
   put(name: string, value: string | undefined): Promise<void>;
   /** Writes a record unless there is one of that name; gives the value that is there then. */
@@ -199,4 +206,6 @@ export interface EngineOptions {
   maxKeys: number;
   /** Path of the storage file, if state is to be durable. */
   file?: string | undefined;
+  /** Told of what has happened to that file. */
+  onStorageNote?: ((note: unknown) => void) | undefined;
 }

@@ -40,7 +40,8 @@ export interface LimiterOptions {
   /** Milliseconds since the epoch, for tests and simulation; the system's clock by default. */
   clock?: () => number;
   /**
-   * Told of each failed write to the storage file, which is tried again, and of what keeps Redis from deciding, each
+   * Told of each failed write to the storage file, which is tried again; of a file that was removed while open, and is
+   * written anew (`ERR_STORAGE_REPLACED`), or that others could read (`ERR_STORAGE_EXPOSED`); and of what keeps Redis from deciding, each
    * matter once a minute; by default a process warning.
    */
   onStorageError?: (error: unknown) => void;
@@ -65,12 +66,19 @@ export function createLimiter(options: LimiterOptions | SharedLimiterOptions): L
   compileTiers(tiers, new Map());
   if (storage.type === "redis") return openShared({ ...options, storage }, maxKeys);
   const file = storage.type === "file" ? resolve(storage.path) : undefined;
-  const engine = openEngine(options.engine ?? "auto", { name, tiers: splitTiers(tiers), maxKeys, file });
+  const onStorageError = options.onStorageError ?? warn;
+  const engine = openEngine(options.engine ?? "auto", {
+    name,
+    tiers: splitTiers(tiers),
+    maxKeys,
+    file,
+    onStorageNote: onStorageError,
+  });
   return new Limiter({
     engine,
     clock,
     flushMs: storage.type === "file" ? (storage.flushMs ?? 1000) : undefined,
-    onStorageError: options.onStorageError ?? warn,
+    onStorageError,
   });
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { RecordStore } from "../engine/types.js";
+import { SortedNames } from "../engine/sorted-names.js";
+import type { RecordListener, RecordStore } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
 import { type Client, type ClientOptions, clientOf, shield } from "./client.js";
@@ -49,6 +50,9 @@ export class RedisRecords implements RecordStore {
   readonly #names: Names;
   /** What is known by name: `<version> +<value>`, or `<version> -` once deleted. */
   readonly #texts = new Map<string, string>();
+  /** Names of those that are not deleted. */
+  readonly #live = new SortedNames();
+  readonly #listeners: RecordListener[] = [];
   #client: (Client & Scripted) | undefined;
   #subscriber: Client | undefined;
   #poll: NodeJS.Timeout | undefined;
@@ -132,12 +136,15 @@ export class RedisRecords implements RecordStore {
   }
 
   list(prefix: string): [name: string, value: string][] {
-    const found: [string, string][] = [];
-    for (const [name, text] of this.#texts) {
-      const value = name.startsWith(prefix) ? contentOf(text) : undefined;
-      if (value !== undefined) found.push([name, value]);
-    }
-    return found.sort(([a], [b]) => (a < b ? -1 : 1));
+    return this.page(prefix, Number.POSITIVE_INFINITY);
+  }
+
+  page(prefix: string, size: number, after = ""): [name: string, value: string][] {
+    return this.#live.page(prefix, size, after).map((name) => [name, this.get(name) ?? ""]);
+  }
+
+  watch(listener: RecordListener): void {
+    this.#listeners.push(listener);
   }
 
   /** @throws {TollkeeperError} `ERR_STORE_…`; it may have been written all the same. */
@@ -239,6 +246,10 @@ export class RedisRecords implements RecordStore {
     if (versionOf(text) <= versionOf(this.#texts.get(name))) return;
     this.#texts.set(name, text);
     this.#version++;
+    const value = contentOf(text);
+    if (value === undefined) this.#live.delete(name);
+    else this.#live.add(name);
+    for (const listener of this.#listeners) listener(name, value);
   }
 
   async #ask(call: (client: Scripted, names: Names) => Promise<unknown>): Promise<unknown> {

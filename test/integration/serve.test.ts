@@ -87,6 +87,82 @@ describe("the first start", () => {
   );
 });
 
+describe("demo keys of an earlier start", () => {
+  const NEVER = { RATE_LIMIT_DEMO_KEYS: "never" };
+  const places: [string, Record<string, string>, Record<string, string>, number][] = [
+    ["development", {}, { RATE_LIMIT_PRESET: "development" }, 200],
+    ["development", {}, NEVER, 401],
+    ["development", {}, { RATE_LIMIT_PRESET: "staging", HOST: "127.0.0.1", RATE_LIMIT_DRAIN_DELAY_MS: "0" }, 401],
+    ["development", {}, { RATE_LIMIT_PRESET: "production", HOST: "127.0.0.1", RATE_LIMIT_DRAIN_DELAY_MS: "0" }, 401],
+    [
+      "production that asks for them",
+      {
+        RATE_LIMIT_PRESET: "production",
+        RATE_LIMIT_DEMO_KEYS: "once",
+        HOST: "127.0.0.1",
+        RATE_LIMIT_DRAIN_DELAY_MS: "0",
+      },
+      NEVER,
+      401,
+    ],
+    [
+      "development",
+      {},
+      {
+        RATE_LIMIT_PRESET: "production",
+        RATE_LIMIT_DEMO_KEYS: "once",
+        HOST: "127.0.0.1",
+        RATE_LIMIT_DRAIN_DELAY_MS: "0",
+      },
+      200,
+    ],
+  ];
+  it.each(places)(
+    "made under %s %j, under %j are answered %i, and the start says so",
+    async (_, made, then, status) => {
+      const RATE_LIMIT_FILE = temporaryFile("usage.redb");
+      const first = await start({ RATE_LIMIT_FILE, ...made });
+      const keys = keysIn(first.lines).map(([, key]) => key ?? "");
+      expect(keys).toHaveLength(4);
+      await first.stop();
+      const second = await start({ RATE_LIMIT_FILE, ...then });
+      const url = new URL(second.url);
+      url.hostname = "127.0.0.1";
+      for (const key of keys) {
+        for (const [method, path] of [
+          ["POST", "/v1/identify"],
+          ["GET", "/v1/quota"],
+        ] as const) {
+          const body =
+            method === "POST" ? '{"fingerprint":{"tls":{"ja4":"t13d1517h2_8daaf6152771_cb7bf5808d99"}}}' : null;
+          const headers = { "content-type": "application/json", "x-api-key": key };
+          const answer = await fetch(new URL(path, url), { method, headers, body });
+          await answer.arrayBuffer();
+          expect(answer.status, `${path}`).toBe(status);
+        }
+      }
+      expect(second.lines.join("\n")).toContain(
+        status === 200 ? "4 of an earlier start are good" : "4 of an earlier start are stored, and refused",
+      );
+      await second.stop();
+      // Nothing was taken away: back where they are good, they are.
+      const third = await start({ RATE_LIMIT_FILE });
+      expect(third.lines.join("\n")).toContain("4 of an earlier start are good");
+    },
+  );
+
+  it("leave no account behind that a consumer of the gateway could step into", async () => {
+    const RATE_LIMIT_FILE = temporaryFile("usage.redb");
+    await (await start({ RATE_LIMIT_FILE })).stop();
+    const secret = "a secret of the gateway";
+    const { url } = await start({ RATE_LIMIT_FILE, ...NEVER, RATE_LIMIT_GATEWAY_SECRET: secret });
+    const headers = { "x-gateway-auth": secret, "x-consumer-username": "demo-enterprise", "x-real-ip": "203.0.113.7" };
+    const answer = await fetch(`${url}/v1/quota`, { headers });
+    const body = (await answer.json()) as { tier?: string };
+    expect(body.tier).not.toBe("enterprise");
+  });
+});
+
 describe("a later start", () => {
   const call = async ({ url }: Service, key: string) => {
     const answer = await fetch(`${url}/v1/identify`, {

@@ -312,6 +312,12 @@ impl Limiter {
         store!(self, store => store.take_changed())
     }
 
+    /// Every key that is held, in order, for [`changes`](Self::changes) to tell all that is to be stored.
+    #[must_use]
+    pub fn keys(&self) -> Vec<KeyHash> {
+        store!(self, store => store.keys())
+    }
+
     /// What has become of keys that were taken. It is to be stored, or the keys given back: what changes from now on is a
     /// change again.
     #[must_use]

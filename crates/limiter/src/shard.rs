@@ -114,6 +114,13 @@ impl<const N: usize> Shard<N> {
         }
     }
 
+    pub(crate) fn keys(&self) -> impl Iterator<Item = KeyHash> {
+        self.entries
+            .iter()
+            .filter(|entry| !entry.is_vacant())
+            .map(|entry| entry.key)
+    }
+
     /// Whether there is a key of such a state.
     pub(crate) fn any(&self, is: impl Fn(&State<N>) -> bool) -> bool {
         self.entries.iter().any(|entry| !entry.is_vacant() && is(&entry.state))

@@ -182,6 +182,12 @@ impl<const N: usize> Store<N> {
         keys
     }
 
+    pub(crate) fn keys(&self) -> Vec<KeyHash> {
+        let mut keys = self.table.keys();
+        keys.sort_unstable();
+        keys
+    }
+
     pub(crate) fn changes(&self, taken: &[KeyHash]) -> Vec<Change> {
         taken
             .iter()

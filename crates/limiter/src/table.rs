@@ -116,6 +116,15 @@ impl<const N: usize> Table<N> {
         }
     }
 
+    /// Every key, shard by shard.
+    pub(crate) fn keys(&self) -> Vec<KeyHash> {
+        let mut keys = Vec::with_capacity(self.len());
+        for shard in &self.shards {
+            keys.extend(shard.lock().keys());
+        }
+        keys
+    }
+
     /// A copy of a key's state.
     pub(crate) fn get(&self, key: KeyHash) -> Option<State<N>> {
         self.shard(key).lock().get(key).copied()

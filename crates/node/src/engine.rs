@@ -18,6 +18,7 @@ use napi::bindgen_prelude::{AsyncTask, Utf16String};
 use napi::{Env, Result, Task};
 use napi_derive::napi;
 use tollkeeper_limiter::{Correction, Error};
+use tollkeeper_storage::Storage;
 
 use crate::clock::instant;
 use crate::error::{self, coded, contained};
@@ -218,20 +219,22 @@ impl Engine {
     #[napi(catch_unwind)]
     pub fn record(&self, name: String) -> Result<Option<String>> {
         self.check_open()?;
-        self.shared
-            .with_storage(|storage| storage.record(&name))
-            .unwrap_or(Ok(None))
+        Ok(self.shared.read_storage(|storage| storage.record(&name)).flatten())
     }
 
-    /// Every record whose name begins so: name, value, name, value …
+    /// At most `size` records whose names begin so, after the one named `after`: name, value, name, value …
     #[napi(catch_unwind)]
-    pub fn records(&self, prefix: String) -> Result<Vec<String>> {
+    pub fn records(&self, prefix: String, size: f64, after: String) -> Result<Vec<String>> {
         self.check_open()?;
-        let records = self
-            .shared
-            .with_storage(|storage| storage.records(&prefix))
-            .unwrap_or(Ok(Vec::new()))?;
+        let read = |storage: &Storage| storage.records(&prefix, size as usize, &after);
+        let records = self.shared.read_storage(read).unwrap_or_default();
         Ok(records.into_iter().flat_map(|(name, value)| [name, value]).collect())
+    }
+
+    /// What has happened to the storage file that its owner should know, since this was asked last.
+    #[napi(catch_unwind)]
+    pub fn storage_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.shared.notes))
     }
 
     /// Writes or deletes a record, on a thread of the pool.
@@ -283,10 +286,7 @@ impl Task for Work {
         contained("the storage", || match &self.job {
             Job::Flush => self.shared.save(),
             Job::Close => self.shared.close(),
-            Job::PutRecord { name, value } => self
-                .shared
-                .with_storage(|storage| storage.put_record(name, value.as_deref()))
-                .unwrap_or_else(|| Err(coded("ERR_LIMITER_CLOSED", "the limiter is closed"))),
+            Job::PutRecord { name, value } => self.shared.put_record(name, value.as_deref()),
         })
     }
 

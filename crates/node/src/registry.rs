@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     storage: RwLock<Option<Storage>>,
     /// Held while changes are taken and written, so that an older state never overwrites a newer one.
     saving: Mutex<()>,
+    /// What is to be told of the file: a code, a colon and a text each.
+    pub(crate) notes: Mutex<Vec<String>>,
     /// The tiers of every version, as they were given.
     pub(crate) tiers: Mutex<Vec<String>>,
     users: Mutex<usize>,
@@ -106,6 +108,7 @@ impl Shared {
             path: file,
             storage: RwLock::new(storage),
             saving: Mutex::default(),
+            notes: Mutex::default(),
             tiers: Mutex::new(vec![tiers]),
             users: Mutex::new(1),
         })
@@ -114,8 +117,24 @@ impl Shared {
     /// Stores what has changed; nothing without a file.
     pub(crate) fn save(&self) -> Result<()> {
         let _saving = lock(&self.saving);
-        self.with_storage(|storage| storage.save(&self.limiter).map(|_| ()))
-            .unwrap_or(Ok(()))
+        let saved = self.with_storage(|storage| storage.save(&self.limiter).map(|_| ()));
+        if let (Some(notes), Some(path)) = (self.read_storage(Storage::take_notes), &self.path) {
+            let told = notes
+                .iter()
+                .map(|note| format!("{}: storage file {path}: {}", note.code, note.text));
+            lock(&self.notes).extend(told);
+        }
+        saved.unwrap_or(Ok(()))
+    }
+
+    /// Writes or deletes a record, in a file that is written anew first if it was taken away.
+    pub(crate) fn put_record(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let _saving = lock(&self.saving);
+        self.with_storage(|storage| {
+            storage.put_back(&self.limiter)?;
+            storage.put_record(name, value)
+        })
+        .unwrap_or_else(|| Err(coded("ERR_LIMITER_CLOSED", "the limiter is closed")))
     }
 
     /// Lets one user go, once what has changed is stored; the last one takes the table along.
@@ -129,6 +148,12 @@ impl Shared {
             self.storage.write().unwrap_or_else(PoisonError::into_inner).take();
         }
         Ok(())
+    }
+
+    /// Reads of the storage what is in memory; None if there is no file.
+    pub(crate) fn read_storage<T>(&self, read: impl FnOnce(&Storage) -> T) -> Option<T> {
+        let storage = self.storage.read().unwrap_or_else(PoisonError::into_inner);
+        storage.as_ref().map(read)
     }
 
     /// Calls the storage; None if there is no file.

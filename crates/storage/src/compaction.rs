@@ -169,7 +169,7 @@ mod tests {
             fs::write(&path, &before).unwrap();
             WRITES.set(0);
             FAULTS.set(faults);
-            let opened = on_a_disk_that_may_be_full(&path).map(|connection| Storage { connection });
+            let opened = on_a_disk_that_may_be_full(&path).and_then(Storage::of);
             let whole = opened.as_ref().ok().map(is_whole);
             let writes = WRITES.get();
             drop(opened);

@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition};
@@ -14,7 +14,9 @@ use tollkeeper_limiter::{PlanId, Secret};
 
 use crate::compaction::open_compacted;
 use crate::error::StorageError;
+use crate::exposure::keep_to_owner;
 use crate::file::{KEYS, PLANS, RECORDS};
+use crate::place::{Found, Guard, Place, is_same, target_of};
 use crate::trial::Trial;
 
 /// The version of the format that this release reads and writes.
@@ -34,12 +36,33 @@ pub(crate) type Opener = fn(File) -> Result<Database, StorageError>;
 /// the next call.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    path: PathBuf,
     opener: Opener,
     secret: Secret,
     database: RwLock<Option<Database>>,
     /// The number in the database of each plan of the limiter that was stored since it was opened.
     pub(crate) plans: Mutex<HashMap<PlanId, u32>>,
+    /// Who else could read or replace the file when it was opened.
+    pub(crate) exposure: Option<String>,
+    place: Mutex<Place>,
+    guard: Mutex<Option<Guard>>,
+}
+
+/// A complete file that is yet to be put in its place.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) database: Database,
+    file: File,
+    scrap: Scrap,
+}
+
+/// A name that nothing is to be left of.
+#[derive(Debug)]
+struct Scrap(PathBuf);
+
+impl Drop for Scrap {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Connection {
@@ -52,16 +75,79 @@ impl Connection {
         contained(|| {
             // It may have to be opened again when the process works in another folder.
             let path = std::path::absolute(path)?;
+            let guard = Guard::take(&path)?;
             let file = open_file(&path)?;
             let secret = examine(&file)?;
+            let exposure = keep_to_owner(&file, &path);
+            let kept = file.try_clone()?;
             Ok(Self {
-                path,
                 opener,
                 secret,
                 database: RwLock::new(Some(open_compacted(file, opener)?)),
                 plans: Mutex::default(),
+                exposure,
+                place: Mutex::new(Place::new(path, kept)?),
+                guard: Mutex::new(guard),
             })
         })
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks whether the file is still in its place, as it was left.
+    pub(crate) fn found(&self) -> Result<Found, StorageError> {
+        let found = self.place().look()?;
+        if found == Found::Overwritten {
+            // To close it would mean to write into what is somebody else's now.
+            std::mem::forget(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+        }
+        Ok(found)
+    }
+
+    /// Makes a file of the same secret beside the place of one that has gone.
+    pub(crate) fn draft(&self) -> Result<Draft, StorageError> {
+        contained(|| {
+            let scrap = Scrap(draft_of(&target_of(self.place().path())?)?);
+            let file = private().create_new(true).open(&scrap.0)?;
+            let database = (self.opener)(file.try_clone()?)?;
+            begin(&database, self.secret)?;
+            Ok(Draft { database, file, scrap })
+        })
+    }
+
+    /// Puts a draft in the place of a file that has gone, and goes on with it.
+    pub(crate) fn settle(&self, draft: Draft, plans: HashMap<PlanId, u32>) -> Result<(), StorageError> {
+        let Draft { database, file, scrap } = draft;
+        file.sync_all()?;
+        let mut place = self.place();
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        if !guard.as_ref().is_some_and(|guard| guard.is_for(place.path())) {
+            *guard = Guard::take(place.path())?;
+        }
+        if !matches!(place.look()?, Found::Gone | Found::CutShort) {
+            return Err(StorageError::Replaced);
+        }
+        let target = target_of(place.path())?;
+        match fs::hard_link(&scrap.0, &target) {
+            Ok(()) => {}
+            // It is empty, or our own.
+            Err(_) => fs::rename(&scrap.0, &target)?,
+        }
+        sync_folder(&target);
+        *place = Place::new(place.path().to_path_buf(), file)?;
+        *self.plans.lock().unwrap_or_else(PoisonError::into_inner) = plans;
+        let old = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(database);
+        let _ = contained(|| {
+            drop(old);
+            Ok(())
+        });
+        Ok(())
     }
 
     pub(crate) fn secret(&self) -> Secret {
@@ -83,6 +169,7 @@ impl Connection {
                 Ok(())
             });
         }
+        self.place().remember()?;
         result
     }
 
@@ -93,11 +180,15 @@ impl Connection {
         let mut place = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if place.is_none() {
             let database = contained(|| {
-                let file = OpenOptions::new().read(true).write(true).open(&self.path)?;
-                if examine(&file)? != self.secret {
-                    return Err(StorageError::Io("another file has taken its place".into()));
+                let mut place = self.place();
+                let file = OpenOptions::new().read(true).write(true).open(place.path())?;
+                if place.look()? != Found::Ours || examine(&file)? != self.secret {
+                    return Err(StorageError::Replaced);
                 }
-                (self.opener)(file)
+                let kept = file.try_clone()?;
+                let database = (self.opener)(file)?;
+                *place = Place::new(place.path().to_path_buf(), kept)?;
+                Ok(database)
             })?;
             self.plans.lock().unwrap_or_else(PoisonError::into_inner).clear();
             *place = Some(database);
@@ -141,43 +232,38 @@ fn replace(empty: &File, path: &Path) -> Result<(), StorageError> {
     }
     // A link to the file stays.
     let path = fs::canonicalize(path)?;
+    let scrap = Scrap(draft_of(&path)?);
+    make(&scrap.0)?;
+    if is_there(empty, &path)? {
+        fs::rename(&scrap.0, &path)?;
+        sync_folder(&path);
+    }
+    Ok(())
+}
+
+/// Another name for a file, in the same folder.
+fn draft_of(path: &Path) -> Result<PathBuf, StorageError> {
     let unique = u128::from_ne_bytes(random_secret()?);
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(format!(".new-{unique:032x}"));
-    let draft = path.with_file_name(name);
-    let replaced = begin(&draft).and_then(|()| {
-        let wanted = is_there(empty, &path)?;
-        if wanted {
-            fs::rename(&draft, &path)?;
-        }
-        Ok(wanted)
-    });
-    if let Ok(true) = replaced {
-        // So that the name is durable too, where folders can be synced.
-        let _ = path.parent().map(|folder| File::open(folder)?.sync_all());
-    } else {
-        let _ = fs::remove_file(&draft);
-    }
-    replaced.map(drop)
+    Ok(path.with_file_name(name))
+}
+
+/// So that the name of a file is durable too, where folders can be synced.
+fn sync_folder(path: &Path) {
+    let _ = path.parent().map(|folder| File::open(folder)?.sync_all());
 }
 
 /// Whether an empty file is still empty, and still where it was.
 fn is_there(empty: &File, path: &Path) -> Result<bool, StorageError> {
     let found = fs::metadata(path)?;
-    #[cfg(unix)]
-    let same = {
-        use std::os::unix::fs::MetadataExt;
-        let ours = empty.metadata()?;
-        (ours.dev(), ours.ino()) == (found.dev(), found.ino())
-    };
-    #[cfg(not(unix))]
-    let same = empty.metadata()?.len() == 0;
-    Ok(same && found.len() == 0)
+    let ours = empty.metadata()?;
+    Ok(is_same(&ours, &found) && ours.len() == 0 && found.len() == 0)
 }
 
 /// To open a file that, if it is made, is for its owner alone.
-fn private() -> OpenOptions {
+pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     #[cfg(unix)]
@@ -186,19 +272,22 @@ fn private() -> OpenOptions {
 }
 
 /// Makes a file with a secret and nothing else in it, durable when this returns.
-fn begin(draft: &Path) -> Result<(), StorageError> {
+fn make(draft: &Path) -> Result<(), StorageError> {
     let file = private().create_new(true).open(draft)?;
     let database = open_database(file.try_clone()?)?;
-    let secret = random_secret()?;
+    begin(&database, random_secret()?)?;
+    database.close()?;
+    Ok(file.sync_all()?)
+}
+
+fn begin(database: &Database, secret: Secret) -> Result<(), StorageError> {
     let transaction = database.begin_write()?;
     transaction
         .open_table(META)?
         .insert("format", &FORMAT.to_le_bytes()[..])?;
     transaction.open_table(META)?.insert("secret", &secret[..])?;
     open_tables(&transaction)?;
-    transaction.commit()?;
-    database.close()?;
-    Ok(file.sync_all()?)
+    Ok(transaction.commit()?)
 }
 
 fn open_tables(transaction: &redb::WriteTransaction) -> Result<(), StorageError> {

@@ -17,6 +17,8 @@ pub enum StorageError {
     Locked,
     /// It holds more than the limiter takes; why.
     Refused(LimiterError),
+    /// Another file stands in its place, or somebody else has written into it; that one is left as it is.
+    Replaced,
     /// It can't be read or written; why.
     Io(String),
 }
@@ -31,6 +33,7 @@ impl StorageError {
             Self::Corrupt(_) => "ERR_STORAGE_CORRUPT",
             Self::Locked => "ERR_STORAGE_LOCKED",
             Self::Refused(_) => "ERR_STORAGE_FULL",
+            Self::Replaced => "ERR_STORAGE_REPLACED",
             Self::Io(_) => "ERR_STORAGE_IO",
         }
     }
@@ -54,6 +57,10 @@ impl fmt::Display for StorageError {
                 )
             }
             Self::Locked => f.write_str("it is open elsewhere; one process at a time may open it"),
+            Self::Replaced => f.write_str(
+                "another file has taken its place while it was open, and was left as it is; move that one away, and what \
+                 is in memory is written there",
+            ),
             Self::Refused(why) => write!(f, "{why}"),
             Self::Io(why) => f.write_str(why),
         }

@@ -1,16 +1,18 @@
 //! The file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tollkeeper_limiter::{
     Change, KeyHash, KeySnapshot, Limiter, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS, PlanId, Secret,
 };
 
-use crate::connection::Connection;
+use crate::connection::{Connection, contained};
 use crate::error::StorageError;
+use crate::place::Found;
 use crate::plan;
 
 pub(crate) const PLANS: TableDefinition<u32, &str> = TableDefinition::new("plans");
@@ -24,10 +26,23 @@ const PART_KEYS: usize = 1 << 15;
 /// Bytes of a stored key: the instant, the plan, and the amount spent per slot.
 const STATE: usize = 8 + 4 + 8 * MAX_LIMITS;
 
+/// What has happened to a storage file that its owner should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// A stable code.
+    pub code: &'static str,
+    /// For people.
+    pub text: String,
+}
+
 /// An open storage file. Its calls block; what takes long belongs on a thread that may wait.
 #[derive(Debug)]
 pub struct Storage {
-    pub(crate) connection: Connection,
+    connection: Connection,
+    /// All of them, so that the file can be written anew when it was taken away.
+    records: Mutex<BTreeMap<String, String>>,
+    /// What is to be told of the file.
+    notes: Mutex<Vec<Note>>,
 }
 
 impl Storage {
@@ -36,9 +51,34 @@ impl Storage {
     /// # Errors
     /// Any [`StorageError`] but `Refused`; a file that is there is then as it was.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
+        Self::of(Connection::open(path)?)
+    }
+
+    pub(crate) fn of(connection: Connection) -> Result<Self, StorageError> {
+        let records = connection.with(|database| {
+            let mut records = BTreeMap::new();
+            for entry in database.begin_read()?.open_table(RECORDS)?.iter()? {
+                let (name, value) = entry?;
+                records.insert(name.value().to_owned(), value.value().to_owned());
+            }
+            Ok(records)
+        })?;
+        let exposed = |text| Note {
+            code: "ERR_STORAGE_EXPOSED",
+            text,
+        };
+        let notes = connection.exposure.clone().map(exposed).into_iter().collect();
         Ok(Self {
-            connection: Connection::open(path)?,
+            connection,
+            records: Mutex::new(records),
+            notes: Mutex::new(notes),
         })
+    }
+
+    /// What has happened to the file that its owner should know, since this was asked last.
+    #[must_use]
+    pub fn take_notes(&self) -> Vec<Note> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The secret under which the stored keys are hashed.
@@ -57,89 +97,108 @@ impl Storage {
     }
 
     /// Stores every key that has changed since the last call; says how many there were. If it fails, the next call tries
-    /// again.
+    /// again. A file that was removed or cut short since is written anew, with all that there is.
     ///
     /// # Errors
-    /// [`StorageError::Io`], or after a failure any of [`open`](Self::open).
+    /// [`StorageError::Replaced`] if another file stands in its place; [`StorageError::Io`], or after a failure any of
+    /// [`open`](Self::open).
     pub fn save(&self, limiter: &Limiter) -> Result<usize, StorageError> {
+        if let Some(keys) = self.put_back(limiter)? {
+            return Ok(keys);
+        }
         let keys = limiter.take_changed();
         let mut rest = &keys[..];
         while let Some(part) = rest.chunks(PART_KEYS).next() {
             let changes = limiter.changes(part);
             self.connection
-                .with(|database| self.write(database, limiter, &changes))
+                // Those of the database as it is when it is asked.
+                .with(|database| write(database, limiter, &changes, self.plans().clone()))
+                .map(|known| *self.plans() = known)
                 .inspect_err(|_| limiter.give_back_changed(rest))?;
             rest = &rest[part.len()..];
         }
         Ok(keys.len())
     }
 
-    fn write(&self, database: &Database, limiter: &Limiter, changes: &[Change]) -> Result<(), StorageError> {
-        let transaction = database.begin_write()?;
-        let mut known = self
-            .connection
-            .plans
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        {
-            let mut keys = transaction.open_table(KEYS)?;
-            for Change { key, state } in changes {
-                match state {
-                    None => keys.remove(&to_bytes(*key))?,
-                    Some(state) => {
-                        let plan = match known.get(&state.plan) {
-                            Some(plan) => *plan,
-                            None => *known
-                                .entry(state.plan)
-                                .or_insert(store_plan(&transaction, limiter, state.plan)?),
-                        };
-                        keys.insert(&to_bytes(*key), &encode(state, plan))?
-                    }
-                };
+    /// Writes the file anew if it was removed or cut short while open; says how many keys are in it then.
+    ///
+    /// # Errors
+    /// As of [`save`](Self::save).
+    pub fn put_back(&self, limiter: &Limiter) -> Result<Option<usize>, StorageError> {
+        let what = match self.connection.found()? {
+            Found::Ours => return Ok(None),
+            Found::Other | Found::Overwritten => return Err(StorageError::Replaced),
+            Found::Gone => "it was removed while open",
+            Found::CutShort => "it was cut short while open",
+        };
+        let draft = self.connection.draft()?;
+        // What was noted is among all that there is.
+        let changed = limiter.take_changed();
+        let keys = limiter.keys();
+        let written = contained(|| {
+            let transaction = draft.database.begin_write()?;
+            for (name, value) in &*self.lock_records() {
+                transaction.open_table(RECORDS)?.insert(name.as_str(), value.as_str())?;
             }
-        }
-        transaction.commit()?;
-        *self.connection.plans.lock().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(())
+            transaction.commit()?;
+            let mut known = HashMap::new();
+            for part in keys.chunks(PART_KEYS) {
+                known = write(&draft.database, limiter, &limiter.changes(part), known)?;
+            }
+            Ok(known)
+        });
+        written
+            .and_then(|known| self.connection.settle(draft, known))
+            .inspect_err(|_| {
+                limiter.give_back_changed(&changed);
+                limiter.give_back_changed(&keys);
+            })?;
+        let note = Note {
+            code: "ERR_STORAGE_REPLACED",
+            text: format!("{what}; it is written anew, with all usage and records"),
+        };
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+        Ok(Some(keys.len()))
+    }
+
+    fn plans(&self) -> MutexGuard<'_, HashMap<PlanId, u32>> {
+        self.connection.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_records(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A record.
-    ///
-    /// # Errors
-    /// As of [`save`](Self::save).
-    pub fn record(&self, name: &str) -> Result<Option<String>, StorageError> {
-        self.connection.with(|database| {
-            let transaction = database.begin_read()?;
-            let value = transaction.open_table(RECORDS)?.get(name)?;
-            Ok(value.map(|value| value.value().to_owned()))
-        })
+    #[must_use]
+    pub fn record(&self, name: &str) -> Option<String> {
+        self.lock_records().get(name).cloned()
     }
 
-    /// Every record whose name begins so, ordered by name.
-    ///
-    /// # Errors
-    /// As of [`save`](Self::save).
-    pub fn records(&self, prefix: &str) -> Result<Vec<(String, String)>, StorageError> {
-        self.connection.with(|database| {
-            let transaction = database.begin_read()?;
-            let mut found = Vec::new();
-            for entry in transaction.open_table(RECORDS)?.range(prefix..)? {
-                let (name, value) = entry?;
-                if !name.value().starts_with(prefix) {
-                    break;
-                }
-                found.push((name.value().to_owned(), value.value().to_owned()));
-            }
-            Ok(found)
-        })
+    /// At most `size` records whose names begin so, ordered by name, after the one named `after`.
+    #[must_use]
+    pub fn records(&self, prefix: &str, size: usize, after: &str) -> Vec<(String, String)> {
+        let from = if after > prefix {
+            Bound::Excluded(after)
+        } else {
+            Bound::Included(prefix)
+        };
+        self.lock_records()
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(|(name, _)| name.starts_with(prefix))
+            .take(size)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// Writes a record, or deletes it; durable when this returns. If it fails, either may be found afterwards.
     ///
     /// # Errors
-    /// As of [`save`](Self::save).
+    /// As of [`save`](Self::save); [`StorageError::Replaced`] also if the file was removed, until it is written anew.
     pub fn put_record(&self, name: &str, value: Option<&str>) -> Result<(), StorageError> {
+        if self.connection.found()? != Found::Ours {
+            return Err(StorageError::Replaced);
+        }
         self.connection.with(|database| {
             let transaction = database.begin_write()?;
             {
@@ -150,8 +209,43 @@ impl Storage {
                 };
             }
             Ok(transaction.commit()?)
-        })
+        })?;
+        let mut records = self.lock_records();
+        match value {
+            Some(value) => records.insert(name.to_owned(), value.to_owned()),
+            None => records.remove(name),
+        };
+        Ok(())
     }
+}
+
+/// Writes what has become of keys; gives the plans that are known then.
+fn write(
+    database: &Database,
+    limiter: &Limiter,
+    changes: &[Change],
+    mut known: HashMap<PlanId, u32>,
+) -> Result<HashMap<PlanId, u32>, StorageError> {
+    let transaction = database.begin_write()?;
+    {
+        let mut keys = transaction.open_table(KEYS)?;
+        for Change { key, state } in changes {
+            match state {
+                None => keys.remove(&to_bytes(*key))?,
+                Some(state) => {
+                    let plan = match known.get(&state.plan) {
+                        Some(plan) => *plan,
+                        None => *known
+                            .entry(state.plan)
+                            .or_insert(store_plan(&transaction, limiter, state.plan)?),
+                    };
+                    keys.insert(&to_bytes(*key), &encode(state, plan))?
+                }
+            };
+        }
+    }
+    transaction.commit()?;
+    Ok(known)
 }
 
 fn load(database: &Database, limiter: &Limiter) -> Result<usize, StorageError> {
@@ -260,7 +354,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits.redb");
         let connection = on_a_disk_that_may_be_full(&path).unwrap();
-        let storage = Storage { connection };
+        let storage = Storage::of(connection).unwrap();
         let spender = limiter(&storage);
         spender.consume(spender.hash("key"), 0, 4_000, NOW_MS).unwrap();
         FULL.set(true);
@@ -276,10 +370,7 @@ mod tests {
         let reader = limiter(&storage);
         storage.load(&reader).unwrap();
         let spent = reader.peek(reader.hash("key"), 0, 0, NOW_MS).unwrap().spent[0];
-        assert_eq!(
-            (spent, storage.record("name").unwrap().as_deref()),
-            (4_000, Some("value"))
-        );
+        assert_eq!((spent, storage.record("name").as_deref()), (4_000, Some("value")));
     }
 
     #[test]
@@ -287,27 +378,63 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("limits.redb");
         let connection = on_a_disk_that_may_be_full(&path).unwrap();
-        let storage = Storage { connection };
+        let storage = Storage::of(connection).unwrap();
+        let put = || storage.put_record("name", Some("value"));
         FULL.set(true);
-        storage.put_record("name", Some("value")).unwrap_err();
+        put().unwrap_err();
         FULL.set(false);
         let away = folder.path().join("away");
         fs::rename(&path, &away).unwrap();
-        assert_eq!(storage.record("name").unwrap_err().code(), "ERR_STORAGE_IO");
+        assert_eq!(put().unwrap_err().code(), "ERR_STORAGE_REPLACED");
         assert!(!path.exists());
         for other in [&b""[..], b"not a database"] {
             fs::write(&path, other).unwrap();
-            assert_eq!(storage.record("name").unwrap_err().code(), "ERR_STORAGE_FOREIGN");
+            assert_eq!(put().unwrap_err().code(), "ERR_STORAGE_REPLACED");
             assert_eq!(fs::read(&path).unwrap(), other);
         }
-        fs::remove_file(&path).unwrap();
-        drop(Storage::open(&path).unwrap());
-        let before = fs::read(&path).unwrap();
-        assert_eq!(storage.put_record("name", None).unwrap_err().code(), "ERR_STORAGE_IO");
+        let other = folder.path().join("other");
+        drop(Storage::open(&other).unwrap());
+        let before = fs::read(&other).unwrap();
+        fs::rename(&other, &path).unwrap();
+        assert_eq!(put().unwrap_err().code(), "ERR_STORAGE_REPLACED");
         assert!(before == fs::read(&path).unwrap());
         fs::rename(&away, &path).unwrap();
+        put().unwrap();
+        assert_eq!(storage.record("name").as_deref(), Some("value"));
+    }
+
+    #[test]
+    fn a_file_that_has_gone_is_written_anew_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("limits.redb");
+        let storage = Storage::of(on_a_disk_that_may_be_full(&path).unwrap()).unwrap();
+        let spender = limiter(&storage);
         storage.put_record("name", Some("value")).unwrap();
-        assert_eq!(storage.record("name").unwrap().as_deref(), Some("value"));
+        for key in ["one", "two"] {
+            spender.consume(spender.hash(key), 0, 4_000, NOW_MS).unwrap();
+        }
+        storage.save(&spender).unwrap();
+        fs::remove_file(&path).unwrap();
+        FULL.set(true);
+        for _ in 0..2 {
+            assert_eq!(storage.save(&spender).unwrap_err().code(), "ERR_STORAGE_IO");
+        }
+        assert!(!path.exists());
+        FULL.set(false);
+        assert_eq!(storage.save(&spender).unwrap(), 2);
+        assert_eq!(storage.take_notes().len(), 1);
+        assert_eq!(storage.save(&spender).unwrap(), 0);
+        drop(storage);
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no draft or lock is left"
+        );
+        let storage = Storage::open(&path).unwrap();
+        let reader = limiter(&storage);
+        assert_eq!(storage.load(&reader).unwrap(), 2);
+        let spent = reader.peek(reader.hash("one"), 0, 0, NOW_MS).unwrap().spent[0];
+        assert_eq!((spent, storage.record("name").as_deref()), (4_000, Some("value")));
     }
 
     #[test]

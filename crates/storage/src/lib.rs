@@ -9,10 +9,12 @@
 mod compaction;
 mod connection;
 mod error;
+mod exposure;
 mod file;
+mod place;
 mod plan;
 mod trial;
 
 pub use connection::{FORMAT, random_secret};
 pub use error::StorageError;
-pub use file::Storage;
+pub use file::{Note, Storage};

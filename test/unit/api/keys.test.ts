@@ -1,6 +1,8 @@
+import { createHash } from "node:crypto";
 import { describe, expect, it, vi } from "vitest";
 import { ApiKeys, isWellFormed } from "../../../src/api/keys.js";
 import { MemoryRecords } from "../../../src/engine/records.js";
+import type { RecordStore } from "../../../src/engine/types.js";
 
 const NOW = Date.UTC(2026, 10, 10);
 const OWNER = { account: "42", scopes: ["fingerprint" as const] };
@@ -150,11 +152,14 @@ describe("a key that was found", () => {
     expect(lookUps()).toBe(before);
   });
 
-  it("makes room for others, so that memory is bounded", async () => {
-    const { keys, records, lookUps } = await watched();
-    vi.spyOn(records, "list").mockReturnValue([]); // Nobody counts the keys of the account, or it could not have so many.
+  it("makes room for others, so that memory is bounded", { timeout: 30_000 }, async () => {
+    const { keys, lookUps } = await watched();
     const made: string[] = [];
-    for (let index = 0; index <= 10_000; index++) made.push(await make(keys));
+    for (let index = 0; index <= 10_000; index++) {
+      const account = `${index >> 1}`;
+      await keys.accounts.setTier(account, "pro");
+      made.push(await make(keys, account));
+    }
     for (const key of made) keys.find(key);
     const before = lookUps();
     keys.find(made[10_000] ?? "");
@@ -191,4 +196,95 @@ it("isFirst tells the first who asks of a store that never had a key, and nobody
   await make(later);
   await later.revokeAccount("42");
   expect(await later.isFirst()).toBe(false);
+});
+
+describe("20,000 keys", { timeout: 30_000 }, () => {
+  /** Keys of as many accounts, two each but for one that has had many, and a count of the records that are touched. */
+  async function many() {
+    const records = new MemoryRecords();
+    const names = Array.from(
+      { length: 20_000 },
+      (_, index) => `key:${createHash("sha256").update(`${index}`).digest("hex")}`,
+    );
+    for (const [index, name] of names.entries()) {
+      const account = index < 1000 ? "busy" : `account-${index >> 1}`;
+      const revoked = index < 1000 ? "2026-11-10T00:00:00.000Z" : null;
+      await records.put(name, JSON.stringify({ account, scopes: ["fingerprint"], created: "", revoked }));
+    }
+    let touched = 0;
+    const counted: RecordStore = {
+      isFresh: true,
+      get version() {
+        return records.version;
+      },
+      get: (name) => {
+        touched++;
+        return records.get(name);
+      },
+      list: (prefix) => counted.page(prefix, Number.POSITIVE_INFINITY),
+      page: (prefix, size, after) => {
+        const page = records.page(prefix, size, after);
+        touched += page.length;
+        return page;
+      },
+      watch: (listener) => records.watch(listener),
+      put: (name, value) => records.put(name, value),
+      putNew: (name, value) => records.putNew(name, value),
+    };
+    const keys = new ApiKeys({ records: counted, pepper: "a pepper", clock: () => NOW });
+    const work = async <T>(call: () => T | Promise<T>): Promise<[touched: number, result: T]> => {
+      touched = 0;
+      const result = await call();
+      return [touched, result];
+    };
+    return { keys, work, ids: names.map((name) => name.slice(4, 20)).sort() };
+  }
+
+  it("are listed by the page, of all or of one account, made and revoked, at the cost of what is shown", async () => {
+    const { keys, work, ids } = await many();
+    const rows: [string, number, () => unknown][] = [
+      ["the first page", 101, () => keys.list(100)],
+      ["a page in the middle", 101, () => keys.list(100, { after: ids[10_000] ?? "" })],
+      ["the last page", 101, () => keys.list(100, { after: ids[19_990] ?? "" })],
+      ["an account's page", 101, () => keys.list(100, { account: "busy" })],
+      ["an account's two", 2, () => keys.list(100, { account: "account-5000" })],
+      ["nobody's", 0, () => keys.list(100, { account: "nobody" })],
+      ["a revocation", 2, () => keys.revoke(ids[14_000] ?? "")],
+      ["one of an id that is none", 2, () => keys.revoke("0")],
+      ["an account's revocation", 4, () => keys.revokeAccount("account-9000")],
+      ["whether there are any", 2, () => keys.isFirst()],
+      [
+        "a new key",
+        6,
+        () =>
+          keys.accounts
+            .setTier("busy", "pro")
+            .then(() => keys.create("live", { account: "busy", scopes: ["fingerprint"] })),
+      ],
+    ];
+    for (const [what, most, call] of rows) expect((await work(call))[0], what).toBeLessThanOrEqual(most);
+    const { items, next } = keys.list(100, { after: ids[10_000] ?? "" });
+    expect(items.map(({ id }) => id)).toEqual(ids.slice(10_001, 10_101));
+    expect(next).toBe(ids[10_100]);
+  });
+
+  it("are each on one page, whatever is made and revoked between two pages", async () => {
+    const { keys, ids } = await many();
+    await keys.accounts.setTier("new", "pro");
+    const seen: string[] = [];
+    for (let after: string | null = ""; after !== null; ) {
+      const page: { items: { id: string }[]; next: string | null } = keys.list(100, { after });
+      seen.push(...page.items.map(({ id }) => id));
+      after = page.next;
+      if (seen.length % 2000 === 0) {
+        await keys.create("live", { account: "new", scopes: ["fingerprint"] });
+        await keys.revokeAccount("new");
+        await keys.revoke(seen.at(-1) ?? "");
+      }
+    }
+    expect(seen.length).toBe(new Set(seen).size);
+    expect(seen).toEqual([...seen].sort());
+    const had = new Set(seen);
+    expect(ids.every((id) => had.has(id))).toBe(true);
+  });
 });
