@@ -54,31 +54,18 @@ export class Bucket {
     return missing > 0 ? Math.ceil(missing / this.perMs) : 0;
   }
 
-  /** What is spent after `deltaMilli` more, or less, tokens of a bucket: the same fraction of this one. */
+  /** What is spent after `deltaMilli` more, or less, of the tokens of a bucket, which are the same fraction of this one. */
   charged(spent: number, deltaMilli: number, from: Bucket = this): number {
     return Math.min(MAX_AMOUNT, Math.max(0, spent + this.unitsOf(deltaMilli, from)));
   }
 
-  /** Thousandths of a bucket's tokens in units of this one: no less is charged, and no more is given back. */
+  /** Thousandths of a bucket's tokens in units of this one: what is charged is rounded up, what is given back down. */
   unitsOf(deltaMilli: number, from: Bucket): number {
-    const units = Math.min(MAX_AMOUNT, Math.abs(deltaMilli) * from.perMilli);
-    if (deltaMilli >= 0) return this.converted(units, from);
-    if (from.capacity === this.capacity) return -units;
-    const whole = Number((BigInt(units) * BigInt(this.capacity)) / BigInt(from.capacity));
-    return -Math.min(MAX_AMOUNT, whole);
-  }
-
-  /**
-   * The same for tokens that another bucket counted: they are the same fraction of this one. What is charged is rounded
-   * up, what is given back is rounded down.
-   */
-  chargedAs(counted: Bucket, spent: number, deltaMilli: number): number {
-    if (counted.maxCostMilli === this.maxCostMilli) return this.charged(spent, deltaMilli);
+    if (from.maxCostMilli === this.maxCostMilli) return deltaMilli * this.perMilli;
     const units = BigInt(Math.abs(deltaMilli)) * BigInt(this.capacity);
-    const whole = BigInt(counted.maxCostMilli);
+    const whole = BigInt(from.maxCostMilli);
     // Beyond 2^53 these are inexact, but larger than any amount.
-    if (deltaMilli < 0) return Math.max(0, spent - Number(units / whole));
-    return Math.min(MAX_AMOUNT, spent + Number((units + whole - 1n) / whole));
+    return deltaMilli < 0 ? -Number(units / whole) : Number((units + whole - 1n) / whole);
   }
 
   /** Tokens left, in thousandths, rounded down. */

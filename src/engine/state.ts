@@ -82,7 +82,7 @@ export class KeyState {
       if (rule === undefined) continue;
       const spent = this.spent[slot] as number;
       if (rule.type === "bucket") {
-        if (!quotasOnly) this.spent[slot] = rule.chargedAs(chargedRule as Bucket, spent, deltaMilli);
+        if (!quotasOnly) this.spent[slot] = rule.charged(spent, deltaMilli, chargedRule as Bucket);
       } else if (rule.periodOf(this.atMs).startMs === (chargedRule as Quota).periodOf(chargedAtMs).startMs) {
         this.spent[slot] = rule.charged(spent, deltaMilli);
       }

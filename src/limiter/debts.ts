@@ -15,7 +15,14 @@ const NUMBERED = 16_384;
 const BATCH = 256;
 
 /** A correction that nobody else needs to hear of, and that is not sent twice. */
-export const ONCE = { quotasOnly: false, tell: false, number: undefined, again: false, unused: false } as const;
+export const ONCE = {
+  quotasOnly: false,
+  tell: false,
+  number: undefined,
+  again: false,
+  unused: false,
+  away: false,
+} as const;
 
 /** What the store has not heard of yet: charges and returns, each of which it is to count once. */
 export class Debts {
@@ -106,7 +113,7 @@ export class Debts {
     lease.share = undefined;
     const debts = share?.debts(this.#asker.storeMs());
     if (debts === undefined) return;
-    const owed = { judge, ...debts, quotasOnly: false, tell: false, unused: false, sent: undefined };
+    const owed = { judge, ...debts, quotasOnly: false, tell: false, unused: false, away: true, sent: undefined };
     // Or a key whose node is away would owe once per call, and all who come later wait for each.
     if (!lease.merge(owed)) lease.owed.push(owed);
     this.#behind.add(lease);

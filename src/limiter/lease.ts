@@ -27,6 +27,8 @@ export interface Owed {
   readonly tell: boolean;
   /** Whether what is given back was handed out to nobody. */
   readonly unused: boolean;
+  /** Whether it was admitted while the store was away. */
+  readonly away: boolean;
   /** Its number, what was known of the key and when it was, by this process's clock, when it was first sent. */
   sent: { readonly number: number; readonly known: Known | undefined; readonly atMs: number } | undefined;
 }
@@ -173,7 +175,7 @@ export class Lease {
   }
 
   /** Adds a debt to the last one, if that was not sent yet and is of the same kind; returns whether it did. */
-  merge({ judge, deltas, atMs, quotasOnly, tell, unused }: Owed): boolean {
+  merge({ judge, deltas, atMs, quotasOnly, tell, unused, away }: Owed): boolean {
     const last = this.owed.at(-1);
     if (last === undefined || last.sent !== undefined || last.judge !== judge || last.quotasOnly !== quotasOnly) {
       return false;
@@ -182,7 +184,8 @@ export class Lease {
       ({ rule }) => rule.type === "bucket" || rule.periodOf(atMs).startMs === rule.periodOf(last.atMs).startMs,
     );
     const isSameSign = deltas.every((delta, index) => Math.sign(delta) === Math.sign(last.deltas[index] ?? 0));
-    if (!isSamePeriod || !isSameSign || last.tell !== tell || last.unused !== unused) return false;
+    if (!isSamePeriod || !isSameSign || last.tell !== tell || last.unused !== unused || last.away !== away)
+      return false;
     last.deltas = last.deltas.map((delta, index) => delta + (deltas[index] ?? 0));
     return true;
   }

@@ -119,7 +119,16 @@ export class Leases {
   correct(key: string, judge: SharedJudge, { deltaMilli, atMs, quotasOnly }: SharedCorrection): void {
     const lease = this.table.enter(key, judge);
     const deltas = judge.tier.limits.map(() => deltaMilli);
-    this.#debts.owe(lease, { judge, deltas, atMs, quotasOnly, tell: deltaMilli < 0, unused: false, sent: undefined });
+    this.#debts.owe(lease, {
+      judge,
+      deltas,
+      atMs,
+      quotasOnly,
+      tell: deltaMilli < 0,
+      unused: false,
+      away: false,
+      sent: undefined,
+    });
   }
 
   /** Somebody else has changed the key. */

@@ -104,6 +104,7 @@ export class Returns {
         quotasOnly: false,
         tell: false,
         unused: true,
+        away: false,
         sent: undefined,
       });
       return;

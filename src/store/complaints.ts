@@ -55,7 +55,8 @@ export function translated(error: unknown, url: string, isNew: boolean): Tollkee
   if (/WRONGPASS|NOAUTH|invalid password|AUTH .*(called|failed)/i.test(text)) {
     return say("ERR_STORE_REFUSED", `refuses the user or password (${text}); correct them in the URL`);
   }
-  if (/NOPERM/.test(text)) {
+  // In a script Redis 7.0 and 7.2 say it in words.
+  if (/NOPERM|user executing the script|ACL failure/.test(text)) {
     return say("ERR_STORE_REFUSED", `does not let this user do it (${text}); grant +@all on its keys and channel`);
   }
   if (/certificate/i.test(text)) {

@@ -50,6 +50,8 @@ interface Adjust {
   readonly again: boolean;
   /** Whether what is given back was handed out to nobody: then a bucket takes back only what it has not refilled since `atMs`. */
   readonly unused: boolean;
+  /** Whether it was admitted while the store was away: it counts for limits too of which the store holds nothing. */
+  readonly away: boolean;
 }
 
 /** What a command was answered. */

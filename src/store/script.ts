@@ -38,7 +38,7 @@ export const REMEMBERED_MS = 60_000;
  *   whole tokens beyond it up to `want` in all, at most the divisor's part of what is left. Others are asked to give back
  *   what lies idle if they hold tokens and the wait would be longer than these may stay out.
  * - `peek`: need. Says what `take` would, and writes nothing.
- * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others, 4: sent before, 8: unused), number
+ * - `adjust`: instant of the decision, flags (1: quotas only, 2: tell the others, 4: sent before, 8: unused, 16: of an outage), number
  *   of the correction or empty. Who has lost writes may have lost the number of a correction whose effect others know and heal:
  *   what is sent again into another epoch is charged once too often rather than given back twice. A bucket that has
  *   run full since tokens were taken has refilled them: given back whole, they would pay for what others took later.
@@ -87,7 +87,7 @@ local function ruleOf(text)
     if not (b and c) then return nil end
     -- Of a bucket capacity, perMs and perMilli; of a quota limit and anchor day.
     rule = {text = text, isBucket = kind == 'b', b = b, c = c, d = count(d) or 1}
-    if rule.isBucket and (b < 1 or c < 1 or rule.d < 1) or not rule.isBucket and c > 31 then return nil end
+    if rule.isBucket and (b < 1 or c < 1 or rule.d < 1 or b % rule.d > 0) or not rule.isBucket and c > 31 then return nil end
     rule.kind = rule.isBucket and 'bucket' or rule.c == 0 and 'day quota' or 'month quota'
     rules[text] = rule
   end
@@ -131,11 +131,12 @@ local function converted(spent, from, to)
   return min(MAX, rest and whole + 1 or whole)
 end
 
--- Thousandths of a token under one bucket's rule in the units of another: no less is charged, and no more given back.
+-- Thousandths of a token under one bucket's rule in units of another: what is charged is rounded up, what is given back down.
 local function unitsOf(milli, from, to)
-  local units = min(MAX, math.abs(milli) * from.d)
-  if milli >= 0 then return converted(units, from.b, to.b) end
-  return from.b == to.b and -units or -scaled(units, from.b, to.b)
+  if from == to then return milli * to.d end
+  local whole, rest = scaled(min(MAX, math.abs(milli)), from.b / from.d, to.b)
+  if milli < 0 then return -whole end
+  return rest and whole + 1 or whole
 end
 
 -- Under the rules of the caller's tier: a bucket keeps its fraction, a quota what was used of the same period.
@@ -255,7 +256,7 @@ local function execute(key, at, limits)
     local name = flat[i]
     if string.byte(name) == 64 then hash[name] = flat[i + 1] else state[name] = {was = count(flat[i + 1])} end
   end
-  isForeign = isForeign or hash['@t'] and not count(hash['@t'])
+  isForeign = isForeign or not (count(hash['@t'] or '0') and count(hash['@g'] or '0'))
   if isForeign and op ~= 'reset' then return foreign(key) end
 
   local before = count(hash['@t']) or asked
@@ -291,7 +292,8 @@ local function execute(key, at, limits)
       slot.spent = max(0, slot.was - (now - before) * rule.c)
     else
       local rolls = before < periodOf(now, rule.c)
-      slot.told = count(hash['@h:' .. name]) or 0
+      slot.told = count(hash['@h:' .. name] or '0')
+      if not slot.told then return foreign(key) end
       slot.spent = rolls and 0 or slot.was
       slot.healed = rolls and 0 or fresh and slot.was or slot.told
     end
@@ -313,7 +315,7 @@ local function execute(key, at, limits)
     local madeAt, flags, number = tonumber(ARGV[at + 5]), tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
     local last = count(string.match(hash[counter] or '', '^(%d+) ')) or 0
     if number and number <= last then return answer(state, limits, 0, 0, now, lag, epoch, 0) end
-    local unused = flags >= 8
+    local unused, away = flags % 16 >= 8, flags >= 16
     local lapsed = flags % 8 >= 4 and knownEpoch ~= epoch
     local charges, knows = false, false
     for i = 1, #limits do
@@ -326,7 +328,7 @@ local function execute(key, at, limits)
     end
     for i = 1, #limits do
       local name, rule = limits[i].name, limits[i].rule
-      local isTold = heals and ARGV[at + 7 + 2 * i] ~= '' or tonumber(ARGV[at + 8 + 2 * i]) > 0
+      local isTold = heals and ARGV[at + 7 + 2 * i] ~= '' or away and tonumber(ARGV[at + 8 + 2 * i]) > 0
       if isTold and not state[name] then state[name] = {rule = rule, spent = limits[i].initial, healed = 0} end
     end
     if heals then heal(state, limits, now, knownAt, at + 7) end

@@ -75,8 +75,8 @@ function pushNumbers(line: string[], command: Command): void {
   }
 }
 
-function flagsOf({ quotasOnly, tell, again, unused }: Command & { op: "adjust" }): string {
-  return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (again ? 4 : 0) + (unused ? 8 : 0));
+function flagsOf({ quotasOnly, tell, again, unused, away }: Command & { op: "adjust" }): string {
+  return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (again ? 4 : 0) + (unused ? 8 : 0) + (away ? 16 : 0));
 }
 
 function rulesOf(tier: Tier): readonly string[] {

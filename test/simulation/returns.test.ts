@@ -45,6 +45,7 @@ const giveBack = (
   quotasOnly: false,
   tell: false,
   unused: true,
+  away: false,
   ...sent,
 });
 const usedOf = (twin: Twin) => twin.spent("k", "day", START);

@@ -42,6 +42,7 @@ const step = fc.record({
   quotasOnly: fc.boolean(),
   again: fc.boolean(),
   unused: fc.boolean(),
+  away: fc.boolean(),
   number: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
   /** Which earlier answer the caller still knows; none if there are fewer. */
   knows: fc.nat(12),
@@ -56,7 +57,7 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
 }
 
 function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: number): Command {
-  const { op, key, need, want, divisor, outMs, delta, quotasOnly, again, unused, number, agoMs } = next;
+  const { op, key, need, want, divisor, outMs, delta, quotasOnly, again, unused, away, number, agoMs } = next;
   const about = { key, tier, known, nowMs };
   switch (op) {
     case "take":
@@ -77,6 +78,7 @@ function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: numb
         number,
         again,
         unused,
+        away,
       };
   }
 }
@@ -166,6 +168,7 @@ it("keeps a bucket's fraction when a server that lost writes is told of it by a 
     number: undefined,
     again: false,
     unused: false,
+    away: false,
   });
   // Half of it, in the units of whoever asks.
   expect(told.spent).toEqual(spent);

@@ -119,7 +119,7 @@ export class Twin {
     });
 
     if (op === "adjust") {
-      const { number, deltas, atMs, quotasOnly, tell, known, again, unused } = command;
+      const { number, deltas, atMs, quotasOnly, tell, known, again, unused, away } = command;
       const lapsed = again && known?.epoch !== epoch;
       if (number !== undefined && number <= (hash.corrections.get(asker.caller)?.number ?? 0)) return answer(0, 0);
       if (hash.slots.size === 0) {
@@ -130,7 +130,7 @@ export class Twin {
       }
       const heals = mayHeal(hash, command);
       tier.limits.forEach(({ name, rule }, index) => {
-        const isTold = (heals && known?.spent[index] !== undefined) || (deltas[index] ?? 0) > 0;
+        const isTold = (heals && known?.spent[index] !== undefined) || (away && (deltas[index] ?? 0) > 0);
         if (isTold && !hash.slots.has(name)) {
           hash.slots.set(name, { rule, spent: rule.initial, healed: 0, was: undefined });
         }

@@ -48,7 +48,7 @@ it("what the store has not heard of counts as spent, each in the limit and the p
   const judge = new SharedJudge(tierOf("free"), 0, 0, corrector);
   const owe = (deltas: number[], atMs: number, quotasOnly: boolean): Owed => ({
     ...{ judge, deltas, atMs, quotasOnly },
-    ...{ tell: false, unused: false, sent: undefined },
+    ...{ tell: false, unused: false, away: false, sent: undefined },
   });
   const known = { epoch: "one:0", atMs: NOON, spent: spentOf(30, 80) };
   const owed = [
