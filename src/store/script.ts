@@ -3,6 +3,9 @@ import { CALENDAR } from "./calendar-script.js";
 /** Fields of a key's hash at most: a few per limit, and one for each replica that corrected it of late. */
 const MAX_FIELDS = 1024;
 
+/** How long, in ms, tokens granted ahead can stay out: the longest lease, until a sweep after it, and the longest deadline. */
+export const LONGEST_OUT_MS = 5000 * 1.25 + 10_000;
+
 /** How long, in ms, a correction is known by its number, so that one that is sent again counts once. */
 export const REMEMBERED_MS = 60_000;
 
@@ -54,7 +57,7 @@ export const REMEMBERED_MS = 60_000;
 export const SCRIPT = `
 local MAX = 4503599627370496
 local MAX_FIELDS = ${MAX_FIELDS}
-local REMEMBERED = ${REMEMBERED_MS}
+local REMEMBERED, LONGEST = ${REMEMBERED_MS}, ${LONGEST_OUT_MS}
 local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 
 local server, channel, caller = ARGV[1], ARGV[2], ARGV[3]
@@ -194,7 +197,7 @@ local function save(key, hash, state, now, asked, epoch, number, grants)
       ttl = max(ttl, ceil(slot.spent / rule.c) + MINUTE)
     else
       local _, finish = periodOf(now, rule.c)
-      if slot.spent > 0 then ttl = max(ttl, finish - now + DAY) end
+      if slot.spent > 0 then ttl = max(ttl, finish - asked + DAY) end
       if slot.healed ~= (slot.told or 0) then set('@h:' .. name, slot.healed) end
     end
   end
@@ -212,8 +215,7 @@ local function save(key, hash, state, now, asked, epoch, number, grants)
     end
   end
   if #old > 0 then try('HDEL', key, unpack(old)) end
-  -- A clock that has jumped holds back what expires by it, too.
-  try('PEXPIRE', key, ttl + now - asked)
+  try('PEXPIRE', key, ttl)
 end
 
 local function answer(state, limits, status, granted, now, lag, epoch, back)
@@ -239,7 +241,9 @@ end
 
 -- For how long tokens that others than the caller hold may still come back.
 local function outstanding(hash, asked)
-  return hash['@w'] ~= caller and max(0, (count(hash['@g']) or 0) - asked) or 0
+  local out = (count(hash['@g']) or 0) - asked
+  -- Of a clock that has jumped, if it is longer than anything stays out.
+  return hash['@w'] ~= caller and out <= LONGEST and max(0, out) or 0
 end
 
 -- One command, whose arguments begin at that place.

@@ -3,7 +3,7 @@ import type { Bucket } from "../../src/engine/bucket.js";
 import type { Quota } from "../../src/engine/quota.js";
 import { kindOf } from "../../src/engine/tier.js";
 import type { Command, Reply } from "../../src/store/protocol.js";
-import { REMEMBERED_MS } from "../../src/store/script.js";
+import { LONGEST_OUT_MS, REMEMBERED_MS } from "../../src/store/script.js";
 
 interface Slot {
   rule: Bucket | Quota;
@@ -170,7 +170,8 @@ export class Twin {
         rule.type === "bucket" ? Math.floor((rule.capacity - spent) / rule.perMilli) : rule.maxCostMilli - spent;
       left = Math.min(left, has);
     });
-    const outMs = hash.out.holder === asker.caller ? 0 : Math.max(0, hash.out.untilMs - asker.nowMs);
+    const leftMs = hash.out.untilMs - asker.nowMs;
+    const outMs = hash.out.holder === asker.caller || leftMs > LONGEST_OUT_MS ? 0 : Math.max(0, leftMs);
     const backMs = denied > 0 && outMs < longest + lagMs ? outMs : 0;
     if (op === "peek") return answer(denied, 0, backMs);
     let granted = 0;
