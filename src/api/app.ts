@@ -144,7 +144,7 @@ function followingCallers({ config, keys, limiter }: AppOptions) {
     const gatewaySecrets = [config.gatewaySecret, config.gatewaySecretPrevious].filter(
       (secret) => secret !== undefined,
     );
-    const addresses = new AddressIdentity({ trustProxy, trusted, ipv6Prefix });
+    const addresses = new AddressIdentity({ trustProxy, trusted, ipv6Prefix }, warnOfIgnored);
     const tiers = () => limiter.tiers;
     const identify = identifyCaller({ keys, addresses, requireAuthentication, gatewaySecrets, tiers });
     return { trusted, requireAuthentication, addresses, identify };
@@ -156,6 +156,14 @@ function followingCallers({ config, keys, limiter }: AppOptions) {
     }
     return made;
   };
+}
+
+/** Of a peer whose address is in no log. */
+function warnOfIgnored({ log }: FastifyRequest): void {
+  log.warn(
+    "X-Forwarded-For comes from a peer that is not trusted and is ignored: all callers behind that peer count as one; " +
+      "if it is your proxy, name its network in RATE_LIMIT_TRUST_PROXY",
+  );
 }
 
 /** Answers what is not even HTTP; by default the framework would log it whole, and a key with it. */

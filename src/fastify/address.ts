@@ -1,15 +1,25 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import ipaddr from "ipaddr.js";
-import { type Ip, isWithin, type Network, parseIp, parseNetwork } from "../config/network.js";
+import {
+  holdEverything,
+  type Ip,
+  isOfLocalTranslator,
+  isWithin,
+  type Network,
+  parseIp,
+  parseNetwork,
+  tunnelEnd,
+} from "../config/network.js";
 import { TollkeeperError } from "../errors.js";
 
 /** How the address of a caller is found. */
 export interface AddressOptions {
   /**
    * Networks of the proxies in front, in CIDR notation. `X-Forwarded-For` is believed from the right, for as long as the
-   * hop that reported it is in one of them; none by default. `true` and hop counts are refused: neither says who the
-   * direct peer may be, so a client that reaches this server past the proxy would choose its own address.
+   * hop that reported it is in one of them; by default those that Fastify's own option of that name names. `true` and hop
+   * counts are refused: neither says who the direct peer may be, so a client that reaches this server past the proxy would
+   * choose its own address.
    */
   trustProxy?: readonly string[] | undefined;
   /** Bits of an IPv6 address that make one caller, 48 to 64; 64 by default. IPv4 addresses count whole. */
@@ -23,9 +33,12 @@ export class AddressReader {
   /** The peers of open connections, which carry many calls each. */
   readonly #peers = new WeakMap<Socket, Ip | undefined>();
 
-  /** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
-  constructor({ trustProxy, ipv6Prefix = 64 }: AddressOptions) {
-    this.#proxies = networksOf("trustProxy", trustProxy ?? []);
+  /**
+   * @param own Networks that are trusted where the options name none.
+   * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+   */
+  constructor({ trustProxy, ipv6Prefix = 64 }: AddressOptions, own: readonly Network[] = []) {
+    this.#proxies = trustProxy === undefined ? own : networksOf("trustProxy", trustProxy);
     if (!(Number.isInteger(ipv6Prefix) && ipv6Prefix >= 48 && ipv6Prefix <= 64)) {
       throw invalid("ipv6Prefix", ipv6Prefix, "a whole number of bits, 48 to 64");
     }
@@ -52,6 +65,13 @@ export class AddressReader {
     return ip;
   }
 
+  /** Whether a request says for whom it calls, and is not believed. */
+  ignores(request: IncomingMessage): boolean {
+    if (request.headers["x-forwarded-for"] === undefined || forwardedFor(request) === "") return false;
+    const ip = this.#peerOf(request.socket);
+    return ip === undefined || !isWithin(ip, this.#proxies);
+  }
+
   #peerOf(socket: Socket): Ip | undefined {
     const known = this.#peers.get(socket);
     if (known !== undefined || socket.remoteAddress === undefined) return known;
@@ -62,9 +82,10 @@ export class AddressReader {
 
   /** The limiter's key of an address: `ip:203.0.113.7`, `ip:2001:db8:1:2::/64`. */
   keyOf(ip: Ip): string {
-    if (ip instanceof ipaddr.IPv4) return `ip:${ip.toString()}`;
-    const bits = this.#ipv6Prefix;
-    const parts = ip.parts.map(
+    const counted = tunnelEnd(ip) ?? ip;
+    if (counted instanceof ipaddr.IPv4) return `ip:${counted.toString()}`;
+    const bits = isOfLocalTranslator(counted) ? 128 : this.#ipv6Prefix;
+    const parts = counted.parts.map(
       (part, index) => part & (0xffff << Math.min(16, Math.max(0, 16 * (index + 1) - bits))) & 0xffff,
     );
     return `ip:${new ipaddr.IPv6(parts).toRFC5952String()}/${bits}`;
@@ -84,12 +105,14 @@ export function networksOf(option: string, cidrs: readonly string[]): Network[] 
         : "";
     throw invalid(option, cidrs, `a list of networks in CIDR notation${reason}`);
   }
-  return cidrs.map((cidr: unknown, index) => {
+  const networks = cidrs.map((cidr: unknown, index) => {
     const network = typeof cidr === "string" ? parseNetwork(cidr) : "it is not a string";
     if (typeof network === "string")
       throw invalid(`${option}[${index}]`, cidr, `a network such as 10.0.0.0/8: ${network}`);
     return network;
   });
+  if (holdEverything(networks)) throw invalid(option, cidrs, "networks that do not hold every address between them");
+  return networks;
 }
 
 /** Fields of a header that Node reads by default; its documentation says 2000, and means names and values. */

@@ -1,8 +1,10 @@
-import type { FastifyRequest } from "fastify";
+import type { Server } from "node:http";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { type Ip, isWithin, type Network, parseIp } from "../config/network.js";
 import { TollkeeperError } from "../errors.js";
 import { type AddressOptions, AddressReader, networksOf } from "./address.js";
 import { type Problem, problem } from "./problem.js";
+import { namedProxies, ownTrustProxy } from "./trust-proxy.js";
 
 /** Answers a call with a problem instead of letting it through. */
 export interface Refusal {
@@ -46,26 +48,49 @@ const ADDRESS_UNKNOWN: Refusal = {
   refusal: problem(403, "address_unknown", "The call has no key, and the address that it comes from can't be known."),
 };
 
+/** Told once of a request that says for whom it calls, by a peer that is not trusted. */
+export type OnIgnored = (request: FastifyRequest) => void;
+
 /** Tells callers apart by address. */
 export class AddressIdentity {
-  readonly #reader: AddressReader;
+  readonly #options: AddressIdentityOptions;
   readonly #trusted: readonly Network[];
   readonly #known = new WeakMap<Ip, Identity>();
+  #onIgnored: OnIgnored | undefined;
+  #reader: AddressReader;
+  /** The server whose own option is taken for want of another. */
+  #server: Server | undefined;
 
-  /** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
-  constructor(options: AddressIdentityOptions) {
+  /**
+   * @param onIgnored By default a process warning.
+   * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+   */
+  constructor(options: AddressIdentityOptions, onIgnored: OnIgnored = warnOfIgnored) {
+    this.#options = options;
     this.#reader = new AddressReader(options);
     this.#trusted = networksOf("trusted", options.trusted ?? []);
+    this.#onIgnored = onIgnored;
   }
 
   /** The caller at the address from which a request comes. */
-  ofRequest({ raw }: FastifyRequest): Identity | Refusal {
+  ofRequest(request: FastifyRequest): Identity | Refusal {
+    const { raw, server: app } = request;
+    if (this.#options.trustProxy === undefined && app.server !== this.#server) this.#takeOwn(app);
+    if (this.#onIgnored !== undefined && this.#reader.ignores(raw)) {
+      this.#onIgnored(request);
+      this.#onIgnored = undefined;
+    }
     return this.#of(this.#reader.read(raw));
   }
 
   /** The caller at an address that somebody trustworthy has told. */
   ofText(address: string): Identity | Refusal {
     return this.#of(parseIp(address));
+  }
+
+  #takeOwn(app: FastifyInstance): void {
+    this.#server = app.server;
+    this.#reader = new AddressReader(this.#options, namedProxies(ownTrustProxy(app)));
   }
 
   #of(ip: Ip | undefined): Identity | Refusal {
@@ -90,4 +115,16 @@ export function identifyByAddress(
 ): (request: FastifyRequest) => Identity | Refusal {
   const identity = new AddressIdentity(options);
   return (request) => identity.ofRequest(request);
+}
+
+function warnOfIgnored({ server }: FastifyRequest): void {
+  const own = ownTrustProxy(server);
+  const ownToo = own
+    ? `; Fastify's own trustProxy (${typeof own === "function" ? "a function" : JSON.stringify(own)}) is not taken for it unless it names networks that hold not every address`
+    : "";
+  process.emitWarning(
+    "X-Forwarded-For comes from a peer that is not trusted and is ignored: all callers behind that peer count as one. " +
+      `If it is your proxy, name its network in tollkeeper's option trustProxy${ownToo}`,
+    { type: "TollkeeperWarning", code: "TOLLKEEPER_PROXY_NOT_TRUSTED" },
+  );
 }

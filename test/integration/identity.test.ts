@@ -246,3 +246,13 @@ describe("keys in logs and metric labels", () => {
     expect(JSON.stringify(answer.headers) + answer.body).not.toContain(free.slice(0, 20));
   });
 });
+
+it("X-Forwarded-For of a peer that is not trusted is ignored, which the log says once", async () => {
+  const { app, log } = await startService({ RATE_LIMIT_TRUST_PROXY: "10.0.0.0/8" });
+  const headers = { "x-forwarded-for": "203.0.113.77" };
+  await app.inject({ ...identify(undefined, "10.0.0.1"), headers });
+  expect(log.join("")).not.toContain("RATE_LIMIT_TRUST_PROXY");
+  for (let call = 0; call < 3; call++) await app.inject({ ...identify(undefined, "192.0.2.1"), headers });
+  expect(log.filter((line) => line.includes("RATE_LIMIT_TRUST_PROXY"))).toHaveLength(1);
+  for (const address of ["203.0.113.77", "192.0.2.1"]) expect(log.join("")).not.toContain(address);
+});

@@ -23,8 +23,39 @@ describe("the key of an address", () => {
     ["2001:db8::1", "ip:2001:db8::/64"],
     ["::1", "ip:::/64"],
     ["fe80::1%eth0", "ip:fe80::/64"],
+    ["::ffff:203.0.113.7%eth0", "ip:203.0.113.7"],
+    ["::FFFF:203.0.113.7", "ip:203.0.113.7"],
+    ["0:0:0:0:0:ffff:cb00:7107", "ip:203.0.113.7"],
   ])("of %s is %s", (address, key) => {
     expect(keyOf(new AddressReader({}), address)).toBe(key);
+  });
+
+  it.each([
+    ["NAT64", "64:ff9b::203.0.113.7", "ip:203.0.113.7"],
+    ["NAT64, in hexadecimal", "64:ff9b::cb00:7107", "ip:203.0.113.7"],
+    ["NAT64, in capitals and full length", "0064:FF9B:0000:0000:0000:0000:CB00:7107", "ip:203.0.113.7"],
+    ["NAT64, with a zone", "64:ff9b::203.0.113.7%eth0", "ip:203.0.113.7"],
+    ["a neighbour by NAT64", "64:ff9b::203.0.113.8", "ip:203.0.113.8"],
+    ["NAT64 within a site", "64:ff9b:1::cb00:7107", "ip:64:ff9b:1::cb00:7107/128"],
+    ["NAT64 within a site, by a prefix of its own", "64:ff9b:1:cb00:7:1::", "ip:64:ff9b:1:cb00:7:1::/128"],
+    ["SIIT", "::ffff:0:203.0.113.7", "ip:203.0.113.7"],
+    ["6to4", "2002:cb00:7107:1::5", "ip:203.0.113.7"],
+    ["6to4, of another network of the same host", "2002:cb00:7107:ffff::5", "ip:203.0.113.7"],
+    ["Teredo", "2001:0:4136:e378:8000:63bf:34ff:8ef8", "ip:203.0.113.7"],
+    ["Teredo, of another client of the same server", "2001:0:4136:e378:8000:63bf:34ff:8ef7", "ip:203.0.113.8"],
+    ["none: what only looks like NAT64", "64:ff9b:0:1::cb00:7107", "ip:64:ff9b:0:1::/64"],
+    ["none: what only looks like Teredo", "2001:1::cb00:7107", "ip:2001:1::/64"],
+    ["none: IPv4-compatible, which nobody may have", "::203.0.113.7", "ip:::/64"],
+    ["none: the same in hexadecimal", "::cb00:7107", "ip:::/64"],
+    ["none: the loopback", "::1", "ip:::/64"],
+  ])("of an IPv4 host is that host's, though it comes by IPv6: %s", (_what, address, key) => {
+    expect(keyOf(new AddressReader({}), address)).toBe(key);
+    const reader = new AddressReader({ trustProxy: ["10.0.0.0/8"], ipv6Prefix: 48 });
+    const isNative = key.endsWith("/64");
+    if (isNative) return;
+    for (const hop of [address, address.toUpperCase(), `[${address}]`, `[${address}]:443`]) {
+      if (!hop.includes("%ETH0")) expect(keyOf(reader, "64:ff9b::10.0.0.1", `1.1.1.1, ${hop}`)).toBe(key);
+    }
   });
 
   it.each([
@@ -73,6 +104,16 @@ describe("behind trusted proxies", () => {
   );
 });
 
+describe("the end of a tunnel", () => {
+  it.each(["2002:a00:1::1", "2001:0:4136:e378:8000:63bf:f5ff:fffe"])(
+    "is counted by its IPv4 address and not trusted for it: %s",
+    (peer) => {
+      expect(keyOf(new AddressReader({}), peer)).toBe("ip:10.0.0.1");
+      expect(keyOf(new AddressReader({ trustProxy: ["10.0.0.0/8"] }), peer, "1.1.1.1")).toBe("ip:10.0.0.1");
+    },
+  );
+});
+
 describe("trustProxy", () => {
   it.each([true, 1, "10.0.0.0/8"])("as %j is refused, with the reason", (trustProxy) => {
     const open = () => new AddressReader({ trustProxy: trustProxy as unknown as string[] });
@@ -83,6 +124,9 @@ describe("trustProxy", () => {
 
   it.each([
     "::ffff:0:0/96",
+    "64:ff9b::/96",
+    "64:ff9b::/64",
+    "::ffff:0:0:0/96",
     "0.0.0.0/0",
     "::/0",
     "::ffff:10.0.0.0/95",
@@ -95,19 +139,26 @@ describe("trustProxy", () => {
     expect(() => networksOf("trustProxy", [network])).toThrow(/trustProxy\[0\]/);
   });
 
-  it("of an IPv4-mapped network is that IPv4 network", () => {
-    const [network] = networksOf("trustProxy", ["::ffff:10.0.0.0/104"]);
-    const within = (text: string) => {
-      const ip = parseIp(text);
-      return ip !== undefined && network !== undefined && isWithin(ip, [network]);
-    };
-    expect([within("10.9.9.9"), within("::ffff:10.9.9.9"), within("11.0.0.1"), within("::a00:1")]).toEqual([
-      true,
-      true,
-      false,
-      false,
-    ]);
+  it("of networks that hold every address between them is refused", () => {
+    expect(() => networksOf("trustProxy", ["0.0.0.0/1", "128.0.0.0/1"])).toThrow(/every address between them/);
   });
+
+  it.each(["::ffff:10.0.0.0/104", "64:ff9b::10.0.0.0/104", "::ffff:0:10.0.0.0/104"])(
+    "of an IPv4 network in IPv6 is that IPv4 network: %s",
+    (text) => {
+      const [network] = networksOf("trustProxy", [text]);
+      const within = (text: string) => {
+        const ip = parseIp(text);
+        return ip !== undefined && network !== undefined && isWithin(ip, [network]);
+      };
+      expect([within("10.9.9.9"), within("::ffff:10.9.9.9"), within("11.0.0.1"), within("::a00:1")]).toEqual([
+        true,
+        true,
+        false,
+        false,
+      ]);
+    },
+  );
 
   it("of an IPv6 network holds no IPv4 address", () => {
     const network = parseNetwork("::/8");
