@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { Agent, createServer, request } from "node:http";
 import { buffer } from "node:stream/consumers";
-import { clear, clearHops, fieldsOf, linesOf, set, setHops } from "./fields.mjs";
+import { clearHops, fieldsOf, linesOf, setHops } from "./fields.mjs";
 import { configOf } from "./kong-file.mjs";
 import { compilePreFunction } from "./pre-function.mjs";
 
@@ -46,33 +46,27 @@ export async function startGateway(file, targets) {
     if (!isRouted(service, call)) return answer(response, { status: 404, body: '{"message":"no Route matched"}' }, []);
     const sent = corsFields(service, call.headers.origin);
     const fields = fieldsOf(call);
-    const connection = linesOf(fields, "connection");
-    const refusal = preFunction(fields);
-    if (refusal !== undefined) return answer(response, refusal, sent);
-    if (isPreflight(call)) return answer(response, { status: 200, body: "" }, sent);
-    const denial = authenticate(file, service, fields);
-    if (denial !== undefined) return answer(response, denial, sent);
+    const before = new Map(fields);
+    const own =
+      preFunction(fields) ??
+      (isPreflight(call) ? { status: 200, body: "" } : undefined) ??
+      authenticate(file, service, fields);
+    if (own !== undefined) return answer(response, own, sent);
     transform(service, fields);
-    clearHops(fields, connection);
+    clearHops(fields, before);
     const target = new URL(call.url ?? "/", targets[calls++ % targets.length]);
     // Without its length nginx takes a call to have no body.
     const hasBody = fields.has("content-length") || call.headers["transfer-encoding"] !== undefined;
-    const { host: client = "", method = "GET" } = { ...call.headers, method: call.method };
     const peer = call.socket.remoteAddress ?? "";
-    setHops(fields, { host: target.host, path: target.pathname, peer, client, id: randomBytes(16).toString("hex") });
+    setHops(fields, before, { host: target.host, path: target.pathname, peer, id: randomBytes(16).toString("hex") });
     const body = await buffer(call).catch(() => undefined);
     if (body === undefined) return;
-    if (hasBody) set(fields, "content-length", `${body.length}`);
-    const onward = request(target, { method, agent, headers: Object.fromEntries(fields) }, (reply) => {
-      for (const name of Object.keys(reply.headers)) {
-        const isSent = sent.some(([other]) => other.toLowerCase() === name);
-        if (isSent || HOPS.includes(name)) delete reply.headers[name];
-      }
-      response.writeHead(reply.statusCode ?? 502, { ...reply.headers, ...Object.fromEntries(sent) });
-      reply.pipe(response);
-    });
+    const method = call.method ?? "GET";
+    const onward = request(target, { method, agent, headers: Object.fromEntries(fields) }, (reply) =>
+      handBack(reply, response, sent),
+    );
     onward.on("error", () => answer(response, { status: 502, body: "{}" }, sent));
-    onward.end(hasBody ? body : undefined);
+    endWith(onward, hasBody ? body : undefined);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
@@ -142,14 +136,14 @@ function authenticate(file, service, fields) {
   );
   const consumer = known ?? file.consumers.find(({ username }) => username === keyAuth?.anonymous);
   if (consumer === undefined) return { status: 401, body: '{"message":"Unauthorized"}' };
-  if (keyAuth?.hide_credentials) for (const name of names) clear(fields, name);
+  if (keyAuth?.hide_credentials) for (const name of names) fields.delete(name);
   setConsumer(fields, consumer, known === undefined ? undefined : key);
 
   const acl = configOf(service.plugins, "acl");
   const groups = consumer.acls.map(({ group }) => group);
   if (acl !== undefined) {
     if (!groups.some((group) => acl.allow?.includes(group))) return { status: 403, body: '{"message":"forbidden"}' };
-    if (!acl.hide_groups_header) set(fields, "x-consumer-groups", groups.join(", "));
+    if (!acl.hide_groups_header) fields.set("x-consumer-groups", groups.join(", "));
   }
   const termination = configOf(consumer.plugins, "request-termination");
   if (termination === undefined) return undefined;
@@ -172,7 +166,7 @@ function setConsumer(fields, consumer, credential) {
     ["x-credential-identifier", credential === undefined ? undefined : identifierOf(credential)],
     ["x-anonymous-consumer", credential === undefined ? "true" : undefined],
   ]) {
-    if (name !== undefined) value === undefined ? clear(fields, name) : set(fields, name, value);
+    if (name !== undefined) value === undefined ? fields.delete(name) : fields.set(name, value);
   }
 }
 
@@ -190,11 +184,37 @@ function identifierOf(text) {
  */
 function transform(service, fields) {
   const config = configOf(service.plugins, "request-transformer");
-  for (const name of config?.remove.headers ?? []) clear(fields, name);
+  for (const name of config?.remove.headers ?? []) fields.delete(name.toLowerCase());
   for (const header of config?.add.headers ?? []) {
     const [, name = "", value = ""] = /^([^:]+):(.*)$/.exec(header) ?? [];
-    if (!fields.has(name.toLowerCase())) set(fields, name, value);
+    if (!fields.has(name.toLowerCase())) fields.set(name.toLowerCase(), value);
   }
+}
+
+/**
+ * Sends the body whole, as Kong does, which has read it before; a call without one says nothing of its length.
+ *
+ * @param {import("node:http").ClientRequest} onward
+ * @param {Buffer | undefined} body
+ */
+function endWith(onward, body) {
+  if (body !== undefined) onward.setHeader("content-length", body.length);
+  else for (const name of ["content-length", "transfer-encoding"]) onward.removeHeader(name);
+  onward.end(body);
+}
+
+/**
+ * @param {IncomingMessage} reply The app's.
+ * @param {ServerResponse} response
+ * @param {readonly [string, string][]} sent What the gateway says itself.
+ */
+function handBack(reply, response, sent) {
+  for (const name of Object.keys(reply.headers)) {
+    const isSent = sent.some(([other]) => other.toLowerCase() === name);
+    if (isSent || HOPS.includes(name)) delete reply.headers[name];
+  }
+  response.writeHead(reply.statusCode ?? 502, { ...reply.headers, ...Object.fromEntries(sent) });
+  reply.pipe(response);
 }
 
 /**

@@ -109,10 +109,20 @@ function wrongInPlugins({ services, consumers, plugins: everywhere }) {
   )) {
     if (!allowed.includes(group)) problems.push(`consumer ${username}: acl does not let the group ${group} in`);
   }
-  for (const { username, acls } of consumers) {
+  problems.push(...wrongInConsumers(consumers));
+  if (!everywhere.some(({ name }) => name === "prometheus")) problems.push("plugin prometheus is missing");
+  return problems;
+}
+
+/** @param {KongFile["consumers"]} consumers */
+function wrongInConsumers(consumers) {
+  const problems = [];
+  for (const { username, custom_id: id, acls, keyauth_credentials: keys = [] } of consumers) {
+    if (keys.length > 0 && id === undefined) {
+      problems.push(`consumer ${username}: it has no custom_id, by which the app names its account`);
+    }
     if (acls.length !== 1) problems.push(`consumer ${username}: it is in ${acls.length} groups, and a tier is one`);
   }
-  if (!everywhere.some(({ name }) => name === "prometheus")) problems.push("plugin prometheus is missing");
   return problems;
 }
 

@@ -1,5 +1,5 @@
 import { LuaFactory } from "wasmoon";
-import { clear, linesOf } from "./fields.mjs";
+import { linesOf } from "./fields.mjs";
 
 /** @typedef {import("./fields.mjs").Fields} Fields */
 
@@ -20,7 +20,7 @@ export async function compilePreFunction(code) {
   lua.global.set("list_lines", () =>
     [...current.keys()].flatMap((name) => linesOf(current, name).map((line) => `${name}:${line}\n`)).join(""),
   );
-  lua.global.set("clear_field", (/** @type {string} */ name) => clear(current, name));
+  lua.global.set("clear_field", (/** @type {string} */ name) => current.delete(name.toLowerCase()));
   lua.global.set(
     "exit_with",
     (/** @type {number} */ status, /** @type {string} */ body, /** @type {string} */ type) => {

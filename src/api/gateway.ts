@@ -1,22 +1,42 @@
 import { hash, timingSafeEqual } from "node:crypto";
+import type { IncomingHttpHeaders } from "node:http";
 import type { FastifyRequest } from "fastify";
+import type { Config } from "../config/schema.js";
 import type { Tiers } from "../engine/types.js";
 import type { Refusal } from "../fastify/identity.js";
 import { problem } from "../fastify/problem.js";
 import { overriddenTier } from "../limiter/overrides.js";
-import { ACCOUNT_NAME, type Accounts, LEAST_TIER, tierInForce } from "./accounts.js";
+import { ACCOUNT_NAME, type Accounts, LEAST_TIER } from "./accounts.js";
 import type { Caller } from "./identity.js";
 
 /** How the gateway in front is known. */
 export interface GatewayOptions {
   /** Secrets that it may send as `X-Gateway-Auth`: none, one, or two while it changes from one to the other. */
   gatewaySecrets: readonly string[];
+  /** Which of a consumer's names is its account's. */
+  gatewayAccount: Config["gatewayAccount"];
   /** The tiers in force, by whose names the gateway groups its consumers. */
   tiers: () => Tiers;
 }
 
+/** Consumers of whom it is remembered that they have an id of their own; the one first seen is forgotten first. */
+const KNOWN_CONSUMERS = 100_000;
+
 const UNUSABLE: Refusal = {
   refusal: problem(400, "consumer_invalid", "The gateway names a consumer that can't be the name of an account."),
+};
+
+// What is missing may have been taken out on the way, so nobody gets the benefit of the doubt. Not of the class of 500: a
+// gateway takes the app for broken after some of these, and a caller could bring them about.
+const UNNAMED: Refusal = {
+  refusal: problem(403, "consumer_unknown", "The gateway says neither who the consumer is nor that it is nobody."),
+};
+const WITHOUT_TIER: Refusal = {
+  refusal: problem(
+    403,
+    "consumer_tier_unknown",
+    "The gateway puts the consumer into no group that is a tier, or several.",
+  ),
 };
 
 /**
@@ -25,11 +45,15 @@ const UNUSABLE: Refusal = {
  */
 export class Gateway {
   readonly #digests: readonly Buffer[];
+  readonly #account: Config["gatewayAccount"];
   readonly #tiers: () => Tiers;
   readonly #accounts: Accounts;
+  /** User names of consumers that have an id of their own, which is then their account's name for good. */
+  readonly #withId = new Set<string>();
 
-  constructor({ gatewaySecrets, tiers }: GatewayOptions, accounts: Accounts) {
+  constructor({ gatewaySecrets, gatewayAccount, tiers }: GatewayOptions, accounts: Accounts) {
     this.#digests = gatewaySecrets.map(digest);
+    this.#account = gatewayAccount;
     this.#tiers = tiers;
     this.#accounts = accounts;
   }
@@ -42,17 +66,16 @@ export class Gateway {
     return this.#digests.map((own) => timingSafeEqual(own, given)).includes(true);
   }
 
-  /** The consumer for whom the gateway calls; undefined if it knows none. */
+  /** The consumer for whom the gateway calls; undefined if that is nobody: the gateway says so, or names the least tier. */
   consumerOf({ headers }: FastifyRequest): Caller | Refusal | undefined {
     if (headers["x-anonymous-consumer"] === "true") return undefined;
-    // A field without a value is how some proxies send none.
-    const field = headers["x-consumer-custom-id"] || headers["x-consumer-username"];
-    if (!field) return undefined;
-    const name = String(field);
+    const tier = this.#tierOf(headers["x-consumer-groups"]);
+    if (tier === LEAST_TIER) return undefined;
+    const name = this.#nameOf(headers);
+    if (name === undefined) return UNNAMED;
     if (!ACCOUNT_NAME.test(name)) return UNUSABLE;
+    if (tier === undefined) return WITHOUT_TIER;
     const account = this.#accounts.get(name);
-    const own = account === undefined ? LEAST_TIER : tierInForce(account, this.#tiers());
-    const tier = this.#tierOf(headers["x-consumer-groups"]) ?? own;
     return { key: `acct:${name}`, tier: overriddenTier(tier, account?.overrides ?? null), account };
   }
 
@@ -60,6 +83,24 @@ export class Gateway {
   addressOf({ headers }: FastifyRequest): string {
     const address = headers["x-real-ip"];
     return typeof address === "string" ? address : "";
+  }
+
+  /** The name of the consumer's account: never one time its id and another its user name. */
+  #nameOf(headers: IncomingHttpHeaders): string | undefined {
+    // A field without a value is how some proxies send none.
+    const id = headers["x-consumer-custom-id"]?.toString() || undefined;
+    const user = headers["x-consumer-username"]?.toString() || undefined;
+    if (this.#account === "username") return user;
+    if (this.#account === "custom-id" || user === undefined) return id;
+    if (id === undefined) return this.#withId.has(user) ? undefined : user;
+    this.#remember(user);
+    return id;
+  }
+
+  #remember(user: string): void {
+    if (this.#withId.has(user)) return;
+    if (this.#withId.size === KNOWN_CONSUMERS) this.#withId.delete(this.#withId.values().next().value ?? "");
+    this.#withId.add(user);
   }
 
   /** The one tier that is among the groups; undefined if none is, or several. */

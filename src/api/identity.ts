@@ -12,6 +12,8 @@ export interface CallerOptions extends GatewayOptions {
   addresses: AddressIdentity;
   /** Whether a call without an account is refused; otherwise it counts for its address. */
   requireAuthentication: boolean;
+  /** Whether only the gateway may say where a call without a good key comes from; others' are refused. */
+  requireGateway: boolean;
 }
 
 /** A caller of the service. */
@@ -45,7 +47,7 @@ export function whoCalls(request: FastifyRequest): Caller | undefined {
  * address, so that trying keys is never free, and nobody else pays for it.
  */
 export function identifyCaller(options: CallerOptions): (request: FastifyRequest) => Identified {
-  const { keys, addresses, requireAuthentication } = options;
+  const { keys, addresses, requireAuthentication, requireGateway } = options;
   const gateway = new Gateway(options, keys.accounts);
   /** What is remembered with a key that was found, for as long as that is and the tiers are these. */
   let callers = new WeakMap<Holder, Caller>();
@@ -90,9 +92,12 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     if (request.raw.rawHeaders.length > 2 * MAX_FIELDS) return { refusal: TOO_MANY_FIELDS };
     const { keyless = true } = request.routeOptions.config;
     const isVouchedFor = gateway.vouchesFor(request);
-    const consumer = isVouchedFor ? gateway.consumerOf(request) : undefined;
-    if (consumer !== undefined && keyless) return consumer;
-    const address = () => (isVouchedFor ? addresses.ofText(gateway.addressOf(request)) : addresses.ofRequest(request));
+    const consumer = isVouchedFor && keyless ? gateway.consumerOf(request) : undefined;
+    if (consumer !== undefined) return consumer;
+    const address = () => {
+      if (isVouchedFor) return addresses.ofText(gateway.addressOf(request));
+      return requireGateway ? PAST_THE_GATEWAY : addresses.ofRequest(request);
+    };
     const credential = credentialOf(request);
     if (typeof credential === "string") return byKey(request, credential, address);
     if (credential === CONTRADICTION) {
@@ -112,6 +117,11 @@ export const MAX_FIELDS = 100;
 const TOO_MANY_FIELDS: Problem = problem(431, "header_too_large", `The header has more than ${MAX_FIELDS} fields.`);
 
 const KEYS_UNKNOWN: Problem = problem(503, "keys_unavailable", "It can't be told just now which API keys are good.");
+
+/** Its address may be the gateway's own, whose secret was lost on the way: a bucket that all such calls would share. */
+const PAST_THE_GATEWAY: Refusal = {
+  refusal: problem(403, "gateway_required", "The call shows neither the gateway's secret nor an API key that is good."),
+};
 
 const CONTRADICTION = Symbol("two credentials that disagree");
 

@@ -219,6 +219,9 @@ function checkTogether(
     const mayBe = `a whole number, 1 to ${MAX_KEYS}, with ${SETTINGS.engine.variable}=js`;
     problems.push(`${shownVariable("maxKeys")}; it may be ${mayBe}`);
   }
+  if (config.requireGateway && config.gatewaySecret === undefined && config.gatewaySecretPrevious === undefined) {
+    problems.push(`requireGateway is true; it may be true with ${SETTINGS.gatewaySecret.variable} only`);
+  }
   try {
     compileTiers(tiersOf(config), new Map());
   } catch (error) {

@@ -144,6 +144,18 @@ export const SETTINGS = {
     16,
     "Also accepted, while the gateway changes from this secret to the other.",
   ),
+  gatewayAccount: choice(
+    "RATE_LIMIT_GATEWAY_ACCOUNT",
+    ["either", "custom-id", "username"],
+    "either",
+    "Which of a consumer's names is its account's: `X-Consumer-Custom-ID`, `X-Consumer-Username`, or `either`, the first " +
+      "if it has one. A call that lacks the name is refused; under `either` only once the consumer was seen with an id.",
+  ),
+  requireGateway: flag(
+    "RATE_LIMIT_REQUIRE_GATEWAY",
+    false,
+    "Refuse calls that show neither the gateway's secret nor a good API key; otherwise they count for their address.",
+  ),
   requireAuthentication: flag("RATE_LIMIT_REQUIRE_AUTHENTICATION", false, "Refuse calls without an API key."),
   corsOrigins: origins(
     "RATE_LIMIT_CORS_ORIGINS",

@@ -78,6 +78,7 @@ export async function call(
       ...fields,
     },
   });
+  call.on("error", () => undefined); // One after the answer; of one before it `once` tells.
   call.end(BODY);
   const [response] = (await once(call, "response")) as [IncomingMessage];
   const month = response.headers["x-quota-monthly-remaining"];
@@ -140,17 +141,15 @@ async function claimAll(url: string, key: string | undefined, tier: string) {
     for (const [field, value] of claims) {
       const { status, tier: charged, body } = await call(url, key, [], { [field]: value });
       if (status === 200) passed++;
-      const isRefused = status === 400 && JSON.parse(body).code === "field_name_refused";
-      const isRight = field.includes("_") ? isRefused : status === 200 && charged === tier;
-      if (!isRight) wrong.push(`${field}: ${value}: ${status} ${charged ?? body}`);
+      if (status !== 200 || charged !== tier) wrong.push(`${field}: ${value}: ${status} ${charged ?? body}`);
     }
   }
   return { passed, wrong };
 }
 
 /**
- * Names each field that is relied on in each form, as each caller, and claims what only a gateway may say: either the
- * gateway refuses, which spends nothing, or nothing is changed.
+ * Names each field that is relied on in each form, as each caller: the gateway refuses, which spends nothing. Then sends
+ * lines that clients do send, and claims what only a gateway may say: nothing is changed.
  */
 export async function expectSameAccounts(gateway: string, app: string): Promise<void> {
   const wrong: string[] = [];

@@ -5,6 +5,7 @@ const SECRET = "a secret of the gateway";
 const PREVIOUS = "the secret before that";
 const ENVIRONMENT = { RATE_LIMIT_GATEWAY_SECRET: SECRET, RATE_LIMIT_GATEWAY_SECRET_PREVIOUS: PREVIOUS };
 const CONSUMER = { "x-consumer-custom-id": "42", "x-consumer-username": "somebody", "x-consumer-groups": "pro" };
+const { "x-consumer-groups": _groups, ...WITHOUT_GROUPS } = CONSUMER;
 const CLIENT = { "x-real-ip": "203.0.113.7" };
 
 /** A service behind a gateway, and how a call with these header fields is charged. */
@@ -37,16 +38,45 @@ describe("a consumer of the gateway", () => {
     expect(limiter.peek("acct:somebody", "free", 0).limits[0]?.remaining).toBe(98);
   });
 
-  it.each([["free,pro"], ["staff"], [""]])(
-    "in groups %j, which name no tier or several, is of its account's tier, or the least",
+  it.each([["free,pro"], ["staff"], [""], ["pro2"], ["Pro"], ["toString"], ["__proto__"]])(
+    "in groups %j, which name no tier or several, is refused, whatever its account's tier, and spends nothing",
     async (groups) => {
-      const { call, keys } = await behindGateway();
-      const consumer = { ...CONSUMER, "x-consumer-groups": groups };
-      expect(await call(consumer)).toMatchObject({ tier: "anonymous", left: "29" });
+      const { call, keys, limiter } = await behindGateway();
       await keys.accounts.setTier("42", "pro");
-      expect(await call(consumer)).toMatchObject({ tier: "pro" });
+      for (const consumer of [{ ...CONSUMER, "x-consumer-groups": groups }, { ...WITHOUT_GROUPS }]) {
+        expect(await call({ ...consumer, ...CLIENT })).toMatchObject({ status: 403, code: "consumer_tier_unknown" });
+      }
+      for (const key of ["acct:42", "ip:203.0.113.7", "ip:10.0.0.1"]) {
+        expect(limiter.peek(key, "free", 0).limits[0]?.remaining).toBe(100);
+      }
     },
   );
+
+  it("who is not named is refused: only Kong's anonymous consumer, or its group, is nobody", async () => {
+    const { call } = await behindGateway();
+    for (const unnamed of [{}, { "x-consumer-groups": "pro" }, { "x-consumer-id": "7" }]) {
+      expect(await call({ ...unnamed, ...CLIENT })).toMatchObject({ status: 403, code: "consumer_unknown" });
+    }
+  });
+
+  it("seen with an id of its own never goes by its user name", async () => {
+    const { call } = await behindGateway();
+    const { "x-consumer-custom-id": _, ...byUserName } = CONSUMER;
+    expect(await call(CONSUMER)).toMatchObject({ left: "999" });
+    expect(await call(byUserName)).toMatchObject({ status: 403, code: "consumer_unknown" });
+    expect(await call({ ...byUserName, "x-consumer-username": "another" })).toMatchObject({ left: "999" });
+    expect(await call(CONSUMER)).toMatchObject({ left: "998" });
+  });
+
+  it.each([
+    ["custom-id", "acct:42", "x-consumer-custom-id"],
+    ["username", "acct:somebody", "x-consumer-username"],
+  ])("goes by %s alone where that is configured", async (account, key, field) => {
+    const { call, limiter } = await behindGateway({ RATE_LIMIT_GATEWAY_ACCOUNT: account });
+    expect(await call({ ...CONSUMER, [field]: "" })).toMatchObject({ status: 403, code: "consumer_unknown" });
+    expect(await call(CONSUMER)).toMatchObject({ status: 200, tier: "pro" });
+    expect(limiter.peek(key, "pro", 0).limits[0]?.remaining).toBe(999);
+  });
 
   it("has its account's own limits", async () => {
     const { call, keys } = await behindGateway();
@@ -112,7 +142,11 @@ describe("a call that the gateway knows nobody for", () => {
   it("counts for the address that the gateway has seen", async () => {
     const { call } = await behindGateway({ RATE_LIMIT_IP_WHITELIST: "198.51.100.0/24" });
     expect(await call({ ...anonymous, ...CLIENT })).toMatchObject({ tier: "anonymous", left: "29" });
-    expect(await call(CLIENT)).toMatchObject({ left: "28" });
+    expect(
+      await call({ "x-consumer-username": "anonymous", "x-consumer-groups": "anonymous", ...CLIENT }),
+    ).toMatchObject({
+      left: "28",
+    });
     expect(await call({ ...anonymous, "x-real-ip": "203.0.113.8" })).toMatchObject({ left: "29" });
     expect(await call({ ...anonymous, "x-real-ip": "198.51.100.1" })).toMatchObject({ tier: "trusted" });
   });
@@ -135,5 +169,74 @@ describe("a call that the gateway knows nobody for", () => {
     const { call } = await behindGateway({ RATE_LIMIT_REQUIRE_AUTHENTICATION: "true" });
     expect(await call({ ...anonymous, ...CLIENT })).toMatchObject({ status: 401, left: "29" });
     expect(await call(CONSUMER)).toMatchObject({ status: 200, tier: "pro" });
+  });
+});
+
+/** All that a gateway says of a call, and which name of a consumer is its account's. */
+const SAID: [who: string, account: string, fields: Record<string, string>][] = [
+  ["a consumer with both names", "either", { ...CONSUMER, "x-consumer-id": "7", "x-credential-identifier": "8" }],
+  ["a consumer with both names", "custom-id", { ...CONSUMER, "x-consumer-id": "7", "x-credential-identifier": "8" }],
+  ["a consumer with both names", "username", { ...CONSUMER, "x-consumer-id": "7", "x-credential-identifier": "8" }],
+  [
+    "a consumer with an id",
+    "either",
+    { "x-consumer-custom-id": "42", "x-consumer-groups": "pro", "x-consumer-id": "7" },
+  ],
+  ["a consumer with a user name", "either", { "x-consumer-username": "somebody", "x-consumer-groups": "free" }],
+  [
+    "nobody",
+    "either",
+    { "x-consumer-username": "anonymous", "x-consumer-groups": "anonymous", "x-anonymous-consumer": "true" },
+  ],
+];
+
+describe("what is taken out between the gateway and here", () => {
+  it.each(SAID)("of %s, by %s, makes no other caller: it is the same or refused", async (_who, account, fields) => {
+    const { call } = await behindGateway({
+      RATE_LIMIT_REQUIRE_GATEWAY: "true",
+      RATE_LIMIT_GATEWAY_ACCOUNT: account,
+      RATE_LIMIT_IP_FALLBACK_LIMIT: "1000",
+      RATE_LIMIT_FREE_MINUTE_LIMIT: "1000",
+    });
+    const said = { ...fields, ...CLIENT, "x-gateway-auth": SECRET };
+    const { tier, left } = await call(said, null);
+    let remaining = Number(left);
+    const names = Object.keys(said);
+    const wrong: string[] = [];
+    for (let taken = 1; taken < 2 ** names.length; taken++) {
+      const isTaken = (name: string) => (taken & (1 << names.indexOf(name))) !== 0;
+      const answer = await call(Object.fromEntries(Object.entries(said).filter(([name]) => !isTaken(name))), null);
+      if (answer.status === 200) remaining--;
+      const isSame = answer.status === 200 && answer.tier === tier && answer.left === `${remaining}`;
+      const isRefused = answer.status === 403 && answer.tier === undefined;
+      if (!isSame && !isRefused) wrong.push(`${names.filter(isTaken)}: ${answer.status} ${answer.tier} ${answer.left}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe("where the gateway is required", () => {
+  const REQUIRED = { RATE_LIMIT_REQUIRE_GATEWAY: "true" };
+
+  it.each([[{}], [CONSUMER], [{ "x-gateway-auth": "another secret" }], [{ "x-api-key": "made-up" }]])(
+    "a call without its secret is refused, %j, and charged to no address",
+    async (headers) => {
+      const { call, limiter } = await behindGateway(REQUIRED);
+      expect(await call(headers, null)).toMatchObject({ status: 403, code: "gateway_required", tier: undefined });
+      expect(limiter.peek("ip:10.0.0.1", "anonymous", 0).limits[0]?.remaining).toBe(30);
+    },
+  );
+
+  it("a good API key counts as before, and probes are open", async () => {
+    const { app, call, free, admin } = await behindGateway(REQUIRED);
+    expect(await call({ "x-api-key": free }, null)).toMatchObject({ status: 200, tier: "free" });
+    expect((await app.inject({ url: "/api/v1/keys", headers: { "x-api-key": admin } })).statusCode).toBe(200);
+    for (const url of ["/health", "/ready", "/metrics"]) expect((await app.inject(url)).statusCode).toBe(200);
+  });
+
+  it("without a secret by which to know it, the service does not start", async () => {
+    await expect(startService(REQUIRED)).rejects.toThrow(
+      /requireGateway is true; it may be true with RATE_LIMIT_GATEWAY_SECRET/,
+    );
   });
 });
