@@ -30,6 +30,8 @@ export const ERROR_CODES = {
   ERR_STORE_FAILED: "the store answered with an error",
   ERR_STORE_CONFLICT: "under the same prefix a limit of that name is of another kind",
   ERR_STORE_FOREIGN: "the store holds something else under the name of a key",
+  ERR_RECORDS_LOST: "some of the accounts and API keys are lost where they are kept",
+  ERR_RECORD_INVALID: "no record can have that name or value",
   ERR_ACCOUNT_INVALID: "no account can have that name",
   ERR_ACCOUNT_UNKNOWN: "no account of that name",
   ERR_KEY_LIMIT: "the account has as many good API keys as it may have",

@@ -90,7 +90,16 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   addOperations(app, {
     registry,
     hasMetrics: config.metricsPort === undefined,
-    isReady: () => keys.isFresh && (!needsStore || limiter.isTogether),
+    unready: () => {
+      if (keys.loss !== undefined) {
+        return {
+          code: "records_lost",
+          detail: "Accounts or API keys are lost where they are kept; the log says more.",
+        };
+      }
+      if (keys.isFresh && (!needsStore || limiter.isTogether)) return undefined;
+      return { code: "store_unavailable", detail: "Neither limits nor API keys can be checked without Redis." };
+    },
     isDraining,
   });
 

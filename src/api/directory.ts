@@ -24,7 +24,7 @@ export interface Directory {
  * @throws {TollkeeperError} `ERR_CONFIG_INVALID`
  */
 export async function openDirectory(config: Config, local?: RecordStore): Promise<Directory> {
-  const { redisUrl, redisPrefix, redisTimeoutMs, keyPepper: pepper } = config;
+  const { redisUrl, redisPrefix, redisTimeoutMs, redisAllowEviction, keyPepper: pepper } = config;
   const takesDemo = config.demoKeys !== "never";
   const nothing = async (): Promise<void> => undefined;
   if (local !== undefined)
@@ -36,6 +36,7 @@ export async function openDirectory(config: Config, local?: RecordStore): Promis
     prefix: redisPrefix,
     tls: undefined,
     timeoutMs: redisTimeoutMs,
+    allowEviction: redisAllowEviction,
   });
   await records.open();
   return {

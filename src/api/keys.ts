@@ -76,6 +76,8 @@ export class ApiKeys {
   readonly #found = new Map<string, { holder: Holder; untilMs: number }>();
   /** The version of the records that what was found is of. */
   #version = -1;
+  /** The version of the records at which no key was without a pepper. */
+  #wholeAt = -1;
   /** Keys are made one after another, so that they are counted. */
   #making: Promise<unknown> = Promise.resolve();
 
@@ -92,7 +94,7 @@ export class ApiKeys {
    *
    * @param environment Shown in the key, to tell a test key at sight: 1 to 16 letters a–z.
    * @throws {TollkeeperError} `ERR_ACCOUNT_UNKNOWN`; `ERR_KEY_LIMIT` if the account has two that are good;
-   * `ERR_OPTION_INVALID`
+   * `ERR_RECORDS_LOST`; `ERR_OPTION_INVALID`
    */
   create(environment: string, owner: Pick<KeyInfo, "account" | "scopes">): Promise<KeyInfo & { key: string }> {
     const making = this.#making.then(() => this.#create(environment, owner));
@@ -151,9 +153,21 @@ export class ApiKeys {
     return live.length;
   }
 
-  /** Whether it can be told which keys are good; not while those that the replicas share were never read. */
+  /** Whether it can be told which keys are good; not while those that the replicas share were never read, or are lost. */
   get isFresh(): boolean {
-    return this.#records.isFresh;
+    return this.#records.isFresh && this.loss === undefined;
+  }
+
+  /** `ERR_RECORDS_LOST` while keys, or the pepper under which they are hashed, are known to be lost. */
+  get loss(): TollkeeperError | undefined {
+    if (this.#pepper !== undefined || this.#records.loss !== undefined) return this.#records.loss;
+    const { version } = this.#records;
+    if (this.#wholeAt !== version) {
+      if (this.#records.get(PEPPER) === undefined && this.#records.page(RECORD_PREFIX, 1).length > 0)
+        return pepperLost();
+      this.#wholeAt = version;
+    }
+    return undefined;
   }
 
   /** Whether no key was made yet, and none of the replicas that start together has asked this before. */
@@ -172,6 +186,8 @@ export class ApiKeys {
     if (this.live(account) >= LIVE_KEYS) throw tooMany(account);
     const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;
     const key = `${text}_${checksum(text)}`;
+    // Under a second one all keys that there are would be unknown.
+    if (this.loss !== undefined) throw this.loss;
     this.#pepper ??= await this.#records.putNew(PEPPER, randomBytes(32).toString("base64url"));
     const name = nameOf(key, this.#pepper);
     const info = await this.#put(name, { account, scopes, created: this.#now(), revoked: null });
@@ -221,6 +237,14 @@ function infoOf(name: string, value: string): KeyInfo {
     id: name.slice(RECORD_PREFIX.length, RECORD_PREFIX.length + ID_LENGTH),
     ...(JSON.parse(value) as KeyRecord),
   };
+}
+
+function pepperLost(): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_RECORDS_LOST",
+    `there are API keys, and the pepper under which they were hashed is gone: set RATE_LIMIT_KEY_PEPPER to what it was, ` +
+      `or restore the record ${PEPPER} from a backup`,
+  );
 }
 
 function tooMany(account: string): TollkeeperError {

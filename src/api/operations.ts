@@ -7,20 +7,26 @@ import { answers, answersText } from "./contract.js";
 /** Seconds; most calls take well under a millisecond. */
 const SECONDS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 
+/** Why calls can't be decided, as a problem document says it. */
+export interface Unready {
+  code: "store_unavailable" | "records_lost";
+  detail: string;
+}
+
 /** What those who run the service ask of it. */
 export interface OperationsOptions {
   registry: Registry;
   /** Whether `GET /metrics` is here, and not on a port of its own. */
   hasMetrics: boolean;
-  /** Whether calls can be decided. */
-  isReady: () => boolean;
+  /** Why calls can't be decided; undefined if they can. */
+  unready: () => Unready | undefined;
   /** Whether the service is about to stop. */
   isDraining: () => boolean;
 }
 
 /** What those ask who run the service; open to all and free: `GET /health`, `/ready`, `/metrics`. */
 export function addOperations(app: FastifyInstance, options: OperationsOptions): void {
-  const { registry, hasMetrics, isReady, isDraining } = options;
+  const { registry, hasMetrics, unready, isDraining } = options;
   countRequests(app, registry);
 
   let closing = false;
@@ -37,16 +43,12 @@ export function addOperations(app: FastifyInstance, options: OperationsOptions):
   const health = described("health", "Whether the process is alive", answers(200, state("ok"), "It is.", []));
   app.get("/health", health, async () => ({ status: "ok" }));
   const ready = answers(200, state("ready"), "Calls may be sent.", [503]);
-  app.get("/ready", described("ready", "Whether calls may be sent", ready), async (_request, reply) =>
-    closing || isDraining()
-      ? sendProblem(reply, problem(503, "draining", "The service is shutting down."))
-      : isReady()
-        ? { status: "ready" }
-        : sendProblem(
-            reply,
-            problem(503, "store_unavailable", "Neither limits nor API keys can be checked without Redis."),
-          ),
-  );
+  app.get("/ready", described("ready", "Whether calls may be sent", ready), async (_request, reply) => {
+    if (closing || isDraining()) return sendProblem(reply, problem(503, "draining", "The service is shutting down."));
+    const reason = unready();
+    if (reason === undefined) return { status: "ready" };
+    return sendProblem(reply, problem(503, reason.code, reason.detail));
+  });
   if (!hasMetrics) return;
   const text = answersText("Prometheus's text format.", []);
   app.get("/metrics", described("metrics", "Metrics as Prometheus reads them", text), async (_request, reply) => {

@@ -11,6 +11,7 @@ import { createLimiter, type StorageOptions } from "../limiter/create.js";
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import { withoutPassword } from "../store/address.js";
+import { isRefusal } from "../store/complaints.js";
 import { createApp } from "./app.js";
 import { makeDemoKeys, storedDemoKeys } from "./demo.js";
 import { addressOf, type Directory, openDirectory } from "./directory.js";
@@ -73,7 +74,11 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
     const ready = [directory.ready(REDIS_PATIENCE_MS)];
     if (limiter.engine === "redis") ready.push(limiter.ready(REDIS_PATIENCE_MS));
-    await Promise.all(ready).catch((error: unknown) => log.error({ err: error }, "starting without Redis"));
+    await Promise.all(ready).catch((error: unknown) => {
+      // What waiting does not mend is better seen at the start.
+      if (isRefusal(error)) throw error;
+      log.error({ err: error }, "starting without Redis");
+    });
     for (const error of early) log.error({ err: error }, "the storage can't be used; it is tried again");
     metrics = await openMetricsPort(config, registry, (error) => log.error({ err: error }, "metrics can't be told"));
     const { host, port } = config;
@@ -115,16 +120,26 @@ interface Opened {
 /** Opens the limiter, which all replicas share if there is a Redis. */
 function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
   const { config } = live;
-  const { redisUrl, redisPrefix, redisTimeoutMs, mode, leaseMs, onOutage, maxKeys } = config;
+  const { redisUrl, redisPrefix, redisTimeoutMs, redisAllowEviction, mode, leaseMs, onOutage, maxKeys } = config;
   if (redisUrl === undefined) return openLocal(live, onStorageError);
   addressOf(redisUrl);
   const limiter: Limiter | SharedLimiter = createLimiter({
     tiers: tiersOf(config),
     maxKeys,
     onStorageError,
-    storage: { type: "redis", url: redisUrl, prefix: redisPrefix, mode, leaseMs, timeoutMs: redisTimeoutMs, onOutage },
+    storage: {
+      type: "redis",
+      url: redisUrl,
+      prefix: redisPrefix,
+      mode,
+      leaseMs,
+      timeoutMs: redisTimeoutMs,
+      onOutage,
+      allowEviction: redisAllowEviction,
+    },
   });
-  return { limiter, storage: `${withoutPassword(redisUrl)}, ${mode}` };
+  const shared = `shared by all replicas with the prefix ${redisPrefix}`;
+  return { limiter, storage: `${withoutPassword(redisUrl)}, ${mode}, ${shared}` };
 }
 
 /** A default that can't be had is replaced, and what was asked for is not. */

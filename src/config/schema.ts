@@ -1,5 +1,17 @@
 import { z } from "zod";
-import { choice, decimal, flag, integer, networks, optional, origins, type Setting, secret, text } from "./setting.js";
+import {
+  choice,
+  decimal,
+  flag,
+  integer,
+  networks,
+  optional,
+  origins,
+  type Setting,
+  secret,
+  text,
+  word,
+} from "./setting.js";
 import { type ConfiguredTiers, tiersSchema } from "./tiers.js";
 
 /** Above these, limits of some windows could no longer be counted exactly. */
@@ -69,13 +81,17 @@ export const SETTINGS = {
     "Redis shared by all replicas: `redis://`, `rediss://`, `redis-sentinel://host,host/master`, or nodes of a Cluster " +
       "separated by commas. Usage, API keys and accounts are then kept there, and in no file.",
   ),
-  redisPrefix: text(
+  redisPrefix: word(
     "RATE_LIMIT_REDIS_PREFIX",
     "tollkeeper",
-    "a text",
-    "What the names of all keys in Redis begin with.",
+    "What the names of all keys in Redis begin with; replicas share what they count under one prefix.",
   ),
   redisTimeoutMs: integer("RATE_LIMIT_REDIS_TIMEOUT_MS", 50, [1, 10_000], "How long, in ms, a call waits for Redis."),
+  redisAllowEviction: flag(
+    "RATE_LIMIT_REDIS_ALLOW_EVICTION",
+    false,
+    "Use a Redis whose `maxmemory-policy` lets it throw keys away, and with them what callers have used; refused otherwise.",
+  ),
   mode: choice(
     "RATE_LIMIT_MODE",
     ["leased", "exact"],

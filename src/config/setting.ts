@@ -34,6 +34,12 @@ export function text(variable: string, fallback: string, mayBe: string, descript
   return setting(variable, z.string().min(1), fallback, (text) => text, { mayBe, description });
 }
 
+/** What names in Redis may begin with, so that none of one prefix can be one of another. */
+export function word(variable: string, fallback: string, description: string): Setting<string> {
+  const mayBe = "1 to 64 letters, digits, _, - and .";
+  return setting(variable, z.string().regex(/^[\w.-]{1,64}$/), fallback, (text) => text, { mayBe, description });
+}
+
 /** A text that is never shown; undefined when it is not set. */
 export function secret(variable: string, minLength: number, description: string): Setting<string | undefined> {
   const mayBe = `a text of at least ${minLength} character${minLength === 1 ? "" : "s"}`;

@@ -1,6 +1,6 @@
 import { ERROR_CODES, type ErrorCode, TollkeeperError } from "../errors.js";
 import { loadBinding } from "./binding.cjs";
-import { MemoryRecords } from "./records.js";
+import { checkRecord, MemoryRecords } from "./records.js";
 import {
   type DecisionRef,
   type Engine,
@@ -140,6 +140,7 @@ class FileRecords implements RecordStore {
   readonly #handle: NativeHandle;
   readonly #listeners: RecordListener[] = [];
   readonly isFresh = true;
+  readonly loss = undefined;
   #version = 0;
 
   constructor(handle: NativeHandle) {
@@ -168,12 +169,14 @@ class FileRecords implements RecordStore {
   }
 
   async put(name: string, value: string | undefined): Promise<void> {
+    checkRecord(name, value);
     await translated(() => this.#handle.putRecord(name, value)).catch(rethrow);
     this.#version++;
     for (const listener of this.#listeners) listener(name, value);
   }
 
   async putNew(name: string, value: string): Promise<string> {
+    checkRecord(name, value);
     const present = this.get(name);
     if (present === undefined) await this.put(name, value);
     return present ?? value;

@@ -1,5 +1,31 @@
+import { TollkeeperError } from "../errors.js";
 import { SortedNames } from "./sorted-names.js";
 import type { RecordListener, RecordStore } from "./types.js";
+
+/** UTF-16 units of a record's name, and of its value, at most. */
+const MAX_NAME = 512;
+const MAX_VALUE = 1024 * 1024;
+
+/**
+ * Refuses a record that could not be told from another, or not be listed with the others.
+ *
+ * @throws {TollkeeperError} `ERR_RECORD_INVALID`
+ */
+export function checkRecord(name: unknown, value: unknown): void {
+  if (!isText(name, MAX_NAME)) throw invalid("name", name, MAX_NAME);
+  if (value !== undefined && !isText(value, MAX_VALUE)) throw invalid("value", value, MAX_VALUE);
+}
+
+function isText(text: unknown, most: number): boolean {
+  return typeof text === "string" && text !== "" && text.length <= most && !/\p{Surrogate}/u.test(text);
+}
+
+/** A value may be a secret, so only its kind is shown. */
+function invalid(what: string, was: unknown, most: number): TollkeeperError {
+  const shown = was === null ? "null" : typeof was === "string" ? `a string of ${was.length} UTF-16 units` : typeof was;
+  const mayBe = `a string of 1 to ${most} UTF-16 units, without halves of pairs`;
+  return new TollkeeperError("ERR_RECORD_INVALID", `the ${what} of a record is ${shown}; it may be ${mayBe}`);
+}
 
 /** Records that last as long as the process. */
 export class MemoryRecords implements RecordStore {
@@ -7,6 +33,7 @@ export class MemoryRecords implements RecordStore {
   readonly #names = new SortedNames();
   readonly #listeners: RecordListener[] = [];
   readonly isFresh = true;
+  readonly loss = undefined;
   #version = 0;
 
   get version(): number {
@@ -30,6 +57,7 @@ export class MemoryRecords implements RecordStore {
   }
 
   async put(name: string, value: string | undefined): Promise<void> {
+    checkRecord(name, value);
     if (value === undefined) {
       this.#records.delete(name);
       this.#names.delete(name);
@@ -42,6 +70,7 @@ export class MemoryRecords implements RecordStore {
   }
 
   async putNew(name: string, value: string): Promise<string> {
+    checkRecord(name, value);
     const present = this.#records.get(name);
     if (present === undefined) await this.put(name, value);
     return present ?? value;

@@ -1,3 +1,5 @@
+import type { TollkeeperError } from "../errors.js";
+
 /** A token bucket: `limit` tokens a window, refilled continuously, holding at most `limit × burst`. */
 export interface BucketSpec {
   name: string;
@@ -195,6 +197,8 @@ export interface RecordStore {
   putNew(name: string, value: string): Promise<string>;
   /** Whether what is read can be relied on; false where it was never read from where it is kept, or not for long. */
   readonly isFresh: boolean;
+  /** `ERR_RECORDS_LOST` while some of them are known to be lost where they are kept; then none can be written. */
+  readonly loss: TollkeeperError | undefined;
   /** Another number after every change that this thread knows of: what was read before may have changed. */
   readonly version: number;
 }

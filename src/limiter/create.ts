@@ -11,7 +11,7 @@ import { PROCESS } from "../store/protocol.js";
 import { RedisLink } from "../store/redis.js";
 import { Limiter } from "./limiter.js";
 import { checkedNow } from "./misuse.js";
-import { checkRedis, invalid, policiesOf, type RedisStorage } from "./redis-storage.js";
+import { checkRedis, invalid, PREFIX, PREFIX_MAY_BE, policiesOf, type RedisStorage } from "./redis-storage.js";
 import { SharedLimiter } from "./shared-limiter.js";
 
 /** Where the state of keys is kept. */
@@ -29,7 +29,11 @@ export type StorageOptions =
 /** How `createLimiter` makes a limiter. */
 export interface LimiterOptions {
   tiers: Tiers;
-  /** Limiters of one name share one table, in every thread of the process. Left out, the table is this limiter's own. */
+  /**
+   * Limiters of one name share one table, in every thread of the process. Left out, the table is this limiter's own. With
+   * Redis it is the `prefix` under which replicas share what they count, if `storage` has none: those of another name count
+   * apart. It may then be 1 to 64 letters, digits, `_`, `-` and `.`, so that no name of one limiter is one of another.
+   */
   name?: string;
   /** `"auto"`, the default, is native if its binary is there, and JavaScript otherwise. */
   engine?: "auto" | "native" | "js";
@@ -84,7 +88,7 @@ export function createLimiter(options: LimiterOptions | SharedLimiterOptions): L
 
 function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimiter {
   const { tiers, name = "tollkeeper", storage, clock, onStorageError = warn } = options;
-  const { url, prefix = name, mode = "leased", leaseMs = 1000, timeoutMs = 50, tls } = storage;
+  const { url, prefix = name, mode = "leased", leaseMs = 1000, timeoutMs = 50, tls, allowEviction = false } = storage;
   const link = new RedisLink({
     address: parseAddress(url, "storage.url"),
     url,
@@ -92,12 +96,14 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     replica: randomBytes(6).toString("base64url"),
     tls,
     timeoutMs,
+    allowEviction,
     onProblem: once(onStorageError),
   });
   const given = clock === undefined ? undefined : monotonic(clock);
   return new SharedLimiter({
     tiers,
     maxKeys,
+    prefix,
     mode,
     leaseMs,
     timeoutMs,
@@ -169,6 +175,9 @@ function checkOptions<T extends LimiterOptions | SharedLimiterOptions>(options: 
     throw invalid("onStorageError", onStorageError, "a function");
   }
   if (storage !== undefined) checkStorage(storage);
+  if (storage?.type === "redis" && storage.prefix === undefined && name !== undefined && !PREFIX.test(name)) {
+    throw invalid("name", name, `${PREFIX_MAY_BE}, as the prefix of names in Redis; or give another as storage.prefix`);
+  }
   return options;
 }
 

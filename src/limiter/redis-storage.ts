@@ -24,13 +24,24 @@ export interface RedisStorage {
    * the limit; `"open"`, nothing; `"closed"`, no call is decided and `consume` throws `ERR_STORE_UNAVAILABLE`.
    */
   onOutage?: OutagePolicy | Partial<OutagePolicies>;
-  /** What the names of all keys begin with: 1 to 64 letters, digits, `_`, `-`, `.`; the limiter's name by default, or `tollkeeper`. */
+  /**
+   * What the names of all keys begin with: 1 to 64 letters, digits, `_`, `-`, `.`; the limiter's name by default, or
+   * `tollkeeper`. Replicas share what they count if they have the same, and count apart otherwise.
+   */
   prefix?: string;
   /** Node's own options for TLS, such as `ca`, where the URL is `rediss://`. */
   tls?: ConnectionOptions;
+  /**
+   * Whether a Redis is used whose `maxmemory-policy` lets it throw keys away, and with them what callers have used:
+   * `false` by default, and then it is refused with `ERR_STORE_UNSUITABLE`.
+   */
+  allowEviction?: boolean;
 }
 
-const OPTIONS = ["type", "url", "mode", "leaseMs", "timeoutMs", "onOutage", "prefix", "tls"];
+const OPTIONS = ["type", "url", "mode", "leaseMs", "timeoutMs", "onOutage", "prefix", "tls", "allowEviction"];
+/** No two prefixes of this form can make one name of two keys. */
+export const PREFIX = /^[\w.-]{1,64}$/;
+export const PREFIX_MAY_BE = "1 to 64 letters, digits, _, - and .";
 const POLICIES = ["share", "open", "closed"];
 const MAY_BE = '"share", "open" or "closed"';
 
@@ -40,7 +51,7 @@ const MAY_BE = '"share", "open" or "closed"';
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
 export function checkRedis(storage: RedisStorage): void {
-  const { url, mode, leaseMs, timeoutMs, onOutage, prefix, tls } = storage;
+  const { url, mode, leaseMs, timeoutMs, onOutage, prefix, tls, allowEviction } = storage;
   const unknown = Object.keys(storage).find((option) => !OPTIONS.includes(option));
   if (unknown !== undefined) throw invalid(`storage.${unknown}`, "unknown", `one of ${OPTIONS.join(", ")}`);
   parseAddress(url, "storage.url");
@@ -49,10 +60,13 @@ export function checkRedis(storage: RedisStorage): void {
   }
   checkWhole("storage.leaseMs", leaseMs, 10, 5000);
   checkWhole("storage.timeoutMs", timeoutMs, 1, 10_000);
-  if (prefix !== undefined && !(typeof prefix === "string" && /^[\w.-]{1,64}$/.test(prefix))) {
-    throw invalid("storage.prefix", prefix, "1 to 64 letters, digits, _, - and .");
+  if (prefix !== undefined && !(typeof prefix === "string" && PREFIX.test(prefix))) {
+    throw invalid("storage.prefix", prefix, PREFIX_MAY_BE);
   }
   if (tls !== undefined && (typeof tls !== "object" || tls === null)) throw invalid("storage.tls", tls, "an object");
+  if (allowEviction !== undefined && typeof allowEviction !== "boolean") {
+    throw invalid("storage.allowEviction", allowEviction, "true or false");
+  }
   checkPolicy(onOutage);
 }
 

@@ -1,4 +1,5 @@
 import { toMilli } from "../engine/amount.js";
+import type { Tier } from "../engine/tier.js";
 import type { TierStats, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import type { Link, Surroundings } from "../store/protocol.js";
@@ -22,6 +23,8 @@ import { Waiters } from "./waiters.js";
 export interface SharedSettings extends LeaseOptions {
   tiers: Tiers;
   maxKeys: number;
+  /** Under which it is counted; for whoever wants to know. */
+  prefix?: string;
   link: Link;
   around: Surroundings;
 }
@@ -111,6 +114,11 @@ export class SharedLimiter {
     return "redis";
   }
 
+  /** What the names of its keys in Redis begin with: it shares what it counts with the replicas that have the same. */
+  get prefix(): string {
+    return this.#settings.prefix ?? "";
+  }
+
   /** The tiers in force. */
   get tiers(): Tiers {
     return this.#judges.tiers;
@@ -124,12 +132,17 @@ export class SharedLimiter {
   /**
    * Resolves when decisions are shared. Calls may be made before; they are decided by the outage policy.
    *
-   * @throws {TollkeeperError} `ERR_STORE_UNAVAILABLE` if that takes longer than `patienceMs`; what keeps it from it is
-   * told to `onStorageError`. `ERR_LIMITER_CLOSED`
+   * @throws {TollkeeperError} if that takes longer than `patienceMs`: `ERR_STORE_REFUSED` or `ERR_STORE_UNSUITABLE` if
+   * Redis answers and can't be used, `ERR_STORE_UNAVAILABLE` otherwise; what keeps it from it is told to
+   * `onStorageError`. `ERR_LIMITER_CLOSED`
    */
   async ready(patienceMs = 10_000): Promise<void> {
     this.#checkOpen();
-    if (!this.isTogether) await this.#waiters.wait(patienceMs);
+    if (this.isTogether) return;
+    await this.#waiters.wait(patienceMs).catch((error: unknown) => {
+      const { refusal } = this.#session;
+      throw this.#closing === undefined && refusal !== undefined ? refusal : error;
+    });
   }
 
   /**
@@ -140,7 +153,7 @@ export class SharedLimiter {
    * @param tier The tier of the caller, from your own data.
    * @param cost Tokens, from 0, at most three decimals; 0 always passes and touches nothing.
    * @throws {TollkeeperError} on misuse as `Limiter.consume` does; `ERR_STORE_UNAVAILABLE` while Redis is away under
-   * the policy `closed`, thrown or as a rejection.
+   * the policy `closed`, or under `share` while it refuses and the other replicas are not known; thrown or as a rejection.
    */
   consume(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
     const { judge, costMilli } = this.#check(key, tier, cost);
@@ -271,6 +284,7 @@ export class SharedLimiter {
       const view = allowedView(this.#leases.storeMs(), []);
       return this.#finish(judge, key, costMilli, view, spends);
     }
+    this.#checkPart(tier);
     const seen =
       spends && costMilli > 0 ? this.#leases.consume(key, judge, costMilli) : this.#leases.peek(key, judge, costMilli);
     return seen instanceof Promise
@@ -315,6 +329,20 @@ export class SharedLimiter {
     const { name, limits } = judge.tier;
     if (spends) this.#counts.add(name, view.denied === 0 ? undefined : limits[view.denied - 1]?.name);
     return judge.decide(key, costMilli, view, spends);
+  }
+
+  /**
+   * A store that refuses is seldom met by one replica alone. Before it is known how many there are, each would take the
+   * whole limit for its part.
+   */
+  #checkPart({ limits }: Tier): void {
+    const { refusal, knowsReplicas } = this.#session;
+    if (refusal === undefined || knowsReplicas) return;
+    const { policies } = this.#settings;
+    if (limits.every(({ rule }) => policies[rule.type] !== "share")) return;
+    throw new TollkeeperError("ERR_STORE_UNAVAILABLE", `no part of the limit is known: ${refusal.message}`, {
+      cause: refusal,
+    });
   }
 
   #overshoot(): number {

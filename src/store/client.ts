@@ -51,6 +51,8 @@ function open(
     // A firewall can forget a connection without a word; TCP would try it for a quarter of an hour.
     socketTimeout: Math.max(SILENT_MS, 2 * timeoutMs),
     enableOfflineQueue: false,
+    // It asks for INFO, which a user may not have the right to, and says so on the console; we look ourselves.
+    enableReadyCheck: false,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     maxRetriesPerRequest: 0,

@@ -3,6 +3,8 @@ import { type ErrorCode, TollkeeperError } from "../errors.js";
 /** The oldest Redis whose scripts may read the time and then write, and that is still mended when a fault is found. */
 const OLDEST = [6, 2] as const;
 
+const ALLOW_EVICTION = "storage.allowEviction (RATE_LIMIT_REDIS_ALLOW_EVICTION)";
+
 /** Something about a server that keeps it from being used, or will cost somebody their quota. */
 export interface Complaint {
   readonly error: TollkeeperError;
@@ -16,7 +18,7 @@ export interface Complaint {
  */
 export function complaintsOf(
   info: ReadonlyMap<string, string>,
-  { url, isCluster }: { url: string; isCluster: boolean },
+  { url, isCluster, allowEviction }: { url: string; isCluster: boolean; allowEviction: boolean },
 ): Complaint[] {
   const complaints: Complaint[] = [];
   const complain = (fatal: boolean, message: string) => {
@@ -39,55 +41,136 @@ export function complaintsOf(
   const policy = info.get("maxmemory_policy");
   if (policy !== undefined && policy !== "noeviction") {
     complain(
-      false,
+      !allowEviction,
       `has maxmemory-policy ${policy}, under which it forgets what callers have used; ` +
-        "set it to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction",
+        "set it to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction" +
+        (allowEviction ? "" : `, or take the risk with ${ALLOW_EVICTION}`),
     );
   }
   return complaints;
 }
 
+/** Whether a store that answers does not let itself be used, until somebody changes a right or a setting. */
+export function isRefusal(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return error instanceof TollkeeperError && (code === "ERR_STORE_REFUSED" || code === "ERR_STORE_UNSUITABLE");
+}
+
+/** What an error says, what it means, and what mends it; the first that fits. */
+const MEANINGS: readonly (readonly [says: RegExp, code: ErrorCode, told: (text: string) => string])[] = [
+  [
+    /WRONGPASS|NOAUTH|invalid password|AUTH .*(called|failed)/i,
+    "ERR_STORE_REFUSED",
+    (text) => `refuses the user or password (${text}); correct them in the URL`,
+  ],
+  [
+    /NOPERM|user executing the script|ACL failure|No permissions to access/,
+    "ERR_STORE_REFUSED",
+    (text) => `does not let this user do it (${text}); ${grantFor(text)}`,
+  ],
+  [
+    /certificate/i,
+    "ERR_STORE_REFUSED",
+    (text) =>
+      `shows a certificate that is not trusted (${text}); ` +
+      "give its authority as storage.tls.ca, or in NODE_EXTRA_CA_CERTS",
+  ],
+  [
+    /cluster support disabled/i,
+    "ERR_STORE_UNSUITABLE",
+    (text) => `is no Cluster (${text}); give the address of one server`,
+  ],
+  [
+    /No such master/,
+    "ERR_STORE_UNSUITABLE",
+    (text) => `has Sentinels that know no such master (${text}); correct its name in the URL`,
+  ],
+  [/DB index/i, "ERR_STORE_FAILED", (text) => `answered: ${text}; correct the database in the URL`],
+  [
+    /max number of clients|max clients/i,
+    "ERR_STORE_UNAVAILABLE",
+    (text) => `takes no more connections (${text}); raise maxclients, or see who holds so many`,
+  ],
+  [
+    /UNKILLABLE/,
+    "ERR_STORE_FAILED",
+    (text) => `is kept busy by a script that has written and can't be stopped (${text}); wait, or SHUTDOWN NOSAVE`,
+  ],
+  [
+    /killed by user|BUSY/i,
+    "ERR_STORE_FAILED",
+    (text) =>
+      `had a script stopped for taking too long (${text}); see what else keeps it busy, or raise busy-reply-threshold`,
+  ],
+  [/\bOOM\b/, "ERR_STORE_FAILED", (text) => `is out of memory (${text}); raise maxmemory, or free some`],
+  [/LOADING/, "ERR_STORE_UNAVAILABLE", (text) => `is still reading its data (${text}); wait until it has`],
+  [
+    /MASTERDOWN/,
+    "ERR_STORE_UNAVAILABLE",
+    (text) => `is a replica that has lost its master (${text}); give the address of the master, or of its Sentinels`,
+  ],
+  [
+    /MISCONF/,
+    "ERR_STORE_FAILED",
+    (text) => `refuses to write, since it can't save to its disk (${text}); see its log, and the room on the disk`,
+  ],
+  [
+    /NOREPLICAS/,
+    "ERR_STORE_FAILED",
+    (text) =>
+      `refuses to write, since too few replicas follow it (${text}); bring them back, or lower min-replicas-to-write`,
+  ],
+  [
+    /READONLY/,
+    "ERR_STORE_FAILED",
+    (text) => `is a replica, which can't be written to (${text}); give the address of its master, or of its Sentinels`,
+  ],
+  [
+    /CLUSTERDOWN/,
+    "ERR_STORE_FAILED",
+    (text) => `is a Cluster that serves no calls now (${text}); see CLUSTER INFO for slots that nobody has`,
+  ],
+  [
+    /TRYAGAIN/,
+    "ERR_STORE_UNAVAILABLE",
+    (text) => `is moving the slot of a key (${text}); it is asked again, and nothing needs to be done`,
+  ],
+  [
+    /NOSCRIPT/,
+    "ERR_STORE_FAILED",
+    (text) => `forgot a script just when it was called (${text}); see who calls SCRIPT FLUSH, or restarts it`,
+  ],
+  [/EXECABORT/, "ERR_STORE_FAILED", (text) => `gave up a transaction (${text}); what it refused first says why`],
+  [
+    // Every error that a server answers begins with a word in capitals; what the client meets on its own never does.
+    /^(ERR|(?!E)[A-Z]{4,}) /,
+    "ERR_STORE_FAILED",
+    (text) => `answered: ${text}`,
+  ],
+];
+
 /** An error of ioredis or of the server in our words, with what mends it where that can be told: more if it has never worked. */
 export function translated(error: unknown, url: string, isNew: boolean): TollkeeperError {
   if (error instanceof TollkeeperError) return error;
   const text = textOf(error);
-  const say = (code: ErrorCode, what: string) => new TollkeeperError(code, `Redis at ${url} ${what}`, { cause: error });
-  if (/WRONGPASS|NOAUTH|invalid password|AUTH .*(called|failed)/i.test(text)) {
-    return say("ERR_STORE_REFUSED", `refuses the user or password (${text}); correct them in the URL`);
+  const [, code, told] = MEANINGS.find(([says]) => says.test(text)) ?? [];
+  if (code !== undefined && told !== undefined) {
+    return new TollkeeperError(code, `Redis at ${url} ${told(text)}`, { cause: error });
   }
-  // In a script Redis 7.0 and 7.2 say it in words.
-  if (/NOPERM|user executing the script|ACL failure/.test(text)) {
-    return say("ERR_STORE_REFUSED", `does not let this user do it (${text}); grant +@all on its keys and channel`);
-  }
-  if (/certificate/i.test(text)) {
-    return say(
-      "ERR_STORE_REFUSED",
-      `shows a certificate that is not trusted (${text}); ` +
-        "give its authority as storage.tls.ca, or in NODE_EXTRA_CA_CERTS",
-    );
-  }
-  if (/cluster support disabled/i.test(text)) {
-    return say("ERR_STORE_UNSUITABLE", `is no Cluster (${text}); give the address of one server`);
-  }
-  if (/No such master/.test(text)) {
-    return say("ERR_STORE_UNSUITABLE", `has Sentinels that know no such master (${text}); correct its name in the URL`);
-  }
-  if (/DB index/i.test(text)) {
-    return say("ERR_STORE_FAILED", `answered: ${text}; correct the database in the URL`);
-  }
-  if (/killed by user|BUSY/i.test(text)) {
-    return say(
-      "ERR_STORE_FAILED",
-      `had a script stopped for taking too long (${text}); see what else keeps it busy, or raise busy-reply-threshold`,
-    );
-  }
-  if (/^OOM/.test(text)) {
-    return say("ERR_STORE_FAILED", `is out of memory (${text}); raise maxmemory`);
-  }
-  if (/^(ERR|READONLY|MISCONF|WRONGTYPE|EXECABORT|CLUSTERDOWN)/.test(text)) {
-    return say("ERR_STORE_FAILED", `answered: ${text}`);
-  }
-  return say("ERR_STORE_UNAVAILABLE", `can't be reached: ${text}${isNew ? hintOf(text, url) : ""}`);
+  return new TollkeeperError(
+    "ERR_STORE_UNAVAILABLE",
+    `Redis at ${url} can't be reached: ${text}${isNew ? hintOf(text, url) : ""}`,
+    { cause: error },
+  );
+}
+
+/** What is to be granted for an error of a missing right. */
+function grantFor(text: string): string {
+  const [, command] = /to run the '([^']+)' command/.exec(text) ?? [];
+  if (command !== undefined) return `grant +${command}`;
+  if (/channel/.test(text)) return "grant the channel with &{<prefix>}:*";
+  if (/key/.test(text)) return "grant the keys with ~{<prefix>:* ~{<prefix>}:*";
+  return "grant the command";
 }
 
 /** What ioredis says, with what it had heard last from a node or a Sentinel. */

@@ -1,4 +1,5 @@
 import type { Tier } from "../engine/tier.js";
+import type { TollkeeperError } from "../errors.js";
 import type { Kinds } from "./kinds.js";
 import { atTurnEnd } from "./turn.js";
 
@@ -100,6 +101,8 @@ export interface LinkEvents {
   /** A connection stands; `server` is the process at the other end. */
   connected(server: string): void;
   disconnected(): void;
+  /** The store answers, and does not let itself be used: for want of a right, or as it is set up. */
+  refused(error: TollkeeperError): void;
   /** Another replica has changed the key from outside, or forgotten it. */
   changed(key: string, reset: boolean): void;
   /** Another replica has nothing left of the key, and asks for what lies idle. */

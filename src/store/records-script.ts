@@ -3,14 +3,21 @@
  * by the position of their last change. Positions are the server's microseconds, counted on where two changes meet, so
  * that a server that has lost its last writes gives none twice.
  *
- * Arguments: channel, caller, operation, then
+ * A name that was written once stays in both, so both have as many. The hash in which replicas report has that number too,
+ * as `records`: whichever of the three is lost, another tells. The log can be made from the hash; what the hash has lost
+ * only a replica can tell that knows it, and until then nothing is written, lest a second beginning be made beside the first.
+ *
+ * Keys: hash, log, the hash of the replicas. Arguments: channel, caller, operation, then
  * - `put`, `new`: name, and value as `+<value>` or `-`. `new` leaves a record alone that is there. Answers with what is
- *   there then.
+ *   there then, or with the error `LOST <there> <were>`.
  * - `restore`: names and what the caller knows of them, in turn; what is older here gives way. It keeps its version and
  *   gets a new position, since others have read on.
+ *
+ * What a user may not do fails before anything is written: the log is written to without effect first, and the hash before
+ * the log.
  */
 export const WRITE = `
-local hash, log = KEYS[1], KEYS[2]
+local hash, log, replicas = KEYS[1], KEYS[2], KEYS[3]
 local channel, caller, op = ARGV[1], ARGV[2], ARGV[3]
 
 local function versionOf(text)
@@ -23,47 +30,63 @@ local function position()
   return string.format('%.0f', math.max(now, last and tonumber(last) + 1 or 0))
 end
 local function write(name, text, at)
+  redis.call('ZADD', log, 'XX', 'GT', 0, name)
   redis.call('HSET', hash, name, text)
   redis.call('ZADD', log, at, name)
 end
+local told = tonumber((redis.call('HGET', replicas, 'records'))) or 0
+local function tell()
+  local there = redis.call('HLEN', hash)
+  if there > told then redis.pcall('HSET', replicas, 'records', there) end
+  redis.pcall('PUBLISH', channel, caller)
+end
 
 if op == 'restore' then
-  local changed = false
   for i = 4, #ARGV, 2 do
-    if versionOf(redis.call('HGET', hash, ARGV[i])) < versionOf(ARGV[i + 1]) then
-      write(ARGV[i], ARGV[i + 1], position())
-      changed = true
-    end
+    local name, text = ARGV[i], ARGV[i + 1]
+    local present = redis.call('HGET', hash, name)
+    local isOlder = versionOf(present) < versionOf(text)
+    if isOlder or not redis.call('ZSCORE', log, name) then write(name, isOlder and text or present, position()) end
   end
-  if changed then redis.call('PUBLISH', channel, caller) end
+  tell()
   return ''
 end
 
+local there, were = redis.call('HLEN', hash), math.max(redis.call('ZCARD', log), told)
+if there < were then return {err = 'LOST ' .. there .. ' ' .. were} end
 local name = ARGV[4]
 local present = redis.call('HGET', hash, name)
 if op == 'new' and present and string.find(present, ' +', 1, true) then return present end
 local at = position()
 local text = at .. ' ' .. ARGV[5]
 write(name, text, at)
-redis.call('PUBLISH', channel, caller)
+tell()
 return text
 `;
 
 /**
  * Reads the records that have changed after a position, in the order of their changes.
  *
- * Arguments: position, how many at most. Answers with the id of the server's process, how many records there are, deleted
- * ones too, the position of the last one read, and names and texts in turn.
+ * Keys: as of `WRITE`. Arguments: position, how many at most. Answers with the id of the server's process, how many
+ * records the hash has, deleted ones too, how many the log has, how many there were by the hash of the replicas, the
+ * position of the last one read, how many were found, and names and texts in turn of those that are not lost.
  */
 export const READ = `
-local hash, log = KEYS[1], KEYS[2]
+local hash, log, replicas = KEYS[1], KEYS[2], KEYS[3]
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local found = redis.call('ZRANGEBYSCORE', log, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-local reply = {server, redis.call('ZCARD', log), ARGV[1]}
+local told = redis.call('HGET', replicas, 'records') or '0'
+local reply = {server, redis.call('HLEN', hash), redis.call('ZCARD', log), told, ARGV[1], #found / 2}
 for i = 1, #found, 2 do
-  reply[3] = found[i + 1]
-  reply[#reply + 1] = found[i]
-  reply[#reply + 1] = redis.call('HGET', hash, found[i])
+  reply[5] = found[i + 1]
+  local text = redis.call('HGET', hash, found[i])
+  if text then
+    reply[#reply + 1] = found[i]
+    reply[#reply + 1] = text
+  end
 end
 return reply
 `;
+
+/** Reads the hash alone, a page at a time. Arguments: cursor, how many about. Answers as `HSCAN` does. */
+export const SCAN = `return redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])`;

@@ -1,63 +1,33 @@
 import { randomBytes } from "node:crypto";
+import { checkRecord } from "../engine/records.js";
 import { SortedNames } from "../engine/sorted-names.js";
 import type { RecordListener, RecordStore } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
-import { type Client, type ClientOptions, clientOf, shield } from "./client.js";
-import { translated } from "./complaints.js";
-import { READ, WRITE } from "./records-script.js";
+import { type Changes, RecordsConnection, type RedisRecordsOptions } from "./records-connection.js";
 
 /** How often, in ms, it is asked what has changed, in case a message was missed. */
 const POLL_MS = 1000;
 /** How long, in ms, what was read last may be used while the server is away. */
 const FRESH_MS = 24 * 3600 * 1000;
-/** Records read, and told, at a time. */
-const PAGE = 500;
-
-/** How the records are reached. */
-export interface RedisRecordsOptions extends ClientOptions {
-  /** As configured, for messages. */
-  url: string;
-  prefix: string;
-}
-
-/** Of one slot in a Cluster. */
-type Names = readonly [hash: string, log: string, channel: string];
-
-/** What was read. */
-interface Changes {
-  /** The process that was asked. */
-  readonly server: string;
-  /** Records that it has, deleted ones too. */
-  readonly count: number;
-  readonly position: string;
-  readonly changes: [name: string, text: string][];
-}
-
-interface Scripted {
-  tollkeeperWrite(hash: string, log: string, ...args: string[]): Promise<unknown>;
-  tollkeeperRead(hash: string, log: string, ...args: string[]): Promise<unknown>;
-}
+/** How long, in ms, an empty server is not believed while others are there, who may know more. */
+const HOLD_MS = 1200;
 
 /**
  * Records that all replicas share, in Redis. Each replica holds them all: a look-up asks nobody, one for a name that was
  * made up neither, and while the server is away they can be read on, for a day. A change is seen by the others as soon as
- * its message comes, or else within a second or two. A server that has lost changes is told them by those who know.
+ * its message comes, or else within a second or two. A server that has lost changes is told them by those who know; if
+ * nobody does, nothing is written until somebody decides what is to become of it.
  */
 export class RedisRecords implements RecordStore {
   readonly #options: RedisRecordsOptions;
-  readonly #caller = randomBytes(6).toString("base64url");
-  readonly #names: Names;
+  readonly #connection: RecordsConnection;
   /** What is known by name: `<version> +<value>`, or `<version> -` once deleted. */
   readonly #texts = new Map<string, string>();
   /** Names of those that are not deleted. */
   readonly #live = new SortedNames();
   readonly #listeners: RecordListener[] = [];
-  #client: (Client & Scripted) | undefined;
-  #subscriber: Client | undefined;
   #poll: NodeJS.Timeout | undefined;
-  /** Why there is no connection, as far as the client has said since the last one. */
-  #fault: unknown;
   #closed = false;
   #version = 0;
   /** The process that was read from last, how far, and when by this process's clock. */
@@ -66,59 +36,37 @@ export class RedisRecords implements RecordStore {
   #readMs = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
+  #loss: TollkeeperError | undefined;
+  /** Whether others were asked, as an empty server was met. */
+  #asked: Promise<void> | undefined;
 
   constructor(options: RedisRecordsOptions) {
     this.#options = options;
-    const { prefix } = options;
-    this.#names = [`{${prefix}}:records`, `{${prefix}}:records-log`, `{${prefix}}:records-changes`];
+    this.#connection = new RecordsConnection(options, randomBytes(6).toString("base64url"));
   }
 
   /** Begins to connect. */
   async open(): Promise<void> {
-    const ioredis = await import("ioredis");
-    if (this.#closed) return;
-    const isWanted = () => !this.#closed;
-    const client = clientOf(ioredis, this.#options, isWanted) as Client & Scripted;
-    client.defineCommand("tollkeeperWrite", { numberOfKeys: 2, lua: WRITE });
-    client.defineCommand("tollkeeperRead", { numberOfKeys: 2, lua: READ });
-    const subscriber = clientOf(ioredis, this.#options, isWanted);
-    for (const each of [client, subscriber]) each.on("error", () => shield(each));
-    client.on("+node", (node: { connect(): Promise<void> }) => void node.connect().catch(() => undefined));
-    client.on("error", (error: unknown) => {
-      this.#fault = error;
-    });
-    client.on("ready", () => {
-      this.#fault = undefined;
-      this.#readSoon();
-    });
-    subscriber.on("ready", () => {
-      // What changed before it listens was not told.
-      subscriber.subscribe(this.#names[2]).then(
-        () => this.#readSoon(),
-        () => undefined,
-      );
-    });
-    subscriber.on("message", (_channel: string, caller: string) => {
-      if (caller !== this.#caller) this.#readSoon();
-    });
-    this.#client = client;
-    this.#subscriber = subscriber;
-    this.#poll = setInterval(() => this.#readSoon(), POLL_MS).unref();
+    await this.#connection.open(() => this.#readSoon());
+    if (!this.#closed) this.#poll = setInterval(() => void this.#readSoon(), POLL_MS).unref();
   }
 
   /**
    * Resolves when the records have been read.
    *
-   * @throws {TollkeeperError} `ERR_STORE_…`, if that takes longer than `patienceMs`
+   * @throws {TollkeeperError} `ERR_STORE_…` or `ERR_RECORDS_LOST`, if that takes longer than `patienceMs`
    */
   async ready(patienceMs: number): Promise<void> {
     const deadline = performance.now() + patienceMs;
     for (;;) {
       try {
-        return await this.#read();
+        await this.#read();
+        return await this.#hearOthers();
       } catch (error) {
-        if (performance.now() >= deadline) throw this.#translated(error);
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        // Once those who run have looked, waiting longer mends nothing.
+        if (this.#loss !== undefined && (await this.#hearAll())) return;
+        if (this.#loss !== undefined || performance.now() >= deadline) throw this.#connection.translated(error);
+        await pause(20);
       }
     }
   }
@@ -129,6 +77,10 @@ export class RedisRecords implements RecordStore {
 
   get isFresh(): boolean {
     return performance.now() - this.#readMs < FRESH_MS;
+  }
+
+  get loss(): TollkeeperError | undefined {
+    return this.#loss;
   }
 
   get(name: string): string | undefined {
@@ -147,49 +99,52 @@ export class RedisRecords implements RecordStore {
     this.#listeners.push(listener);
   }
 
-  /** @throws {TollkeeperError} `ERR_STORE_…`; it may have been written all the same. */
+  /**
+   * @throws {TollkeeperError} `ERR_STORE_…`; it may have been written all the same. `ERR_RECORDS_LOST`,
+   * `ERR_RECORD_INVALID`
+   */
   async put(name: string, value: string | undefined): Promise<void> {
+    checkRecord(name, value);
     await this.#write("put", name, value);
   }
 
+  /** @throws {TollkeeperError} as `put` does */
   async putNew(name: string, value: string): Promise<string> {
+    checkRecord(name, value);
+    // Should the server have lost it, it is told first.
+    await this.#read().catch((error: unknown) => {
+      throw this.#connection.translated(error);
+    });
     return contentOf(await this.#write("new", name, value)) ?? value;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#poll);
-    for (const client of [this.#client, this.#subscriber]) {
-      if (client === undefined) continue;
-      shield(client);
-      client.disconnect();
-    }
+    this.#connection.close();
     await this.#reading.catch(() => undefined);
   }
 
   async #write(operation: "put" | "new", name: string, value: string | undefined): Promise<string> {
-    const text = await this.#ask((client, [hash, log, channel]) =>
-      client.tollkeeperWrite(
-        hash,
-        log,
-        channel,
-        this.#caller,
-        operation,
-        name,
-        value === undefined ? "-" : `+${value}`,
-      ),
-    ).catch((error: unknown) => {
-      throw this.#translated(error);
-    });
-    this.#learn(name, String(text));
-    // With it, all that was written before it; what can't be read now will be later.
-    await this.#read().catch(() => undefined);
-    return String(text);
+    try {
+      await this.#hearOthers();
+      const text = await this.#connection.write(operation, name, value).catch(async (error: unknown) => {
+        if (!(error instanceof Error && error.message.startsWith("LOST"))) throw error;
+        await this.#read();
+        return this.#connection.write(operation, name, value);
+      });
+      this.#learn(name, text);
+      // With it, all that was written before it; what can't be read now will be later.
+      await this.#read().catch(() => undefined);
+      return text;
+    } catch (error) {
+      throw this.#connection.translated(error);
+    }
   }
 
-  #readSoon(): void {
+  async #readSoon(): Promise<void> {
     // It is tried again at the next poll, and the limiter's own connection says what is wrong.
-    if (!this.#closed) this.#read().catch(() => undefined);
+    if (!this.#closed) await this.#read().catch(() => undefined);
   }
 
   /** Reads what has changed. One reading that is under way may have begun too early, so another waits for it. */
@@ -205,41 +160,73 @@ export class RedisRecords implements RecordStore {
   }
 
   async #readChanges(): Promise<void> {
-    let { server, count, position, changes } = await this.#changesAfter(this.#position);
-    for (const [name, text] of changes) this.#learn(name, text);
-    if (server !== this.#server || count < this.#texts.size) {
-      // Another server, or one that was emptied, may lack what this one had, and have what was never read.
-      const own = new Map(this.#texts);
-      ({ server, position, changes } = await this.#changesAfter("0"));
-      for (const [name, text] of changes) if (versionOf(own.get(name)) <= versionOf(text)) own.delete(name);
-      await this.#restore([...own]);
-      this.#server = server;
-    }
-    for (const [name, text] of changes) this.#learn(name, text);
-    this.#position = position;
+    let read = await this.#connection.changesAfter(this.#position);
+    this.#learnAll(read.changes);
+    if (read.server !== this.#server || !isWhole(read) || read.inHash < this.#texts.size) read = await this.#compare();
+    const loss = this.#lossOf(read);
+    this.#loss = loss;
+    if (loss !== undefined) throw loss;
+    this.#server = read.server;
+    this.#position = read.position;
     this.#readMs = performance.now();
   }
 
-  /** What has changed after a position, up to now. */
-  async #changesAfter(position: string): Promise<Changes> {
-    const changes: [string, string][] = [];
-    let at = position;
-    for (;;) {
-      const reply = await this.#ask((client, [hash, log]) => client.tollkeeperRead(hash, log, at, String(PAGE)));
-      const [server = "", count, last = at, ...flat] = (reply as unknown[]).map(String);
-      at = last;
-      for (let index = 0; index < flat.length; index += 2) changes.push([flat[index] ?? "", flat[index + 1] ?? ""]);
-      if (flat.length < 2 * PAGE) return { server, count: Number(count), position: at, changes };
+  /** Another server, or one that has lost something, may lack what this replica has, and have what was never read. */
+  async #compare(): Promise<Changes> {
+    const own = new Map(this.#texts);
+    const read = await this.#connection.changesAfter("0");
+    for (const [name, text] of read.changes) if (versionOf(own.get(name)) <= versionOf(text)) own.delete(name);
+    this.#learnAll(read.changes);
+    if (read.inHash > read.changes.length) {
+      const logged = new Set(read.changes.map(([name]) => name));
+      const unlogged = (await this.#connection.everything()).filter(([name]) => !logged.has(name));
+      this.#learnAll(unlogged);
+      for (const [name, text] of unlogged) if (versionOf(own.get(name)) <= versionOf(text)) own.set(name, text);
     }
+    if (own.size === 0 && read.told >= read.inHash) return read;
+    await this.#connection.restore([...own]);
+    const restored = await this.#connection.changesAfter("0");
+    this.#learnAll(restored.changes);
+    return restored;
   }
 
-  async #restore(known: readonly [name: string, text: string][]): Promise<void> {
-    for (let at = 0; at < known.length; at += PAGE) {
-      const batch = known.slice(at, at + PAGE).flat();
-      await this.#ask((client, [hash, log, channel]) =>
-        client.tollkeeperWrite(hash, log, channel, this.#caller, "restore", ...batch),
-      );
-    }
+  #lossOf({ inHash, inLog, told, missing }: Changes): TollkeeperError | undefined {
+    const lost = Math.max(missing, inLog - inHash, told - inHash);
+    if (lost <= 0) return undefined;
+    const { url, prefix } = this.#options;
+    return new TollkeeperError(
+      "ERR_RECORDS_LOST",
+      `Redis at ${withoutPassword(url)} has lost ${lost} of ${inHash + lost} records of accounts and API keys under the ` +
+        `prefix ${prefix}, and no replica that runs knows them: restore {${prefix}}:records from a backup, or begin anew ` +
+        `without them: redis-cli DEL {${prefix}}:records {${prefix}}:records-log; redis-cli HDEL {${prefix}}:replicas records`,
+    );
+  }
+
+  /** Before an empty server is taken for a new one, others are asked who may know what it has lost. */
+  #hearOthers(): Promise<void> {
+    if (this.#texts.size > 0) return Promise.resolve();
+    this.#asked ??= this.#askOthers().catch((error: unknown) => {
+      this.#asked = undefined;
+      throw error;
+    });
+    return this.#asked;
+  }
+
+  /** Whether nothing is lost any more when all others were asked. */
+  async #hearAll(): Promise<boolean> {
+    await this.#askOthers().catch(() => undefined);
+    return this.#loss === undefined;
+  }
+
+  async #askOthers(): Promise<void> {
+    const haveAnswered = await this.#connection.askOthers();
+    const deadline = performance.now() + HOLD_MS;
+    while (!haveAnswered() && performance.now() < deadline && !this.#closed) await pause(10);
+    await this.#read();
+  }
+
+  #learnAll(changes: Changes["changes"]): void {
+    for (const [name, text] of changes) this.#learn(name, text);
   }
 
   #learn(name: string, text: string): void {
@@ -251,18 +238,15 @@ export class RedisRecords implements RecordStore {
     else this.#live.add(name);
     for (const listener of this.#listeners) listener(name, value);
   }
+}
 
-  async #ask(call: (client: Scripted, names: Names) => Promise<unknown>): Promise<unknown> {
-    if (this.#client === undefined) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis is not connected yet");
-    return call(this.#client, this.#names);
-  }
+/** Whether hash, log and what was told agree on how many records there are. */
+function isWhole({ inHash, inLog, told, missing }: Changes): boolean {
+  return missing === 0 && inHash === inLog && inHash === told;
+}
 
-  #translated(error: unknown): TollkeeperError {
-    // Of a command that could not be sent the client says only that; it has said why before.
-    const isUnsent = error instanceof Error && /Stream isn't writeable|Connection is closed/.test(error.message);
-    const reason = isUnsent ? (this.#fault ?? error) : error;
-    return translated(reason, withoutPassword(this.#options.url), this.#server === "");
-  }
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function versionOf(text: string | undefined): number {

@@ -1,12 +1,14 @@
 import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
-import { type Client, type ClientOptions, clientOf, RETRY_MS, shield } from "./client.js";
-import { complaintsOf, translated } from "./complaints.js";
+import { type Client, clientOf, RETRY_MS, shield } from "./client.js";
+import { isRefusal, translated } from "./complaints.js";
+import { checkAllRights, type InspectionOptions, inspect } from "./inspection.js";
 import { keyFault } from "./key-fault.js";
 import { conflictsWith, kindsText, type Place } from "./kinds.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { REGISTRY } from "./registry.js";
+import { type Need, needsOf } from "./rights.js";
 import { SCRIPT } from "./script.js";
 import { atTurnEnd } from "./turn.js";
 import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
@@ -20,9 +22,7 @@ const LOOK_AGAIN_MS = 2000;
 const BATCH = 32;
 
 /** How Redis is reached. */
-export interface RedisLinkOptions extends ClientOptions {
-  /** As configured, for messages. */
-  url: string;
+export interface RedisLinkOptions extends InspectionOptions {
   prefix: string;
   /** Names this replica among the others; unique for as long as it lives. */
   replica: string;
@@ -43,6 +43,8 @@ interface Waiting {
 export class RedisLink implements Link {
   readonly #options: RedisLinkOptions;
   readonly #channel: string;
+  readonly #needs: readonly Need[];
+  #events: LinkEvents | undefined;
   #client: (Client & Scripted) | undefined;
   #subscriber: Client | undefined;
   #waiting: Waiting[] = [];
@@ -52,10 +54,22 @@ export class RedisLink implements Link {
 
   constructor(options: RedisLinkOptions) {
     this.#options = options;
-    this.#channel = `{${options.prefix}}:changes`;
+    const { prefix, address } = options;
+    this.#channel = `{${prefix}}:changes`;
+    // The empty key is nobody's.
+    this.#needs = needsOf({
+      scripts: [
+        [SCRIPT, nameOf(prefix, ""), `~{${prefix}:*`],
+        [REGISTRY, `{${prefix}}:scratch`, `~{${prefix}}:*`],
+      ],
+      channel: this.#channel,
+      prefix,
+      isCluster: address.kind === "cluster",
+    });
   }
 
   open(events: LinkEvents): void {
+    this.#events = events;
     this.#connect(events).catch((error: unknown) => this.#report(error));
   }
 
@@ -70,7 +84,13 @@ export class RedisLink implements Link {
     const counts = [...usage].flatMap(([tier, tokens]) => [tier, String(tokens)]);
     const { prefix, replica } = this.#options;
     const line = [this.#server, replica, ...flags, kindsText(kinds), String(peers.length), ...peers, ...counts];
-    const reply = await this.#ask((client) => client.tollkeeperRegistry(`{${prefix}}:replicas`, ...line));
+    const client = this.#client;
+    const [reply] = await Promise.all([
+      this.#ask((client) => client.tollkeeperRegistry(`{${prefix}}:replicas`, ...line)),
+      client === undefined ? undefined : checkAllRights(client, this.#options, this.#needs),
+    ]).catch((error: unknown) => {
+      throw this.#refused(error);
+    });
     const [settlingMs, replicas, others] = reply as [number, string[], string[]];
     for (const error of others.flatMap((told) => conflictsWith(told, kinds, this.#place))) this.#report(error);
     return { settlingMs, replicas };
@@ -145,17 +165,16 @@ export class RedisLink implements Link {
     client.defineCommand("tollkeeperRegistry", { numberOfKeys: 1, lua: REGISTRY });
     client.on("error", (error: unknown) => {
       shield(client);
-      this.#report(error);
+      this.#refused(error);
     });
     client.on("node error", (error: unknown) => this.#report(error));
     client.on("close", () => events.disconnected());
     client.on("end", () => events.disconnected());
     client.on("ready", () => {
       this.#inspect(client).then(
-        (server) => (server === undefined ? this.#lookAgain(client, LOOK_AGAIN_MS) : events.connected(server)),
+        (server) => events.connected(server),
         (error: unknown) => {
-          this.#report(error);
-          this.#lookAgain(client, RETRY_MS);
+          this.#lookAgain(client, isRefusal(this.#refused(error)) ? LOOK_AGAIN_MS : RETRY_MS);
         },
       );
     });
@@ -165,18 +184,11 @@ export class RedisLink implements Link {
     this.#subscriber = this.#subscribe(clientOf(ioredis, this.#options, isWanted), events);
   }
 
-  /** Looks at the server at the other end of a new connection; undefined if it can't be used. */
-  async #inspect(client: Client): Promise<string | undefined> {
-    const { url, address } = this.#options;
-    const isCluster = address.kind === "cluster";
-    const [info, ...others] = await factsOfAll("nodes" in client ? client.nodes("master") : [client]);
-    const complaints = [info, ...others].flatMap((facts) =>
-      complaintsOf(facts, { url: withoutPassword(url), isCluster }),
-    );
-    for (const { error } of complaints) this.#options.onProblem(error);
-    if (complaints.some(({ fatal }) => fatal)) return undefined;
-    this.#young = Number(info.get("uptime_in_seconds")) < YOUNG_S;
-    this.#server = isCluster ? "cluster" : (info.get("run_id") ?? "").slice(0, 12);
+  /** Looks at the server at the other end of a new connection. */
+  async #inspect(client: Client): Promise<string> {
+    const facts = await inspect(client, this.#options, this.#needs, (risk) => this.#report(risk));
+    this.#young = Number(facts.get("uptime_in_seconds")) < YOUNG_S;
+    this.#server = this.#options.address.kind === "cluster" ? "cluster" : (facts.get("run_id") ?? "").slice(0, 12);
     return this.#server;
   }
 
@@ -207,44 +219,16 @@ export class RedisLink implements Link {
     return subscriber;
   }
 
+  /** Reports what keeps all of it from being used. */
+  #refused(error: unknown): TollkeeperError {
+    const translation = this.#report(error);
+    if (isRefusal(translation) && !this.#closed) this.#events?.refused(translation);
+    return translation;
+  }
+
   #report(error: unknown): TollkeeperError {
     const translation = translated(error, withoutPassword(this.#options.url), this.#server === "");
     if (!this.#closed) this.#options.onProblem(translation);
     return translation;
   }
-}
-
-/** What each server says of itself; those that can't be asked are passed over, unless it is all of them. */
-async function factsOfAll(servers: readonly Redis[]): Promise<[Map<string, string>, ...Map<string, string>[]]> {
-  const answers = await Promise.allSettled(servers.map(async (server) => factsOf(await infoOf(server))));
-  const [first, ...others] = answers.flatMap((answer) => (answer.status === "fulfilled" ? [answer.value] : []));
-  if (first !== undefined) return [first, ...others];
-  throw answers.find((answer) => answer.status === "rejected")?.reason ?? new Error("no server is known");
-}
-
-/** A Cluster is ready as soon as it knows its nodes, and may not be connected to any of them yet. */
-async function infoOf(server: Redis): Promise<string> {
-  if (server.status !== "ready") {
-    await new Promise<void>((resolve, reject) => {
-      const settle = (done: () => void) => () => {
-        clearTimeout(timer);
-        server.off("ready", joined).off("close", lost);
-        done();
-      };
-      const lost = settle(() => reject(new Error("a node can't be connected to")));
-      const joined = settle(resolve);
-      const timer = setTimeout(lost, RETRY_MS);
-      server.on("ready", joined).on("close", lost);
-    });
-  }
-  return server.info();
-}
-
-function factsOf(info: string): Map<string, string> {
-  return new Map(
-    info.split("\r\n").flatMap((line) => {
-      const at = line.indexOf(":");
-      return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];
-    }),
-  );
 }

@@ -60,6 +60,7 @@ export class Session {
   #replicas: readonly string[] = [];
   #cancel: (() => void) | undefined;
   #greeting = false;
+  #refusal: TollkeeperError | undefined;
   #closed = false;
 
   /** `observe` is told how long each command took. */
@@ -85,6 +86,10 @@ export class Session {
         this.#connected = false;
         this.#enter("away");
       },
+      refused: (error) => {
+        this.#refusal = error;
+        this.#enter("away");
+      },
       changed: (key, reset) => this.#host.changed(key, reset),
       wanted: (key) => this.#host.wanted(key),
     };
@@ -93,6 +98,16 @@ export class Session {
 
   get state(): SessionState {
     return this.#state;
+  }
+
+  /** Why the store did not let itself be used when it was asked last; undefined if it did, or is merely not there. */
+  get refusal(): TollkeeperError | undefined {
+    return this.#refusal;
+  }
+
+  /** Whether it was ever told which replicas there are: without that nobody knows what its part is. */
+  get knowsReplicas(): boolean {
+    return this.#replicas.length > 0;
   }
 
   /** Replicas that share the limits, this one among them, as last heard. */
@@ -179,6 +194,7 @@ export class Session {
 
   #enter(state: SessionState): void {
     if (this.#closed || this.#state === state) return;
+    if (state === "together") this.#refusal = undefined;
     this.#state = state;
     this.#host.entered(state);
     if (state === "away" && !this.#greeting) this.#beatIn(PROBE_MS);

@@ -14,7 +14,14 @@ let prefixes = 0;
 
 /** Replicas that share records under a prefix of their own. */
 async function replicas(count: number, url = redis.url, prefix = `records-${prefixes++}`): Promise<RedisRecords[]> {
-  const options = { address: parseAddress(url, "url"), url, prefix, tls: undefined, timeoutMs: 1000 };
+  const options = {
+    address: parseAddress(url, "url"),
+    url,
+    prefix,
+    tls: undefined,
+    timeoutMs: 1000,
+    allowEviction: false,
+  };
   const opened = Array.from({ length: count }, () => new RedisRecords(options));
   for (const records of opened) {
     onTestFinished(() => records.close());
@@ -114,6 +121,7 @@ it("never read are not relied on", async () => {
     prefix: "none",
     tls: undefined,
     timeoutMs: 50,
+    allowEviction: false,
   };
   const records = new RedisRecords(options);
   onTestFinished(() => records.close());
@@ -128,7 +136,14 @@ it("that can't be asked for say why: no server is there, or it refuses the passw
   const nowhere = await RedisServer.start();
   await nowhere.stop();
   const failureAt = async (url: string): Promise<unknown> => {
-    const options = { address: parseAddress(url, "url"), url, prefix: "unread", tls: undefined, timeoutMs: 1000 };
+    const options = {
+      address: parseAddress(url, "url"),
+      url,
+      prefix: "unread",
+      tls: undefined,
+      timeoutMs: 1000,
+      allowEviction: false,
+    };
     const records = new RedisRecords(options);
     onTestFinished(() => records.close());
     await records.open();
@@ -150,4 +165,4 @@ it("are shared through a Cluster, in one slot", async () => {
   const [first, second] = await replicas(2, cluster.url, "clustered");
   await first?.put("key:1", "one");
   await vi.waitFor(() => expect(second?.get("key:1")).toBe("one"), SEEN);
-});
+}, 20_000);

@@ -214,6 +214,7 @@ describe("20,000 keys", { timeout: 30_000 }, () => {
     let touched = 0;
     const counted: RecordStore = {
       isFresh: true,
+      loss: undefined,
       get version() {
         return records.version;
       },
