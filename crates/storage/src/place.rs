@@ -145,7 +145,7 @@ pub(crate) struct Guard {
 impl Guard {
     /// Takes the right to a path; none where a folder can't be written to or knows no locks.
     pub(crate) fn take(path: &Path) -> Result<Option<Self>, StorageError> {
-        let mut path = guard_of(path)?;
+        let path = guard_of(path)?;
         for _ in 0..LOCK_ATTEMPTS {
             let Ok(file) = private().create(true).truncate(false).open(&path) else {
                 return Ok(None);
@@ -156,11 +156,13 @@ impl Guard {
                 Err(TryLockError::Error(_)) => return Ok(None),
             }
             // Who had it before may have taken it away meanwhile.
-            let guard = Self { path, file };
+            let guard = Self {
+                path: path.clone(),
+                file,
+            };
             if guard.is_there() {
                 return Ok(Some(guard));
             }
-            path.clone_from(&guard.path);
         }
         Err(StorageError::Locked)
     }
