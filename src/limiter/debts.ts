@@ -114,8 +114,9 @@ export class Debts {
     const debts = share?.debts(this.#asker.storeMs());
     if (debts === undefined) return;
     const owed = { judge, ...debts, quotasOnly: false, tell: false, unused: false, away: true, sent: undefined };
-    // Or a key whose node is away would owe once per call, and all who come later wait for each.
-    if (!lease.merge(owed)) lease.owed.push(owed);
+    // Or a key whose node is away would owe once per call, and all who come later wait for each. Before what is given back of it:
+    // below nothing the store would not count that.
+    if (!lease.merge(owed)) lease.owed.splice(lease.owed[0]?.sent === undefined ? 0 : 1, 0, owed);
     this.#behind.add(lease);
   }
 
