@@ -49,6 +49,7 @@ export function registerReloadMetrics(registry: Registry, live: LiveConfig): voi
   new Gauge({
     name: "tollkeeper_config_last_reload_successful",
     help: "1 if the last version of the configuration was good, 0 while an older one is in force.",
+    aggregator: "min",
     registers,
     collect() {
       this.set(live.isGood ? 1 : 0);
@@ -57,6 +58,7 @@ export function registerReloadMetrics(registry: Registry, live: LiveConfig): voi
   new Gauge({
     name: "tollkeeper_config_last_reload_success_timestamp_seconds",
     help: "When the configuration in force was read, in seconds since 1970.",
+    aggregator: "min",
     registers,
     collect() {
       this.set(live.appliedMs / 1000);

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { TollkeeperError } from "../errors.js";
+import { shown } from "../limiter/misuse.js";
 
 /** What a route costs, in the route's `config.toll`; a route that says nothing costs 1. */
 export type RouteToll = FixedToll | (() => FixedToll);
@@ -83,12 +84,9 @@ export function checkTotal(total: unknown, first: number): void {
   const isNumber = typeof total === "number" && Number.isFinite(total);
   if (isNumber && total >= first && Math.round(total * 1000) / 1000 === total) return;
   const mayBe = `a number from ${first}, the route's cost, with at most three decimals`;
-  throw new TollkeeperError(
-    "ERR_OPTION_INVALID",
-    `config.toll.total returned ${String(total)}; it may return ${mayBe}`,
-  );
+  throw new TollkeeperError("ERR_OPTION_INVALID", `config.toll.total returned ${shown(total)}; it may return ${mayBe}`);
 }
 
 function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
-  return new TollkeeperError("ERR_OPTION_INVALID", `config.${option} is ${String(was)}; it may be ${mayBe}`);
+  return new TollkeeperError("ERR_OPTION_INVALID", `config.${option} is ${shown(was)}; it may be ${mayBe}`);
 }

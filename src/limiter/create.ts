@@ -9,6 +9,7 @@ import { TollkeeperError } from "../errors.js";
 import { parseAddress } from "../store/address.js";
 import { PROCESS } from "../store/protocol.js";
 import { RedisLink } from "../store/redis.js";
+import { guarded } from "./callback.js";
 import { Limiter } from "./limiter.js";
 import { checkedNow } from "./misuse.js";
 import { checkRedis, invalid, PREFIX, PREFIX_MAY_BE, policiesOf, type RedisStorage } from "./redis-storage.js";
@@ -68,9 +69,9 @@ export function createLimiter(options: SharedLimiterOptions): SharedLimiter;
 export function createLimiter(options: LimiterOptions | SharedLimiterOptions): Limiter | SharedLimiter {
   const { tiers, name = "", storage = { type: "memory" }, maxKeys = 1_000_000, clock } = checkOptions(options);
   compileTiers(tiers, new Map());
-  if (storage.type === "redis") return openShared({ ...options, storage }, maxKeys);
+  const onStorageError = guarded("onStorageError", options.onStorageError ?? warn);
+  if (storage.type === "redis") return openShared({ ...options, storage, onStorageError }, maxKeys);
   const file = storage.type === "file" ? resolve(storage.path) : undefined;
-  const onStorageError = options.onStorageError ?? warn;
   const engine = openEngine(options.engine ?? "auto", {
     name,
     tiers: splitTiers(tiers),

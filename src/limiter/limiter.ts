@@ -14,7 +14,8 @@ import { Calls, type Many } from "./calls.js";
 import { Decision, type Judge } from "./decision.js";
 import { Judges } from "./judges.js";
 import { checkedKey, checkedNow, invalidCost, limiterClosed } from "./misuse.js";
-import { type Observe, Sampler } from "./sampler.js";
+import type { Observe } from "./observers.js";
+import { Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 import { Upkeep } from "./upkeep.js";
 
@@ -145,7 +146,12 @@ export class Limiter {
     return { engine: this.#engine.kind, ...stats, overflow: total, tiers, shadow: this.#shadowCounts.read() };
   }
 
-  /** Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. */
+  /**
+   * Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. If it fails, no decision
+   * does: a process warning says so.
+   *
+   * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+   */
   onDecision(observe: Observe): () => void {
     return this.#sampler.add(observe);
   }

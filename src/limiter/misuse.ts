@@ -1,3 +1,4 @@
+import { inspect } from "node:util";
 import { TollkeeperError } from "../errors.js";
 
 /** What a clock gave, in whole ms, if it may be. */
@@ -49,10 +50,15 @@ export function excessiveCost(cost: number, tier: string, maxCost: number): Toll
 
 /** An argument that can't be used. */
 export function invalidOption(name: string, was: unknown, mayBe: string): TollkeeperError {
-  return new TollkeeperError("ERR_OPTION_INVALID", `${name} is ${String(was)}; it may be ${mayBe}`);
+  return new TollkeeperError("ERR_OPTION_INVALID", `${name} is ${shown(was)}; it may be ${mayBe}`);
 }
 
 /** A call after `close`. */
 export function limiterClosed(): TollkeeperError {
   return new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");
+}
+
+/** A value for people, whatever it is: not everything can be made a string. */
+export function shown(was: unknown): string {
+  return typeof was === "object" ? inspect(was, { depth: 0, breakLength: Number.POSITIVE_INFINITY }) : String(was);
 }

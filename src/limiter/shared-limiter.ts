@@ -9,9 +9,10 @@ import type { Decision, Judge } from "./decision.js";
 import { LeaseTable } from "./lease-table.js";
 import { type LeaseOptions, Leases } from "./leases.js";
 import { checkedKey, excessiveCost, invalidCost, limiterClosed } from "./misuse.js";
+import { type Observe, Observers } from "./observers.js";
 import { CLOSED } from "./outage.js";
 import { SWEEPS } from "./returns.js";
-import { type Observe, Sampler } from "./sampler.js";
+import { Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
 import { SharedJudges } from "./shared-judges.js";
@@ -59,7 +60,7 @@ export class SharedLimiter {
   readonly #counts = new TierCounts();
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
-  readonly #timings = new Set<Observe>();
+  readonly #timings = new Observers("onAnswer");
   readonly #waiters: Waiters;
   /** Thousandths spent of unlimited tiers that the store has not heard of, by tier. */
   #usage = new Map<string, number>();
@@ -90,9 +91,7 @@ export class SharedLimiter {
           return usage;
         },
       },
-      (seconds) => {
-        for (const observe of this.#timings) observe(seconds);
-      },
+      (seconds) => this.#timings.tell(seconds),
     );
     this.#leases = new Leases(new LeaseTable(settings.maxKeys), this.#session, settings.around, settings);
     const corrector: Corrector = {
@@ -233,7 +232,12 @@ export class SharedLimiter {
     };
   }
 
-  /** Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. */
+  /**
+   * Has `observe` told how many seconds a decision took, of one in 256; returns what ends that. If it fails, no decision
+   * does: a process warning says so.
+   *
+   * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+   */
   onDecision(observe: Observe): () => void {
     return this.#sampler.add(observe);
   }
@@ -243,10 +247,13 @@ export class SharedLimiter {
     this.#shadowCounts.add(tier, limit);
   }
 
-  /** Has `observe` told how many seconds each answer of Redis took; returns what ends that. */
+  /**
+   * Has `observe` told how many seconds each answer of Redis took, as {@link onDecision} does.
+   *
+   * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+   */
   onAnswer(observe: Observe): () => void {
-    this.#timings.add(observe);
-    return () => void this.#timings.delete(observe);
+    return this.#timings.add(observe);
   }
 
   /**
