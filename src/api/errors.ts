@@ -27,7 +27,7 @@ export function answerProblems(app: FastifyInstance, maxParamLength: number): vo
   // Answers are ours: that they are as described is for tests to tell, not for every call to pay for.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler<FastifyError | z.ZodError>((error, request, reply) => {
-    const document = documentOf(error);
+    const document = documentOf(error, request);
     if (document.status >= 500) request.log.error({ err: error }, "a call failed");
     return sendProblem(reply, document);
   });
@@ -64,9 +64,8 @@ const BY_CODE: Record<string, [status: number, code: string, detail: string]> = 
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "length_contradicts", "The body is not as long as Content-Length says."],
 };
 
-/** The same of our own errors; what is not here is no caller's business. */
-const BY_OWN_CODE: Partial<Record<ErrorCode, [status: number, code?: string]>> = {
-  ERR_NATIVE_MISSING: [503],
+/** The same of our own errors, which name tiers and accounts, so only for those who manage them. */
+const BY_OWN_CODE: Partial<Record<ErrorCode, [status: number, code: string]>> = {
   ERR_ACCOUNT_UNKNOWN: [404, "account_unknown"],
   ERR_ACCOUNT_INVALID: [422, "account_invalid"],
   ERR_KEY_LIMIT: [409, "key_limit_reached"],
@@ -85,20 +84,27 @@ const STORE_UNAVAILABLE = problem(
   "It can't be read or stored just now; look before you retry.",
 );
 
+/** Why it is missing is for logs: that may name folders of the server. */
+const NATIVE_MISSING = problem(
+  503,
+  "ERR_NATIVE_MISSING",
+  "Fingerprints need the native binary, which is missing here.",
+);
+
 const NOT_FOUND = problem(404, "not_found", "There is nothing at this address.");
 
 const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
 
 /** What was thrown may be anything; a fault in telling it would leave the telling to the framework. */
-function documentOf(error: unknown): Problem {
+function documentOf(error: unknown, request: FastifyRequest): Problem {
   try {
-    return problemOf(error as FastifyError | z.ZodError);
+    return problemOf(error as FastifyError | z.ZodError, request);
   } catch {
     return INTERNAL;
   }
 }
 
-function problemOf(error: FastifyError | z.ZodError): Problem {
+function problemOf(error: FastifyError | z.ZodError, { routeOptions }: FastifyRequest): Problem {
   if (error instanceof z.ZodError) {
     const { validationContext } = error as { validationContext?: string };
     return invalidBody(
@@ -111,8 +117,10 @@ function problemOf(error: FastifyError | z.ZodError): Problem {
   if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);
   if (error instanceof TollkeeperError) {
     if (error.code.startsWith("ERR_STORE_") || error.code.startsWith("ERR_STORAGE_")) return STORE_UNAVAILABLE;
-    const [status, code] = BY_OWN_CODE[error.code] ?? [];
-    return status === undefined ? INTERNAL : problem(status, code ?? error.code, error.message);
+    if (error.code === "ERR_NATIVE_MISSING") return NATIVE_MISSING;
+    const isManaged = routeOptions.config.keyless === false;
+    const known = isManaged ? BY_OWN_CODE[error.code] : undefined;
+    return known === undefined ? INTERNAL : problem(...known, error.message);
   }
   if (error instanceof CodingUnsupported) return problem(415, "content_coding_unsupported", error.message);
   const known = BY_CODE[error.code];
