@@ -15,6 +15,9 @@ export interface Weather {
 /** What breaks the protocol on purpose, to see that it is noticed: a command as it is sent in place of another, or not. */
 export type Sabotage = (command: Command) => Command | undefined;
 
+/** What breaks it at the other end: an answer as it arrives in place of another. */
+export type Garble = (reply: Reply) => Reply;
+
 /** What a link has seen go astray, in thousandths by key: spent in the store, and of use to nobody. */
 export type Leaks = Map<string, number>;
 
@@ -26,6 +29,7 @@ export class SimulatedLink implements Link {
   readonly #random: Random;
   readonly #weather: Weather;
   readonly #sabotage: Sabotage;
+  readonly #garble: Garble;
   readonly #leaks: Leaks;
   #events: LinkEvents | undefined;
   /** Counts connections; what belongs to an earlier one arrives nowhere. */
@@ -37,7 +41,15 @@ export class SimulatedLink implements Link {
 
   constructor(
     caller: string,
-    parts: { time: SimulatedTime; server: Server; random: Random; weather: Weather; sabotage: Sabotage; leaks: Leaks },
+    parts: {
+      time: SimulatedTime;
+      server: Server;
+      random: Random;
+      weather: Weather;
+      sabotage: Sabotage;
+      garble?: Garble;
+      leaks: Leaks;
+    },
   ) {
     this.caller = caller;
     this.#time = parts.time;
@@ -45,6 +57,7 @@ export class SimulatedLink implements Link {
     this.#random = parts.random;
     this.#weather = parts.weather;
     this.#sabotage = parts.sabotage;
+    this.#garble = parts.garble ?? ((reply) => reply);
     this.#leaks = parts.leaks;
   }
 
@@ -85,7 +98,7 @@ export class SimulatedLink implements Link {
         spent: [],
       });
     return this.#transport(
-      () => this.#server.execute(sent, this.caller),
+      () => this.#garble(this.#server.execute(sent, this.caller)),
       () => this.#leak(command.key, loses),
       (reply) => this.#leak(command.key, reply.granted),
     );
@@ -128,13 +141,15 @@ export class SimulatedLink implements Link {
           lostThere();
           return reject(new Error("the connection broke"));
         }
-        const value = execute();
-        if (!goes()) return lostBack(value);
+        const answer = answerOf(execute);
+        const lost = () => "value" in answer && lostBack(answer.value);
+        if (!goes()) return void lost();
         this.#lastBack = Math.max(this.#lastBack, time.nowMs + this.#delay());
         time.after(this.#lastBack - time.nowMs, () => {
-          if (connection === this.#connection && this.#events !== undefined) return resolve(value);
-          lostBack(value);
-          reject(new Error("the connection broke"));
+          const arrives = connection === this.#connection && this.#events !== undefined;
+          if (!arrives) lost();
+          if (arrives && "value" in answer) resolve(answer.value);
+          else reject("error" in answer ? answer.error : new Error("the connection broke"));
         });
       });
     });
@@ -150,4 +165,13 @@ export class SimulatedLink implements Link {
 function leakOf(command: Command): number {
   if (command.op !== "adjust" || command.number !== undefined) return 0;
   return Math.max(0, ...command.deltas.map((delta) => -delta));
+}
+
+/** What a server answers, also if that is an error. */
+function answerOf<T>(execute: () => T): { value: T } | { error: unknown } {
+  try {
+    return { value: execute() };
+  } catch (error) {
+    return { error };
+  }
 }

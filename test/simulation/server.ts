@@ -1,4 +1,5 @@
 import type { SimulatedTime } from "../../bench/simulated-time.js";
+import { TollkeeperError } from "../../src/errors.js";
 import type { Command, Greeting, Reply, Roll } from "../../src/store/protocol.js";
 import { ABSENT_MS } from "../../src/store/registry.js";
 import { Twin } from "./twin.js";
@@ -34,6 +35,17 @@ export class Server {
   /** Told to every replica that is connected. */
   publish: (caller: string, key: string, reset: boolean) => void = () => undefined;
   want: (caller: string, key: string) => void = () => undefined;
+  /** Whether it lets nobody publish; and whether a script that tries to ends there, with all that it has written. */
+  refusesPublish = false;
+  isUnguarded = false;
+  /** Keys whose hashes are somebody else's. */
+  readonly foreign = new Set<string>();
+  /** By how much, in ms, its clock is ahead. */
+  aheadMs = 0;
+  /** Commands by key. */
+  readonly asked = new Map<string, number>();
+  /** The call that a refusal has ended, of which no more is done. */
+  #ended: { readonly caller: string; readonly atMs: number } | undefined;
   /** Told when tokens of a key have been granted. */
   granted: (key: string) => void = () => undefined;
 
@@ -48,14 +60,26 @@ export class Server {
 
   execute(command: Command, caller: string): Reply {
     const { nowMs } = this.#time;
+    this.asked.set(command.key, (this.asked.get(command.key) ?? 0) + 1);
+    if (this.foreign.has(command.key)) throw new TollkeeperError("ERR_STORE_FOREIGN", `${command.key} is foreign`);
+    if (this.#ended?.caller === caller && this.#ended.atMs === nowMs) throw refused();
+    let isRefused = false;
+    const publish = (tell: () => void) => {
+      if (this.refusesPublish) isRefused = true;
+      else tell();
+    };
     const undo = command.op === "peek" ? undefined : this.keys.snapshot(command.key);
     const reply = this.keys.run(command, {
       server: this.id,
       caller,
-      nowMs: command.nowMs ?? Math.floor(nowMs),
-      publish: (key, reset) => this.publish(caller, key, reset),
-      want: (key) => this.want(caller, key),
+      nowMs: command.nowMs ?? Math.floor(nowMs + this.aheadMs),
+      publish: (key, reset) => publish(() => this.publish(caller, key, reset)),
+      want: (key) => publish(() => this.want(caller, key)),
     });
+    if (isRefused && this.isUnguarded) {
+      this.#ended = { caller, atMs: nowMs };
+      throw refused();
+    }
     if (reply.granted > 0) this.granted(command.key);
     if (undefined !== undo) {
       this.#writes = this.#writes.filter(({ atMs }) => atMs > nowMs - ABSENT_MS);
@@ -118,6 +142,10 @@ export class Server {
     this.#writes = [];
     return lost;
   }
+}
+
+function refused(): TollkeeperError {
+  return new TollkeeperError("ERR_STORE_REFUSED", "PUBLISH is refused");
 }
 
 function emptyRegistry(): Registry {

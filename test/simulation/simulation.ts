@@ -2,11 +2,10 @@ import { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { compileTiers } from "../../src/engine/tier.js";
 import type { Decision, Tiers } from "../../src/index.js";
-import { Share } from "../../src/limiter/share.js";
-import { SharedJudge } from "../../src/limiter/shared-judge.js";
 import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
 import { type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
 import { type Admission, type Arrival, ideal, levelAt, overBucket } from "./oracle.js";
+import { isByPolicy, refilled } from "./policy.js";
 import { Random } from "./random.js";
 import { Server } from "./server.js";
 
@@ -49,38 +48,6 @@ interface Ledger {
   /** Calls that an outage policy has let in or denied. */
   byPolicy: number;
 }
-
-/** What outage policies have said, and the decisions that were made of it: no caller can tell these from others. */
-const policyViews = new WeakSet<object>();
-const policyDecisions = new WeakSet<Decision>();
-/** When a share was first asked, and what shares have refilled of what they let in, in thousandths by limit: one run at a time. */
-const askedMs = new WeakMap<Share, number>();
-const refilled = new Map<string, number>();
-const { decide, debts } = Share.prototype;
-Share.prototype.debts = function (this: Share, nowMs) {
-  const owed = debts.call(this, nowMs);
-  this.tier.limits.forEach(({ name, rule }, index) => {
-    if (owed === undefined || rule.type === "quota") return;
-    const most = ((nowMs - (askedMs.get(this) ?? nowMs)) * rule.perMs) / rule.perMilli;
-    const limit = `${this.tier.name}.${name}`;
-    // A debt rounded up past what was let in owes nothing back.
-    const part = Math.max(0, Math.min(most, this.admitted - (owed.deltas[index] ?? 0)));
-    refilled.set(limit, (refilled.get(limit) ?? 0) + part);
-  });
-  return owed;
-};
-Share.prototype.decide = function (this: Share, ...call) {
-  if (!askedMs.has(this)) askedMs.set(this, call[1]);
-  const view = decide.apply(this, call);
-  policyViews.add(view);
-  return view;
-};
-const { decide: conclude } = SharedJudge.prototype;
-SharedJudge.prototype.decide = function (this: SharedJudge, ...call) {
-  const decision = conclude.apply(this, call);
-  if (policyViews.has(call[2])) policyDecisions.add(decision);
-  return decision;
-};
 
 /** Runs some replicas, their load and their misfortunes, all of which the seed says. */
 export async function simulate(seed: number, sabotage: Sabotage = (command) => command): Promise<Outcome> {
@@ -264,7 +231,7 @@ class Simulation {
     ledger.arrivals.push({ atMs: this.#time.nowMs, costMilli });
     const decided = replica.limiter.consume(key, key, cost);
     const admit = (decision: Decision) => {
-      const byPolicy = policyDecisions.has(decision);
+      const byPolicy = isByPolicy(decision);
       if (byPolicy) ledger.byPolicy++;
       if (!decision.allowed || !replica.isAlive) return;
       // In exact mode the store's time counts, at which it was decided; the answer may be long under way.
