@@ -148,6 +148,7 @@ export class SimulatedLink implements Link {
         time.after(this.#lastBack - time.nowMs, () => {
           const arrives = connection === this.#connection && this.#events !== undefined;
           if (!arrives) lost();
+          if ("error" in answer) lostThere();
           if (arrives && "value" in answer) resolve(answer.value);
           else reject("error" in answer ? answer.error : new Error("the connection broke"));
         });

@@ -44,6 +44,17 @@ export interface Asker {
 /** The keys of a server as the script of `src/store/script.ts` keeps them; a test holds the two together. */
 export class Twin {
   readonly #hashes = new Map<string, Hash>();
+  readonly #rememberedMs: number;
+
+  /** `rememberedMs` is how long a correction is known by its number. */
+  constructor(rememberedMs = REMEMBERED_MS) {
+    this.#rememberedMs = rememberedMs;
+  }
+
+  /** How many replicas' corrections of a key are known by their numbers. */
+  numbers(key: string): number {
+    return this.#hashes.get(key)?.corrections.size ?? 0;
+  }
 
   /** What a key's limit has spent at `nowMs`, in its units, if the server holds it; of a quota, in the last period used. */
   spent(key: string, limit: string, nowMs: number): number | undefined {
@@ -198,7 +209,7 @@ export class Twin {
 
   #save(key: string, hash: Hash, { caller, nowMs }: Asker): void {
     for (const [replica, { atMs }] of hash.corrections) {
-      if (replica !== caller && Math.abs(nowMs - atMs) > REMEMBERED_MS) hash.corrections.delete(replica);
+      if (replica !== caller && Math.abs(nowMs - atMs) > this.#rememberedMs) hash.corrections.delete(replica);
     }
     this.#hashes.set(key, hash);
   }

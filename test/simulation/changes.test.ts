@@ -1,0 +1,76 @@
+import { expect, it } from "vitest";
+import { changes } from "./changes.js";
+import { crowd } from "./crowd.js";
+import { jump } from "./jump.js";
+import { OLD_FAULTS } from "./mutations.js";
+import { routing } from "./routing.js";
+import type { Mutation } from "./world.js";
+
+/** How many seeds, as a part of those of each scenario: a long run has many times as many. */
+const TIMES = Number(process.env["SEEDS"] ?? 60) / 60;
+
+interface Scenario {
+  readonly promise: string;
+  readonly seeds: number;
+  readonly run: (seed: number, mutation?: Mutation) => Promise<{ readonly violations: readonly string[] }>;
+}
+
+const SCENARIOS: Record<string, Scenario> = {
+  changes: {
+    promise:
+      "rollouts, tiers back and forth, calls that move, a late replica, refused PUBLISH and a poisoned key: no more " +
+      "than the larger limit allows, on one replica what memory does, and each key exactly its own",
+    seeds: 30,
+    run: changes,
+  },
+  routing: {
+    promise: "with a quota and any routing whoever follows Retry-After is served exactly that, and put off for a lease",
+    seeds: 90,
+    run: routing,
+  },
+  crowd: {
+    promise: "processes that come and go by hundreds leave nothing behind that nobody drops",
+    seeds: 6,
+    run: crowd,
+  },
+  jump: {
+    promise: "a clock a year ahead for one reading: waits are told truly, of that key alone, and a reset ends it",
+    seeds: 20,
+    run: async (seed, mutation) => ({ violations: await jump(seed, mutation) }),
+  },
+};
+
+it.each(Object.values(SCENARIOS).map((scenario) => [scenario.promise, scenario] as const))(
+  "%s",
+  async (_, { seeds, run }) => {
+    const broken: string[] = [];
+    for (let seed = 1; seed <= seeds * TIMES; seed++) {
+      const { violations } = await run(seed);
+      broken.push(...violations.map((violation) => `seed ${seed}: ${violation}`));
+    }
+    expect(broken).toEqual([]);
+  },
+  Math.max(60_000, 60_000 * TIMES),
+);
+
+/** Which scenario notices an old fault, by which words, and with how many seeds at most. */
+const CAUGHT: Record<keyof typeof OLD_FAULTS, { by: keyof typeof SCENARIOS; as: RegExp; within: number }> = {
+  "deltas by the rule that is stored": { by: "changes", as: /over, .* allowed/, within: 10 },
+  "a refused PUBLISH that ends what has written": { by: "changes", as: /charged too much/, within: 10 },
+  "a denial that is final while tokens are out": { by: "routing", as: /served of/, within: 10 },
+  "numbers that nobody drops": { by: "crowd", as: /numbers, for/, within: 1 },
+  "numbers of the killed that nobody drops": { by: "crowd", as: /numbers, for/, within: 5 },
+  "a key's time that is taken for the server's": { by: "jump", as: /odd is told/, within: 1 },
+};
+
+it.each(Object.entries(CAUGHT))(
+  "a protocol with %s is caught by a seed",
+  async (name, { by, as, within }) => {
+    for (let seed = 1; seed <= within; seed++) {
+      const { violations } = await (SCENARIOS[by] as Scenario).run(seed, OLD_FAULTS[name as keyof typeof OLD_FAULTS]);
+      if (violations.some((violation) => as.test(violation))) return;
+    }
+    expect.fail(`${name} went unnoticed`);
+  },
+  60_000,
+);
