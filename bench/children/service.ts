@@ -27,6 +27,7 @@ if (process.send !== undefined) {
       PORT: "0",
       RATE_LIMIT_FILE: join(folder, "bench.redb"),
       RATE_LIMIT_GATEWAY_SECRET: gatewaySecret,
+      RATE_LIMIT_MAX_CONNECTIONS: "20000",
       RATE_LIMIT_DEMO_KEYS: "never",
     },
     print: () => undefined,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { RequestListener } from "node:http";
 import type { Socket } from "node:net";
 import cors, { type FastifyCorsOptions } from "@fastify/cors";
 import fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions, LogController } from "fastify";
@@ -12,28 +13,23 @@ import { type FingerprintText, loadFingerprintText } from "../fingerprint/text.j
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../limiter/shared-limiter.js";
 import { registerLimiterMetrics } from "../metrics/index.js";
+import { takeJson } from "./body.js";
 import { costsOf } from "./costs.js";
 import { noteEndpoints } from "./endpoints.js";
 import { answerProblems } from "./errors.js";
 import { fingerprintRoutes, itemsOf } from "./fingerprint.js";
-import { identifyCaller, MAX_FIELDS } from "./identity.js";
+import { identifyCaller } from "./identity.js";
 import type { ApiKeys } from "./keys.js";
 import { management } from "./management/index.js";
 import { describeRoutes, documentationRoutes } from "./openapi.js";
 import { addOperations } from "./operations.js";
 import { ownQuota } from "./own-quota.js";
+import { boundedServer } from "./server.js";
 
-/** How long a call may take to arrive whole, and its header alone, in ms; a sender slower than that is cut off. */
-const REQUEST_TIMEOUT_MS = 30_000;
-const HEADERS_TIMEOUT_MS = 10_000;
-/** How long, in ms, a connection is kept for another call: longer than proxies do as a rule, so that they close first. */
-const KEEP_ALIVE_MS = 72_000;
-/** Bytes of a header. */
-const MAX_HEADER_BYTES = 16 * 1024;
 /** UTF-16 units of a parameter in an address: the name of an account, whose characters may be written as three each. */
 const MAX_PARAMETER = 512;
-/** How often slow senders are looked for, in ms. */
-const TIMEOUT_CHECK_MS = 1000;
+/** How long, in ms, a connection is kept on which a call could not be read, for its sender to read that. */
+const LAST_WORD_MS = 2000;
 
 /** Where calls go whose address can't be decoded, to be charged, counted and answered like any other. */
 const UNREADABLE_URL = "/unreadable-address";
@@ -65,22 +61,15 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     routerOptions: { maxParamLength: MAX_PARAMETER },
     return503OnClosing: false, // Calls that are already here are answered while the service shuts down.
     clientErrorHandler: answerUnreadable,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    http: {
-      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      maxHeaderSize: MAX_HEADER_BYTES,
-    },
+    // The handler takes what Node's own classes make, of which ours are made.
+    serverFactory: (handler) => boundedServer(handler as RequestListener, config.maxConnections),
     // Instead of the framework's own answer, before any hook, which repeats the address.
     frameworkErrors: (_error, { raw }, reply) => {
       raw.url = UNREADABLE_URL;
       app.routing(raw, reply.raw);
     },
   });
-  app.server.maxHeadersCount = MAX_FIELDS + 1; // One more, to tell that there are too many.
-  if (config.maxConnections !== undefined) app.server.maxConnections = config.maxConnections;
-  app.removeContentTypeParser("text/plain");
+  takeJson(app);
   answerProblems(app, MAX_PARAMETER);
   await describeRoutes(app);
   const endpoints = noteEndpoints(app, config);
@@ -199,4 +188,7 @@ function answerUnreadable(error: Error & { code?: string }, socket: Socket): voi
     `HTTP/1.1 ${document.status} ${document.title}\r\ncontent-type: application/problem+json\r\n` +
       `cache-control: no-store\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
+  // A sender may go on for ever all the same.
+  const gone = setTimeout(() => socket.destroy(), LAST_WORD_MS).unref();
+  socket.once("close", () => clearTimeout(gone));
 }

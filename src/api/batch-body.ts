@@ -1,7 +1,8 @@
-import { IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { errorCodes, type FastifyInstance, type FastifyRequest } from "fastify";
 import { FingerprintError } from "../fingerprint/index.js";
 import { type FingerprintText, PART, type RawBatch } from "../fingerprint/text.js";
+import { receive } from "./body.js";
 
 const kept = new WeakMap<FastifyRequest, RawBatch>();
 
@@ -11,10 +12,14 @@ const kept = new WeakMap<FastifyRequest, RawBatch>();
  */
 export function keepBatchBodies(app: FastifyInstance, load: () => FingerprintText): void {
   const parse = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser("application/json");
   app.addContentTypeParser("application/json", async (request: FastifyRequest, payload: IncomingMessage) => {
     const batch = load().rawBatch();
     kept.set(request, batch);
-    const outline = (await receive(request, payload, batch)) > 0 ? await outlineOf(batch) : "";
+    const size = await receive(request, payload, (bytes, isOwn) =>
+      isOwn ? batch.take(bytes.buffer) : batch.push(bytes),
+    );
+    const outline = size > 0 ? await outlineOf(batch) : "";
     return new Promise((resolve, reject) => {
       void parse(request, outline, (error, body) => (error === null ? resolve(body) : reject(error)));
     });
@@ -23,41 +28,6 @@ export function keepBatchBodies(app: FastifyInstance, load: () => FingerprintTex
   app.addHook("onSend", (request, _reply, _payload, done) => {
     kept.get(request)?.free();
     done();
-  });
-}
-
-/** Keeps the bytes of a body, of as many as its route takes; resolves to how many there are. */
-function receive(request: FastifyRequest, payload: IncomingMessage, batch: RawBatch): Promise<number> {
-  const { bodyLimit } = request.routeOptions;
-  const said = Number(request.headers["content-length"]);
-  // The chunks of a connection have no other reader.
-  const own = payload instanceof IncomingMessage;
-  return new Promise((resolve, reject) => {
-    let size = 0;
-    const keep = (chunk: Buffer<ArrayBuffer>): void => {
-      size += chunk.length;
-      try {
-        if (size > bodyLimit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
-        if (own && chunk.length === chunk.buffer.byteLength) batch.take(chunk.buffer);
-        else batch.push(chunk);
-      } catch (error) {
-        fail(error as Error);
-      }
-    };
-    const fail = (error: Error): void => {
-      payload.off("data", keep);
-      reject(error);
-    };
-    const end = (): void => {
-      if (Number.isNaN(said) || said === size) resolve(size);
-      else fail(new errorCodes.FST_ERR_CTP_INVALID_CONTENT_LENGTH());
-    };
-    if (said > bodyLimit) fail(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
-    else
-      payload
-        .on("data", keep)
-        .on("end", end)
-        .on("error", (error) => fail(Object.assign(error, { statusCode: 400 })));
   });
 }
 

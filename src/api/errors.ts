@@ -4,6 +4,7 @@ import { type ErrorCode, TollkeeperError } from "../errors.js";
 import { keepToll } from "../fastify/plugin.js";
 import { type Problem, problem, sendProblem } from "../fastify/problem.js";
 import { FingerprintError } from "../fingerprint/index.js";
+import { BodyInPieces } from "./body.js";
 import { Paths } from "./paths.js";
 
 /** A field that can't be used. */
@@ -27,6 +28,7 @@ export function answerProblems(app: FastifyInstance, maxParamLength: number): vo
   // Answers are ours: that they are as described is for tests to tell, not for every call to pay for.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler<FastifyError | z.ZodError>((error, request, reply) => {
+    if (error instanceof BodyInPieces) keepToll(request);
     const document = documentOf(error, request);
     if (document.status >= 500) request.log.error({ err: error }, "a call failed");
     return sendProblem(reply, document);
@@ -122,6 +124,7 @@ function problemOf(error: FastifyError | z.ZodError, { routeOptions }: FastifyRe
     const known = isManaged ? BY_OWN_CODE[error.code] : undefined;
     return known === undefined ? INTERNAL : problem(...known, error.message);
   }
+  if (error instanceof BodyInPieces) return problem(400, "body_in_pieces", error.message);
   if (error instanceof CodingUnsupported) return problem(415, "content_coding_unsupported", error.message);
   const known = BY_CODE[error.code];
   if (known !== undefined) return problem(...known);

@@ -1,5 +1,9 @@
-import { createServer, type Server } from "node:http";
+import type { Server } from "node:http";
 import type { Registry } from "prom-client";
+import { boundedServer } from "./server.js";
+
+/** Connections that those who scrape may have open at once. */
+const MAX_CONNECTIONS = 256;
 
 /** One metric of a registry, for programs that read JSON. */
 export interface JsonMetric {
@@ -25,21 +29,18 @@ export async function metricsAsJson(registry: Registry): Promise<JsonMetric[]> {
 
 /** A server that answers `GET /metrics` and nothing else, for a port that callers of the API can't reach. */
 export function metricsServer(registry: Registry, onError: (error: unknown) => void): Server {
-  return createServer(
-    { requestTimeout: 10_000, headersTimeout: 5000, keepAliveTimeout: 60_000 },
-    (request, response) => {
-      const [path] = (request.url ?? "").split("?");
-      if (path !== "/metrics" || (request.method !== "GET" && request.method !== "HEAD")) {
-        response.writeHead(path === "/metrics" ? 405 : 404).end();
-        return;
-      }
-      registry.metrics().then(
-        (text) => response.writeHead(200, { "content-type": registry.contentType }).end(text),
-        (error: unknown) => {
-          onError(error);
-          response.writeHead(500).end();
-        },
-      );
-    },
-  );
+  return boundedServer((request, response) => {
+    const [path] = (request.url ?? "").split("?");
+    if (path !== "/metrics" || (request.method !== "GET" && request.method !== "HEAD")) {
+      response.writeHead(path === "/metrics" ? 405 : 404).end();
+      return;
+    }
+    registry.metrics().then(
+      (text) => response.writeHead(200, { "content-type": registry.contentType }).end(text),
+      (error: unknown) => {
+        onError(error);
+        response.writeHead(500).end();
+      },
+    );
+  }, MAX_CONNECTIONS);
 }

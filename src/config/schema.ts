@@ -53,13 +53,11 @@ export const SETTINGS = {
   metricsHost: optional(
     text("RATE_LIMIT_METRICS_HOST", "", "an address or name of this host", "Address of that port; `HOST` if not set."),
   ),
-  maxConnections: optional(
-    integer(
-      "RATE_LIMIT_MAX_CONNECTIONS",
-      0,
-      [1, 1_000_000],
-      "Connections open at once; those beyond it are closed at once.",
-    ),
+  maxConnections: integer(
+    "RATE_LIMIT_MAX_CONNECTIONS",
+    10_000,
+    [1, 1_000_000],
+    "Connections open at once; those beyond it are closed at once.",
   ),
   drainDelayMs: integer(
     "RATE_LIMIT_DRAIN_DELAY_MS",

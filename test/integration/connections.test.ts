@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { expect, it, onTestFinished } from "vitest";
+import type { FastifyInstance } from "fastify";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { startService } from "./service.js";
 
 async function listening(environment: Record<string, string> = {}) {
@@ -60,4 +61,80 @@ it("of a header not many more than a hundred fields are read", async () => {
   expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
   // Node stops after the 32 in whose midst the hundredth is.
   expect(seen[0]).toBeLessThan(140);
+});
+
+const LOOK = "GET /docs HTTP/1.1\r\nhost: x\r\n\r\n";
+
+/** Resolves when the service has closed as many connections; each that it sees is noted. */
+function watched(app: FastifyInstance, count: number): { seen: Socket[]; closed: Promise<void> } {
+  const seen: Socket[] = [];
+  const closed = new Promise<void>((resolve) => {
+    let left = count;
+    app.server.on("connection", (socket) => {
+      seen.push(socket);
+      socket.on("close", () => --left === 0 && resolve());
+    });
+  });
+  return { seen, closed };
+}
+
+describe("slow readers: clients that send calls and read no answer", () => {
+  const CLIENTS = 20;
+
+  it.each([
+    ["say nothing more", 0],
+    ["go on sending", 50],
+  ])(
+    "are closed once they have taken nothing for a while, though they %s, and hold one answer each",
+    async (_, pauseMs) => {
+      const { app, open } = await listening();
+      expect(app.server.timeout).toBe(20_000);
+      app.server.timeout = 1000;
+      const { seen, closed } = watched(app, CLIENTS);
+      const holds: number[] = [];
+      for (let client = 0; client < CLIENTS; client++) {
+        const socket = (await open()).pause();
+        await vi.waitFor(() => expect(seen.length).toBe(client + 1));
+        const there = seen[client] as Socket;
+        // Until neither its kernel nor ours takes more.
+        await vi.waitFor(
+          () => {
+            if (there.writableLength === 0) socket.write(LOOK.repeat(20));
+            expect(there.writableLength).toBeGreaterThan(0);
+          },
+          { interval: 20, timeout: 5000 },
+        );
+        holds.push(there.writableLength);
+        if (pauseMs === 0) continue;
+        const more = setInterval(() => socket.write("G"), pauseMs);
+        onTestFinished(() => clearInterval(more));
+      }
+      await closed;
+      expect(Math.max(...holds)).toBeLessThan(256 * 1024);
+      expect((await app.inject("/health")).statusCode).toBe(200);
+    },
+    20_000,
+  );
+
+  it("with more calls waiting than may be are closed at once", async () => {
+    const { app, open } = await listening();
+    const { closed } = watched(app, 1);
+    (await open()).pause().write(LOOK.repeat(1000));
+    await closed;
+  });
+});
+
+it("calls that wait for each other on a connection are answered one after the other", async () => {
+  const { open } = await listening();
+  const socket = await open();
+  const paths = Array.from({ length: 25 }, (_, index) => (index % 2 === 0 ? "/health" : "/nowhere"));
+  const last = "GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+  socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`).join("") + last);
+  const statuses = [...(await answerOf(socket)).matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => status);
+  expect(statuses).toEqual([...paths.map((path) => (path === "/health" ? "200" : "404")), "200"]);
+});
+
+it("connections are bounded also where nobody says how many there may be", async () => {
+  const { app } = await listening();
+  expect(app.server.maxConnections).toBe(10_000);
 });

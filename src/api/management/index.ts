@@ -4,6 +4,7 @@ import type { Config } from "../../config/schema.js";
 import type { AddressIdentity } from "../../fastify/identity.js";
 import type { Limiter } from "../../limiter/limiter.js";
 import type { SharedLimiter } from "../../limiter/shared-limiter.js";
+import { takeJson } from "../body.js";
 import type { Endpoint } from "../endpoints.js";
 import type { ApiKeys } from "../keys.js";
 import { auditCalls } from "./audit.js";
@@ -26,11 +27,7 @@ export interface ManagementOptions {
 /** The management API: `/api/v1/…`, for callers whose key has the scope. */
 export async function management(app: FastifyInstance, options: ManagementOptions): Promise<void> {
   auditCalls(app);
-  const parse = app.getDefaultJsonParser("error", "error");
-  // Many clients say that they send JSON though they send nothing, as to a reset.
-  app.addContentTypeParser<string>("application/json", { parseAs: "string" }, (request, body, done) =>
-    body === "" ? done(null, undefined) : parse(request, body, done),
-  );
+  takeJson(app, true);
   app.addHook("onRequest", async (_request, reply) => {
     reply.header("cache-control", "no-store");
   });
