@@ -89,10 +89,13 @@ describe("a body that can't be used", () => {
     ["with constructor", '{"items":[1],"constructor":{"a":1}}', "body_invalid", "", '"constructor"'],
     ["whose last items are none", `{"items":[${GOOD}],"items":7}`, "body_invalid", "items", "received number"],
   ])("%s is 400, pays for one call and nothing of the quota", async (_, payload, code, path, detail) => {
-    const answer = await post(await startService(), payload);
+    const service = await startService();
+    const answer = await post(service, payload);
     expect(answer.statusCode).toBe(400);
     expect(answer.headers).toMatchObject({ "content-type": "application/problem+json", "x-request-cost": "1" });
-    expect(answer.headers["ratelimit"]).toMatch(/r=999\b.*r=1000000\b/);
+    expect(answer.headers["ratelimit"]).toMatch(/r=999\b.*r=999999\b/);
+    const { limits } = service.limiter.peek("acct:test-pro", "pro");
+    expect(limits.map(({ remaining }) => remaining)).toEqual([999, 1_000_000]);
     const problem = answer.json();
     expect(problem.code).toBe(code);
     if (path !== undefined) expect(problem.errors).toEqual([{ path, detail: expect.stringContaining(detail ?? "") }]);
