@@ -17,11 +17,15 @@ import { makeDemoKeys, storedDemoKeys } from "./demo.js";
 import { addressOf, type Directory, openDirectory } from "./directory.js";
 import { drain } from "./drain.js";
 import { listening, type MetricsPort, openMetricsPort } from "./listen.js";
+import { LogBudget } from "./log-budget.js";
 import { registerReloadMetrics, reload } from "./reload.js";
 import { startLines } from "./start-lines.js";
 
 /** How long, in ms, the start waits for Redis. */
 const REDIS_PATIENCE_MS = 5000;
+
+/** The level `warn`, as the logger counts. */
+const WARN = 40;
 
 /** A running service. */
 export interface Service {
@@ -68,7 +72,8 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
   try {
     directory = await openDirectory(config, limiter.engine === "redis" ? undefined : limiter.records);
     const { keys, close: closeDirectory } = directory;
-    const logger = loggerOptions(config, logStream);
+    const faults = new LogBudget((omitted) => app?.log.warn({ omitted }, "lines that are left out"));
+    const logger = loggerOptions(config, logStream, faults);
     app = await createApp({ config, limiter, keys, registry, logger, isDraining: () => draining });
     const { log, server, close } = app;
     // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
@@ -100,6 +105,7 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
       metrics?.close();
       await closeDirectory();
       await limiter.close();
+      faults.end();
     });
     return { app, url, metricsUrl: metrics?.url ?? `${url}/metrics`, reload: again, stop };
   } catch (error) {
@@ -162,13 +168,26 @@ function openLocal(live: LiveConfig, onStorageError: (error: unknown) => void): 
 }
 
 /** Credentials are in no line that is logged; these would catch one that a later line brings in. */
-function loggerOptions({ logLevel }: Config, stream: ServeOptions["logStream"]): FastifyServerOptions["logger"] {
+function loggerOptions(
+  { logLevel }: Config,
+  stream: ServeOptions["logStream"],
+  faults: LogBudget,
+): FastifyServerOptions["logger"] {
   const redact = ["req.headers", "headers.authorization", 'headers["x-api-key"]', "authorization", "key"];
   return {
     level: logLevel,
     redact,
     serializers: { req: ({ method }: { method: string }) => ({ method }) },
     stream: { write: (text: string) => void stream.write(text) },
+    hooks: {
+      // What is warned of is what calls may bring about, as often as they come.
+      logMethod(args, method, level) {
+        const write = () => method.apply(this, args);
+        const message = args.find((arg: unknown) => typeof arg === "string");
+        if (level < WARN) write();
+        else faults.write(message ?? "", write);
+      },
+    },
   };
 }
 

@@ -1,4 +1,5 @@
-import { isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { Composer, type Document, isMap, isScalar, isSeq, LineCounter } from "yaml";
+import { excessOf, partsOf } from "./bounds.js";
 
 /** A configuration file, read but not yet checked. */
 export interface ConfigFile {
@@ -14,25 +15,39 @@ export interface ConfigFile {
 /** Reads the text of a configuration file: YAML, and so JSON too. */
 export function parseFile(path: string, text: string): ConfigFile {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const lineAt = (offset: number): number => Math.max(1, lines.linePos(offset).line);
-  const faults = [...document.errors, ...document.warnings];
-  const problems = faults.map(({ pos, message }) => `${path}:${lineAt(pos[0])}: ${message}`);
+  const problems: string[] = [];
+  const refuse = (line: number, message: string) => problems.push(`${path}:${line}: ${message}`);
+  const parts = partsOf(text, lines);
+  let document: Document.Parsed | undefined;
   // What was meant to be in it has been lost, as on a full disk: nobody empties a file to have the defaults.
-  if (text.trim() === "") problems.push(`${path}:1: the file is empty; it may be a mapping of settings, {} for none`);
-  let values: unknown;
+  if (text.trim() === "") refuse(1, "the file is empty; it may be a mapping of settings, {} for none");
+  else if ("problem" in parts) refuse(lineAt(parts.offset), parts.problem);
+  else {
+    const [first, second] = new Composer({ prettyErrors: false }).compose(parts.tokens, true, text.length);
+    document = first as Document.Parsed;
+    for (const { pos, message } of [...document.errors, ...document.warnings]) refuse(lineAt(pos[0]), message);
+    if (second !== undefined) refuse(lineAt(second.range?.[0] ?? 0), "there are several documents; there may be one");
+    const { version, explicit } = document.directives.yaml;
+    if (explicit && version !== "1.2") refuse(1, `YAML is of version ${version}; it may be of 1.2`);
+  }
+  let values: unknown = {};
   try {
-    values = problems.length === 0 ? (document.toJS() ?? {}) : {};
+    if (problems.length === 0) values = document?.toJS() ?? {};
   } catch (error) {
-    values = {};
     problems.push(`${path}: ${(error as Error).message}`);
+  }
+  const excess = excessOf(values);
+  if (excess !== undefined) {
+    values = {};
+    refuse(1, excess);
   }
   return {
     path,
     values,
     problems,
     lineOf(fields) {
-      let node: unknown = document.contents;
+      let node: unknown = document?.contents;
       let line = 1;
       for (const field of fields) {
         if (isMap(node)) {

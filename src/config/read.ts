@@ -1,20 +1,19 @@
-import { readFileSync } from "node:fs";
 import type { z } from "zod";
 import { MAX_KEYS } from "../engine/js.js";
 import { compileTiers } from "../engine/tier.js";
-import { TollkeeperError } from "../errors.js";
+import type { TollkeeperError } from "../errors.js";
 import { type Environment, readVariables } from "./environment.js";
 import { type ConfigFile, parseFile } from "./file.js";
 import { PRESETS } from "./presets.js";
+import { Problems, shortened } from "./problems.js";
 import { type Config, layerSchema, NOT_IN_FILE, SETTINGS, type SettingName } from "./schema.js";
 import type { Setting } from "./setting.js";
 import { nearest } from "./suggestion.js";
+import { readText } from "./text.js";
 import { LIMIT_SETTINGS, tiersOf } from "./tiers.js";
 
-/** Bytes of a configuration file: far more than tiers take, and little enough for calls to wait while it is read. */
-const MAX_FILE_BYTES = 1024 * 1024;
-/** Problems that are told of one version. */
-const MAX_PROBLEMS = 50;
+/** UTF-16 units that are told of a value, and of where it stands. */
+const MAX_SHOWN = 100;
 
 /** Where the value of a setting comes from. */
 export type Source =
@@ -42,11 +41,11 @@ const names = Object.keys(SETTINGS) as SettingName[];
  * where it stands, what it was and what it may be; secrets are not shown.
  */
 export function readConfiguration(environment: Environment): Configuration {
-  const variables = readVariables(environment);
-  const problems = [...variables.problems];
+  const problems = new Problems();
+  const variables = readVariables(environment, problems);
   const shownVariable = (name: SettingName) =>
     `${SETTINGS[name].variable} is ${shown(SETTINGS[name], environment[SETTINGS[name].variable])}`;
-  const fromEnvironment = check(variables.values, (path) => shownVariable(path[0] as SettingName), problems);
+  const fromEnvironment = check(variables, (path) => shownVariable(path[0] as SettingName), problems);
 
   const file = fromEnvironment.config === undefined ? undefined : openFile(fromEnvironment.config, problems);
   const fromFile: Layer = file === undefined ? {} : checkFile(file, problems);
@@ -62,8 +61,8 @@ export function readConfiguration(environment: Environment): Configuration {
   sources.tiers = fromFile.tiers === undefined ? { kind: "default" } : fileSource(file, ["tiers"]);
   const config = { ...merged, tiers: structuredClone(fromFile.tiers ?? {}) } as Config;
   settleLimits(config, sources as Configuration["sources"], problems);
-  if (problems.length === 0) checkTogether(config, file, shownVariable, problems);
-  if (problems.length > 0) throw invalid(problems);
+  if (problems.count === 0) checkTogether(config, file, shownVariable, problems);
+  problems.check();
   return { config, sources: sources as Configuration["sources"] };
 }
 
@@ -101,32 +100,32 @@ function fileSource(file: ConfigFile | undefined, path: readonly PropertyKey[]):
   return { kind: "file", path: file?.path ?? "", line: file?.lineOf(path) ?? 1 };
 }
 
-function openFile(path: string, problems: string[]): ConfigFile | undefined {
+function openFile(path: string, problems: Problems): ConfigFile | undefined {
   try {
-    const bytes = readFileSync(path);
-    if (bytes.length > MAX_FILE_BYTES) {
-      problems.push(`${path}: the file has ${bytes.length} bytes; it may have ${MAX_FILE_BYTES}`);
+    const found = readText(path);
+    if ("problem" in found) {
+      problems.add(() => `${path}: ${found.problem}`);
       return undefined;
     }
-    const file = parseFile(path, bytes.toString("utf8"));
-    problems.push(...file.problems);
+    const file = parseFile(path, found.text);
+    for (const problem of file.problems) problems.add(() => problem);
     return file;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    problems.push(`${SETTINGS.config.variable} is ${JSON.stringify(path)}, which can't be read (${code})`);
+    problems.add(() => `${SETTINGS.config.variable} is ${JSON.stringify(path)}, which can't be read (${code})`);
     return undefined;
   }
 }
 
-function checkFile(file: ConfigFile, problems: string[]): Layer {
+function checkFile(file: ConfigFile, problems: Problems): Layer {
   const place = (path: readonly PropertyKey[]): string => `${file.path}:${file.lineOf(path)}: `;
   const { values } = file;
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
-    problems.push(`${file.path}:1: the file is ${JSON.stringify(values)}; it may be a mapping of settings`);
+    problems.add(() => `${file.path}:1: the file is ${shown(undefined, values)}; it may be a mapping of settings`);
     return {};
   }
   for (const name of NOT_IN_FILE) {
-    if (Object.hasOwn(values, name)) problems.push(`${place([name])}${name} may only be in the environment`);
+    if (Object.hasOwn(values, name)) problems.add(() => `${place([name])}${name} may only be in the environment`);
   }
   const describe = (path: readonly PropertyKey[]): string => {
     const name = path[0] as SettingName;
@@ -144,7 +143,7 @@ function checkFile(file: ConfigFile, problems: string[]): Layer {
 function check(
   values: Record<string, unknown>,
   describe: (path: readonly PropertyKey[]) => string,
-  problems: string[],
+  problems: Problems,
 ): Layer {
   const parsed = layerSchema.safeParse(values);
   if (parsed.success) return onlyGiven(parsed.data as Layer);
@@ -155,7 +154,7 @@ function check(
     // One problem for each setting, but every one of a tier's, which has many fields.
     if (name !== "tiers" && bad.has(name)) continue;
     bad.add(name);
-    problems.push(problemOf(issue, describe));
+    problems.add(() => problemOf(issue, describe));
   }
   const good = Object.fromEntries(Object.entries(values).filter(([name]) => !bad.has(name)));
   return onlyGiven((layerSchema.safeParse(good).data ?? {}) as Layer);
@@ -191,7 +190,7 @@ function problemOf(
 }
 
 /** Settings that are a limit of a tier, where the file has that tier itself: the environment changes it. */
-function settleLimits(config: Config, sources: Configuration["sources"], problems: string[]): void {
+function settleLimits(config: Config, sources: Configuration["sources"], problems: Problems): void {
   for (const [name, [tier, limit]] of Object.entries(LIMIT_SETTINGS)) {
     const configured = config.tiers[tier];
     const source = sources[name as SettingName];
@@ -199,9 +198,9 @@ function settleLimits(config: Config, sources: Configuration["sources"], problem
     const target = configured.limits.find((candidate) => candidate.name === limit);
     const where = source.kind === "environment" ? source.variable : `${sourceText(source)}: ${name}`;
     if (source.kind === "file") {
-      problems.push(`${where} is a limit of tiers.${tier}, which the file has too; it may be in one place only`);
+      problems.add(() => `${where} is a limit of tiers.${tier}, which the file has too; it may be in one place only`);
     } else if (target === undefined) {
-      problems.push(`${where} is the limit ${limit} of tiers.${tier}, which has none of that name in the file`);
+      problems.add(() => `${where} is the limit ${limit} of tiers.${tier}, which has none of that name in the file`);
     } else {
       target.limit = config[name as keyof typeof LIMIT_SETTINGS];
     }
@@ -213,38 +212,31 @@ function checkTogether(
   config: Config,
   file: ConfigFile | undefined,
   shownVariable: (name: SettingName) => string,
-  problems: string[],
+  problems: Problems,
 ): void {
   if (config.engine === "js" && config.maxKeys > MAX_KEYS) {
     const mayBe = `a whole number, 1 to ${MAX_KEYS}, with ${SETTINGS.engine.variable}=js`;
-    problems.push(`${shownVariable("maxKeys")}; it may be ${mayBe}`);
+    problems.add(() => `${shownVariable("maxKeys")}; it may be ${mayBe}`);
   }
   if (config.requireGateway && config.gatewaySecret === undefined && config.gatewaySecretPrevious === undefined) {
-    problems.push(`requireGateway is true; it may be true with ${SETTINGS.gatewaySecret.variable} only`);
+    problems.add(() => `requireGateway is true; it may be true with ${SETTINGS.gatewaySecret.variable} only`);
   }
   try {
     compileTiers(tiersOf(config), new Map());
   } catch (error) {
     const { message } = error as TollkeeperError;
     const path = (/^tiers\S*/.exec(message)?.[0] ?? "tiers").split(/[.[\]]+/);
-    problems.push(file === undefined ? message : `${file.path}:${file.lineOf(path)}: ${message}`);
+    problems.add(() => (file === undefined ? message : `${file.path}:${file.lineOf(path)}: ${message}`));
   }
-}
-
-function invalid(problems: readonly string[]): TollkeeperError {
-  const heading = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  const told = problems.slice(0, MAX_PROBLEMS);
-  if (problems.length > told.length) told.push(`and ${problems.length - told.length} more`);
-  const lines = told.map((problem) => `\n  ${problem}`).join("");
-  return new TollkeeperError("ERR_CONFIG_INVALID", `the configuration can't be used, ${heading}:${lines}`);
 }
 
 /** `tiers.free.limits[0].burst` */
 function fieldOf(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((text, part) => {
+  const field = path.reduce<string>((text, part) => {
     if (typeof part === "number") return `${text}[${part}]`;
     return text === "" ? String(part) : `${text}.${String(part)}`;
   }, "");
+  return shortened(field, MAX_SHOWN);
 }
 
 function valueAt(values: object, path: readonly PropertyKey[]): unknown {
@@ -253,5 +245,5 @@ function valueAt(values: object, path: readonly PropertyKey[]): unknown {
 
 function shown(setting: Setting<unknown> | undefined, value: unknown): string {
   if (setting?.secret) return "******";
-  return JSON.stringify(value) ?? "missing";
+  return shortened(JSON.stringify(value) ?? "missing", MAX_SHOWN);
 }

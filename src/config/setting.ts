@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MAX_ENTRIES } from "./bounds.js";
 import { holdEverything, type Network, parseNetwork } from "./network.js";
 
 /** One setting: what it may be, how it is written in the environment, and what to say when it is something else. */
@@ -109,7 +110,7 @@ export function networks(variable: string, description: string, but = ""): Setti
     if (typeof parsed === "string") context.addIssue(`${cidr || "an empty item"} can't be used: ${parsed}`);
   });
   const mayBe = `networks in CIDR notation, separated by commas, such as 10.0.0.0/8,2001:db8::/32${but}`;
-  const list = z.array(network).superRefine((cidrs, context) => {
+  const list = listOfAll(network).superRefine((cidrs, context) => {
     const parsed = cidrs.map(parseNetwork).filter((cidr): cidr is Network => typeof cidr !== "string");
     if (holdEverything(parsed)) context.addIssue("together they hold every address, so they would trust everybody");
   });
@@ -120,7 +121,14 @@ export function networks(variable: string, description: string, but = ""): Setti
 export function origins(variable: string, fallback: string[], description: string): Setting<string[]> {
   const origin = z.string().refine((text) => text === "*" || isOrigin(text));
   const mayBe = "origins such as https://example.com, separated by commas, * for any, or empty for none";
-  return setting(variable, z.array(origin), fallback, listOf, { mayBe, description });
+  return setting(variable, listOfAll(origin), fallback, listOf, { mayBe, description });
+}
+
+/** A list whose items are looked at only if there are not too many. */
+function listOfAll(item: z.ZodType<string>) {
+  const isShort = (items: unknown[]) => items.length <= MAX_ENTRIES;
+  const message = `there are more than ${MAX_ENTRIES} of them`;
+  return z.array(z.unknown()).refine(isShort, { error: message, abort: true }).pipe(z.array(item));
 }
 
 function isOrigin(text: string): boolean {

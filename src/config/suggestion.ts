@@ -1,6 +1,9 @@
 /** Of the names that there are, the one that a misspelt one was meant to be. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
-  for (const candidate of known) if (distance(candidate, name) <= 2) return candidate;
+  for (const candidate of known) {
+    // One letter less or more is a distance of one, so that nothing is compared with a text without an end.
+    if (Math.abs(candidate.length - name.length) <= 2 && distance(candidate, name) <= 2) return candidate;
+  }
   return undefined;
 }
 

@@ -1,5 +1,6 @@
-import { type FSWatcher, readFileSync, watch } from "node:fs";
+import { type FSWatcher, watch } from "node:fs";
 import { dirname } from "node:path";
+import { readText } from "./text.js";
 
 /** How long, in ms, a change is waited out: editors and Kubernetes take several steps. */
 const SETTLE_MS = 50;
@@ -50,10 +51,11 @@ export function watchFile(path: string, changed: () => void): () => void {
   };
 }
 
-/** Undefined if it can't be read, which is a change like any other. */
+/** What keeps it from being read is a change like any other. */
 function textOf(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    const found = readText(path);
+    return "text" in found ? found.text : found.problem;
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 import { TollkeeperError } from "../errors.js";
 import { MAX_CAPACITY, toMilli } from "./amount.js";
 import { Bucket } from "./bucket.js";
+import { invalidTiers, placeOf } from "./plain-tiers.js";
 import { Quota } from "./quota.js";
 import { shadowedTier } from "./shadow.js";
 import type { BucketSpec, LimitSpec, QuotaSpec, TierSpec, Tiers } from "./types.js";
@@ -50,18 +51,20 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
   const known = new Map(slots);
   const compiled = new Map<string, Tier>();
   const entries = Object.entries(checkObject("tiers", tiers));
-  if (entries.length === 0) throw invalid("tiers", tiers, "at least one tier");
+  if (entries.length === 0) throw invalidTiers("tiers", Symbol("{}"), "at least one tier");
   for (const [name, tier] of entries) {
-    const path = `tiers.${name}`;
+    const path = placeOf("tiers", name);
     const own = shadowedTier(name) ?? name;
-    if (!TIER_NAME.test(own)) throw invalid(path, name, "a name of 1 to 64 visible ASCII characters, without , and {");
+    if (name in Object.prototype) throw invalidTiers(path, name, "a name that not every object has a field of");
+    if (!TIER_NAME.test(own))
+      throw invalidTiers(path, name, "a name of 1 to 64 visible ASCII characters, without , and {");
     const limits = checkObject(path, tier).limits;
-    if (!Array.isArray(limits)) throw invalid(`${path}.limits`, limits, "an array of limits, empty for unlimited");
+    if (!Array.isArray(limits)) throw invalidTiers(`${path}.limits`, limits, "an array of limits, empty for unlimited");
     const compiledLimits = limits.map((limit, index) =>
       compileLimit(`${path}.limits[${index}]`, limit, known, maxSlots),
     );
     const twice = compiledLimits.find((limit, index) => compiledLimits.findIndex((l) => l.name === limit.name) < index);
-    if (twice) throw invalid(`${path}.limits`, twice.name, "limits of different names");
+    if (twice) throw invalidTiers(`${path}.limits`, twice.name, "limits of different names");
     compiled.set(name, {
       name,
       spec: tier,
@@ -81,9 +84,13 @@ export function kindOf(rule: Bucket | Quota): string {
 function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots: number): TierLimit {
   const { name, limit, shadow } = checkObject(path, spec);
   if (typeof name !== "string" || !/^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/.test(name)) {
-    throw invalid(`${path}.name`, name, "a letter, then up to 31 letters, digits, _ or -");
+    throw invalidTiers(`${path}.name`, name, "a letter, then up to 31 letters, digits, _ or -");
   }
-  if (shadow !== undefined && typeof shadow !== "boolean") throw invalid(`${path}.shadow`, shadow, "true or false");
+  if (name in Object.prototype) {
+    throw invalidTiers(`${path}.name`, name, "a name that not every object has a field of");
+  }
+  if (shadow !== undefined && typeof shadow !== "boolean")
+    throw invalidTiers(`${path}.shadow`, shadow, "true or false");
   const limitMilli = positiveMilli(`${path}.limit`, limit);
   const rule =
     spec.type === "bucket"
@@ -91,16 +98,20 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
       : spec.type === "quota"
         ? compileQuota(path, spec, limitMilli)
         : undefined;
-  if (!rule) throw invalid(`${path}.type`, (spec as { type: unknown }).type, '"bucket" or "quota"');
+  if (!rule) throw invalidTiers(`${path}.type`, (spec as { type: unknown }).type, '"bucket" or "quota"');
   const kind = kindOf(rule);
   const before = slots.get(name);
   if (before !== undefined && before !== kind) {
-    throw invalid(path, `a ${kind} named ${JSON.stringify(name)}`, `a ${before}, as elsewhere: one name is one count`);
+    throw invalidTiers(
+      path,
+      `a ${kind} named ${JSON.stringify(name)}`,
+      `a ${before}, as elsewhere: one name is one count`,
+    );
   }
   if (before === undefined && slots.size === maxSlots) {
     const known = [...slots.keys()].join(", ");
     const reason = `this limiter tells at most ${maxSlots} limits apart by name, from its opening on`;
-    throw invalid(`${path}.name`, name, `one of ${known}: ${reason}`);
+    throw invalidTiers(`${path}.name`, name, `one of ${known}: ${reason}`);
   }
   slots.set(name, kind);
   return { name, slot: [...slots.keys()].indexOf(name), limit, rule };
@@ -110,7 +121,7 @@ function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Buck
   rejectUnknown(path, spec, ["name", "type", "limit", "windowSeconds", "burst", "shadow"]);
   const windowMs = positiveMilli(`${path}.windowSeconds`, spec.windowSeconds);
   const burstMilli = positiveMilli(`${path}.burst`, spec.burst);
-  if (burstMilli < 1000) throw invalid(`${path}.burst`, spec.burst, "a number from 1");
+  if (burstMilli < 1000) throw invalidTiers(`${path}.burst`, spec.burst, "a number from 1");
   try {
     return new Bucket(limitMilli, windowMs, burstMilli);
   } catch (cause) {
@@ -121,34 +132,28 @@ function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Buck
 function compileQuota(path: string, spec: QuotaSpec, limitMilli: number): Quota {
   rejectUnknown(path, spec, ["name", "type", "limit", "period", "anchorDay", "shadow"]);
   const { period, anchorDay = 1 } = spec;
-  if (period !== "day" && period !== "month") throw invalid(`${path}.period`, period, '"day" or "month"');
+  if (period !== "day" && period !== "month") throw invalidTiers(`${path}.period`, period, '"day" or "month"');
   if (!Number.isInteger(anchorDay) || anchorDay < 1 || anchorDay > 31) {
-    throw invalid(`${path}.anchorDay`, anchorDay, "a day of the month, 1 to 31");
+    throw invalidTiers(`${path}.anchorDay`, anchorDay, "a day of the month, 1 to 31");
   }
-  if (period === "day" && anchorDay !== 1) throw invalid(`${path}.anchorDay`, anchorDay, "left out for a day");
+  if (period === "day" && anchorDay !== 1) throw invalidTiers(`${path}.anchorDay`, anchorDay, "left out for a day");
   return new Quota(limitMilli, period, anchorDay);
 }
 
 function rejectUnknown(path: string, spec: object, known: string[]): void {
   const unknown = Object.keys(spec).find((field) => !known.includes(field));
-  if (unknown !== undefined) throw invalid(`${path}.${unknown}`, "an unknown field", `one of ${known.join(", ")}`);
+  if (unknown !== undefined) throw invalidTiers(`${path}.${unknown}`, "an unknown field", `one of ${known.join(", ")}`);
 }
 
 function positiveMilli(path: string, value: unknown): number {
   const milli = typeof value === "number" ? toMilli(value) : Number.NaN;
   if (!(milli > 0 && milli <= MAX_CAPACITY)) {
-    throw invalid(path, value, `a number above 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`);
+    throw invalidTiers(path, value, `a number above 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`);
   }
   return milli;
 }
 
 function checkObject<T extends object>(path: string, value: T): T {
-  if (typeof value !== "object" || value === null) throw invalid(path, value, "an object");
+  if (typeof value !== "object" || value === null) throw invalidTiers(path, value, "an object");
   return value;
-}
-
-function invalid(path: string, was: unknown, mayBe: string): TollkeeperError {
-  const shown =
-    typeof was === "string" ? was : typeof was === "number" ? String(was) : (JSON.stringify(was) ?? typeof was);
-  return new TollkeeperError("ERR_TIERS_INVALID", `${path} is ${shown}; it may be ${mayBe}`);
 }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
 import { JsEngine } from "../engine/js.js";
 import { openNative } from "../engine/native.js";
+import { plainTiers } from "../engine/plain-tiers.js";
 import { splitTiers } from "../engine/shadow.js";
 import { compileTiers } from "../engine/tier.js";
 import type { Engine, EngineOptions, Tiers } from "../engine/types.js";
@@ -67,10 +68,11 @@ export interface SharedLimiterOptions extends Omit<LimiterOptions, "storage"> {
 export function createLimiter(options: LimiterOptions): Limiter;
 export function createLimiter(options: SharedLimiterOptions): SharedLimiter;
 export function createLimiter(options: LimiterOptions | SharedLimiterOptions): Limiter | SharedLimiter {
-  const { tiers, name = "", storage = { type: "memory" }, maxKeys = 1_000_000, clock } = checkOptions(options);
+  const { name = "", storage = { type: "memory" }, maxKeys = 1_000_000, clock } = checkOptions(options);
+  const tiers = plainTiers(options.tiers);
   compileTiers(tiers, new Map());
   const onStorageError = guarded("onStorageError", options.onStorageError ?? warn);
-  if (storage.type === "redis") return openShared({ ...options, storage, onStorageError }, maxKeys);
+  if (storage.type === "redis") return openShared({ ...options, tiers, storage, onStorageError }, maxKeys);
   const file = storage.type === "file" ? resolve(storage.path) : undefined;
   const engine = openEngine(options.engine ?? "auto", {
     name,

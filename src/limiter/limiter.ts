@@ -1,4 +1,5 @@
 import { toMilli } from "../engine/amount.js";
+import { plainTiers } from "../engine/plain-tiers.js";
 import { shadowedTier } from "../engine/shadow.js";
 import {
   type Engine,
@@ -123,7 +124,7 @@ export class Limiter {
    */
   reload(tiers: Tiers): void {
     this.#checkOpen();
-    this.#judges.reload(tiers);
+    this.#judges.reload(plainTiers(tiers));
   }
 
   /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */

@@ -1,4 +1,5 @@
 import { toMilli } from "../engine/amount.js";
+import { plainTiers } from "../engine/plain-tiers.js";
 import type { Tier } from "../engine/tier.js";
 import type { TierStats, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
@@ -202,7 +203,7 @@ export class SharedLimiter {
    */
   reload(tiers: Tiers): void {
     this.#checkOpen();
-    this.#judges.reload(tiers);
+    this.#judges.reload(plainTiers(tiers));
     this.#counts.include(Object.keys(this.tiers));
   }
 

@@ -263,7 +263,7 @@ describe("the audit log", () => {
   const audited = ({ log }: TestService) =>
     log.flatMap((line) => {
       const { level, audit } = JSON.parse(line) as { level: number; audit?: Record<string, unknown> };
-      return audit === undefined ? [] : [{ level, ...audit }];
+      return audit === undefined ? [] : [{ level, ...audit } as Record<string, unknown>];
     });
 
   it("says of each management call who did what to whom, and what became of it, without a secret", async () => {
@@ -297,5 +297,49 @@ describe("the audit log", () => {
     service.app.log.level = "error";
     await manage(service, "GET", "/api/v1/keys");
     expect(audited(service)).toMatchObject([{ action: "keys.list", status: 200 }]);
+  });
+
+  it("is not filled by nobody's calls, nor by those of a key without the scope, and leaves out no administrator's", async () => {
+    const service = await startService();
+    const { app, free, reader, log } = service;
+    const rows = [
+      ["GET", "/api/v1/keys"],
+      ["POST", "/api/v1/keys"],
+      ["DELETE", "/api/v1/keys/0123456789abcdef"],
+      ["POST", `${MANAGED}/quota/acme/reset`],
+      ["PUT", `${MANAGED}/quota/acme/tier`],
+      ["PUT", `${MANAGED}/quota/acme/overrides`],
+      ["GET", "/nothing/here"],
+      ["GET", `${MANAGED}/status`],
+      ["POST", "/v1/identify"],
+    ] as const;
+    const strangers = [
+      {},
+      { "x-api-key": "made-up" },
+      { authorization: "Basic x", "x-api-key": "y" },
+      { "x-api-key": free },
+    ];
+    const before = log.length;
+    let calls = 0;
+    for (let time = 0; time < 60; time++) {
+      for (const [method, url] of rows) {
+        for (const headers of strangers) {
+          calls++;
+          await app.inject({ method, url, headers, ...(method === "GET" ? {} : { payload: { no: time } }) });
+        }
+      }
+      if (time % 10 === 0) await manage(service, "GET", "/api/v1/keys");
+    }
+    for (const key of [reader, free]) await app.inject({ url: "/api/v1/keys", headers: { "x-api-key": key } });
+    await app.close();
+    const lines = log.slice(before).filter((line) => !line.includes('"answered"'));
+    expect(calls).toBe(2160);
+    // Six actions, each refused in two ways to nobody and to a customer: 20 a minute.
+    expect(lines.length).toBeLessThanOrEqual(6 * 4 * 20 + 6 + 2 + 1);
+    const { omitted } = JSON.parse(log.at(-1) ?? "{}") as { omitted: { count: number }[] };
+    const refused = audited(service).filter((line) => line["status"] !== 200).length;
+    expect(omitted.reduce((sum, { count }) => sum + count, refused)).toBe(60 * 6 * 4 + 2);
+    expect(audited(service).filter((line) => line["by"] === "ops" && line["status"] === 200)).toHaveLength(6);
+    expect(audited(service).filter((line) => line["by"] === "ops" && line["status"] === 403)).toHaveLength(1);
   });
 });

@@ -1,5 +1,7 @@
 import type { FastifyInstance } from "fastify";
-import { whoCalls } from "../identity.js";
+import { callerOf } from "../../fastify/plugin.js";
+import { type Caller, whoCalls } from "../identity.js";
+import { LogBudget } from "../log-budget.js";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -10,10 +12,13 @@ declare module "fastify" {
 
 /**
  * Logs each call that is to be audited, whatever the level of the other lines: who did what to whom, and what became of
- * it. Neither the key that was shown nor one that was made is in it.
+ * it. Neither the key that was shown nor one that was made is in it. Of calls that were let in every one is logged; of those
+ * that were refused a few a minute, and how many more there were, since anybody can make them.
  */
 export function auditCalls(app: FastifyInstance): void {
   const log = app.log.child({}, { level: "info" });
+  const refusals = new LogBudget((omitted) => log.info({ omitted }, "refused calls that the audit leaves out"));
+  app.addHook("onClose", async () => refusals.end());
   app.addHook("onResponse", (request, reply, done) => {
     const { audit: action } = request.routeOptions.config;
     if (action === undefined) return done();
@@ -30,7 +35,10 @@ export function auditCalls(app: FastifyInstance): void {
       status: reply.statusCode,
       request: request.id,
     };
-    log.info({ audit }, "audit");
+    const write = () => log.info({ audit }, "audit");
+    const isLetIn = (callerOf(request) as Caller | undefined)?.account !== undefined;
+    if (isLetIn) write();
+    else refusals.write(`${action} ${reply.statusCode} ${audit.by ?? "nobody"}`, write);
     done();
   });
 }
