@@ -94,6 +94,8 @@ export interface Roll {
   readonly replicas: readonly string[];
   /** How long, in ms at most, decisions still have to wait for others to tell what they know; 0 if not at all. */
   readonly settlingMs: number;
+  /** Whether the store has no room for what is spent. */
+  readonly isFull?: boolean;
 }
 
 /** What comes from a store unasked. */

@@ -91,9 +91,10 @@ export class RedisLink implements Link {
     ]).catch((error: unknown) => {
       throw this.#refused(error);
     });
-    const [settlingMs, replicas, others] = reply as [number, string[], string[]];
+    const [settlingMs, replicas, others, full] = reply as [number, string[], string[], number];
+    if (full === 1) this.#report(new Error("OOM when a replica reports"));
     for (const error of others.flatMap((told) => conflictsWith(told, kinds, this.#place))) this.#report(error);
-    return { settlingMs, replicas };
+    return { settlingMs, replicas, isFull: full === 1 };
   }
 
   async close(): Promise<void> {

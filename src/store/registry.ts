@@ -14,7 +14,7 @@ const HOLD_MS = 1000;
  *
  * Arguments: server, replica, whether it knows anything, whether it has told, whether it leaves, whether the server is
  * young, its kinds, how many peers it knew, these, then tier and tokens in turn. Answers with how long to wait, the replicas
- * heard of lately, and those of their kinds that are not the caller's.
+ * heard of lately, those of their kinds that are not the caller's, and 1 if there is no room for what is spent.
  */
 export const REGISTRY = `
 local key = KEYS[1]
@@ -48,6 +48,13 @@ local function await(replica)
   set('w:' .. replica, '1')
 end
 
+-- Want of memory refuses a write only as the first of a script. Who is there takes little room, and is to be known then
+-- most of all: without it every replica would take the whole limit for its part.
+local first = redis.pcall('HSET', key, 'p:' .. me, string.format('%.0f', now))
+local isFull = type(first) == 'table' and first.err and string.find(first.err, 'OOM', 1, true)
+if type(first) == 'table' and first.err and not isFull then return first end
+redis.call('HDEL', key, 'w:')
+
 local before = hash.run
 if before ~= server then
   set('run', server)
@@ -70,7 +77,7 @@ if leaves then
   drop('k:' .. me)
 end
 for i = 9 + peers, #ARGV, 2 do
-  redis.call('HINCRBY', key, 'u:' .. ARGV[i], ARGV[i + 1])
+  redis.pcall('HINCRBY', key, 'u:' .. ARGV[i], ARGV[i + 1])
 end
 
 local alive, others, waiting = {}, {}, false
@@ -91,7 +98,7 @@ for field, value in pairs(hash) do
     end
   end
 end
-redis.call('PEXPIRE', key, 40 * 86400000)
+redis.pcall('PEXPIRE', key, 40 * 86400000)
 local settle, hold = tonumber(hash.settle) or 0, tonumber(hash.hold) or 0
-return {math.max(waiting and settle - now or 0, hold - now, 0), alive, others}
+return {math.max(waiting and settle - now or 0, hold - now, 0), alive, others, isFull and 1 or 0}
 `;

@@ -167,6 +167,12 @@ export class Session {
   async #gather(): Promise<number> {
     const server = this.#server;
     let roll = await this.#greet({ told: this.#toldServer === server, leaves: false });
+    if (roll.isFull) {
+      // Asking it would fail key by key, and with each turn from one state to the other every part would be dealt anew.
+      this.#replicas = roll.replicas;
+      this.#enter("away");
+      return HEARTBEAT_MS;
+    }
     if (this.#toldServer !== server) {
       if (roll.settlingMs > 0 || this.#toldServer !== undefined) {
         this.#enter("settling");
