@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Config } from "../config/schema.js";
 import type { RecordStore } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
@@ -37,6 +38,7 @@ export async function openDirectory(config: Config, local?: RecordStore): Promis
     tls: undefined,
     timeoutMs: redisTimeoutMs,
     allowEviction: redisAllowEviction,
+    credentials: credentialsOf(config),
   });
   await records.open();
   return {
@@ -44,6 +46,11 @@ export async function openDirectory(config: Config, local?: RecordStore): Promis
     ready: (patienceMs) => records.ready(patienceMs),
     close: () => records.close(),
   };
+}
+
+/** Gives the password that a file holds at the time, where there is one. */
+export function credentialsOf({ redisPasswordFile: file }: Config): (() => { password: string }) | undefined {
+  return file === undefined ? undefined : () => ({ password: readFileSync(file, "utf8").trim() });
 }
 
 /** @throws {TollkeeperError} `ERR_CONFIG_INVALID` */

@@ -14,7 +14,7 @@ import { withoutPassword } from "../store/address.js";
 import { isRefusal } from "../store/complaints.js";
 import { createApp } from "./app.js";
 import { makeDemoKeys, storedDemoKeys } from "./demo.js";
-import { addressOf, type Directory, openDirectory } from "./directory.js";
+import { addressOf, credentialsOf, type Directory, openDirectory } from "./directory.js";
 import { drain } from "./drain.js";
 import { listening, type MetricsPort, openMetricsPort } from "./listen.js";
 import { LogBudget } from "./log-budget.js";
@@ -129,6 +129,7 @@ function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void)
   const { redisUrl, redisPrefix, redisTimeoutMs, redisAllowEviction, mode, leaseMs, onOutage, maxKeys } = config;
   if (redisUrl === undefined) return openLocal(live, onStorageError);
   addressOf(redisUrl);
+  const credentials = credentialsOf(config);
   const limiter: Limiter | SharedLimiter = createLimiter({
     tiers: tiersOf(config),
     maxKeys,
@@ -142,6 +143,7 @@ function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void)
       timeoutMs: redisTimeoutMs,
       onOutage,
       allowEviction: redisAllowEviction,
+      ...(credentials === undefined ? {} : { credentials }),
     },
   });
   const shared = `shared by all replicas with the prefix ${redisPrefix}`;

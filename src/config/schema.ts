@@ -77,7 +77,15 @@ export const SETTINGS = {
     "RATE_LIMIT_REDIS_URL",
     1,
     "Redis shared by all replicas: `redis://`, `rediss://`, `redis-sentinel://host,host/master`, or nodes of a Cluster " +
-      "separated by commas. Usage, API keys and accounts are then kept there, and in no file.",
+      "as `redis-cluster://host,host`. Usage, API keys and accounts are then kept there, and in no file.",
+  ),
+  redisPasswordFile: optional(
+    text(
+      "RATE_LIMIT_REDIS_PASSWORD_FILE",
+      "",
+      "the path of a file",
+      "The password for Redis, in place of that in the URL; read anew for each connection, so that it can be changed.",
+    ),
   ),
   redisPrefix: word(
     "RATE_LIMIT_REDIS_PREFIX",

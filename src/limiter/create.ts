@@ -91,7 +91,16 @@ export function createLimiter(options: LimiterOptions | SharedLimiterOptions): L
 
 function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimiter {
   const { tiers, name = "tollkeeper", storage, clock, onStorageError = warn } = options;
-  const { url, prefix = name, mode = "leased", leaseMs = 1000, timeoutMs = 50, tls, allowEviction = false } = storage;
+  const {
+    url,
+    prefix = name,
+    mode = "leased",
+    leaseMs = 1000,
+    timeoutMs = 50,
+    tls,
+    credentials,
+    allowEviction = false,
+  } = storage;
   const link = new RedisLink({
     address: parseAddress(url, "storage.url"),
     url,
@@ -100,6 +109,7 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     tls,
     timeoutMs,
     allowEviction,
+    credentials,
     onProblem: once(onStorageError),
   });
   const given = clock === undefined ? undefined : monotonic(clock);

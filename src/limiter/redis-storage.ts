@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from "node:tls";
 import { TollkeeperError } from "../errors.js";
 import { parseAddress } from "../store/address.js";
+import type { Credentials } from "../store/client.js";
 import type { OutagePolicies, OutagePolicy } from "./share.js";
 
 /** Storage that replicas share, in Redis 6.2 or later, or Valkey. */
@@ -9,8 +10,8 @@ export interface RedisStorage {
   /**
    * `redis://[user:password@]host[:6379][/db]`, `rediss://` for TLS,
    * `redis-sentinel://[user:password@]host[:26379],host,…/master[/db][?sentinelPassword=…]`, `rediss-sentinel://` for
-   * TLS to servers and Sentinels, or two or more nodes of a Cluster,
-   * `redis://host:port,redis://host:port`.
+   * TLS to servers and Sentinels, or one or more nodes of a Cluster, `redis-cluster://host:port,host:port`,
+   * `rediss-cluster://…`, or `redis://host:port,redis://host:port`; a single `redis://` that is one is found out.
    */
   url: string;
   /** Whether tokens are taken ahead (`"leased"`, the default) or every call asks Redis (`"exact"`). */
@@ -32,13 +33,29 @@ export interface RedisStorage {
   /** Node's own options for TLS, such as `ca`, where the URL is `rediss://`. */
   tls?: ConnectionOptions;
   /**
+   * Who to be, in place of the user and password of the URL: asked anew before each connection, for those that change.
+   * Connections that there are stay.
+   */
+  credentials?: () => Credentials | Promise<Credentials>;
+  /**
    * Whether a Redis is used whose `maxmemory-policy` lets it throw keys away, and with them what callers have used:
    * `false` by default, and then it is refused with `ERR_STORE_UNSUITABLE`.
    */
   allowEviction?: boolean;
 }
 
-const OPTIONS = ["type", "url", "mode", "leaseMs", "timeoutMs", "onOutage", "prefix", "tls", "allowEviction"];
+const OPTIONS = [
+  "type",
+  "url",
+  "mode",
+  "leaseMs",
+  "timeoutMs",
+  "onOutage",
+  "prefix",
+  "tls",
+  "credentials",
+  "allowEviction",
+];
 /** No two prefixes of this form can make one name of two keys. */
 export const PREFIX = /^[\w.-]{1,64}$/;
 export const PREFIX_MAY_BE = "1 to 64 letters, digits, _, - and .";
@@ -51,7 +68,7 @@ const MAY_BE = '"share", "open" or "closed"';
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
 export function checkRedis(storage: RedisStorage): void {
-  const { url, mode, leaseMs, timeoutMs, onOutage, prefix, tls, allowEviction } = storage;
+  const { url, mode, leaseMs, timeoutMs, onOutage, prefix, tls, credentials, allowEviction } = storage;
   const unknown = Object.keys(storage).find((option) => !OPTIONS.includes(option));
   if (unknown !== undefined) throw invalid(`storage.${unknown}`, "unknown", `one of ${OPTIONS.join(", ")}`);
   parseAddress(url, "storage.url");
@@ -64,6 +81,9 @@ export function checkRedis(storage: RedisStorage): void {
     throw invalid("storage.prefix", prefix, PREFIX_MAY_BE);
   }
   if (tls !== undefined && (typeof tls !== "object" || tls === null)) throw invalid("storage.tls", tls, "an object");
+  if (credentials !== undefined && typeof credentials !== "function") {
+    throw invalid("storage.credentials", typeof credentials, "a function that gives { username, password }");
+  }
   if (allowEviction !== undefined && typeof allowEviction !== "boolean") {
     throw invalid("storage.allowEviction", allowEviction, "true or false");
   }

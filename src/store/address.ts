@@ -26,7 +26,7 @@ export type Address = {
 const MAY_BE =
   "redis://[user:password@]host[:6379][/db], rediss:// for TLS, " +
   "redis-sentinel://[user:password@]host[:26379],host,…/master[/db], " +
-  "or nodes of a Cluster as redis://host:port,redis://host:port,…";
+  "redis-cluster://[user:password@]host[:6379],host,… or nodes of a Cluster as redis://host:port,redis://host:port,…";
 
 /**
  * Reads the address of a Redis.
@@ -39,11 +39,32 @@ export function parseAddress(text: unknown, option: string): Address {
     new TollkeeperError("ERR_OPTION_INVALID", `${option} can't be used: ${reason}; it may be ${MAY_BE}`);
   if (typeof text !== "string" || text === "") throw problem(`it is ${text === "" ? "empty" : typeof text}`);
   if (/^rediss?-sentinel:/.test(text)) return sentinels(text, problem);
+  const [, secure, rest] = /^redis(s?)-cluster:\/\/(.*)$/.exec(text) ?? [];
+  if (rest !== undefined)
+    return clusterOf(
+      rest.split(",").map((part) => `redis${secure}://${part.trim()}`),
+      problem,
+    );
   const urls = text.split(",").map((part) => serverOf(part.trim(), problem));
   const [first] = urls;
   if (first === undefined) throw problem("it is empty");
   const { username, password, tls, node, db } = first;
   if (urls.length === 1) return { kind: "server", username, password, tls, node, db };
+  return clusterOf(text.split(","), problem);
+}
+
+/** The address of a Cluster, of that of one of its nodes, which names the others; undefined if it can't be one. */
+export function asCluster(address: Address): Address | undefined {
+  if (address.kind !== "server" || address.db !== 0) return undefined;
+  const { username, password, tls, node } = address;
+  return { kind: "cluster", username, password, tls, nodes: [node] };
+}
+
+function clusterOf(parts: readonly string[], problem: (reason: string) => TollkeeperError): Address {
+  const urls = parts.map((part) => serverOf(part.trim(), problem));
+  const [first] = urls;
+  if (first === undefined) throw problem("it names no node");
+  const { tls } = first;
   if (urls.some((url) => url.tls !== tls)) throw problem("some nodes are rediss:// and some redis://");
   if (urls.some((url) => url.db !== 0)) throw problem("a Cluster has no databases but 0");
   const login = urls.find((url) => url.password !== undefined) ?? first;

@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from "node:tls";
 import type { Cluster, Redis } from "ioredis";
+import { TollkeeperError } from "../errors.js";
 import type { Address } from "./address.js";
 
 /** The longest pause, in ms, before a connection is tried anew. */
@@ -13,20 +14,41 @@ export interface ClientOptions {
   tls: ConnectionOptions | undefined;
   /** How long, in ms, an answer is waited for. */
   timeoutMs: number;
+  /** Asked anew for each connection, where they change. */
+  credentials?: (() => Credentials | Promise<Credentials>) | undefined;
 }
 
 export type Client = Redis | Cluster;
 
+/** Who to be, on a connection that is made now. */
+export interface Credentials {
+  /** The one of the URL if left out. */
+  username?: string;
+  password: string;
+}
+
+type Ioredis = Pick<typeof import("ioredis"), "Redis" | "Cluster">;
+
 /**
  * A client that connects for as long as `isWanted` says so. Nothing is queued or sent again behind our back: what is late
  * is decided otherwise, and must not be charged too.
+ *
+ * @throws {TollkeeperError} `ERR_STORE_REFUSED` if there are no credentials to begin with
  */
-export function clientOf(
-  ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
-  options: ClientOptions,
-  isWanted: () => boolean,
-): Client {
-  const client = open(ioredis, options);
+export async function clientOf(ioredis: Ioredis, options: ClientOptions, isWanted: () => boolean): Promise<Client> {
+  const login = new Login(options);
+  await login.renew();
+  const client = open(ioredis, options, login);
+  // A Cluster refuses commands for a node while it connects, and connects with the first command.
+  client.on("+node", (node: Redis) => {
+    Object.assign(node.options, login.present);
+    node.connect().catch(() => undefined);
+  });
+  const renew = (): void => {
+    const renewed = () => void ("nodes" in client || Object.assign(client.options, login.present));
+    login.renew().then(renewed, (error: unknown) => client.emit("error", error));
+  };
+  client.on("reconnecting", renew).on("-node", renew);
   // ioredis gives up for good where Sentinels tell of another master while it connects to the one before.
   client.on("end", () => {
     const revive = (): void => {
@@ -37,14 +59,35 @@ export function clientOf(
   return client;
 }
 
-function open(
-  ioredis: Pick<typeof import("ioredis"), "Redis" | "Cluster">,
-  { address, tls, timeoutMs }: ClientOptions,
-): Client {
-  const { username, password } = address;
+/** The user and password to connect with. */
+class Login {
+  readonly #options: ClientOptions;
+  present: { username?: string; password?: string };
+
+  constructor(options: ClientOptions) {
+    const { username, password } = options.address;
+    this.#options = options;
+    this.present = { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
+  }
+
+  /** Asks for them anew, where they may change. */
+  async renew(): Promise<void> {
+    const { credentials } = this.#options;
+    if (credentials === undefined) return;
+    try {
+      const { username, password } = await credentials();
+      if (typeof password !== "string") throw new TypeError(`it gave a password of type ${typeof password}`);
+      this.present = { ...this.present, ...(username === undefined ? {} : { username }), password };
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new TollkeeperError("ERR_STORE_REFUSED", `there is no password for Redis: ${why}`, { cause });
+    }
+  }
+}
+
+function open(ioredis: Ioredis, { address, tls, timeoutMs }: ClientOptions, login: Login): Client {
   const common = {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
+    ...login.present,
     ...(address.tls ? { tls: tls ?? {} } : {}),
     protocol: 2 as const,
     connectTimeout: 2000,

@@ -18,7 +18,7 @@ export interface Complaint {
  */
 export function complaintsOf(
   info: ReadonlyMap<string, string>,
-  { url, isCluster, allowEviction }: { url: string; isCluster: boolean; allowEviction: boolean },
+  { url, mayBeCluster, allowEviction }: { url: string; mayBeCluster: boolean; allowEviction: boolean },
 ): Complaint[] {
   const complaints: Complaint[] = [];
   const complain = (fatal: boolean, message: string) => {
@@ -32,8 +32,8 @@ export function complaintsOf(
   if (info.get("redis_mode") === "sentinel") {
     complain(true, "is a Sentinel; give its address as redis-sentinel://host:port/master");
   }
-  if (info.get("redis_mode") === "cluster" && !isCluster) {
-    complain(true, "is a node of a Cluster; give the addresses of two or more of its nodes, separated by commas");
+  if (info.get("redis_mode") === "cluster" && !mayBeCluster) {
+    complain(true, "is a node of a Cluster, which has no databases but 0; leave the database out of its address");
   }
   if (info.get("role") === "slave") {
     complain(true, "is a replica, which can't be written to; give the address of its master, or of its Sentinels");
@@ -61,7 +61,7 @@ const MEANINGS: readonly (readonly [says: RegExp, code: ErrorCode, told: (text: 
   [
     /WRONGPASS|NOAUTH|invalid password|AUTH .*(called|failed)/i,
     "ERR_STORE_REFUSED",
-    (text) => `refuses the user or password (${text}); correct them in the URL`,
+    (text) => `refuses the user or password (${text}); correct them in the URL, or in what gives them`,
   ],
   [
     /NOPERM|user executing the script|ACL failure|No permissions to access/,

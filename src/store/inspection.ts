@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
-import { withoutPassword } from "./address.js";
+import { type Address, asCluster, withoutPassword } from "./address.js";
 import { type Client, type ClientOptions, RETRY_MS } from "./client.js";
 import { complaintsOf } from "./complaints.js";
 import { checkRights, type Need } from "./rights.js";
@@ -56,12 +56,21 @@ export async function checkAllRights(
   );
 }
 
+/** The address of the Cluster whose node a server has turned out to be, as services of others give but one. */
+export function clusterBehind(address: Address, facts: Facts): Address | undefined {
+  return facts.get("redis_mode") === "cluster" ? asCluster(address) : undefined;
+}
+
 function mastersOf(client: Client): Redis[] {
   return "nodes" in client ? client.nodes("master") : [client];
 }
 
 function about({ url, address, allowEviction }: InspectionOptions) {
-  return { url: withoutPassword(url), isCluster: address.kind === "cluster", allowEviction };
+  return {
+    url: withoutPassword(url),
+    mayBeCluster: address.kind === "cluster" || asCluster(address) !== undefined,
+    allowEviction,
+  };
 }
 
 function userOf({ address }: InspectionOptions): string {

@@ -1,8 +1,8 @@
 import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
-import { type Client, clientOf, shield } from "./client.js";
+import { type Client, clientOf, RETRY_MS, shield } from "./client.js";
 import { translated } from "./complaints.js";
-import { type InspectionOptions, inspect } from "./inspection.js";
+import { clusterBehind, type InspectionOptions, inspect } from "./inspection.js";
 import { READ, SCAN, WRITE } from "./records-script.js";
 import { type Need, needsOf } from "./rights.js";
 
@@ -41,12 +41,11 @@ type Scripted = Record<
 
 /** The connections of one replica's records: one to ask, one to be told of changes. */
 export class RecordsConnection {
-  readonly #options: RedisRecordsOptions;
+  #options: RedisRecordsOptions;
   readonly #caller: string;
   /** Of one slot in a Cluster. */
   readonly #keys: readonly [hash: string, log: string, replicas: string];
   readonly #channel: string;
-  readonly #needs: readonly Need[];
   #client: (Client & Scripted) | undefined;
   #subscriber: Client | undefined;
   /** Of the connection that there is; rejects if the server can't be used. */
@@ -60,13 +59,11 @@ export class RecordsConnection {
 
   /** @param caller Names this replica among those that are told of its changes. */
   constructor(options: RedisRecordsOptions, caller: string) {
-    const { prefix, address } = options;
+    const { prefix } = options;
     this.#options = options;
     this.#caller = caller;
     this.#keys = [`{${prefix}}:records`, `{${prefix}}:records-log`, `{${prefix}}:replicas`];
     this.#channel = `{${prefix}}:records-changes`;
-    const scripts = [WRITE, READ, SCAN].map((script) => [script, `{${prefix}}:scratch`, `~{${prefix}}:*`] as const);
-    this.#needs = needsOf({ scripts, channel: this.#channel, prefix, isCluster: address.kind === "cluster" });
   }
 
   /** Begins to connect; `changed` is called when something may have changed, and resolves when that was looked at. */
@@ -74,20 +71,33 @@ export class RecordsConnection {
     const ioredis = await import("ioredis");
     if (this.#closed) return;
     const isWanted = () => !this.#closed;
-    const client = clientOf(ioredis, this.#options, isWanted) as Client & Scripted;
+    const opening = Promise.all([
+      clientOf(ioredis, this.#options, isWanted),
+      clientOf(ioredis, this.#options, isWanted),
+    ]);
+    const opened = await opening.catch((error: unknown) => {
+      this.#fault = error;
+      setTimeout(() => void this.open(changed), RETRY_MS).unref();
+    });
+    if (opened === undefined) return;
+    const [client, subscriber] = opened as [Client & Scripted, Client];
     client.defineCommand("tollkeeperWrite", { numberOfKeys: 3, lua: WRITE });
     client.defineCommand("tollkeeperRead", { numberOfKeys: 3, lua: READ });
     client.defineCommand("tollkeeperScan", { numberOfKeys: 1, lua: SCAN });
-    const subscriber = clientOf(ioredis, this.#options, isWanted);
     for (const each of [client, subscriber]) each.on("error", () => shield(each));
-    client.on("+node", (node: { connect(): Promise<void> }) => void node.connect().catch(() => undefined));
     client.on("error", (error: unknown) => {
       this.#fault = error;
     });
     client.on("ready", () => {
       this.#fault = undefined;
       // What is only a risk, the limiter's own connection tells.
-      this.#inspection = inspect(client, this.#options, this.#needs, () => undefined);
+      this.#inspection = inspect(client, this.#options, this.#needs, () => undefined).then((facts) => {
+        const address = clusterBehind(this.#options.address, facts);
+        if (address === undefined) return;
+        this.#disconnect();
+        this.#options = { ...this.#options, address };
+        return this.open(changed);
+      });
       this.#inspection.then(changed, () => this.#lookAgain(client));
     });
     subscriber.on("ready", () => {
@@ -97,7 +107,7 @@ export class RecordsConnection {
           this.#listens = true;
           void changed();
         },
-        () => undefined,
+        () => this.#lookAgain(subscriber),
       );
     });
     subscriber.on("close", () => {
@@ -115,6 +125,7 @@ export class RecordsConnection {
     });
     this.#client = client;
     this.#subscriber = subscriber;
+    if (this.#closed) this.#disconnect();
   }
 
   /** What has changed after a position, up to now. */
@@ -184,8 +195,19 @@ export class RecordsConnection {
 
   close(): void {
     this.#closed = true;
+    this.#disconnect();
+  }
+
+  get #needs(): Need[] {
+    const { prefix, address } = this.#options;
+    const scripts = [WRITE, READ, SCAN].map((script) => [script, `{${prefix}}:scratch`, `~{${prefix}}:*`] as const);
+    return needsOf({ scripts, channel: this.#channel, prefix, isCluster: address.kind === "cluster" });
+  }
+
+  #disconnect(): void {
     for (const client of [this.#client, this.#subscriber]) {
       if (client === undefined) continue;
+      client.removeAllListeners("end").removeAllListeners("ready");
       shield(client);
       client.disconnect();
     }
@@ -197,7 +219,9 @@ export class RecordsConnection {
   }
 
   async #ask(call: (client: Client & Scripted) => Promise<unknown>): Promise<unknown> {
-    if (this.#client === undefined) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis is not connected yet");
+    if (this.#client === undefined) {
+      throw this.#fault ?? new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis is not connected yet");
+    }
     await this.#inspection;
     return call(this.#client);
   }

@@ -1,9 +1,8 @@
-import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
-import { withoutPassword } from "./address.js";
+import { type Address, withoutPassword } from "./address.js";
 import { type Client, clientOf, RETRY_MS, shield } from "./client.js";
 import { isRefusal, translated } from "./complaints.js";
-import { checkAllRights, type InspectionOptions, inspect } from "./inspection.js";
+import { checkAllRights, clusterBehind, type Facts, type InspectionOptions, inspect } from "./inspection.js";
 import { keyFault } from "./key-fault.js";
 import { conflictsWith, kindsText, type Place } from "./kinds.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
@@ -41,9 +40,8 @@ interface Waiting {
 
 /** A Redis server, a Sentinel's master or a Cluster, through ioredis, which is loaded when the link is opened. */
 export class RedisLink implements Link {
-  readonly #options: RedisLinkOptions;
   readonly #channel: string;
-  readonly #needs: readonly Need[];
+  #options: RedisLinkOptions;
   #events: LinkEvents | undefined;
   #client: (Client & Scripted) | undefined;
   #subscriber: Client | undefined;
@@ -54,23 +52,12 @@ export class RedisLink implements Link {
 
   constructor(options: RedisLinkOptions) {
     this.#options = options;
-    const { prefix, address } = options;
-    this.#channel = `{${prefix}}:changes`;
-    // The empty key is nobody's.
-    this.#needs = needsOf({
-      scripts: [
-        [SCRIPT, nameOf(prefix, ""), `~{${prefix}:*`],
-        [REGISTRY, `{${prefix}}:scratch`, `~{${prefix}}:*`],
-      ],
-      channel: this.#channel,
-      prefix,
-      isCluster: address.kind === "cluster",
-    });
+    this.#channel = `{${options.prefix}}:changes`;
   }
 
   open(events: LinkEvents): void {
     this.#events = events;
-    this.#connect(events).catch((error: unknown) => this.#report(error));
+    this.#connectSoon(events);
   }
 
   send(command: Command): Promise<Reply> {
@@ -99,11 +86,7 @@ export class RedisLink implements Link {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const client of [this.#client, this.#subscriber]) {
-      if (client === undefined) continue;
-      shield(client);
-      client.disconnect();
-    }
+    this.#disconnect();
   }
 
   /** Sends what has come in one turn of the event loop, in one write per server. */
@@ -157,11 +140,22 @@ export class RedisLink implements Link {
     }
   }
 
+  /** Connects, and tries again where there is not even a password to do it with. */
+  #connectSoon(events: LinkEvents): void {
+    this.#connect(events).catch((error: unknown) => {
+      this.#refused(error);
+      setTimeout(() => this.#closed || this.#connectSoon(events), RETRY_MS).unref();
+    });
+  }
+
   async #connect(events: LinkEvents): Promise<void> {
     const ioredis = await import("ioredis");
     if (this.#closed) return;
     const isWanted = () => !this.#closed;
-    const client = clientOf(ioredis, this.#options, isWanted) as Client & Scripted;
+    const [client, subscriber] = (await Promise.all([
+      clientOf(ioredis, this.#options, isWanted),
+      clientOf(ioredis, this.#options, isWanted),
+    ])) as [Client & Scripted, Client];
     client.defineCommand("tollkeeperKeys", { lua: SCRIPT });
     client.defineCommand("tollkeeperRegistry", { numberOfKeys: 1, lua: REGISTRY });
     client.on("error", (error: unknown) => {
@@ -173,24 +167,56 @@ export class RedisLink implements Link {
     client.on("end", () => events.disconnected());
     client.on("ready", () => {
       this.#inspect(client).then(
-        (server) => events.connected(server),
+        (facts) => {
+          const cluster = clusterBehind(this.#options.address, facts);
+          if (cluster !== undefined) return this.#become(cluster, events);
+          this.#young = Number(facts.get("uptime_in_seconds")) < YOUNG_S;
+          this.#server = this.#isCluster ? "cluster" : (facts.get("run_id") ?? "").slice(0, 12);
+          events.connected(this.#server);
+        },
         (error: unknown) => {
           this.#lookAgain(client, isRefusal(this.#refused(error)) ? LOOK_AGAIN_MS : RETRY_MS);
         },
       );
     });
-    // A Cluster refuses commands for a node while it connects, and connects with the first command.
-    client.on("+node", (node: Redis) => void node.connect().catch(() => undefined));
     this.#client = client;
-    this.#subscriber = this.#subscribe(clientOf(ioredis, this.#options, isWanted), events);
+    this.#subscriber = this.#subscribe(subscriber, events);
+    if (this.#closed) await this.close();
+  }
+
+  get #isCluster(): boolean {
+    return this.#options.address.kind === "cluster";
+  }
+
+  /** What is needed of the user; the empty key is nobody's. */
+  get #needs(): Need[] {
+    const { prefix } = this.#options;
+    const scripts = [
+      [SCRIPT, nameOf(prefix, ""), `~{${prefix}:*`],
+      [REGISTRY, `{${prefix}}:scratch`, `~{${prefix}}:*`],
+    ] as const;
+    return needsOf({ scripts, channel: this.#channel, prefix, isCluster: this.#isCluster });
   }
 
   /** Looks at the server at the other end of a new connection. */
-  async #inspect(client: Client): Promise<string> {
-    const facts = await inspect(client, this.#options, this.#needs, (risk) => this.#report(risk));
-    this.#young = Number(facts.get("uptime_in_seconds")) < YOUNG_S;
-    this.#server = this.#options.address.kind === "cluster" ? "cluster" : (facts.get("run_id") ?? "").slice(0, 12);
-    return this.#server;
+  #inspect(client: Client): Promise<Facts> {
+    return inspect(client, this.#options, this.#needs, (risk) => this.#report(risk));
+  }
+
+  /** Connects to the Cluster that a server has turned out to be a node of. */
+  #become(address: Address, events: LinkEvents): void {
+    this.#disconnect();
+    this.#options = { ...this.#options, address };
+    this.#connectSoon(events);
+  }
+
+  #disconnect(): void {
+    for (const client of [this.#client, this.#subscriber]) {
+      if (client === undefined) continue;
+      client.removeAllListeners("end").removeAllListeners("ready");
+      shield(client);
+      client.disconnect();
+    }
   }
 
   /** Connects anew after a while, since what is wrong with a server may be mended while it runs. */
@@ -213,8 +239,9 @@ export class RedisLink implements Link {
     // A Cluster picks a node for it by chance, which may be one that is lost.
     const subscribe = (): void =>
       void subscriber.subscribe(this.#channel).catch((error: unknown) => {
-        this.#report(error);
-        setTimeout(() => subscriber.status === "ready" && subscribe(), RETRY_MS).unref();
+        // Who was not let in with a password of yesterday is not let in on the same connection any more.
+        const again = isRefusal(this.#report(error)) ? () => subscriber.disconnect(true) : subscribe;
+        setTimeout(() => subscriber.status === "ready" && again(), RETRY_MS).unref();
       });
     subscriber.on("ready", subscribe);
     return subscriber;

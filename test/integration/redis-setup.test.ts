@@ -120,10 +120,10 @@ const unusable = [
     says: /is a replica, which can't be written to; give the address of its master, or of its Sentinels/,
   },
   {
-    name: "one node of a Cluster",
-    storage: { url: local(cluster.servers[0]?.port ?? 0) },
+    name: "a database of a Cluster",
+    storage: { url: `${local(cluster.servers[0]?.port ?? 0)}/2` },
     code: "ERR_STORE_UNSUITABLE",
-    says: /is a node of a Cluster; give the addresses of two or more of its nodes, separated by commas/,
+    says: /is a node of a Cluster, which has no databases but 0; leave the database out of its address/,
   },
   {
     name: "a list of nodes where there is no Cluster",
