@@ -17,7 +17,7 @@ COPY npm npm
 COPY tsconfig.json ./
 COPY scripts scripts
 COPY src src
-RUN node scripts/build.mjs && npm prune --omit=dev --no-save --no-audit --no-fund
+RUN node scripts/build.mjs && npm prune --omit=dev --no-save --no-audit --no-fund && node scripts/link-native.mjs
 
 FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="fingerprint-api" \

@@ -1,9 +1,8 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  // Vite leaves .cts files alone by default; src/engine/binding.cts is one.
-  oxc: { include: /\.[cm]?ts$/ },
   test: {
+    globalSetup: "test/link-native.ts",
     projects: [
       {
         extends: true,
@@ -47,7 +46,7 @@ export default defineConfig({
     ],
     coverage: {
       provider: "v8",
-      include: ["src/**/*.{ts,cts}"],
+      include: ["src/**/*.ts"],
       reporter: ["text"],
       reportOnFailure: true,
       thresholds: { lines: 95 },

@@ -1,9 +1,10 @@
 // Builds the native binary into its platform package (npm/), and TypeScript into dist/. `npm run build`
 import { spawnSync } from "node:child_process";
-import { readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { linkNative } from "./link-native.mjs";
 import { orFail, ROOT, runTool } from "./run.mjs";
 
 /** Keeps the paths of this machine out of the binary, where panic messages would have them. */
@@ -35,8 +36,20 @@ export async function buildTypeScript() {
   rmSync(join(ROOT, "dist"), { recursive: true, force: true });
   await runTool("tsc", ["-p", "src"], { output: "stderr" });
   await runTool("tsc", ["-p", "src/tsconfig.cjs.json"], { output: "stderr" });
+  removeImportMeta(join(ROOT, "dist", "cjs", "engine", "binding.js"));
   // Written last, so that set-up can tell by it that all went well.
   writeFileSync(join(ROOT, "dist", "cjs", "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
+}
+
+/**
+ * CommonJS has no `import.meta`. Where it has no `__filename` either, since it was bundled into ESM, the program's path does.
+ *
+ * @param {string} file The one that asks for it where there is no `__filename`.
+ */
+function removeImportMeta(file) {
+  const text = readFileSync(file, "utf8");
+  if (!text.includes("import.meta.url")) throw new Error(`${file} has no import.meta.url; is it elsewhere now?`);
+  writeFileSync(file, text.replace("import.meta.url", "process.argv[1]"));
 }
 
 /** Whether cargo is there to build the native binary with. */
@@ -46,5 +59,6 @@ export function hasCargo() {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   await orFail(buildNative(process.argv.slice(2)));
+  linkNative();
   await orFail(buildTypeScript());
 }

@@ -7,7 +7,8 @@ import { ROOT } from "./run.mjs";
 /** What each folder of src/, or file right in it, may import of the others. */
 const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   errors: [],
-  engine: ["errors"],
+  version: [],
+  engine: ["errors", "version"],
   config: ["engine", "errors"],
   store: ["engine", "errors"],
   limiter: ["store", "engine", "errors"],
@@ -15,8 +16,8 @@ const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   fingerprint: ["engine", "errors"],
   index: ["limiter", "store", "engine", "errors"],
   fastify: ["limiter", "store", "engine", "config", "errors"],
-  api: ["fastify", "fingerprint", "metrics", "limiter", "store", "engine", "config", "errors"],
-  cli: ["api", "fastify", "fingerprint", "metrics", "limiter", "store", "engine", "config", "errors"],
+  api: ["fastify", "fingerprint", "metrics", "limiter", "store", "engine", "config", "errors", "version"],
+  cli: ["api", "fastify", "fingerprint", "metrics", "limiter", "store", "engine", "config", "errors", "version"],
 });
 
 /** Packages that only some folders may import, so that `import "tollkeeper"` loads none of them. */

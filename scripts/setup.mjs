@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { buildNative, buildTypeScript, hasCargo } from "./build.mjs";
+import { linkNative } from "./link-native.mjs";
 import { ROOT, run } from "./run.mjs";
 
 /** Does what is missing or out of date, and nothing else; ends the process if that fails. */
@@ -29,6 +30,7 @@ async function prepare() {
       say("no cargo here, so the JavaScript engine will serve; install Rust for the native one");
     }
   }
+  linkNative();
   if (newest("src", "tsconfig.json", "package-lock.json") > oldest("dist/cjs/package.json")) {
     say("compiling TypeScript");
     await buildTypeScript();

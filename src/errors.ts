@@ -15,6 +15,7 @@ export const ERROR_CODES = {
   ERR_LIMITER_CLOSED: "the limiter is closed",
   ERR_ENGINE_FAILED: "the native engine met a fault of its own",
   ERR_NATIVE_MISSING: "the native binary is not there, or can't be loaded",
+  ERR_NAME_NEEDS_NATIVE: "a limiter with a name needs the native engine in a worker thread",
   ERR_STORAGE_NEEDS_NATIVE: "file storage needs the native engine",
   ERR_STORAGE_FOREIGN: "the storage file was not written by tollkeeper",
   ERR_STORAGE_VERSION: "the storage file is of another format version",

@@ -5,7 +5,7 @@ import { LiveConfig, type Reload } from "../config/live.js";
 import type { Config } from "../config/schema.js";
 import { tiersOf } from "../config/tiers.js";
 import { watchFile } from "../config/watch.js";
-import { loadBinding } from "../engine/binding.cjs";
+import { loadBinding } from "../engine/binding.js";
 import { TollkeeperError } from "../errors.js";
 import { createLimiter, type StorageOptions } from "../limiter/create.js";
 import type { Limiter } from "../limiter/limiter.js";

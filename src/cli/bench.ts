@@ -1,5 +1,5 @@
 import { cpus } from "node:os";
-import { loadBinding } from "../engine/binding.cjs";
+import { loadBinding } from "../engine/binding.js";
 import type { Tiers } from "../engine/types.js";
 import { createLimiter } from "../limiter/create.js";
 import { columns, type Output } from "./output.js";

@@ -70,7 +70,7 @@ export class JsEngine implements Engine {
   /**
    * Opens an engine, or joins the one of that name in this thread.
    *
-   * @throws {TollkeeperError} `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_STORAGE_NEEDS_NATIVE`, `ERR_OPTION_INVALID`
+   * @throws {TollkeeperError} `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_OPTION_INVALID`
    */
   static open(options: EngineOptions): JsEngine {
     const { name } = options;
@@ -95,12 +95,6 @@ export class JsEngine implements Engine {
       throw new TollkeeperError(
         "ERR_OPTION_INVALID",
         `maxKeys is ${options.maxKeys}; with the JavaScript engine it may be at most ${MAX_KEYS}`,
-      );
-    }
-    if (options.file !== undefined) {
-      throw new TollkeeperError(
-        "ERR_STORAGE_NEEDS_NATIVE",
-        `storage ${options.file} needs the native engine, and this is the JavaScript one; build or install the native binary, or use memory storage`,
       );
     }
     this.#name = options.name;

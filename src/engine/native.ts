@@ -1,5 +1,5 @@
 import { ERROR_CODES, type ErrorCode, TollkeeperError } from "../errors.js";
-import { loadBinding } from "./binding.cjs";
+import { loadBinding } from "./binding.js";
 import { checkRecord, MemoryRecords } from "./records.js";
 import {
   type DecisionRef,

@@ -1,4 +1,4 @@
-import { loadBinding } from "../engine/binding.cjs";
+import { loadBinding } from "../engine/binding.js";
 import { TollkeeperError } from "../errors.js";
 import { explained } from "./error.js";
 

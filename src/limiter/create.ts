@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { resolve } from "node:path";
+import { isMainThread } from "node:worker_threads";
+import { tellOfFallback } from "../engine/fallback.js";
 import { JsEngine } from "../engine/js.js";
 import { openNative } from "../engine/native.js";
 import { plainTiers } from "../engine/plain-tiers.js";
@@ -32,12 +34,16 @@ export type StorageOptions =
 export interface LimiterOptions {
   tiers: Tiers;
   /**
-   * Limiters of one name share one table, in every thread of the process. Left out, the table is this limiter's own. With
-   * Redis it is the `prefix` under which replicas share what they count, if `storage` has none: those of another name count
-   * apart. It may then be 1 to 64 letters, digits, `_`, `-` and `.`, so that no name of one limiter is one of another.
+   * Limiters of one name share one table, in every thread of the process; with the JavaScript engine, which can't do that,
+   * a worker thread may not open one. Left out, the table is this limiter's own. With Redis it is the `prefix` under which
+   * replicas share what they count, if `storage` has none: those of another name count apart. It may then be 1 to 64
+   * letters, digits, `_`, `-` and `.`, so that no name of one limiter is one of another.
    */
   name?: string;
-  /** `"auto"`, the default, is native if its binary is there, and JavaScript otherwise. */
+  /**
+   * `"auto"`, the default, is native if its binary is there, and JavaScript otherwise, which a process warning tells once
+   * with the reason; see {@link Limiter.engine} and {@link Limiter.fallbackReason}.
+   */
   engine?: "auto" | "native" | "js";
   /** Memory by default. */
   storage?: StorageOptions;
@@ -62,8 +68,8 @@ export interface SharedLimiterOptions extends Omit<LimiterOptions, "storage"> {
  * Opens a limiter. With Redis it begins to connect, and decides by the outage policy until it has; see
  * {@link SharedLimiter.ready}.
  *
- * @throws {TollkeeperError} `ERR_OPTION_INVALID`, `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_NATIVE_MISSING`, or
- * an `ERR_STORAGE_…` for a file that can't be used, which is then left as it was.
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`, `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_NATIVE_MISSING`,
+ * `ERR_NAME_NEEDS_NATIVE`, or an `ERR_STORAGE_…` for a file that can't be used, which is then left as it was.
  */
 export function createLimiter(options: LimiterOptions): Limiter;
 export function createLimiter(options: SharedLimiterOptions): SharedLimiter;
@@ -74,7 +80,7 @@ export function createLimiter(options: LimiterOptions | SharedLimiterOptions): L
   const onStorageError = guarded("onStorageError", options.onStorageError ?? warn);
   if (storage.type === "redis") return openShared({ ...options, tiers, storage, onStorageError }, maxKeys);
   const file = storage.type === "file" ? resolve(storage.path) : undefined;
-  const engine = openEngine(options.engine ?? "auto", {
+  const opened = openEngine(options.engine ?? "auto", {
     name,
     tiers: splitTiers(tiers),
     maxKeys,
@@ -82,7 +88,7 @@ export function createLimiter(options: LimiterOptions | SharedLimiterOptions): L
     onStorageNote: onStorageError,
   });
   return new Limiter({
-    engine,
+    ...opened,
     clock,
     flushMs: storage.type === "file" ? (storage.flushMs ?? 1000) : undefined,
     onStorageError,
@@ -151,12 +157,32 @@ function once(tell: (error: unknown) => void): (error: TollkeeperError) => void 
   };
 }
 
-function openEngine(kind: "auto" | "native" | "js", options: EngineOptions): Engine {
-  if (kind === "js") return JsEngine.open(options);
+/** Opens an engine, and says why if it is not the one that `"auto"` would rather have. */
+function openEngine(
+  kind: "auto" | "native" | "js",
+  options: EngineOptions,
+): { engine: Engine; fallbackReason: string | undefined } {
+  if (kind === "js") return { engine: openJs(options, 'engine is "js"'), fallbackReason: undefined };
   const native = openNative(options);
-  if (native.engine) return native.engine;
-  if (kind === "native") {
-    throw new TollkeeperError("ERR_NATIVE_MISSING", `engine is "native", but ${native.reason}`);
+  if (native.engine !== undefined) return { engine: native.engine, fallbackReason: undefined };
+  const { reason } = native;
+  if (kind === "native") throw new TollkeeperError("ERR_NATIVE_MISSING", `engine is "native", but ${reason}`);
+  const js = openJs(options, reason);
+  tellOfFallback(reason);
+  return { engine: js, fallbackReason: reason };
+}
+
+/** Opens the JavaScript engine, unless more is asked of it than it can hold. */
+function openJs(options: EngineOptions, why: string): Engine {
+  const { name, file } = options;
+  if (file !== undefined) {
+    const message = `storage ${file} needs the native engine, and ${why}; build or install the native binary, or use memory storage`;
+    throw new TollkeeperError("ERR_STORAGE_NEEDS_NATIVE", message);
+  }
+  if (name !== "" && !isMainThread) {
+    const message = `a limiter named ${name} shares its table with other threads, which needs the native engine, and ${why}`;
+    const remedy = "build or install the native binary, or leave the name out: each thread then admits the whole limit";
+    throw new TollkeeperError("ERR_NAME_NEEDS_NATIVE", `${message}; ${remedy}`);
   }
   return JsEngine.open(options);
 }

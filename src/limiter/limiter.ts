@@ -26,6 +26,8 @@ const { TIER, COST, NOW, CODE, VERSION } = FRAME;
 /** How a limiter works on top of its engine. */
 export interface LimiterSettings {
   engine: Engine;
+  /** Why `engine` is not the native one, where `"auto"` was asked for. */
+  fallbackReason: string | undefined;
   clock: (() => number) | undefined;
   /** At most this much usage, in ms, is forgotten by a crash; undefined where nothing is stored. */
   flushMs: number | undefined;
@@ -41,6 +43,8 @@ export interface LimiterStats extends EngineStats {
 
 /** Decides who may call what, how fast and how much. Made by `createLimiter`. */
 export class Limiter {
+  /** Why the JavaScript engine decides though `"auto"` was asked for; undefined if it does not, or was asked for. */
+  readonly fallbackReason: string | undefined;
   readonly #engine: Engine;
   readonly #clock: () => number;
   readonly #judges: Judges;
@@ -50,7 +54,8 @@ export class Limiter {
   #closed = false;
   #closing: Promise<void> | undefined;
 
-  constructor({ engine, clock, flushMs, onStorageError }: LimiterSettings) {
+  constructor({ engine, fallbackReason, clock, flushMs, onStorageError }: LimiterSettings) {
+    this.fallbackReason = fallbackReason;
     this.#engine = engine;
     this.#clock = clock === undefined ? () => -1 : () => checkedNow(clock());
     this.#judges = new Judges({ engine, clock: this.#clock, isClosed: () => this.#closed });

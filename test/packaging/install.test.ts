@@ -178,7 +178,9 @@ describe("installed where no binary is", () => {
     ["ESM", esm],
     ["CommonJS", commonJs],
   ])("decides in JavaScript from %s", (_, code) => {
-    expect(node(project, code("auto"))).toEqual({ stdout: '["js",true,8]\n', stderr: "", status: 0 });
+    const { stdout, stderr, status } = node(project, code("auto"));
+    expect({ stdout, status }).toEqual({ stdout: '["js",true,8]\n', status: 0 });
+    expect(stderr).toMatch(/TOLLKEEPER_JS_ENGINE.* @tollkeeper\/native-\S+ is not installed/);
   });
 
   it("says what is missing when asked for the native engine", () => {

@@ -12,7 +12,11 @@ mod raw_batch;
 mod registry;
 mod tiers;
 
-use napi_derive::module_init;
+use napi_derive::{module_init, napi};
+
+/// The release that this binary is part of: the library takes none of another.
+#[napi]
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// State outlives the environment that made it, so the code must too: a worker that exits must not unmap the addon.
 #[module_init]

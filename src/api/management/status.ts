@@ -1,10 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
+import { VERSION } from "../../version.js";
 import { answers, answersText, limitState, managed, pageOfItems, pageQuery } from "../contract.js";
 import { metricsAsJson } from "../metrics.js";
 import { pageOf } from "../page.js";
 import { capacityOf, unlimitedOf } from "../quota-state.js";
-import { VERSION } from "../version.js";
 import type { ManagementOptions } from "./index.js";
 
 const PATH = "/api/v1/rate-limit";

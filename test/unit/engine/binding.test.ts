@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 async function freshLoad() {
-  const { loadBinding } = await import("../../../src/engine/binding.cjs");
+  const { loadBinding } = await import("../../../src/engine/binding.js");
   return loadBinding();
 }
 
@@ -21,7 +21,7 @@ describe("loadBinding", () => {
 
   it("looks only once", async () => {
     const getReport = reportLibc({});
-    const { loadBinding } = await import("../../../src/engine/binding.cjs");
+    const { loadBinding } = await import("../../../src/engine/binding.js");
     expect(loadBinding()).toBe(loadBinding());
     expect(getReport).toHaveBeenCalledOnce();
   });
@@ -43,7 +43,9 @@ describe("loadBinding", () => {
   ] as const)("names %s %s as %s", async (platform, arch, name) => {
     vi.spyOn(process, "platform", "get").mockReturnValue(platform);
     vi.spyOn(process, "arch", "get").mockReturnValue(arch);
-    expect((await freshLoad()).reason).toContain(`@tollkeeper/native-${name} is not installed`);
+    expect((await freshLoad()).reason).toMatch(
+      new RegExp(`for ${name} can't be loaded: (@tollkeeper/native-${name} is not installed|there is none)$`),
+    );
   });
 
   it("leaves the settings of the user's diagnostic reports as they were", async () => {
