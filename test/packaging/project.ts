@@ -1,5 +1,15 @@
-import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { ROOT } from "../../scripts/run.mjs";
@@ -20,13 +30,33 @@ export const ENVIRONMENT = {
   NODE_OPTIONS: undefined,
 };
 
-/** A project in a new folder, with tollkeeper as npm would install it, and other packages as they are here. */
-export class Project {
-  readonly folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
-  /** The folder of the platform's package. */
-  readonly native = join(this.folder, "node_modules", "@tollkeeper", `native-${PLATFORM}`);
+/**
+ * A folder with packages of the registry that are too large to be installed with ours; it stays for the next run.
+ *
+ * @param packages By name, in exact versions.
+ */
+export function tools(packages: Record<string, string>): string {
+  const manifest = JSON.stringify({ name: "tools", private: true, dependencies: packages });
+  const folder = join(tmpdir(), `tollkeeper-tools-${createHash("sha256").update(manifest).digest("hex").slice(0, 16)}`);
+  if (existsSync(folder)) return folder;
+  const making = mkdtempSync(`${folder}-`);
+  writeFileSync(join(making, "package.json"), manifest);
+  const options = ["--no-package-lock", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
+  execFileSync("npm", ["install", ...options], { cwd: making, env: ENVIRONMENT });
+  renameSync(making, folder);
+  return folder;
+}
 
-  constructor() {
+/** A project in a new folder, with tollkeeper as npm would install it. */
+export class Project {
+  readonly folder: string;
+  /** The folder of the platform's package. */
+  readonly native: string;
+
+  /** @param parent Whose packages the project finds too. */
+  constructor(parent = tmpdir()) {
+    this.folder = mkdtempSync(join(parent, "tollkeeper-"));
+    this.native = join(this.folder, "node_modules", "@tollkeeper", `native-${PLATFORM}`);
     const own = join(this.folder, "node_modules", "tollkeeper");
     mkdirSync(own, { recursive: true });
     mkdirSync(this.native, { recursive: true });
