@@ -156,15 +156,15 @@ export class SharedLimiter {
    * the policy `closed`, or under `share` while it refuses and the other replicas are not known; thrown or as a rejection.
    */
   consume(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
-    const { judge, costMilli } = this.#check(key, tier, cost);
-    const decide = () => this.#askShadows(judge, this.#decide(judge, key, costMilli, true), true);
+    const { judge, own, costMilli } = this.#check(key, tier, cost);
+    const decide = () => this.#askShadows(judge, this.#decide(judge, own, costMilli, true), true);
     return this.#sampler.isDue ? this.#sampler.time(decide) : decide();
   }
 
   /** Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does. */
   peek(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
-    const { judge, costMilli } = this.#check(key, tier, cost);
-    return this.#askShadows(judge, this.#decide(judge, key, costMilli, false), false);
+    const { judge, own, costMilli } = this.#check(key, tier, cost);
+    return this.#askShadows(judge, this.#decide(judge, own, costMilli, false), false);
   }
 
   /**
@@ -191,7 +191,8 @@ export class SharedLimiter {
     const [judge] = judges;
     if (judge === undefined) return;
     const shadows = judges.flatMap(({ shadows }) => shadows);
-    const keys = new Set([checkedKey(key), ...shadows.map((shadow) => shadowKey(key, shadow))]);
+    const own = ownKey(checkedKey(key));
+    const keys = new Set([own, ...shadows.map((shadow) => shadowKey(own, shadow))]);
     await Promise.all([...keys].map((reset) => this.#leases.reset(reset, judge)));
   }
 
@@ -274,7 +275,7 @@ export class SharedLimiter {
     await this.#session.close();
   }
 
-  #check(key: string, tierName: string, cost: number): { judge: SharedJudge; costMilli: number } {
+  #check(key: string, tierName: string, cost: number): { judge: SharedJudge; own: string; costMilli: number } {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
     if (Number.isNaN(costMilli)) throw invalidCost(cost);
     const judge = this.#judges.of(tierName);
@@ -282,7 +283,7 @@ export class SharedLimiter {
     if (costMilli > judge.tier.maxCostMilli) {
       throw excessiveCost(cost, judge.tier.name, judge.tier.maxCostMilli / 1000);
     }
-    return { judge, costMilli };
+    return { judge, own: ownKey(key), costMilli };
   }
 
   #decide(judge: SharedJudge, key: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
@@ -373,7 +374,12 @@ export class SharedLimiter {
   }
 }
 
-/** Under which a shadow limit counts what a key would have spent. */
-function shadowKey(key: string, { tier }: Judge): string {
-  return `${key}\0${tier.limits.map(({ name }) => name).join()}`;
+/** Under which a key is counted: a NUL in it is doubled, so that none is what a shadow limit counts under. */
+function ownKey(key: string): string {
+  return key.includes("\0") ? key.replaceAll("\0", "\0\0") : key;
+}
+
+/** Under which a shadow limit counts what such a key would have spent. */
+function shadowKey(own: string, { tier }: Judge): string {
+  return `${own}\0${tier.limits.map(({ name }) => name).join()}`;
 }
