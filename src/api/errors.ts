@@ -113,7 +113,7 @@ function problemOf(error: FastifyError | z.ZodError, { routeOptions }: FastifyRe
       validationContext === "body" ? "body_invalid" : "parameter_invalid",
       error.issues
         .slice(0, MAX_ERRORS)
-        .map((issue) => ({ path: jsonPath(issue.path), detail: shortened(issue.message) })),
+        .map((issue) => ({ path: shortened(jsonPath(issue.path)), detail: shortened(issue.message) })),
     );
   }
   if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);

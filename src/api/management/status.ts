@@ -132,9 +132,11 @@ export async function statusRoutes(app: FastifyInstance, options: ManagementOpti
     read("listTiers", "The tiers in force", pageOfItems(tier), pageQuery),
     async ({ query: { limit, after } }) => {
       const { tiers } = limiter;
-      const all = Object.entries(tiers).map(([name, { limits }]) => {
-        const own = limits.map((spec) => ({ ...spec, capacity: capacityOf(spec) }));
-        const others = unlimitedOf(tiers).filter((other) => !own.some((spec) => spec.name === other.name));
+      const unlimited = unlimitedOf(tiers);
+      const page = pageOf(Object.keys(tiers), (name) => name, limit, after);
+      const items = page.items.map((name) => {
+        const own = (tiers[name]?.limits ?? []).map((spec) => ({ ...spec, capacity: capacityOf(spec) }));
+        const others = unlimited.filter((other) => !own.some((spec) => spec.name === other.name));
         return {
           name,
           limits: [...own, ...others].map(({ name, type, limit, capacity, ...rest }) => ({
@@ -146,7 +148,7 @@ export async function statusRoutes(app: FastifyInstance, options: ManagementOpti
           })),
         };
       });
-      return pageOf(all, ({ name }) => name, limit, after);
+      return { ...page, items };
     },
   );
 
