@@ -84,6 +84,7 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
       if (isRefusal(error)) throw error;
       log.error({ err: error }, "starting without Redis");
     });
+    for (const warning of live.warnings) log.warn(warning);
     for (const error of early) log.error({ err: error }, "the storage can't be used; it is tried again");
     metrics = await openMetricsPort(config, registry, (error) => log.error({ err: error }, "metrics can't be told"));
     const { host, port } = config;

@@ -14,6 +14,7 @@ const names = Object.keys(SETTINGS) as SettingName[];
  */
 export function checkConfig(environment: NodeJS.ProcessEnv, json: boolean, output: Output): void {
   const configuration = readConfiguration(environment);
+  for (const warning of configuration.warnings) output.note(warning);
   if (json) output.print(JSON.stringify(asJson(configuration), undefined, 2));
   else for (const line of asText(configuration, output)) output.print(line);
 }

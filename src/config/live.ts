@@ -37,6 +37,11 @@ export class LiveConfig {
     this.appliedMs = clock();
   }
 
+  /** What the owner of the configuration should know, as at the start. */
+  get warnings(): readonly string[] {
+    return this.#started.warnings;
+  }
+
   /** Whether a setting was given at the start, and not left to its default. */
   isSet(name: keyof Config): boolean {
     return this.#started.sources[name].kind !== "default";

@@ -26,6 +26,8 @@ export type Source =
 export interface Configuration {
   readonly config: Config;
   readonly sources: Readonly<Record<keyof Config, Source>>;
+  /** What its owner should know though it can be used. */
+  readonly warnings: readonly string[];
 }
 
 /** What one place says. */
@@ -47,7 +49,8 @@ export function readConfiguration(environment: Environment): Configuration {
     `${SETTINGS[name].variable} is ${shown(SETTINGS[name], environment[SETTINGS[name].variable])}`;
   const fromEnvironment = check(variables, (path) => shownVariable(path[0] as SettingName), problems);
 
-  const file = fromEnvironment.config === undefined ? undefined : openFile(fromEnvironment.config, problems);
+  const { config: path } = fromEnvironment;
+  const { file, isOpenToAll = false } = path === undefined ? {} : openFile(path, problems);
   const fromFile: Layer = file === undefined ? {} : checkFile(file, problems);
 
   const preset = fromEnvironment.preset ?? fromFile.preset ?? SETTINGS.preset.fallback;
@@ -63,7 +66,9 @@ export function readConfiguration(environment: Environment): Configuration {
   settleLimits(config, sources as Configuration["sources"], problems);
   if (problems.count === 0) checkTogether(config, file, shownVariable, problems);
   problems.check();
-  return { config, sources: sources as Configuration["sources"] };
+  const secrets = isOpenToAll ? names.filter((name) => SETTINGS[name].secret && Object.hasOwn(fromFile, name)) : [];
+  const warnings = secrets.map((name) => `${path} holds ${name} and can be read by everybody; chmod o-r the file`);
+  return { config, sources: sources as Configuration["sources"], warnings };
 }
 
 /** Where a value comes from, for people. */
@@ -100,20 +105,21 @@ function fileSource(file: ConfigFile | undefined, path: readonly PropertyKey[]):
   return { kind: "file", path: file?.path ?? "", line: file?.lineOf(path) ?? 1 };
 }
 
-function openFile(path: string, problems: Problems): ConfigFile | undefined {
+/** A file, and whether everybody on this machine can read it. */
+function openFile(path: string, problems: Problems): { file?: ConfigFile; isOpenToAll?: boolean } {
   try {
     const found = readText(path);
     if ("problem" in found) {
       problems.add(() => `${path}: ${found.problem}`);
-      return undefined;
+      return {};
     }
     const file = parseFile(path, found.text);
     for (const problem of file.problems) problems.add(() => problem);
-    return file;
+    return { file, isOpenToAll: (found.mode & 0o004) !== 0 };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     problems.add(() => `${SETTINGS.config.variable} is ${JSON.stringify(path)}, which can't be read (${code})`);
-    return undefined;
+    return {};
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -174,4 +174,19 @@ tiers:
     );
     expect(problemsOf(`l0: &l0 [x]\n${levels.join("\n")}\n`).join("\n")).toContain("Excessive alias count");
   });
+});
+
+it.each([
+  [0o600, []],
+  [0o640, []],
+  [0o644, ["gatewaySecret", "keyPepper"]],
+  [0o604, ["gatewaySecret", "keyPepper"]],
+])("a file with secrets of mode %o is told of, if everybody can read it, without them", (mode, told) => {
+  const path = fileOf(
+    "keyPepper: a pepper that is long enough\ngatewaySecret: a secret that is long enough\nport: 1\n",
+  );
+  chmodSync(path, mode);
+  const { warnings } = readConfiguration({ RATE_LIMIT_CONFIG: path });
+  expect(warnings.map((warning) => / holds (\w+) and can be read by everybody/.exec(warning)?.[1])).toEqual(told);
+  expect(warnings.join()).not.toContain("long enough");
 });
