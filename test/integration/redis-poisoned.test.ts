@@ -5,7 +5,9 @@ import { nameOf } from "../../src/store/wire.js";
 import { newPrefix, openReplicas, times } from "../redis/replicas.js";
 import { redisForFile } from "../redis/server.js";
 
+vi.setConfig({ testTimeout: 60_000 });
 const redis = await redisForFile();
+const SOON = { timeout: 10_000 };
 const YEAR_MS = 365 * 86_400_000;
 const HOUR_S = 3600;
 const tiers = {
@@ -80,7 +82,7 @@ describe.each(["leased", "exact"] as const)("a key whose hash is none of ours an
     const [limiter] = limiters;
     for (const key of [POISONED, ...OTHERS]) await limiter.consume(key, "t");
     // Nothing of it is held any more, so that it is asked for.
-    if (mode === "leased") await vi.waitFor(() => expect(limiter.stats().store.leaseOutstanding).toBe(0));
+    if (mode === "leased") await vi.waitFor(() => expect(limiter.stats().store.leaseOutstanding).toBe(0), SOON);
     await POISONS[poison]?.(client, name);
     const [scripts, reads, writes] = [
       await runs(client, "evalsha"),
@@ -110,12 +112,12 @@ describe.each(["leased", "exact"] as const)("a key whose hash is none of ours an
       await vi.waitFor(async () => {
         const limits = (await limiter.peek(key, "t", 0)).limits;
         expect(limits.map(({ remaining }) => Math.floor(remaining))).toEqual([79, 979]);
-      });
+      }, SOON);
     }
     await limiter.reset(POISONED);
     const fresh = await limiter.consume(POISONED, "t");
     expect(fresh.allowed).toBe(true);
-    await vi.waitFor(async () => expect(await client.hget(name, "@r:hour")).toMatch(/^b /));
+    await vi.waitFor(async () => expect(await client.hget(name, "@r:hour")).toMatch(/^b /), SOON);
   });
 
   it("the server's clock was a year ahead for one reading: waits are told truly, nobody else waits, a reset ends it", async () => {
@@ -142,7 +144,7 @@ describe.each(["leased", "exact"] as const)("a key whose hash is none of ours an
     }
     if (mode === "leased") expect((await runs(client, "evalsha")) - scripts).toBeLessThan(30);
     await one.reset(POISONED);
-    await vi.waitFor(async () => expect((await other?.consume(POISONED, "t"))?.allowed).toBe(true));
+    await vi.waitFor(async () => expect((await other?.consume(POISONED, "t"))?.allowed).toBe(true), SOON);
     const again = await one.consume(POISONED, "t");
     expect(again.allowed).toBe(true);
     expect(Math.abs(again.atMs - Date.now())).toBeLessThan(60_000);

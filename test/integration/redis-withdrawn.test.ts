@@ -4,6 +4,7 @@ import { createLimiter, type SharedLimiter, type TollkeeperError } from "../../s
 import { newPrefix } from "../redis/replicas.js";
 import { redisForFile } from "../redis/server.js";
 
+vi.setConfig({ testTimeout: 60_000 });
 const redis = await redisForFile();
 const DAY_S = 86_400;
 const bucket = (limit: number) => ({
@@ -76,7 +77,7 @@ describe.each(CELLS)("$rule while it runs, $mode", (cell) => {
   let running: Awaited<ReturnType<typeof limited>>;
   beforeEach(async () => {
     running = await limited(cell.mode);
-    await running.limiter.ready();
+    await running.limiter.ready(60_000);
   });
 
   it("charges every key exactly what it called for, says so, and goes on when the right is back", async () => {
@@ -93,7 +94,7 @@ describe.each(CELLS)("$rule while it runs, $mode", (cell) => {
         expect(await used(limiter, "acct:refunded")).toBe(60);
         for (const key of BYSTANDERS) expect(await used(limiter, key)).toBe(90);
       },
-      { timeout: 4000 },
+      { timeout: 30_000 },
     );
     // Nothing that is gone needs to be deleted here.
     if (cell.rule !== "-hdel") expect(told.join("\n")).toMatch(/^ERR_STORE_REFUSED/m);

@@ -1,8 +1,9 @@
 import { onTestFinished } from "vitest";
 import { createLimiter, type RedisStorage, type SharedLimiter, type Tiers } from "../../src/index.js";
 
-/** How long, in ms, a call waits for Redis in tests: a busy machine keeps it. */
+/** How long, in ms, a call waits for Redis in tests, and they for a limiter: a busy machine keeps it. */
 const TIMEOUT_MS = 5000;
+const READY_MS = 60_000;
 let prefixes = 0;
 
 /** A prefix that no other test of the process uses. */
@@ -22,7 +23,7 @@ export async function openReplicas(
     createLimiter({ tiers, storage: shared, onStorageError: (error) => told.push(error) }),
   );
   for (const limiter of limiters) onTestFinished(() => limiter.close());
-  await Promise.all(limiters.map((limiter) => limiter.ready()));
+  await Promise.all(limiters.map((limiter) => limiter.ready(READY_MS)));
   return limiters as [SharedLimiter, ...SharedLimiter[]];
 }
 
