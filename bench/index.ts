@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { accuracy } from "./accuracy.js";
+import { attacks } from "./attacks.js";
 import { clients } from "./clients.js";
 import { engine } from "./engine.js";
 import { http } from "./http.js";
@@ -11,7 +12,7 @@ import { scale } from "./scale.js";
 import { storage } from "./storage.js";
 import { workers } from "./workers.js";
 
-const BENCHMARKS = { engine, memory, pauses, workers, http, clients, storage, accuracy, redis, scale };
+const BENCHMARKS = { engine, memory, pauses, workers, http, clients, storage, accuracy, redis, scale, attacks };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
