@@ -1,6 +1,6 @@
 import { ERROR_CODES, type ErrorCode, TollkeeperError } from "../errors.js";
 import { loadBinding } from "./binding.js";
-import { checkRecord, MemoryRecords } from "./records.js";
+import { checkName, checkValue, MemoryRecords } from "./records.js";
 import {
   type DecisionRef,
   type Engine,
@@ -169,14 +169,16 @@ class FileRecords implements RecordStore {
   }
 
   async put(name: string, value: string | undefined): Promise<void> {
-    checkRecord(name, value);
+    checkName(name);
+    if (value !== undefined) checkValue(value);
     await translated(() => this.#handle.putRecord(name, value)).catch(rethrow);
     this.#version++;
     for (const listener of this.#listeners) listener(name, value);
   }
 
   async putNew(name: string, value: string): Promise<string> {
-    checkRecord(name, value);
+    checkName(name);
+    checkValue(value);
     const present = this.get(name);
     if (present === undefined) await this.put(name, value);
     return present ?? value;

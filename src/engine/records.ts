@@ -7,13 +7,17 @@ const MAX_NAME = 512;
 const MAX_VALUE = 1024 * 1024;
 
 /**
- * Refuses a record that could not be told from another, or not be listed with the others.
+ * Refuses a name that could not be told from another, or not be listed with the others.
  *
  * @throws {TollkeeperError} `ERR_RECORD_INVALID`
  */
-export function checkRecord(name: unknown, value: unknown): void {
+export function checkName(name: unknown): void {
   if (!isText(name, MAX_NAME)) throw invalid("name", name, MAX_NAME);
-  if (value !== undefined && !isText(value, MAX_VALUE)) throw invalid("value", value, MAX_VALUE);
+}
+
+/** The same for a value. */
+export function checkValue(value: unknown): void {
+  if (!isText(value, MAX_VALUE)) throw invalid("value", value, MAX_VALUE);
 }
 
 function isText(text: unknown, most: number): boolean {
@@ -57,7 +61,8 @@ export class MemoryRecords implements RecordStore {
   }
 
   async put(name: string, value: string | undefined): Promise<void> {
-    checkRecord(name, value);
+    checkName(name);
+    if (value !== undefined) checkValue(value);
     if (value === undefined) {
       this.#records.delete(name);
       this.#names.delete(name);
@@ -70,7 +75,8 @@ export class MemoryRecords implements RecordStore {
   }
 
   async putNew(name: string, value: string): Promise<string> {
-    checkRecord(name, value);
+    checkName(name);
+    checkValue(value);
     const present = this.#records.get(name);
     if (present === undefined) await this.put(name, value);
     return present ?? value;

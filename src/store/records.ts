@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { checkRecord } from "../engine/records.js";
+import { checkName, checkValue } from "../engine/records.js";
 import { SortedNames } from "../engine/sorted-names.js";
 import type { RecordListener, RecordStore } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
@@ -104,13 +104,15 @@ export class RedisRecords implements RecordStore {
    * `ERR_RECORD_INVALID`
    */
   async put(name: string, value: string | undefined): Promise<void> {
-    checkRecord(name, value);
+    checkName(name);
+    if (value !== undefined) checkValue(value);
     await this.#write("put", name, value);
   }
 
   /** @throws {TollkeeperError} as `put` does */
   async putNew(name: string, value: string): Promise<string> {
-    checkRecord(name, value);
+    checkName(name);
+    checkValue(value);
     // Should the server have lost it, it is told first.
     await this.#read().catch((error: unknown) => {
       throw this.#connection.translated(error);

@@ -1,0 +1,71 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, it, onTestFinished } from "vitest";
+import { MemoryRecords } from "../../src/engine/records.js";
+import type { RecordStore } from "../../src/engine/types.js";
+import { createLimiter } from "../../src/index.js";
+import { parseAddress } from "../../src/store/address.js";
+import { RedisRecords } from "../../src/store/records.js";
+import { redisForFile } from "../redis/server.js";
+
+const redis = await redisForFile();
+const tiers = { t: { limits: [{ name: "day", type: "quota" as const, limit: 1, period: "day" as const }] } };
+
+const stores: Record<string, () => Promise<RecordStore>> = {
+  memory: async () => new MemoryRecords(),
+  file: async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
+    const limiter = createLimiter({ tiers, storage: { type: "file", path: join(folder, "records.redb") } });
+    onTestFinished(async () => {
+      await limiter.close();
+      rmSync(folder, { recursive: true });
+    });
+    return limiter.records;
+  },
+  redis: async () => {
+    const options = { address: parseAddress(redis.url, "url"), url: redis.url, prefix: "records", tls: undefined };
+    const records = new RedisRecords({ ...options, timeoutMs: 1000, allowEviction: false });
+    onTestFinished(() => records.close());
+    await records.open();
+    await records.ready(8000);
+    return records;
+  },
+};
+
+const bad: unknown[] = [
+  null,
+  undefined,
+  1,
+  {},
+  [],
+  Symbol.iterator,
+  true,
+  "",
+  "x\ud800",
+  "\udc00x",
+  "x".repeat(2 * 1024 * 1024),
+];
+const refused = (what: string) =>
+  expect.objectContaining({
+    code: "ERR_RECORD_INVALID",
+    message: expect.stringMatching(new RegExp(`^the ${what} of a record is .*; it may be a string of 1 to `)),
+  });
+
+it.each(Object.keys(stores))(
+  "no name or value that is no text gets into records (%s), and lists go on",
+  async (kind) => {
+    const records = (await stores[kind]?.()) as RecordStore;
+    await records.put("a:1", "one");
+    for (const one of bad) {
+      const text = one as string;
+      await expect(records.put(text, "value")).rejects.toEqual(refused("name"));
+      await expect(records.putNew(text, "value")).rejects.toEqual(refused("name"));
+      await expect(records.putNew("a:2", text)).rejects.toEqual(refused("value"));
+      if (one !== undefined) await expect(records.put("a:2", text)).rejects.toEqual(refused("value"));
+    }
+    expect(records.list("")).toEqual([["a:1", "one"]]);
+    await records.put("a:\0 é 😀", "\0 é 😀");
+    expect(records.list("a:")).toContainEqual(["a:\0 é 😀", "\0 é 😀"]);
+  },
+);
