@@ -105,8 +105,8 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
       await close();
       metrics?.close();
       await closeDirectory();
-      await limiter.close();
       faults.end();
+      await limiter.close();
     });
     return { app, url, metricsUrl: metrics?.url ?? `${url}/metrics`, reload: again, stop };
   } catch (error) {
