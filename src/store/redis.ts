@@ -72,13 +72,14 @@ export class RedisLink implements Link {
     const { prefix, replica } = this.#options;
     const line = [this.#server, replica, ...flags, kindsText(kinds), String(peers.length), ...peers, ...counts];
     const client = this.#client;
-    const [reply] = await Promise.all([
+    const [asked, allowed] = await Promise.allSettled([
       this.#ask((client) => client.tollkeeperRegistry(`{${prefix}}:replicas`, ...line)),
       client === undefined ? undefined : checkAllRights(client, this.#options, this.#needs),
-    ]).catch((error: unknown) => {
-      throw this.#refused(error);
-    });
-    const [settlingMs, replicas, others, full] = reply as [number, string[], string[], number];
+    ]);
+    // Of the two it is the latter that names all that is missing.
+    if (allowed.status === "rejected") throw this.#refused(allowed.reason);
+    if (asked.status === "rejected") throw this.#refused(asked.reason);
+    const [settlingMs, replicas, others, full] = asked.value as [number, string[], string[], number];
     if (full === 1) this.#report(new Error("OOM when a replica reports"));
     for (const error of others.flatMap((told) => conflictsWith(told, kinds, this.#place))) this.#report(error);
     return { settlingMs, replicas, isFull: full === 1 };

@@ -1,5 +1,7 @@
+import fastify from "fastify";
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
+import tollkeeper from "../../src/fastify/plugin.js";
 import { createLimiter, type TollkeeperError } from "../../src/index.js";
 import { parseAddress } from "../../src/store/address.js";
 import { RedisRecords } from "../../src/store/records.js";
@@ -7,6 +9,7 @@ import { READ, SCAN, WRITE } from "../../src/store/records-script.js";
 import { REGISTRY } from "../../src/store/registry.js";
 import { commandsOf, lineOf, needsOf, RIGHTS } from "../../src/store/rights.js";
 import { SCRIPT } from "../../src/store/script.js";
+import { RedisCluster } from "../redis/cluster.js";
 import { forFile, RedisServer } from "../redis/server.js";
 
 const LIMIT = 5;
@@ -14,7 +17,7 @@ const tiers = { t: { limits: [{ name: "day", type: "quota" as const, limit: LIMI
 const SEEN = { timeout: 8000, interval: 10 };
 const FULL = ["~*", "&*", "+@all"];
 
-const redis = await forFile(RedisServer.start());
+const [redis, cluster] = await Promise.all([forFile(RedisServer.start()), forFile(RedisCluster.start())]);
 const admin = new Redis(redis.port);
 await forFile(Promise.resolve({ stop: async () => admin.disconnect() }));
 let users = 0;
@@ -178,6 +181,43 @@ it("a server too old to say what is allowed is tried, and left as it was", async
   expect(missing.map((place) => needs[place - 1]?.words[0])).toEqual(["PUBLISH", "HSET", "ZADD", "HSET"]);
   await admin.eval(old, 0, ...line);
   expect(await admin.keys("*old*")).toEqual([]);
+});
+
+it.each([
+  ["-cluster", /cluster.*grant \+cluster|CLUSTER.*\+cluster/],
+  ["-publish", /PUBLISH on .*\+publish/],
+  ["resetchannels", /PUBLISH, SUBSCRIBE on /],
+  ["resetkeys", /HSET.* on /],
+])(
+  "a node of a Cluster that allows less than the others is found (%s)",
+  async (right, says) => {
+    const nodes = cluster.servers.map((server) => new Redis(server.port));
+    onTestFinished(() => nodes.forEach((node) => void node.disconnect()));
+    await Promise.all(nodes.map((node) => node.call("ACL", "SETUSER", "app", "reset", "on", ">right", ...FULL)));
+    const url = cluster.url.replaceAll("//", "//app:right@");
+    const { limiter, told } = open(url, "nodes");
+    await limiter.ready(10_000);
+    await nodes[1]?.call("ACL", "SETUSER", "app", right);
+    // One that is connected is told by a heartbeat, one that comes when it connects.
+    const late = open(url, "nodes");
+    for (const each of right === "-cluster" ? [late.told] : [told, late.told]) {
+      await vi.waitFor(() => expect(each.map(({ message }) => message).join("\n")).toMatch(says), SEEN);
+    }
+    await nodes[1]?.call("ACL", "SETUSER", "app", ...FULL);
+    await Promise.all([limiter.ready(10_000), late.limiter.ready(10_000)]);
+  },
+  40_000,
+);
+
+it("a call that a refusing Redis leaves undecided is 503, as under the policy closed", async () => {
+  const app = fastify();
+  onTestFinished(() => app.close());
+  const { limiter, told } = open(await urlFor([...FULL, "-info"]), "plugin");
+  await app.register(tollkeeper, { limiter, identify: () => ({ key: "k", tier: "t" }) });
+  app.get("/", async () => "in");
+  await vi.waitFor(() => expect(told).not.toEqual([]), SEEN);
+  const { statusCode, headers } = await app.inject("/");
+  expect([statusCode, headers["retry-after"]]).toEqual([503, "1"]);
 });
 
 it("every command of a script is one whose right is asked for", () => {
