@@ -177,7 +177,8 @@ class Changing {
         // What a share has refilled meanwhile it has not charged; a bucket would get that back twice.
         decision.refund(byPolicy ? "quotas" : "all");
         key.quota--;
-        if (!byPolicy) key.admissions.push({ atMs: time.nowMs, costMilli: -1000, byPolicy, size });
+        // In whole ms, as the store counts the time of others.
+        if (!byPolicy) key.admissions.push({ atMs: Math.floor(time.nowMs), costMilli: -1000, byPolicy, size });
       });
     };
     const decided = replica.limiter.consume(key.name, tier);

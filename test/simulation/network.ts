@@ -101,6 +101,8 @@ export class SimulatedLink implements Link {
       () => this.#garble(this.#server.execute(sent, this.caller)),
       () => this.#leak(command.key, loses),
       (reply) => this.#leak(command.key, reply.granted),
+      // It is sent again as what may have counted before, and then rather charged twice.
+      () => this.#leak(command.key, givenBack(command)),
     );
   }
 
@@ -129,7 +131,12 @@ export class SimulatedLink implements Link {
     if (milli > 0) this.#leaks.set(key, (this.#leaks.get(key) ?? 0) + milli);
   }
 
-  #transport<T>(execute: () => T, lostThere: () => void, lostBack: (value: T) => void): Promise<T> {
+  #transport<T>(
+    execute: () => T,
+    lostThere: () => void,
+    lostBack: (value: T) => void,
+    refused: () => void = () => undefined,
+  ): Promise<T> {
     const time = this.#time;
     const connection = this.#connection;
     return new Promise((resolve, reject) => {
@@ -148,7 +155,7 @@ export class SimulatedLink implements Link {
         time.after(this.#lastBack - time.nowMs, () => {
           const arrives = connection === this.#connection && this.#events !== undefined;
           if (!arrives) lost();
-          if ("error" in answer) lostThere();
+          if ("error" in answer) refused();
           if (arrives && "value" in answer) resolve(answer.value);
           else reject("error" in answer ? answer.error : new Error("the connection broke"));
         });
@@ -164,8 +171,11 @@ export class SimulatedLink implements Link {
 
 /** What is lost with a command that never arrives: only what was to be given back and is not sent again. */
 function leakOf(command: Command): number {
-  if (command.op !== "adjust" || command.number !== undefined) return 0;
-  return Math.max(0, ...command.deltas.map((delta) => -delta));
+  return command.op === "adjust" && command.number === undefined ? givenBack(command) : 0;
+}
+
+function givenBack(command: Command): number {
+  return command.op === "adjust" ? Math.max(0, ...command.deltas.map((delta) => -delta)) : 0;
 }
 
 /** What a server answers, also if that is an error. */
