@@ -76,6 +76,7 @@ class Line {
   take(request: MeteredMessage, response: ServerResponse<MeteredMessage>): void {
     const { socket } = request;
     const begin = (): void => {
+      if (socket.destroyed) return void this.#waiting.delete(socket);
       response.once("close", () => this.#next(socket));
       this.#handle(request, response);
     };
@@ -93,6 +94,6 @@ class Line {
   #next(socket: Socket): void {
     const begin = socket.destroyed ? undefined : this.#waiting.get(socket)?.shift();
     if (begin === undefined) this.#waiting.delete(socket);
-    else begin();
+    else setImmediate(begin); // After those of other connections.
   }
 }
