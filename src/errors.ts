@@ -8,6 +8,7 @@ export const ERROR_CODES = {
   ERR_TIER_UNKNOWN: "no tier of that name",
   ERR_KEY_INVALID: "a key is a string of 1 to 512 UTF-16 units",
   ERR_OVERRIDES_INVALID: "a caller's own limits can't be used as they are",
+  ERR_TOO_MANY_LIMITS: "more different sets of limits are in use at once than the engine can tell apart",
   ERR_COST_INVALID: "a cost is a number from 0 with at most three decimals",
   ERR_COST_EXCEEDS_CAPACITY: "the cost is more than a limit of the tier can ever hold",
   ERR_CLOCK_INVALID: "the clock gave something else than milliseconds since 1970",

@@ -1,6 +1,7 @@
 import type { FastifySchema, RouteShorthandOptions } from "fastify";
 import "@fastify/swagger"; // For what it adds to the schema of a route.
 import { z } from "zod";
+import { LIMIT_NAME } from "../engine/tier.js";
 import { ACCOUNT_NAME } from "./accounts.js";
 import { SCOPES, type Scope } from "./keys.js";
 
@@ -118,7 +119,7 @@ const amount = z.number().positive().max(1e12);
 /** Limits of an account's own; null takes a limit away. */
 export const overrides = z
   .record(
-    z.string().regex(/^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/, "a limit's name"),
+    z.string().regex(LIMIT_NAME, "a limit's name"),
     z.strictObject({ limit: amount.optional(), burst: z.number().min(1).max(1000).optional() }).nullable(),
   )
   .meta({

@@ -1,6 +1,7 @@
 import { TollkeeperError } from "../errors.js";
+import { Recent } from "./recent.js";
 import { MemoryRecords } from "./records.js";
-import { KeyState, planOf } from "./state.js";
+import { KeyState, type Plan, planOf } from "./state.js";
 import { Table } from "./table.js";
 import { compileTiers, type SlotNames, type Tier, type TierLimit } from "./tier.js";
 import {
@@ -19,8 +20,12 @@ import {
 /** Most keys of an engine: what a JavaScript `Map` can hold, roughly. */
 export const MAX_KEYS = 16_000_000;
 
-/** Names that have stood for a tier, with overrides or without. */
-const MAX_TIERS = 32_768;
+/** Numbers from here on are those of tiers with overrides, each given once. */
+const FIRST_OVERRIDDEN = 32_768;
+/** Tiers with overrides that are held. */
+const MAX_OVERRIDDEN = 32_768;
+/** So many overflow buckets are kept, as a rule more than there are tiers. */
+const SPARE_OVERFLOW = 256;
 
 /** Engines by name; on the global object, since the ESM and the CommonJS build may be loaded side by side. */
 const openEngines = registry();
@@ -45,9 +50,14 @@ interface TierEntry {
   readonly counts: Counts;
   /** Undefined once a reload has dropped the tier. */
   tier: Tier | undefined;
-  plan: ReturnType<typeof planOf>;
-  /** Shared by the keys that found no room. */
-  overflow: KeyState | undefined;
+  plan: Plan;
+}
+
+/** A tier with overrides. */
+interface OverriddenEntry extends TierEntry {
+  /** The version of the tiers that it is of. */
+  readonly version: number;
+  readonly tier: Tier;
 }
 
 /** The engine in TypeScript: the same decisions as the native one, one table per thread, nothing durable. */
@@ -64,8 +74,16 @@ export class JsEngine implements Engine {
   /** The tiers of every version by number, for corrections of what an old one has decided. */
   readonly #editions: Map<number, Tier>[] = [];
   readonly #ids = new Map<string, number>();
+  readonly #overridden = new Recent<number, OverriddenEntry>(MAX_OVERRIDDEN);
+  /** Numbers of tiers with overrides, by version and name. */
+  readonly #overriddenIds = new Recent<string, number>(MAX_OVERRIDDEN);
+  #overriddenMade = 0;
+  /** Shared by the keys of a tier that found no room, by the tier's name. */
+  readonly #overflow = new Map<string, KeyState>();
+  #spareOverflow = SPARE_OVERFLOW;
   readonly #table: Table;
-  #nowMs = 0;
+  /** The reading of the last sweep. */
+  #sweptMs = 0;
 
   /**
    * Opens an engine, or joins the one of that name in this thread.
@@ -116,19 +134,16 @@ export class JsEngine implements Engine {
   }
 
   overrideTier(version: number, tier: number, name: string, spec: TierSpec): number {
+    const own = `${version} ${name}`;
+    const held = this.#overriddenIds.get(own);
+    if (held !== undefined && this.#overridden.get(held) !== undefined) return held;
     const plain = this.#entries[tier];
-    const edition = this.#editions[version];
-    if (version !== this.version || plain?.tier === undefined || edition === undefined) return -1;
-    const id = this.#ids.get(name) ?? this.#entries.length;
-    if (edition.has(id)) return id;
-    if (id >= MAX_TIERS) throw new TollkeeperError("ERR_TIERS_INVALID", "there are too many tiers with overrides");
-    const overridden = compileTiers({ [plain.name]: spec }, new Map(this.#slots), this.#slots.size).get(plain.name);
-    if (overridden === undefined) return -1;
-    edition.set(id, overridden);
-    const before = this.#entries[id];
-    const overflow = before?.overflow;
-    this.#entries[id] = { name, counts: plain.counts, tier: overridden, plan: planOf(overridden), overflow };
-    this.#ids.set(name, id);
+    if (plain === undefined || this.#editions[version]?.has(tier) !== true) return -1;
+    const compiled = compileTiers({ [plain.name]: spec }, new Map(this.#slots), this.#slots.size).get(plain.name);
+    if (compiled === undefined) return -1;
+    const id = FIRST_OVERRIDDEN + this.#overriddenMade++;
+    this.#overridden.set(id, { version, name, counts: plain.counts, tier: compiled, plan: planOf(compiled) });
+    this.#overriddenIds.set(own, id);
     return id;
   }
 
@@ -160,60 +175,90 @@ export class JsEngine implements Engine {
     const nowMs = this.#read(at, FRAME.NOW);
     if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
     if (!(costMilli >= 0)) return OUTCOME.COST_INVALID;
-    const entry = this.#entries[tierId];
+    const entry = this.#entryOf(tierId);
     const tier = entry?.tier;
     if (entry === undefined || tier === undefined) return OUTCOME.TIER_UNKNOWN;
     if (costMilli > tier.maxCostMilli) return OUTCOME.COST_EXCEEDS_CAPACITY;
-    const now = this.#observe(nowMs);
+    const now = instant(nowMs);
     const changes = spends && costMilli > 0 && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
     if (state === undefined && !changes && tier.limits.length > 0 && !this.#table.hasRoom(now)) {
       overflow = OUTCOME.OVERFLOW;
-      state = entry.overflow?.copy() ?? new KeyState(tier, entry.plan, now);
+      state = this.#overflow.get(entry.name)?.copy() ?? new KeyState(tier, entry.plan, now);
     } else if (state === undefined) {
       state = new KeyState(tier, entry.plan, now);
       if (changes && !this.#table.add(key, state, now)) {
         overflow = OUTCOME.OVERFLOW;
         entry.counts.overflow++;
-        entry.overflow ??= state;
-        state = entry.overflow;
+        state = this.#shared(entry.name, state, now);
       }
     } else if (!changes) {
       state = state.copy();
     }
     state.enter(tier, entry.plan, now);
-    const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, now);
+    const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, state.atMs);
     if (changes && denied === 0) state.charge(tier, costMilli);
     if (spends) count(entry, tier, denied);
-    this.frame[at + FRAME.VERSION] = this.#versions.length - 1;
-    this.frame[at + FRAME.NOW] = now;
-    for (let index = 0; index < tier.limits.length; index++) {
-      this.frame[at + FRAME.SPENT + index] = state.spent[(tier.limits[index] as TierLimit).slot] as number;
+    return denied | overflow | this.#report(at, tier, state, now);
+  }
+
+  /** Writes where a key stands into the row at `at`; returns what there is to say of its instant. */
+  #report(at: number, tier: Tier, state: KeyState, nowMs: number): number {
+    const { limits } = tier;
+    this.frame[at + FRAME.VERSION] = this.version;
+    this.frame[at + FRAME.NOW] = limits.length === 0 ? nowMs : state.atMs;
+    for (let index = 0; index < limits.length; index++) {
+      this.frame[at + FRAME.SPENT + index] = state.spent[(limits[index] as TierLimit).slot] as number;
     }
-    return denied | overflow;
+    if (limits.length === 0 || state.atMs === nowMs) return 0;
+    this.frame[at + FRAME.BEHIND] = state.atMs - nowMs;
+    return OUTCOME.BEHIND;
+  }
+
+  /** A tier of the version in force. */
+  #entryOf(id: number): TierEntry | undefined {
+    return id < FIRST_OVERRIDDEN ? this.#entries[id] : this.#overriddenOf(this.version, id);
   }
 
   #read(at: number, field: number): number {
     return this.frame[at + field] as number;
   }
 
-  adjust(key: string, deltaMilli: number, { version, tier, atMs }: DecisionRef, flags: number, nowMs: number): void {
-    const now = this.#observe(nowMs);
-    const entry = this.#entries[tier];
-    const charged = this.#editions[version]?.get(tier);
-    if (entry === undefined || charged === undefined) return;
+  adjust(key: string, deltaMilli: number, { version, tier, atMs }: DecisionRef, flags: number, nowMs: number): boolean {
+    const now = instant(nowMs);
+    const overridden = tier < FIRST_OVERRIDDEN ? undefined : this.#overriddenOf(version, tier);
+    const name = overridden?.name ?? this.#entries[tier]?.name;
+    const charged = overridden?.tier ?? this.#editions[version]?.get(tier);
+    if (name === undefined || charged === undefined) return false;
     const charges = deltaMilli > 0 && charged.limits.length > 0;
     let state = flags & ADJUST.OVERFLOW ? undefined : this.#table.get(key);
     if (state === undefined && (charges || flags & ADJUST.OVERFLOW)) {
       state = new KeyState(charged, planOf(charged), now);
       if (flags & ADJUST.OVERFLOW || !this.#table.add(key, state, now)) {
-        entry.overflow ??= state;
-        state = entry.overflow;
+        state = this.#shared(name, state, now);
       }
     }
     state?.advance(now);
     state?.correct(charged, deltaMilli, atMs, (flags & ADJUST.QUOTAS_ONLY) !== 0);
+    return true;
+  }
+
+  #overriddenOf(version: number, id: number): OverriddenEntry | undefined {
+    const entry = this.#overridden.get(id);
+    return entry?.version === version ? entry : undefined;
+  }
+
+  /** What the keys of a tier share that found no room; begins as `state`. Of many, those that are full are forgotten. */
+  #shared(name: string, state: KeyState, nowMs: number): KeyState {
+    const shared = this.#overflow.get(name);
+    if (shared !== undefined) return shared;
+    if (this.#overflow.size >= this.#spareOverflow) {
+      for (const [other, state] of this.#overflow) if (state.isIdle(nowMs)) this.#overflow.delete(other);
+      this.#spareOverflow = Math.max(SPARE_OVERFLOW, 2 * this.#overflow.size);
+    }
+    this.#overflow.set(name, state);
+    return state;
   }
 
   reset(key: string): void {
@@ -228,6 +273,8 @@ export class JsEngine implements Engine {
 
   #enact(tiers: Tiers): void {
     const compiled = compileTiers(tiers, this.#slots);
+    const names = new Set([...this.#ids.keys(), ...compiled.keys()]);
+    if (names.size > FIRST_OVERRIDDEN) throw new TollkeeperError("ERR_TIERS_INVALID", "there are too many tiers");
     for (const entry of this.#entries) entry.tier = undefined;
     const edition = new Map<number, Tier>();
     this.#editions.push(edition);
@@ -241,20 +288,23 @@ export class JsEngine implements Engine {
       } else {
         this.#ids.set(name, id);
         const counts = { allowed: 0, denied: new Map<string, number>(), overflow: 0 };
-        this.#entries.push({ name, counts, tier, plan: planOf(tier), overflow: undefined });
+        this.#entries.push({ name, counts, tier, plan: planOf(tier) });
       }
     }
   }
 
   sweep(nowMs: number): void {
-    this.#table.sweep(this.#observe(nowMs));
+    const now = instant(nowMs);
+    // What a clock that is ahead for one reading would have forgotten is kept.
+    this.#table.sweep(Math.min(now, this.#sweptMs));
+    this.#sweptMs = now;
   }
 
   stats(): EngineCounts {
     return {
       keys: this.#table.size,
       evictions: this.#table.evictions,
-      tiers: this.#plainEntries().map(({ name, counts: { allowed, denied, overflow } }) => ({
+      tiers: this.#entries.map(({ name, counts: { allowed, denied, overflow } }) => ({
         tier: name,
         allowed,
         denied: Object.fromEntries(denied),
@@ -269,20 +319,12 @@ export class JsEngine implements Engine {
 
   async close(): Promise<void> {
     this.#users--;
-    if (this.#users === 0 && openEngines.get(this.#name) === this) openEngines.delete(this.#name);
-  }
-
-  /** Those that are counted by themselves. */
-  #plainEntries(): TierEntry[] {
-    const seen = new Set<Counts>();
-    return this.#entries.filter(({ counts }) => !seen.has(counts) && seen.add(counts));
-  }
-
-  /** Time never runs backwards. */
-  #observe(nowMs: number): number {
-    const now = nowMs < 0 ? Date.now() : nowMs;
-    if (now > this.#nowMs) this.#nowMs = now;
-    return this.#nowMs;
+    if (this.#users > 0) return;
+    if (openEngines.get(this.#name) === this) openEngines.delete(this.#name);
+    this.#table.clear();
+    this.#overflow.clear();
+    this.#overridden.clear();
+    this.#overriddenIds.clear();
   }
 }
 
@@ -291,6 +333,11 @@ function count({ counts }: TierEntry, tier: Tier, denied: number): void {
   const name = tier.limits[denied - 1]?.name;
   if (name === undefined) counts.allowed++;
   else counts.denied.set(name, (counts.denied.get(name) ?? 0) + 1);
+}
+
+/** An instant as it is told: below 0 stands for the system's clock. */
+function instant(nowMs: number): number {
+  return nowMs < 0 ? Date.now() : nowMs;
 }
 
 /** The limit that denies with the longest wait, counted from 1; 0 if none does. */

@@ -31,7 +31,7 @@ interface NativeHandle {
   deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
   tierId(name: string): number;
   overrideTier(version: number, tier: number, spec: string): number;
-  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void;
+  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
   reset(key: string): void;
   reload(tiers: string): void;
   sweep(nowMs: number): void;
@@ -96,8 +96,8 @@ class NativeEngine implements Engine {
     return translated(() => this.#handle.overrideTier(version, tier, JSON.stringify([[name, spec]])));
   }
 
-  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void {
-    this.#handle.adjust(key, deltaMilli, decision, flags, nowMs);
+  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean {
+    return this.#handle.adjust(key, deltaMilli, decision, flags, nowMs);
   }
 
   reset(key: string): void {

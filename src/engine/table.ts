@@ -46,6 +46,12 @@ export class Table {
     return this.#ahead.some(([, state]) => state.isIdle(nowMs));
   }
 
+  /** Forgets every key, which counts as no eviction. */
+  clear(): void {
+    this.#keys.clear();
+    this.#ahead = [];
+  }
+
   delete(key: string): void {
     this.#keys.delete(key);
   }

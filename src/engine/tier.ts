@@ -39,6 +39,9 @@ export interface Tier {
 /** Which limit each slot of state belongs to, by name; what kind it is never changes. */
 export type SlotNames = Map<string, string>;
 
+/** What a limit may be called. */
+export const LIMIT_NAME = /^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/;
+
 /** A header field must carry a tier's name, a list of groups may name it, and overrides begin with a brace after it. */
 const TIER_NAME = /^[!-+\--z|}~]{1,64}$/;
 
@@ -83,7 +86,7 @@ export function kindOf(rule: Bucket | Quota): string {
 
 function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots: number): TierLimit {
   const { name, limit, shadow } = checkObject(path, spec);
-  if (typeof name !== "string" || !/^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/.test(name)) {
+  if (typeof name !== "string" || !LIMIT_NAME.test(name)) {
     throw invalidTiers(`${path}.name`, name, "a letter, then up to 31 letters, digits, _ or -");
   }
   if (name in Object.prototype) {

@@ -74,6 +74,8 @@ export const OUTCOME = {
   LIMIT_MASK: 7,
   /** Set when the decision was made on the tier's overflow bucket. */
   OVERFLOW: 8,
+  /** Set when the instant told lies before the one that the key is at; {@link FRAME.BEHIND} says by how much. */
+  BEHIND: 16,
   KEY_INVALID: -1,
   TIER_UNKNOWN: -2,
   COST_INVALID: -3,
@@ -113,6 +115,8 @@ export const FRAME = {
   COST: 1,
   /** Set before a call of many: the length of the row's key, in UTF-16 units. */
   KEY_LENGTH: 2,
+  /** After a call whose code has {@link OUTCOME.BEHIND}: for how many ms the key stands still until the clock is there. */
+  BEHIND: 2,
   /** Set before a call: whole ms since the epoch, or -1 for the system's clock. After it: the instant of the decision. */
   NOW: 3,
   /** After a call: an {@link OUTCOME}; what follows is there if it is 0 or more. */
@@ -147,10 +151,14 @@ export interface Engine {
   /** The number that stands for a tier in the calls below, the same for as long as the engine lives; -1 if there is none. */
   tierId(name: string): number;
   /**
-   * The number of a tier like `tier`, of the version in force, but with other limits, whose names that version knows; -1
-   * if `version` is in force no longer. Its decisions are counted as those of `tier`. It holds until the next reload.
+   * The number of a tier like `tier`, of a version in force or earlier, but with other limits, whose names are known; -1 if
+   * that version has no such tier. Its decisions are counted as those of `tier`. It decides until the next reload.
    *
-   * @param name Names the tier with these limits: of one name and version it is made once.
+   * The engine holds those that were used last, 32,768 or a few less; to one that is forgotten it answers as to an unknown
+   * tier, and made anew it has another number.
+   *
+   * @param name Names the tier with these limits: of one name and version it is held once.
+   * @throws {TollkeeperError} `ERR_TOO_MANY_LIMITS`
    */
   overrideTier(version: number, tier: number, name: string, spec: TierSpec): number;
   /** Decides and, if allowed, spends. */
@@ -161,9 +169,10 @@ export interface Engine {
   consumeMany(keys: string, count: number): void;
   /**
    * Corrects an allowed decision by `deltaMilli`: below 0 gives tokens back, above 0 charges more, even past empty.
-   * Quotas are corrected only while the period of the decision lasts. `flags` is a sum of {@link ADJUST}.
+   * Quotas are corrected only while the period of the decision lasts. `flags` is a sum of {@link ADJUST}. Whether the tier
+   * was known: one with overrides may be forgotten.
    */
-  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): void;
+  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
   /** Forgets a key. */
   reset(key: string): void;
   /** Puts other tiers in force from the next decision on; throws and changes nothing if they can't be used. */

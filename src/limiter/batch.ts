@@ -17,6 +17,8 @@ export class Batch {
   readonly #judges: Judges;
   readonly #calls: Calls;
   readonly #nowMs: number;
+  /** Whether a call failed since the engine has forgotten its overrides. */
+  #forgotten = false;
 
   constructor(engine: Engine, judges: Judges, calls: Calls, nowMs: number) {
     this.#engine = engine;
@@ -39,8 +41,10 @@ export class Batch {
     } catch (error) {
       for (const decision of decisions) decision.refund();
       this.#judges.refreshIfReloaded();
-      if (this.#judges.version === version) throw error;
-      // Another thread has reloaded the tiers since they were looked up; by those in force it may well be right.
+      if (this.#judges.version === version && !this.#forgotten) throw error;
+      // Another thread has reloaded the tiers since they were looked up, or the engine has forgotten overrides; by those
+      // in force it may well be right.
+      this.#forgotten = false;
       return this.consume();
     }
   }
@@ -111,6 +115,7 @@ export class Batch {
     }
     if (failed === undefined) return undefined;
     const code = frame[(failed - start) * ROW + CODE] as number;
+    if (code === OUTCOME.TIER_UNKNOWN) this.#forgotten = this.#judges.renew(calls.tierOf(failed));
     return this.#judges.misuse(code, calls.keys[failed], calls.tierOf(failed), calls.costOf(failed));
   }
 }

@@ -4,8 +4,8 @@ import { ADJUST, type Engine, FRAME, type Frame, OUTCOME, type TierSpec } from "
 import { invalidCost, invalidOption } from "./misuse.js";
 
 // Own constants of a module, as in limiter.ts.
-const { NOW, CODE, SPENT } = FRAME;
-const { LIMIT_MASK, OVERFLOW } = OUTCOME;
+const { NOW, CODE, BEHIND, SPENT } = FRAME;
+const { LIMIT_MASK, OVERFLOW, BEHIND: IS_BEHIND } = OUTCOME;
 
 /** Where one limit stands after a decision. */
 export interface LimitState {
@@ -20,6 +20,7 @@ export interface LimitState {
 
 /** Who decides for a tier: what all decisions of it have in common. */
 export interface Judge {
+  /** Whoever corrects its decisions. */
   readonly engine: Pick<Engine, "adjust">;
   readonly clock: () => number;
   /** Whether the limiter is closed; then nothing is corrected any more. */
@@ -49,6 +50,8 @@ export class Decision {
   declare private readonly outcome: number;
   declare protected readonly costMilli: number;
   declare private readonly nowMs: number;
+  /** How long the key stands still: its last instant lies so far ahead of the clock. */
+  declare private readonly behindMs: number;
   declare private readonly spent0: number;
   declare private readonly spent1: number;
   declare private readonly spent2: number;
@@ -64,6 +67,7 @@ export class Decision {
     this.outcome = outcome;
     this.costMilli = costMilli;
     this.nowMs = frame[at + NOW] as number;
+    this.behindMs = (outcome & IS_BEHIND) === 0 ? 0 : (frame[at + BEHIND] as number);
     this.spent0 = frame[at + SPENT] as number;
     this.spent1 = frame[at + SPENT + 1] as number;
     this.spent2 = frame[at + SPENT + 2] as number;
@@ -82,7 +86,7 @@ export class Decision {
     return this.judge.tier.spec;
   }
 
-  /** When it was decided, in ms since the epoch by the limiter's clock. */
+  /** When it was decided, in ms since the epoch by the limiter's clock: the latest that the key has seen of it. */
   get atMs(): number {
     return this.nowMs;
   }
@@ -99,8 +103,10 @@ export class Decision {
 
   /** Milliseconds, rounded up, until the same call would pass; 0 when allowed. */
   get retryAfterMs(): number {
+    const { denier } = this;
+    if (denier === undefined) return 0;
     const spent = this.spent((this.outcome & LIMIT_MASK) - 1);
-    return this.denier?.rule.waitMs(spent, this.costMilli, this.nowMs) ?? 0;
+    return this.behindMs + denier.rule.waitMs(spent, this.costMilli, this.nowMs);
   }
 
   /**
@@ -117,7 +123,7 @@ export class Decision {
     let index = 0;
     for (const { name, limit, rule } of this.judge.tier.limits) {
       const spent = this.spent(index++);
-      const resetMs = rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs);
+      const resetMs = this.behindMs + (rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs));
       states.push({ name, limit, remaining: rule.remainingMilli(spent) / 1000, resetMs });
     }
     return states;

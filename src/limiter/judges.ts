@@ -1,3 +1,4 @@
+import { Recent } from "../engine/recent.js";
 import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow.js";
 import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
 import { type Engine, OUTCOME, type Tiers } from "../engine/types.js";
@@ -5,6 +6,9 @@ import { TollkeeperError } from "../errors.js";
 import type { Judge } from "./decision.js";
 import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";
 import { compileOverridden, plainTier } from "./overrides.js";
+
+/** Tiers with overrides that are held ready; as many as the engine holds. */
+const MAX_OVERRIDDEN = 32_768;
 
 /** What all judges of a limiter have in common. */
 interface InCommon {
@@ -26,6 +30,8 @@ export class Judges {
   #version = 0;
   #tiers: Tiers = {};
   #judges = new Map<string, Judge>();
+  /** Those of tiers with overrides, of the version that was last made ready. */
+  readonly #overridden = new Recent<string, Judge>(MAX_OVERRIDDEN);
 
   constructor(inCommon: InCommon) {
     this.#inCommon = inCommon;
@@ -51,12 +57,23 @@ export class Judges {
    * @throws {TollkeeperError} `ERR_TIER_UNKNOWN`, `ERR_LIMITER_CLOSED`
    */
   of(name: string): Judge {
-    return this.#judges.get(name) ?? this.#lookUp(name);
+    return this.#judges.get(name) ?? this.#overridden.get(name) ?? this.#lookUp(name);
   }
 
   /** The same if it is ready, and undefined otherwise. */
   ready(name: string): Judge | undefined {
-    return this.#judges.get(name);
+    return this.#judges.get(name) ?? this.#overridden.get(name);
+  }
+
+  /**
+   * Makes ready anew what the engine does not know any more: all tiers if they were reloaded, or a tier with overrides that
+   * it has forgotten. Whether there was anything.
+   */
+  renew(name: string): boolean {
+    if (this.#inCommon.isClosed()) return false;
+    const wasReloaded = this.#engine.version !== this.#version;
+    if (wasReloaded) this.refresh();
+    return this.#overridden.delete(name) || wasReloaded;
   }
 
   /**
@@ -71,13 +88,15 @@ export class Judges {
     const tier = compileOverridden(name, joinTiers(this.#engine.tiersOf(version)), this.#slots);
     const overridden = tier === undefined ? undefined : plain.get(tier.name);
     if (tier === undefined || overridden === undefined) throw unknownTier(name, this.#judges);
-    return { ...overridden, tier, tierId };
+    const number = () => this.#engine.overrideTier(version, overridden.tierId, name, tier.spec);
+    return { ...overridden, tier, tierId, engine: { adjust: this.#adjustment(number) } };
   }
 
   /** Makes the tiers in force ready for this thread. */
   refresh(): void {
     const { version } = this.#engine;
     this.#judges = this.#compile(version, this.#slots);
+    this.#overridden.clear();
     this.#tiers = joinTiers(this.#engine.tiersOf(version));
     this.#version = version;
   }
@@ -97,6 +116,7 @@ export class Judges {
   /** Has every look-up find the limiter closed. */
   clear(): void {
     this.#judges = new Map();
+    this.#overridden.clear();
   }
 
   /** Why an engine did not decide on a call: an {@link OUTCOME} below 0. */
@@ -125,7 +145,7 @@ export class Judges {
   #lookUp(name: string): Judge {
     if (this.#inCommon.isClosed()) throw limiterClosed();
     this.refreshIfReloaded();
-    const judge = this.#judges.get(name) ?? this.#override(name);
+    const judge = this.ready(name) ?? this.#override(name);
     if (judge === undefined) throw unknownTier(name, this.#judges);
     return judge;
   }
@@ -136,19 +156,19 @@ export class Judges {
     if (tier === undefined) return undefined;
     const plain = this.#judges.get(tier.name);
     if (plain === undefined) return undefined;
-    let id: number;
-    try {
-      id = this.#engine.overrideTier(this.#version, plain.tierId, name, tier.spec);
-    } catch (error) {
-      // Too many different ones were in force since the process began.
-      if (error instanceof TollkeeperError) return plain;
-      throw error;
-    }
-    // Another thread has reloaded the tiers meanwhile.
-    if (id < 0) return this.#lookUp(name);
-    const judge = { ...plain, tier, tierId: id };
-    this.#judges.set(name, judge);
+    const { version } = plain;
+    const number = () => this.#engine.overrideTier(version, plain.tierId, name, tier.spec);
+    const judge = { ...plain, tier, tierId: number(), engine: { adjust: this.#adjustment(number) } };
+    this.#overridden.set(name, judge);
     return judge;
+  }
+
+  /** How a decision under overrides is corrected, also when the engine has forgotten them since. */
+  #adjustment(number: () => number): Judge["engine"]["adjust"] {
+    const engine = this.#engine;
+    return (key, deltaMilli, decision, flags, nowMs) =>
+      engine.adjust(key, deltaMilli, decision, flags, nowMs) ||
+      engine.adjust(key, deltaMilli, { ...decision, tier: number() }, flags, nowMs);
   }
 
   /** Who decides by a version of the tiers, by name of the tier. */

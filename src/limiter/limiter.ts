@@ -202,9 +202,7 @@ export class Limiter {
     if (spends) this.#engine.consume(key);
     else this.#engine.peek(key);
     const outcome = frame[CODE] as number;
-    if (outcome === OUTCOME.TIER_UNKNOWN && this.#engine.version !== judge.version) {
-      // Another thread has reloaded the tiers since it was looked up.
-      this.#judges.refresh();
+    if (outcome === OUTCOME.TIER_UNKNOWN && this.#judges.renew(tierName)) {
       return this.#decide(key, tierName, cost, spends);
     }
     if (outcome < 0) throw this.#judges.misuse(outcome, key, tierName, cost);

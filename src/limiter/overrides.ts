@@ -1,4 +1,5 @@
-import { compileTiers, type SlotNames, type Tier } from "../engine/tier.js";
+import { MAX_CAPACITY, toMilli } from "../engine/amount.js";
+import { compileTiers, LIMIT_NAME, type SlotNames, type Tier } from "../engine/tier.js";
 import type { LimitSpec, TierSpec, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 
@@ -19,29 +20,30 @@ export type Overrides = Readonly<Record<string, LimitOverride | null>>;
 /**
  * The name under which a limiter decides by a tier with overrides: the tier's own if there are none. It holds all that
  * is to be known of them, so that no replica, thread or version of the tiers has to be told.
+ *
+ * @throws {TollkeeperError} `ERR_OVERRIDES_INVALID`, naming the limit, what it was and what it may be: also for what only
+ * the calls that it is made for would find, as far as it can be told without the tiers; `ERR_TIER_UNKNOWN` for no name of
+ * a plain tier.
  */
 export function overriddenTier(tier: string, overrides: Overrides | null): string {
-  const entries = Object.entries(overrides ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (typeof tier !== "string" || tier.includes("{")) {
+    throw new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${shown(tier)}; it may be the name of a tier, without {`);
+  }
+  const entries = Object.entries(checked(overrides ?? {}));
   if (entries.length === 0) return tier;
-  const plain = entries.map(([name, override]) => [name, override && { limit: override.limit, burst: override.burst }]);
-  return tier + JSON.stringify(Object.fromEntries(plain));
+  return tier + JSON.stringify(Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1))));
 }
 
 /**
  * The tier that such a name stands for, ready to decide; undefined if it stands for none. Its own name is the plain
- * tier's. Where a reload has left the overrides without sense, the plain tier decides.
+ * tier's.
+ *
+ * @throws {TollkeeperError} `ERR_OVERRIDES_INVALID` if the tiers can't be overridden so: what was promised holds, or fails.
  */
 export function compileOverridden(name: string, tiers: Tiers, slots: SlotNames): Tier | undefined {
   const { tier, overrides } = partsOf(name) ?? {};
-  if (tier === undefined || overrides === undefined || !Object.hasOwn(tiers, tier)) return undefined;
-  const compile = (spec: TierSpec) => compileTiers({ [tier]: spec }, new Map(slots), slots.size).get(tier);
-  const plain = tiers[tier] ?? { limits: [] };
-  try {
-    return compile(overriddenSpec(plain, overrides, tiers));
-  } catch (error) {
-    if (!(error instanceof TollkeeperError)) throw error;
-    return compile({ limits: plain.limits.filter(({ shadow }) => shadow !== true) });
-  }
+  if (tier === undefined || !Object.hasOwn(tiers, tier)) return undefined;
+  return compiled(tier, checked(overrides), tiers, slots);
 }
 
 /**
@@ -54,19 +56,71 @@ export function checkOverrides(tier: string, overrides: Overrides, tiers: Tiers)
     const mayBe = Object.keys(tiers).join(", ");
     throw new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${tier}; it may be one of ${mayBe}`);
   }
+  compiled(tier, checked(overrides), tiers, new Map());
+}
+
+/** A tier with overrides that were checked by themselves; `slots` may be left empty. */
+function compiled(tier: string, overrides: Overrides, tiers: Tiers, slots: SlotNames): Tier | undefined {
   const known = new Map(limitsOf(tiers).map((limit) => [limit.name, limit]));
   for (const [name, override] of Object.entries(overrides)) {
     const limit = known.get(name);
-    if (limit === undefined) throw invalid(name, "no limit of any tier", `one of ${[...known.keys()].join(", ")}`);
+    const names = known.size === 0 ? "nothing, since no tier has a limit" : `one of ${[...known.keys()].join(", ")}`;
+    if (limit === undefined) throw invalid(name, "the name of no limit of any tier", names);
     if (limit.type === "quota" && override?.burst !== undefined) {
-      throw invalid(`${name}.burst`, override.burst, "left out for a quota");
+      throw invalid(`${name}.burst`, shown(override.burst), "left out for a quota");
     }
   }
+  const spec = overriddenSpec(tiers[tier] ?? { limits: [] }, overrides, tiers);
+  const { size } = slots;
   try {
-    compileTiers({ [tier]: overriddenSpec(tiers[tier] ?? { limits: [] }, overrides, tiers) }, new Map());
+    return compileTiers({ [tier]: spec }, new Map(slots), size === 0 ? undefined : size).get(tier);
   } catch (cause) {
-    throw new TollkeeperError("ERR_OVERRIDES_INVALID", (cause as Error).message.replace(/^tiers\./, ""), { cause });
+    if (!(cause instanceof TollkeeperError)) throw cause;
+    // It names the limit by its place in a tier that nobody has written.
+    const message = cause.message.replace(/^tiers\..*?\.limits\[(\d+)\]/, (_, index) => {
+      return `overrides.${spec.limits[Number(index)]?.name}`;
+    });
+    throw new TollkeeperError("ERR_OVERRIDES_INVALID", message, { cause });
   }
+}
+
+/** Overrides as they are kept: own fields only, each of its type and in its range. */
+function checked(overrides: unknown): Overrides {
+  if (!isObject(overrides)) throw invalid("", shown(overrides), "an object by name of the limit");
+  const entries: [string, LimitOverride | null][] = [];
+  for (const [name, override] of Object.entries(overrides)) {
+    if (!LIMIT_NAME.test(name))
+      throw invalid(shown(name), "no name of a limit", "a letter, then up to 31 letters, digits, _ or -");
+    if (override === undefined) continue;
+    entries.push([name, override === null ? null : checkedOverride(name, override)]);
+  }
+  return Object.fromEntries(entries);
+}
+
+function checkedOverride(name: string, override: unknown): LimitOverride {
+  if (!isObject(override))
+    throw invalid(name, shown(override), "an object with limit, burst or both, or null for no limit");
+  const own = Object.entries(override).filter(([, value]) => value !== undefined);
+  const { limit, burst, ...unknown } = Object.fromEntries(own);
+  const [field] = Object.keys(unknown);
+  if (field !== undefined) throw invalid(`${name}.${field}`, "an unknown field", "limit or burst");
+  if (limit !== undefined && !inThousandths(limit, 0.001)) {
+    const mayBe = `a number above 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`;
+    throw invalid(`${name}.limit`, shown(limit), mayBe);
+  }
+  if (burst !== undefined && !inThousandths(burst, 1)) {
+    throw invalid(`${name}.burst`, shown(burst), "a number from 1 with at most three decimals");
+  }
+  return { ...(limit !== undefined && { limit }), ...(burst !== undefined && { burst }) };
+}
+
+function inThousandths(value: unknown, least: number): value is number {
+  const milli = typeof value === "number" && value >= least ? toMilli(value) : Number.NaN;
+  return milli <= MAX_CAPACITY;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** A tier's limits with the overrides in force, without its shadow limits: those are asked beside it, as they are. */
@@ -103,17 +157,26 @@ export function plainTier(name: string): string {
   return partsOf(name)?.tier ?? name;
 }
 
-function partsOf(name: string): { tier: string; overrides: Overrides } | undefined {
+function partsOf(name: string): { tier: string; overrides: unknown } | undefined {
   // Callers without types may leave it out; then it is an unknown tier like any other.
   const at = typeof name === "string" ? name.indexOf("{") : -1;
   if (at <= 0) return undefined;
   try {
-    return { tier: name.slice(0, at), overrides: JSON.parse(name.slice(at)) as Overrides };
+    return { tier: name.slice(0, at), overrides: JSON.parse(name.slice(at)) };
   } catch {
     return undefined;
   }
 }
 
-function invalid(path: string, was: unknown, mayBe: string): TollkeeperError {
-  return new TollkeeperError("ERR_OVERRIDES_INVALID", `overrides.${path} is ${String(was)}; it may be ${mayBe}`);
+/** `path` is empty for the overrides as a whole, `was` says what stands there. */
+function invalid(path: string, was: string, mayBe: string): TollkeeperError {
+  const place = path === "" ? "overrides" : `overrides.${path}`;
+  return new TollkeeperError("ERR_OVERRIDES_INVALID", `${place} is ${was}; it may be ${mayBe}`);
+}
+
+/** What was given, in words that fit into a line. */
+function shown(was: unknown): string {
+  if (typeof was === "string") return JSON.stringify(was.length > 64 ? `${was.slice(0, 64)}…` : was);
+  if (was === null || typeof was === "number" || typeof was === "boolean" || was === undefined) return String(was);
+  return Array.isArray(was) ? "an array" : `of type ${typeof was}`;
 }

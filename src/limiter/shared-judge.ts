@@ -41,8 +41,10 @@ export class SharedJudge implements Judge {
     this.clock = corrector.clock;
     this.isClosed = corrector.isClosed;
     this.engine = {
-      adjust: (key: string, deltaMilli: number, { atMs }: DecisionRef, flags: number) =>
-        corrector.correct(key, { tier, deltaMilli, atMs, quotasOnly: (flags & ADJUST.QUOTAS_ONLY) !== 0 }),
+      adjust: (key: string, deltaMilli: number, { atMs }: DecisionRef, flags: number) => {
+        corrector.correct(key, { tier, deltaMilli, atMs, quotasOnly: (flags & ADJUST.QUOTAS_ONLY) !== 0 });
+        return true;
+      },
     };
   }
 

@@ -1,3 +1,4 @@
+import { Recent } from "../engine/recent.js";
 import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow.js";
 import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import type { Tiers } from "../engine/types.js";
@@ -6,8 +7,8 @@ import { limiterClosed, unknownTier } from "./misuse.js";
 import { compileOverridden } from "./overrides.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
 
-/** Tiers held ready, with their overrides. */
-const MAX_JUDGES = 32_768;
+/** Tiers with overrides that are held ready. */
+const MAX_OVERRIDDEN = 32_768;
 
 /** Who decides for each tier in force in this replica, and for those with overrides that were asked for. */
 export class SharedJudges {
@@ -18,8 +19,9 @@ export class SharedJudges {
   #tiers: Tiers;
   #kinds: Kinds = new Map();
   #judges = new Map<string, SharedJudge>();
-  /** By tier, shadow limits too. */
-  #judgeOfTier = new Map<Tier, SharedJudge>();
+  readonly #overridden = new Recent<string, SharedJudge>(MAX_OVERRIDDEN);
+  /** By tier, shadow limits too; those with overrides as long as somebody holds them. */
+  #judgeOfTier = new WeakMap<Tier, SharedJudge>();
 
   constructor(tiers: Tiers, corrector: Corrector) {
     this.#corrector = corrector;
@@ -39,7 +41,7 @@ export class SharedJudges {
 
   /** All that are ready; those of shadow limits stand with the tiers that they are of. */
   get all(): SharedJudge[] {
-    return [...this.#judges.values()];
+    return [...this.#judges.values(), ...this.#overridden.values()];
   }
 
   /**
@@ -48,7 +50,7 @@ export class SharedJudges {
    * @throws {TollkeeperError} `ERR_TIER_UNKNOWN`, `ERR_LIMITER_CLOSED`
    */
   of(name: string): SharedJudge {
-    return this.#judges.get(name) ?? this.#override(name);
+    return this.#judges.get(name) ?? this.#overridden.get(name) ?? this.#override(name);
   }
 
   /** Who decides by a compiled tier, also a shadow limit's; undefined if it is in force no more. */
@@ -64,6 +66,7 @@ export class SharedJudges {
   /** Has every look-up find the limiter closed. */
   clear(): void {
     this.#judges = new Map();
+    this.#overridden.clear();
   }
 
   /** Makes a tier with overrides ready that was not asked for since the last reload. */
@@ -71,11 +74,9 @@ export class SharedJudges {
     if (this.#corrector.isClosed()) throw limiterClosed();
     const tier = compileOverridden(name, this.#tiers, this.#slots);
     if (tier === undefined) throw unknownTier(name, this.#judges);
-    // So that memory is bounded, whatever limits have come and gone.
-    if (this.#judges.size >= MAX_JUDGES) this.#enact(this.#tiers);
     const overridden = new SharedJudge(tier, -1, this.#version, this.#corrector);
     overridden.shadows.push(...(this.#judges.get(tier.name)?.shadows ?? []));
-    this.#judges.set(name, overridden);
+    this.#overridden.set(name, overridden);
     this.#judgeOfTier.set(tier, overridden);
     return overridden;
   }
@@ -87,7 +88,8 @@ export class SharedJudges {
     const compiled = compileTiers(split, this.#slots, this.#maxSlots);
     this.#version++;
     const judges = new Map<string, SharedJudge>();
-    this.#judgeOfTier = new Map();
+    this.#judgeOfTier = new WeakMap();
+    this.#overridden.clear();
     for (const [id, tier] of [...compiled.values()].entries()) {
       const judge = new SharedJudge(tier, id, this.#version, this.#corrector);
       const of = shadowedTier(tier.name);

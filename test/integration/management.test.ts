@@ -148,6 +148,31 @@ describe.each(["native", "js"] as const)("limits of an account's own, %s engine"
     limiter.reload({ ...others, free: { limits } });
     expect((await app.inject(identify(free))).headers["ratelimit-policy"]).toContain('"minute";q=600;w=180');
   });
+
+  it.each([
+    { minut: { limit: 5 } },
+    { minute: { limit: -5 } },
+    { minute: { limit: "500" } },
+    { minute: { limit: 1.2345 } },
+    { minute: { limit: 1e300 } },
+    { minute: { burst: 0.5 } },
+    { minute: { windowSeconds: 1 } },
+    { minute: 500 },
+    { month: { burst: 2 } },
+    { toString: { limit: 5 } },
+    JSON.parse('{"__proto__":{"limit":5}}'),
+    [],
+  ])("that can't be meant are refused, and the old ones stay: %j", async (limits) => {
+    const service = await startService(environment);
+    const url = `${MANAGED}/quota/test-free/overrides`;
+    await manage(service, "PUT", url, { limits: { minute: { limit: 40 } } });
+    const headers = { "x-api-key": service.admin, "content-type": "application/json" };
+    const payload = JSON.stringify({ limits });
+    const answer = await service.app.inject({ method: "PUT", url, headers, payload });
+    expect([400, 422], answer.body).toContain(answer.statusCode);
+    const { overrides } = await manage(service, "GET", `${MANAGED}/quota/test-free`);
+    expect(overrides).toEqual({ minute: { limit: 40 } });
+  });
 });
 
 describe("looking", () => {

@@ -1,34 +1,30 @@
 //! The book of tiers: every version of them, and every plan of a key.
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::MAX_LIMITS;
 use crate::error::Error;
 use crate::limit::{Limit, LimitSpec};
-use crate::plan::{MAX_PLANS, Plan, PlanId, PlanRules};
+use crate::overridden::Overridden;
+use crate::plan::{HeldPlan, Plan, PlanId, PlanRules};
+use crate::plans::Plans;
 use crate::slots::Slots;
 use crate::snapshot::{AdoptedPlan, PlanLimit};
-use crate::tier::{FIRST_OVERRIDDEN, Tier, TierId, TierLimit, TierSpec};
+use crate::tier::{FIRST_OVERRIDDEN, Tier, TierId, TierLimit, TierRef, TierSpec};
 
-/// One version of the tiers.
-#[derive(Debug)]
-struct Edition {
-    /// By [`TierId`]; None for a tier that was dropped.
-    tiers: Vec<Option<Tier>>,
-    /// Tiers with overrides, by [`TierId`] from [`FIRST_OVERRIDDEN`] on, as far as this version was asked for them.
-    overridden: boxcar::Vec<OnceLock<Tier>>,
-}
+/// One version of the tiers: by [`TierId`], None for a tier that was dropped.
+type Edition = Vec<Option<Tier>>;
 
-/// All versions of the tiers, and all plans that keys have ever been under. Both only grow, so that a decision reads
-/// them without a lock and a reload never blocks one.
+/// All versions of the tiers, which only grow, so that a decision reads them without a lock and a reload never blocks one;
+/// and the plans and tiers with overrides that are used.
 #[derive(Debug)]
 pub(crate) struct TierBook {
     editions: boxcar::Vec<Edition>,
     current: AtomicUsize,
-    plans: boxcar::Vec<Plan>,
+    overridden: Overridden,
+    pub(crate) plans: Plans,
     register: Mutex<Register>,
 }
 
@@ -36,9 +32,6 @@ pub(crate) struct TierBook {
 struct Register {
     slots: Slots,
     names: Vec<String>,
-    /// Numbers of the names that have ever stood for a tier with overrides.
-    overridden: HashMap<String, TierId>,
-    plan_ids: HashMap<PlanRules, PlanId>,
 }
 
 impl TierBook {
@@ -46,7 +39,8 @@ impl TierBook {
         let book = Self {
             editions: boxcar::Vec::new(),
             current: AtomicUsize::new(0),
-            plans: boxcar::Vec::new(),
+            overridden: Overridden::default(),
+            plans: Plans::default(),
             register: Mutex::default(),
         };
         book.enact(specs, MAX_LIMITS)?;
@@ -60,27 +54,36 @@ impl TierBook {
 
     /// The version that decides now, and a tier of it.
     #[inline]
-    pub(crate) fn tier(&self, id: TierId) -> Result<(usize, &Tier), Error> {
+    pub(crate) fn tier(&self, id: TierId) -> Result<(usize, TierRef<'_>), Error> {
         let version = self.version();
         self.tier_of(version, id).map(|tier| (version, tier))
     }
 
     /// A tier of a version that decides or has decided.
     #[inline]
-    pub(crate) fn tier_of(&self, version: usize, id: TierId) -> Result<&Tier, Error> {
+    pub(crate) fn tier_of(&self, version: usize, id: TierId) -> Result<TierRef<'_>, Error> {
         let edition = self.editions.get(version).ok_or(Error::TierUnknown)?;
-        match edition.tiers.get(usize::from(id)) {
-            Some(tier) => tier.as_ref(),
-            None => overridden(edition, id),
+        if id >= FIRST_OVERRIDDEN {
+            return self.overridden_tier(version, id);
         }
-        .ok_or(Error::TierUnknown)
+        let index = usize::try_from(id).unwrap_or(usize::MAX);
+        match edition.get(index) {
+            Some(Some(tier)) => Ok(TierRef::Configured(tier)),
+            _ => Err(Error::TierUnknown),
+        }
+    }
+
+    #[cold]
+    fn overridden_tier(&self, version: usize, id: TierId) -> Result<TierRef<'_>, Error> {
+        let tier = self.overridden.get(version, id).ok_or(Error::TierUnknown)?;
+        Ok(TierRef::Overridden(tier))
     }
 
     pub(crate) fn tiers(&self) -> impl Iterator<Item = &Tier> {
         self.editions
             .get(self.version())
             .into_iter()
-            .flat_map(|edition| edition.tiers.iter().flatten())
+            .flat_map(|edition| edition.iter().flatten())
     }
 
     pub(crate) fn slot_names(&self) -> Vec<String> {
@@ -103,107 +106,77 @@ impl TierBook {
             if id == names.len() {
                 names.push(spec.name.clone());
             }
-            let id = TierId::try_from(id).map_err(|_| Error::TiersInvalid("there are too many tiers".into()))?;
+            let id = id as TierId;
             if id >= FIRST_OVERRIDDEN {
                 return Err(Error::TiersInvalid("there are too many tiers".into()));
             }
             let (rules, limits) = compile(&spec, &mut slots, max_slots)?;
             drafts.push((id, spec, rules, limits));
         }
-        let mut tiers: Vec<Option<Tier>> = std::iter::repeat_with(|| None).take(names.len()).collect();
+        let mut tiers: Edition = std::iter::repeat_with(|| None).take(names.len()).collect();
         for (id, spec, rules, limits) in drafts {
-            tiers[usize::from(id)] = Some(self.tier_with(&mut register, (id, id), spec, rules, limits)?);
+            let tier = self.tier_with((id, id), spec, rules, limits)?;
+            if let Some(place) = usize::try_from(id).ok().and_then(|id| tiers.get_mut(id)) {
+                *place = Some(tier);
+            }
         }
         register.names = names;
         register.slots = slots;
-        let version = self.editions.push(Edition {
-            tiers,
-            overridden: boxcar::Vec::new(),
-        });
+        let version = self.editions.push(tiers);
         self.current.store(version, Ordering::Release);
         Ok(())
     }
 
-    /// Puts a tier in force beside those of a version that decides now: a tier of it, with other limits under names that
-    /// the version knows. Of one name it is made once.
+    /// A tier beside those of a version: like one of it, with other limits under names that are known. Of one name it is
+    /// made once, as long as it is used.
     pub(crate) fn override_tier(&self, version: usize, plain: TierId, spec: TierSpec) -> Result<TierId, Error> {
-        let mut register = self.lock();
-        if version != self.version() {
-            return Err(Error::TierUnknown);
-        }
         let plain = self.tier_of(version, plain)?.counts_as;
-        let edition = self.editions.get(version).ok_or(Error::TierUnknown)?;
-        let next = register.overridden.len();
-        let id = match register.overridden.get(&spec.name) {
-            Some(&id) => id,
-            None => TierId::try_from(next + usize::from(FIRST_OVERRIDDEN))
-                .map_err(|_| Error::TiersInvalid("there are too many tiers with overrides".into()))?,
-        };
-        if overridden(edition, id).is_some() {
-            return Ok(id);
-        }
-        let mut slots = register.slots.clone();
-        let known = slots.len();
-        let (rules, limits) = compile(&spec, &mut slots, known)?;
         let name = spec.name.clone();
-        let tier = self.tier_with(&mut register, (id, plain), spec, rules, limits)?;
-        register.overridden.insert(name, id);
-        let index = usize::from(id - FIRST_OVERRIDDEN);
-        while edition.overridden.count() <= index {
-            edition.overridden.push(OnceLock::new());
-        }
-        // Under the lock nobody else makes it.
-        let _ = edition.overridden[index].set(tier);
-        Ok(id)
+        self.overridden.number(version, &name, |id| {
+            let mut slots = self.lock().slots.clone();
+            let known = slots.len();
+            let (rules, limits) = compile(&spec, &mut slots, known)?;
+            self.tier_with((id, plain), spec, rules, limits)
+        })
     }
 
     /// `counts_as` is the tier under which it is counted.
     fn tier_with(
         &self,
-        register: &mut Register,
         (id, counts_as): (TierId, TierId),
         spec: TierSpec,
         rules: PlanRules,
         limits: Vec<TierLimit>,
     ) -> Result<Tier, Error> {
-        let plan = self
-            .plan_for(register, rules)
-            .ok_or_else(|| Error::TiersInvalid("too many different tiers were in force".into()))?;
+        let plan = self.plans.of(rules).ok_or(Error::TooManyPlans)?;
         Ok(Tier::new(id, counts_as, plan, spec, limits))
     }
 
     /// A plan that a key is under. None only for a number that this book never gave.
-    pub(crate) fn plan(&self, id: PlanId) -> Option<&Plan> {
-        self.plans.get(id as usize)
+    pub(crate) fn plan(&self, id: PlanId) -> Option<Arc<Plan>> {
+        self.plans.get(id)
     }
 
     /// The plan of a key of plan `before` that enters a tier: the tier's limits, and its old ones in the other slots.
-    pub(crate) fn merge(&self, before: &Plan, tier: &Tier) -> PlanId {
-        let Some(plan) = self.plan(tier.plan) else {
-            return tier.plan;
-        };
-        let mut rules = PlanRules::default();
-        for (slot, rule) in rules.iter_mut().enumerate() {
-            *rule = plan.slots[slot]
-                .as_ref()
-                .or(before.slots[slot].as_ref())
-                .map(|slot| slot.rule);
+    pub(crate) fn merge(&self, before: &Plan, tier: &Tier) -> Arc<Plan> {
+        let mut rules = tier.held.rules();
+        for (rule, before) in rules.iter_mut().zip(before.rules()) {
+            *rule = rule.or(before);
         }
-        // After a million different combinations a key keeps only what its present tier counts.
-        self.plan_for(&mut self.lock(), rules).unwrap_or(tier.plan)
+        // With a million different combinations at once a key keeps only what its present tier counts.
+        self.plans.of(rules).unwrap_or_else(|| Arc::clone(&tier.held))
     }
 
     /// The limits of a plan.
-    pub(crate) fn plan_limits(&self, id: PlanId) -> Vec<PlanLimit> {
+    pub(crate) fn plan_limits(&self, HeldPlan(plan): &HeldPlan) -> Vec<PlanLimit> {
         let register = self.lock();
-        let slots = self.plan(id).into_iter().flat_map(|plan| plan.slots.iter().enumerate());
-        slots
-            .filter_map(|(slot, limit)| {
-                let name = register.slots.names().nth(slot)?.to_owned();
+        let named = register.slots.names().zip(plan.rules()).enumerate();
+        named
+            .filter_map(|(slot, (name, rule))| {
                 Some(PlanLimit {
                     slot,
-                    name,
-                    rule: limit.as_ref()?.rule,
+                    name: name.to_owned(),
+                    rule: rule?,
                 })
             })
             .collect()
@@ -211,7 +184,7 @@ impl TierBook {
 
     /// A stored plan in terms of this book. Limits that no slot of this book takes are left out.
     pub(crate) fn adopt(&self, limits: &[PlanLimit]) -> Result<AdoptedPlan, Error> {
-        let mut register = self.lock();
+        let slots = self.lock().slots.clone();
         let mut rules = PlanRules::default();
         let mut stored_slots = [None; MAX_LIMITS];
         for PlanLimit {
@@ -220,40 +193,19 @@ impl TierBook {
             rule,
         } in limits
         {
-            if let (Some(slot), Some(_)) = (register.slots.of(name, *rule), Limit::new(*rule)) {
+            if let (Some(slot), Some(_)) = (slots.of(name, *rule), Limit::new(*rule)) {
                 rules[slot] = Some(*rule);
                 stored_slots[slot] = Some(*stored);
             }
         }
-        let plan = self
-            .plan_for(&mut register, rules)
-            .ok_or_else(|| Error::TiersInvalid("too many different tiers are stored".into()))?;
+        let plan = HeldPlan(self.plans.of(rules).ok_or(Error::TooManyPlans)?);
         Ok(AdoptedPlan { plan, stored_slots })
-    }
-
-    fn plan_for(&self, register: &mut Register, rules: PlanRules) -> Option<PlanId> {
-        if let Some(&id) = register.plan_ids.get(&rules) {
-            return Some(id);
-        }
-        if self.plans.count() == MAX_PLANS {
-            return None;
-        }
-        let id = PlanId::try_from(self.plans.push(Plan::new(rules))).ok()?;
-        register.plan_ids.insert(rules, id);
-        Some(id)
     }
 
     fn lock(&self) -> MutexGuard<'_, Register> {
         self.register.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-#[cold]
-fn overridden(edition: &Edition, id: TierId) -> Option<&Tier> {
-    let index = id.checked_sub(FIRST_OVERRIDDEN)?;
-    edition.overridden.get(usize::from(index))?.get()
-}
-
 /// The limits of a tier, ready to decide, and the rules of its slots.
 fn compile(spec: &TierSpec, slots: &mut Slots, max_slots: usize) -> Result<(PlanRules, Vec<TierLimit>), Error> {
     let mut rules = PlanRules::default();

@@ -1,22 +1,23 @@
-//! The latest instant seen.
+//! What instants may be.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::MAX_INSTANT_MS;
 
-/// Time that never runs backwards, whoever tells it.
-#[derive(Debug, Default)]
-pub(crate) struct Clock(AtomicU64);
+/// An instant that can be held.
+#[inline]
+pub(crate) fn held(now_ms: u64) -> u64 {
+    now_ms.min(MAX_INSTANT_MS - 1)
+}
 
-impl Clock {
-    /// The later of `now_ms` and all instants told before.
-    pub(crate) fn observe(&self, now_ms: u64) -> u64 {
-        let latest = self.0.load(Ordering::Relaxed);
-        if now_ms <= latest {
-            return latest;
-        }
-        let now_ms = now_ms.min(MAX_INSTANT_MS - 1);
-        self.0.fetch_max(now_ms, Ordering::Relaxed).max(now_ms)
+/// The readings by which keys are forgotten: a clock that is a year ahead for one of them has none forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Readings(AtomicU64);
+
+impl Readings {
+    /// The earlier of `now_ms` and the reading before it.
+    pub(crate) fn agreed(&self, now_ms: u64) -> u64 {
+        self.0.swap(now_ms, Ordering::Relaxed).min(now_ms)
     }
 }
 
@@ -25,10 +26,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_never_runs_backwards() {
-        let clock = Clock::default();
-        assert_eq!(clock.observe(5), 5);
-        assert_eq!(clock.observe(3), 5);
-        assert_eq!(clock.observe(u64::MAX), MAX_INSTANT_MS - 1);
+    fn one_reading_that_is_ahead_is_not_agreed_on() {
+        let readings = Readings::default();
+        assert_eq!(readings.agreed(5), 0);
+        assert_eq!(readings.agreed(6), 5);
+        assert_eq!(readings.agreed(1_000), 6);
+        assert_eq!(readings.agreed(7), 7);
+        assert_eq!(held(u64::MAX), MAX_INSTANT_MS - 1);
     }
 }

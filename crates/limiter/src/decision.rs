@@ -26,8 +26,11 @@ pub struct Outcome {
     pub overflow: bool,
     /// The version of the tiers that decided; see [`Limiter::version`](crate::Limiter::version).
     pub version: usize,
-    /// The instant of the decision: the latest that the limiter has seen.
+    /// The instant of the decision: the latest that the key has seen.
     pub now_ms: u64,
+    /// By how many milliseconds the instant that was told lies before that one. For so long the key stands still: nothing
+    /// refills, and no period ends.
+    pub behind_ms: u64,
     /// What is spent of each limit of the tier after the call, in the limit's own units.
     pub spent: [u64; MAX_LIMITS],
 }
@@ -57,7 +60,7 @@ impl Outcome {
                 Report {
                     name: spec.name.clone(),
                     remaining_milli,
-                    reset_ms,
+                    reset_ms: self.behind_ms + reset_ms,
                 }
             })
             .collect()
@@ -70,9 +73,8 @@ impl Outcome {
             Verdict::Allowed => 0,
             Verdict::Denied { limit } => {
                 let index = usize::from(limit);
-                tier.limits[index]
-                    .limit
-                    .wait_ms(self.spent[index], cost_milli, self.now_ms)
+                let limit = &tier.limits[index].limit;
+                self.behind_ms + limit.wait_ms(self.spent[index], cost_milli, self.now_ms)
             }
         }
     }

@@ -36,8 +36,10 @@ mod journal;
 mod key;
 mod limit;
 mod limiter;
+mod overridden;
 mod period;
 mod plan;
+mod plans;
 pub mod quota;
 mod rates;
 mod shard;
@@ -55,10 +57,10 @@ pub use key::{KeyHash, Secret};
 pub use limit::{LimitSpec, Rule};
 pub use limiter::{Correction, Limiter, Settings};
 pub use period::{Bounds, Period};
-pub use plan::PlanId;
+pub use plan::HeldPlan;
 pub use snapshot::{AdoptedPlan, Change, KeySnapshot, PlanLimit};
 pub use stats::{Stats, TierStats};
-pub use tier::{Tier, TierId, TierSpec};
+pub use tier::{Tier, TierId, TierRef, TierSpec};
 
 /// Limits that one limiter can tell apart by name, over all its tiers.
 pub const MAX_LIMITS: usize = 4;

@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::MAX_LIMITS;
 use crate::book::TierBook;
-use crate::clock::Clock;
+use crate::clock::{Readings, held};
 use crate::decision::{Outcome, Verdict};
 use crate::error::Error;
 use crate::key::{KeyHash, KeyHasher, Secret};
-use crate::plan::PlanId;
+use crate::plan::HeldPlan;
 use crate::snapshot::{AdoptedPlan, Change, PlanLimit};
 use crate::stats::{Counters, Stats};
 use crate::store::{Call, Store};
-use crate::tier::{Tier, TierId, TierSpec};
+use crate::tier::{TierId, TierRef, TierSpec};
 
 /// How a limiter is made.
 #[derive(Debug, Clone)]
@@ -46,8 +46,8 @@ pub struct Correction {
 /// Decides who may call what, how fast and how much. Any number of threads may share one; best each has a clone of its
 /// own, which is the same limiter, so that they don't meet in its counters.
 ///
-/// Times are whole milliseconds since the epoch, costs thousandths of a token. Time never runs backwards: an instant
-/// before the latest one told counts as the latest.
+/// Times are whole milliseconds since the epoch, costs thousandths of a token. For no key does time run backwards: an
+/// instant before the latest one told for it counts as that one; see [`Outcome::behind_ms`].
 #[derive(Debug)]
 pub struct Limiter {
     core: Arc<Core>,
@@ -60,7 +60,7 @@ struct Core {
     book: TierBook,
     keys: Keys,
     hasher: KeyHasher,
-    clock: Clock,
+    sweeps: Readings,
     counters: Counters,
     clones: AtomicUsize,
 }
@@ -107,7 +107,7 @@ impl Limiter {
             book,
             keys,
             hasher: KeyHasher::new(&settings.secret),
-            clock: Clock::default(),
+            sweeps: Readings::default(),
             counters,
             clones: AtomicUsize::new(0),
         };
@@ -149,7 +149,7 @@ impl Limiter {
     ///
     /// # Errors
     /// [`Error::TierUnknown`]
-    pub fn tier(&self, id: TierId) -> Result<&Tier, Error> {
+    pub fn tier(&self, id: TierId) -> Result<TierRef<'_>, Error> {
         Ok(self.core.book.tier(id)?.1)
     }
 
@@ -184,7 +184,7 @@ impl Limiter {
     pub fn consume(&self, key: KeyHash, tier: TierId, cost_milli: u64, now_ms: u64) -> Result<Outcome, Error> {
         let mut outcome = Outcome::default();
         if let Some(tier) = self.decide(key, tier, cost_milli, now_ms, true, &mut outcome)? {
-            self.core.counters.count(tier, &outcome, cost_milli > 0, self.lane);
+            self.core.counters.count(&tier, &outcome, cost_milli > 0, self.lane);
         }
         Ok(outcome)
     }
@@ -207,7 +207,10 @@ impl Limiter {
         if let Some(tier) = self.decide(key, tier, cost_milli, cheap_ms, false, outcome)?
             && outcome.verdict == Verdict::Allowed
         {
-            self.core.counters.count(tier, outcome, cost_milli > 0, self.lane);
+            self.core.counters.count(&tier, outcome, cost_milli > 0, self.lane);
+            if outcome.behind_ms > 0 {
+                outcome.behind_ms = outcome.now_ms.saturating_sub(better_ms());
+            }
             return Ok(());
         }
         *outcome = self.consume(key, tier, cost_milli, better_ms())?;
@@ -224,14 +227,14 @@ impl Limiter {
         now_ms: u64,
         takes_in: bool,
         outcome: &mut Outcome,
-    ) -> Result<Option<&Tier>, Error> {
-        let Core { book, clock, .. } = &*self.core;
+    ) -> Result<Option<TierRef<'_>>, Error> {
+        let book = &self.core.book;
         let (version, tier) = book.tier(tier)?;
         tier.check_cost(cost_milli)?;
-        let now_ms = clock.observe(now_ms);
+        let now_ms = held(now_ms);
         let call = Call {
             key,
-            tier,
+            tier: &tier,
             cost_milli,
             now_ms,
         };
@@ -258,9 +261,9 @@ impl Limiter {
         tier.check_cost(cost_milli)?;
         let call = Call {
             key,
-            tier,
+            tier: &tier,
             cost_milli,
-            now_ms: self.core.clock.observe(now_ms),
+            now_ms: held(now_ms),
         };
         let mut outcome = Outcome {
             version,
@@ -276,9 +279,9 @@ impl Limiter {
     /// # Errors
     /// [`Error::TierUnknown`]
     pub fn correct(&self, key: KeyHash, tier: TierId, correction: Correction, now_ms: u64) -> Result<(), Error> {
-        let now_ms = self.core.clock.observe(now_ms);
+        let now_ms = held(now_ms);
         let tier = self.core.book.tier_of(correction.version, tier)?;
-        store!(self, store => store.correct(&self.core.book, key, tier, correction, now_ms));
+        store!(self, store => store.correct(&self.core.book, key, &tier, correction, now_ms));
         Ok(())
     }
 
@@ -287,10 +290,14 @@ impl Limiter {
         store!(self, store => store.reset(key));
     }
 
-    /// Looks at one small part of the table, round and round, and forgets the keys that are as good as new.
+    /// Looks at one small part of the table, round and round, and forgets the keys that are as good as new, both now and at
+    /// the sweep before.
     pub fn sweep(&self, now_ms: u64) {
-        let now_ms = self.core.clock.observe(now_ms);
-        store!(self, store => store.sweep(&self.core.book, now_ms));
+        let now_ms = self.core.sweeps.agreed(held(now_ms));
+        store!(self, store => {
+            store.sweep(&self.core.book, now_ms);
+            store.look_for_plans(&self.core.book);
+        });
     }
 
     /// What was counted since the limiter was made.
@@ -322,7 +329,7 @@ impl Limiter {
     /// change again.
     #[must_use]
     pub fn changes(&self, taken: &[KeyHash]) -> Vec<Change> {
-        store!(self, store => store.changes(taken))
+        store!(self, store => store.changes(&self.core.book, taken))
     }
 
     /// Notes keys again whose changes could not be stored.
@@ -330,25 +337,30 @@ impl Limiter {
         store!(self, store => store.give_back_changed(taken));
     }
 
-    /// The number of a tier like `plain`, of the version in force, but with other limits; they have names that its tiers
-    /// know. Decisions under it count as the plain tier's. It holds until the next reload; its name always has this number.
+    /// The number of a tier like `plain`, of a version of the tiers, but with other limits; they have names that are known.
+    /// Decisions under it count as the plain tier's. It decides until the next reload.
+    ///
+    /// At most 32,768 of them are held, those that were used last. One that is held no more is [`Error::TierUnknown`] to
+    /// every call; made anew it has another number.
     ///
     /// # Errors
-    /// [`Error::TierUnknown`] if the version is not in force or has no such tier; [`Error::TiersInvalid`]
+    /// [`Error::TierUnknown`] if the version has no such tier; [`Error::TiersInvalid`], [`Error::TooManyPlans`]
     pub fn override_tier(&self, version: usize, plain: TierId, spec: TierSpec) -> Result<TierId, Error> {
-        self.core.book.override_tier(version, plain, spec)
+        let id = self.core.book.override_tier(version, plain, spec)?;
+        store!(self, store => store.look_for_plans(&self.core.book));
+        Ok(id)
     }
 
     /// The limits that a plan stands for.
     #[must_use]
-    pub fn plan_limits(&self, plan: PlanId) -> Vec<PlanLimit> {
+    pub fn plan_limits(&self, plan: &HeldPlan) -> Vec<PlanLimit> {
         self.core.book.plan_limits(plan)
     }
 
     /// Makes a stored plan known.
     ///
     /// # Errors
-    /// [`Error::TiersInvalid`] if too many different ones are stored.
+    /// [`Error::TooManyPlans`] if too many different ones are stored.
     pub fn adopt(&self, limits: &[PlanLimit]) -> Result<AdoptedPlan, Error> {
         self.core.book.adopt(limits)
     }
@@ -357,7 +369,7 @@ impl Limiter {
     ///
     /// # Errors
     /// [`Error::TooManyKeys`]
-    pub fn restore(&self, key: KeyHash, at_ms: u64, plan: AdoptedPlan, spent: [u64; MAX_LIMITS]) -> Result<(), Error> {
+    pub fn restore(&self, key: KeyHash, at_ms: u64, plan: &AdoptedPlan, spent: [u64; MAX_LIMITS]) -> Result<(), Error> {
         store!(self, store => store.restore(key, at_ms, plan, spent))
     }
 }

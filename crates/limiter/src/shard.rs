@@ -121,6 +121,12 @@ impl<const N: usize> Shard<N> {
             .map(|entry| entry.key)
     }
 
+    /// Shows the state of every key.
+    pub(crate) fn each(&self, at: impl FnMut(&State<N>)) {
+        let taken = self.entries.iter().filter(|entry| !entry.is_vacant());
+        taken.map(|entry| &entry.state).for_each(at);
+    }
+
     /// Whether there is a key of such a state.
     pub(crate) fn any(&self, is: impl Fn(&State<N>) -> bool) -> bool {
         self.entries.iter().any(|entry| !entry.is_vacant() && is(&entry.state))

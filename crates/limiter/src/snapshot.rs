@@ -3,7 +3,7 @@
 use crate::MAX_LIMITS;
 use crate::key::KeyHash;
 use crate::limit::Rule;
-use crate::plan::PlanId;
+use crate::plan::HeldPlan;
 
 /// What has become of a key since it was last stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,13 +15,13 @@ pub struct Change {
 }
 
 /// The state of one key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySnapshot {
     /// The instant up to which buckets are refilled and quotas rolled, in milliseconds since the epoch.
     pub at_ms: u64,
     /// Stands for the limits in whose units `spent` counts, in this limiter; see
     /// [`Limiter::plan_limits`](crate::Limiter::plan_limits).
-    pub plan: PlanId,
+    pub plan: HeldPlan,
     /// What is spent, by slot; 0 in the slots that the plan leaves out.
     pub spent: [u64; MAX_LIMITS],
 }
@@ -38,9 +38,9 @@ pub struct PlanLimit {
 }
 
 /// A plan of an earlier limiter, in terms of this one; made by [`Limiter::adopt`](crate::Limiter::adopt).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdoptedPlan {
-    pub(crate) plan: PlanId,
+    pub(crate) plan: HeldPlan,
     /// By slot: where the stored state of this slot is.
     pub(crate) stored_slots: [Option<usize>; MAX_LIMITS],
 }

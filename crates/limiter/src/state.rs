@@ -1,16 +1,18 @@
 //! What one key has spent.
 
+use std::sync::Arc;
+
 use crate::book::TierBook;
 use crate::limit::Limit;
 use crate::limiter::Correction;
-use crate::plan::PlanId;
+use crate::plan::{Plan, PlanId};
 use crate::tier::{Tier, TierLimit};
 
 const PLAN_BITS: u32 = 20;
 const DIRTY: u64 = 1;
 
 /// What one key has spent of each of `N` slots, as of one instant.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State<const N: usize> {
     /// From the top: the instant (43 bits), the plan (20 bits), whether it has changed since it was last stored (1 bit).
     meta: u64,
@@ -105,13 +107,14 @@ impl<const N: usize> State<N> {
         let Some(plan) = book.plan(self.plan()).filter(|plan| !plan.covers(tier)) else {
             return;
         };
+        let merged = book.merge(&plan, tier);
         for TierLimit { slot, limit } in &tier.limits {
             self.spent[*slot] = match plan.slots[*slot].as_ref().map(|from| &from.limit) {
                 None => limit.initial(),
                 Some(from) => limit.converted(before[*slot], self.spent[*slot], from, before_ms, now_ms),
             };
         }
-        self.place(now_ms, book.merge(plan, tier));
+        self.place(now_ms, merged.id);
     }
 
     /// Brings the key to `now_ms` under the limits that govern it.
@@ -149,22 +152,18 @@ impl<const N: usize> State<N> {
 
     /// Whether every bucket is full and no quota is used at `now_ms`.
     pub(crate) fn is_idle(&self, book: &TierBook, now_ms: u64) -> bool {
-        let limits = book.plan(self.plan()).map(|plan| &plan.slots);
-        limits.into_iter().flatten().zip(&self.spent).all(|(slot, spent)| {
-            slot.as_ref()
-                .is_none_or(|slot| slot.limit.settled(*spent, self.at_ms(), now_ms) == 0)
+        book.plan(self.plan()).is_none_or(|plan| {
+            plan.slots.iter().zip(&self.spent).all(|(slot, spent)| {
+                slot.as_ref()
+                    .is_none_or(|slot| slot.limit.settled(*spent, self.at_ms(), now_ms) == 0)
+            })
         })
     }
 
     /// Whether forgetting the key would change no later decision under its limits: idle, and new keys begin with full
     /// buckets too. Under another tier, whose bucket holds more than it begins with, it would begin with less.
     pub(crate) fn is_as_new(&self, book: &TierBook, now_ms: u64) -> bool {
-        let limits = book.plan(self.plan()).map(|plan| &plan.slots);
-        limits
-            .into_iter()
-            .flatten()
-            .flatten()
-            .all(|slot| slot.limit.initial() == 0)
-            && self.is_idle(book, now_ms)
+        let begins_full = |plan: Arc<Plan>| plan.slots.iter().flatten().all(|slot| slot.limit.initial() == 0);
+        book.plan(self.plan()).is_none_or(begins_full) && self.is_idle(book, now_ms)
     }
 }

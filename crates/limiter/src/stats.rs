@@ -55,7 +55,10 @@ impl Counters {
 
     #[inline]
     pub(crate) fn count(&self, tier: &Tier, outcome: &Outcome, spends: bool, lane: usize) {
-        let Some(lanes) = self.tiers.get(usize::from(tier.counts_as)) else {
+        let Some(lanes) = usize::try_from(tier.counts_as)
+            .ok()
+            .and_then(|tier| self.tiers.get(tier))
+        else {
             return;
         };
         let index = match outcome.verdict {

@@ -1,8 +1,10 @@
 //! The keys of a limiter, and what happens to them.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use dashmap::DashMap;
 
 use crate::MAX_LIMITS;
 use crate::book::TierBook;
@@ -11,13 +13,16 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::key::KeyHash;
 use crate::limiter::Correction;
+use crate::plan::HeldPlan;
 use crate::snapshot::{AdoptedPlan, Change, KeySnapshot};
 use crate::state::State;
 use crate::table::{Full, Table};
-use crate::tier::{Tier, TierId};
+use crate::tier::Tier;
 
 /// When less than a quarter of the table is free, the sweep forgets every idle key, not only those as good as new.
 const SPARE_SHARE: usize = 4;
+/// So many overflow buckets are kept, as a rule more than there are tiers.
+const SPARE_OVERFLOW: usize = 1 << 8;
 
 /// A question to decide.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +37,12 @@ pub(crate) struct Call<'a> {
 #[derive(Debug)]
 pub(crate) struct Store<const N: usize> {
     table: Table<N>,
-    /// One state for all keys of a tier that found no room.
-    overflow: Mutex<HashMap<TierId, State<N>>>,
+    /// One state for all keys of a tier that found no room, by the tier's name.
+    overflow: DashMap<String, Arc<Mutex<State<N>>>>,
+    /// So many of these are kept without a look whether they are used.
+    spare_overflow: AtomicUsize,
+    /// Where to go on looking which plans are used.
+    looked: Mutex<usize>,
     journal: Option<Journal>,
     evicted: AtomicU64,
 }
@@ -42,7 +51,9 @@ impl<const N: usize> Store<N> {
     pub(crate) fn new(max_keys: usize, durable: bool) -> Self {
         Self {
             table: Table::new(max_keys),
-            overflow: Mutex::default(),
+            overflow: DashMap::new(),
+            spare_overflow: AtomicUsize::new(SPARE_OVERFLOW),
+            looked: Mutex::default(),
             journal: durable.then(Journal::new),
             evicted: AtomicU64::new(0),
         }
@@ -88,7 +99,8 @@ impl<const N: usize> Store<N> {
         let new = State::new(call.tier, call.now_ms);
         let spend = |state: &mut State<N>| self.spend(state, book, call, outcome);
         if self.take_in(book, call.key, new, call.now_ms, spend) == Err(Full) {
-            decide(self.overflow().entry(call.tier.id).or_insert(new), book, call, outcome);
+            let shared = self.shared(book, call.tier, new, call.now_ms);
+            decide(&mut lock(&shared), book, call, outcome);
             outcome.overflow = true;
         }
     }
@@ -120,13 +132,15 @@ impl<const N: usize> Store<N> {
         let needs_room = known.is_none() && !tier.limits.is_empty();
         outcome.overflow = needs_room && !self.table.has_room(now_ms, |state| state.is_idle(book, now_ms));
         let state = if outcome.overflow {
-            self.overflow().get(&tier.id).copied()
+            let shared = self.overflow.get(&tier.spec().name).map(|shared| Arc::clone(&shared));
+            shared.map(|shared| *lock(&shared))
         } else {
             known
         };
         let mut state = state.unwrap_or_else(|| State::new(tier, now_ms));
         state.enter(tier, book, now_ms);
         outcome.now_ms = state.at_ms();
+        outcome.behind_ms = outcome.now_ms - now_ms;
         if cost_milli > 0 {
             outcome.verdict = tier.judge(&state.spent, cost_milli, outcome.now_ms);
         }
@@ -151,8 +165,7 @@ impl<const N: usize> Store<N> {
             return;
         }
         if charges || correction.overflow {
-            let mut shared = self.overflow();
-            apply(shared.entry(tier.id).or_insert(new));
+            apply(&mut lock(&self.shared(book, tier, new, now_ms)));
         }
     }
 
@@ -188,7 +201,7 @@ impl<const N: usize> Store<N> {
         keys
     }
 
-    pub(crate) fn changes(&self, taken: &[KeyHash]) -> Vec<Change> {
+    pub(crate) fn changes(&self, book: &TierBook, taken: &[KeyHash]) -> Vec<Change> {
         taken
             .iter()
             .map(|&key| {
@@ -196,12 +209,13 @@ impl<const N: usize> Store<N> {
                     state.clean();
                     let mut spent = [0; MAX_LIMITS];
                     spent[..N].copy_from_slice(&state.spent);
-                    KeySnapshot {
+                    Some(KeySnapshot {
                         at_ms: state.at_ms(),
-                        plan: state.plan(),
+                        plan: HeldPlan(book.plan(state.plan())?),
                         spent,
-                    }
+                    })
                 });
+                let state = state.flatten();
                 Change { key, state }
             })
             .collect()
@@ -218,14 +232,14 @@ impl<const N: usize> Store<N> {
         &self,
         key: KeyHash,
         at_ms: u64,
-        plan: AdoptedPlan,
+        plan: &AdoptedPlan,
         spent: [u64; MAX_LIMITS],
     ) -> Result<(), Error> {
         let mut slots = [0; N];
         for (slot, stored) in slots.iter_mut().zip(plan.stored_slots) {
             *slot = stored.map_or(0, |stored| spent[stored]);
         }
-        let state = State::stored(at_ms, plan.plan, slots);
+        let state = State::stored(at_ms, plan.plan.0.id, slots);
         self.table
             .insert(key, state, u64::MAX, |_| false, &mut Vec::new(), |_| ())
             .map_err(|Full| Error::TooManyKeys {
@@ -233,8 +247,63 @@ impl<const N: usize> Store<N> {
             })
     }
 
-    fn overflow(&self) -> MutexGuard<'_, HashMap<TierId, State<N>>> {
-        self.overflow.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the keys of a tier share that found no room; begins as `new`.
+    fn shared(&self, book: &TierBook, tier: &Tier, new: State<N>, now_ms: u64) -> Arc<Mutex<State<N>>> {
+        let name = &tier.spec().name;
+        if let Some(shared) = self.overflow.get(name).map(|shared| Arc::clone(&shared)) {
+            return shared;
+        }
+        self.forget_idle_overflow(book, now_ms);
+        let shared = self
+            .overflow
+            .entry(name.clone())
+            .or_insert_with(|| Arc::new(Mutex::new(new)));
+        Arc::clone(&shared)
+    }
+
+    /// Forgets the overflow buckets that are full, if there are many.
+    fn forget_idle_overflow(&self, book: &TierBook, now_ms: u64) {
+        if self.overflow.len() < self.spare_overflow.load(Ordering::Relaxed) {
+            return;
+        }
+        let all: Vec<_> = self
+            .overflow
+            .iter()
+            .map(|entry| (entry.key().clone(), *lock(entry.value())))
+            .collect();
+        for (name, state) in all.iter().filter(|(_, state)| state.is_idle(book, now_ms)) {
+            self.overflow.remove_if(name, |_, shared| {
+                Arc::strong_count(shared) == 1 && *lock(shared) == *state
+            });
+        }
+        let spare = SPARE_OVERFLOW.max(2 * self.overflow.len());
+        self.spare_overflow.store(spare, Ordering::Relaxed);
+    }
+
+    /// If there are many plans, looks at a small part of the table, round and round, which of them are used.
+    pub(crate) fn look_for_plans(&self, book: &TierBook) {
+        if !book.plans.are_many() {
+            return;
+        }
+        let mut looked = match self.looked.try_lock() {
+            Ok(looked) => looked,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let mut last = None;
+        let note = |state: &State<N>| {
+            if last.replace(state.plan()) != Some(state.plan()) {
+                book.plans.note(state.plan());
+            }
+        };
+        *looked = self.table.look(*looked, note).unwrap_or_else(|| {
+            let shared: Vec<_> = self.overflow.iter().map(|entry| lock(entry.value()).plan()).collect();
+            for plan in shared {
+                book.plans.note(plan);
+            }
+            book.plans.end_round();
+            0
+        });
     }
 
     #[inline]
@@ -262,6 +331,10 @@ impl<const N: usize> Store<N> {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Spends of a key's state what is asked, if every limit has it.
 #[inline]
 fn decide<const N: usize>(state: &mut State<N>, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
@@ -273,6 +346,7 @@ fn decide<const N: usize>(state: &mut State<N>, book: &TierBook, call: &Call<'_>
     } = *call;
     state.enter(tier, book, now_ms);
     outcome.now_ms = state.at_ms();
+    outcome.behind_ms = outcome.now_ms - now_ms;
     outcome.verdict = tier.judge(&state.spent, cost_milli, outcome.now_ms);
     if outcome.verdict == Verdict::Allowed {
         tier.rates.charge(&mut state.spent, cost_milli);

@@ -51,11 +51,9 @@ impl<const N: usize> Guarded<N> {
 
     /// Whether to search it for keys to forget.
     fn is_due(&self, now_ms: u64) -> bool {
-        now_ms
-            >= self
-                .searched_ms
-                .load(Ordering::Relaxed)
-                .saturating_add(SEARCH_INTERVAL_MS)
+        let searched_ms = self.searched_ms.load(Ordering::Relaxed);
+        // Also if the clock was ahead when it was searched.
+        now_ms < searched_ms || now_ms >= searched_ms.saturating_add(SEARCH_INTERVAL_MS)
     }
 }
 
@@ -185,6 +183,15 @@ impl<const N: usize> Table<N> {
             self.forget(self.next_shard(), &may_go, &mut forgotten);
         }
         forgotten
+    }
+
+    /// Shows the states of a few hundred keys; returns where to go on, and nothing after the last.
+    pub(crate) fn look(&self, from: usize, mut at: impl FnMut(&State<N>)) -> Option<usize> {
+        let end = from + self.shards_of(SWEEP_KEYS);
+        for shard in self.shards.iter().take(end).skip(from) {
+            shard.lock().each(&mut at);
+        }
+        (end < self.shards.len()).then_some(end)
     }
 
     /// Looks for keys to forget in the next shards of the sweep, other than those just searched in vain.

@@ -1,13 +1,17 @@
 //! Tiers: which limits a key is under.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use crate::Verdict;
 use crate::error::Error;
 use crate::limit::{Limit, LimitSpec};
-use crate::plan::PlanId;
+use crate::plan::{Plan, PlanId};
 use crate::rates::Rates;
 
-/// Stands for a tier's name as long as the limiter lives. Tiers with overrides have the upper half of the numbers.
-pub type TierId = u16;
+/// Stands for a tier's name as long as the limiter lives; below 2¹⁵. Tiers with overrides have the numbers from there on,
+/// each only once.
+pub type TierId = u64;
 pub(crate) const FIRST_OVERRIDDEN: TierId = 1 << 15;
 
 /// A tier as configured: a named set of limits, none at all for unlimited.
@@ -33,6 +37,8 @@ pub struct Tier {
     /// The tier under which its decisions are counted: itself, or the one that it overrides.
     pub(crate) counts_as: TierId,
     pub(crate) plan: PlanId,
+    /// The same plan, which is kept as long as the tier.
+    pub(crate) held: Arc<Plan>,
     pub(crate) limits: Vec<TierLimit>,
     pub(crate) rates: Rates,
     max_cost_milli: u64,
@@ -41,12 +47,13 @@ pub struct Tier {
 
 impl Tier {
     /// `counts_as` is the tier under which it is counted; `limits` are those of `spec`, in order.
-    pub(crate) fn new(id: TierId, counts_as: TierId, plan: PlanId, spec: TierSpec, limits: Vec<TierLimit>) -> Self {
+    pub(crate) fn new(id: TierId, counts_as: TierId, held: Arc<Plan>, spec: TierSpec, limits: Vec<TierLimit>) -> Self {
         let most = limits.iter().map(|limit| limit.limit.max_cost_milli()).min();
         Self {
             id,
             counts_as,
-            plan,
+            plan: held.id,
+            held,
             rates: Rates::new(&limits),
             limits,
             max_cost_milli: most.unwrap_or(u64::MAX),
@@ -92,5 +99,26 @@ impl Tier {
             }
         }
         verdict
+    }
+}
+
+/// A tier, for as long as a call needs it.
+#[derive(Debug)]
+pub enum TierRef<'a> {
+    /// One that is kept as long as the limiter.
+    Configured(&'a Tier),
+    /// One with overrides, which the limiter may forget meanwhile.
+    Overridden(Arc<Tier>),
+}
+
+impl Deref for TierRef<'_> {
+    type Target = Tier;
+
+    #[inline]
+    fn deref(&self) -> &Tier {
+        match self {
+            Self::Configured(tier) => tier,
+            Self::Overridden(tier) => tier,
+        }
     }
 }

@@ -394,3 +394,45 @@ fn addresses_are_told_once_the_keys_no_longer_fit_into_the_caches() {
         "keys of their own places, but for neighbours that share one"
     );
 }
+
+const YEAR_MS: u64 = 365 * 86_400_000;
+
+#[test]
+fn one_reading_of_a_clock_that_is_ahead_has_no_used_quota_forgotten() {
+    let limiter = limiter(100, vec![day("day", 3)]);
+    assert!(allowed(&limiter, "key", NOW_MS));
+    sweep_all(&limiter, NOW_MS);
+    limiter.sweep(NOW_MS + YEAR_MS);
+    sweep_all(&limiter, NOW_MS + 1);
+    assert_eq!(limiter.stats().keys, 1);
+    assert!(allowed(&limiter, "key", NOW_MS + 2) && allowed(&limiter, "key", NOW_MS + 2));
+    assert!(!allowed(&limiter, "key", NOW_MS + 2));
+}
+
+#[test]
+fn a_search_while_the_clock_was_ahead_puts_no_later_one_off() {
+    let limiter = limiter(1, vec![bucket("minute", 1, 1_000)]);
+    assert!(allowed(&limiter, "ahead", NOW_MS + YEAR_MS));
+    // Nothing makes room for it, then.
+    let overflowed = |key: &str, now_ms| limiter.consume(limiter.hash(key), 0, 1_000, now_ms).unwrap().overflow;
+    assert!(overflowed("other", NOW_MS + YEAR_MS));
+    limiter.reset(limiter.hash("ahead"));
+    assert!(!overflowed("first", NOW_MS));
+    assert!(!overflowed("second", NOW_MS + 60_000));
+}
+
+#[test]
+fn a_key_that_is_reset_goes_by_the_clock_as_it_is() {
+    let limiter = limiter(10, vec![bucket("minute", 1, 1_000)]);
+    assert!(allowed(&limiter, "key", NOW_MS + YEAR_MS));
+    let tier = limiter.tier(0).unwrap();
+    let wait_ms = |now_ms| {
+        let outcome = limiter.consume(limiter.hash("key"), 0, 1_000, now_ms).unwrap();
+        outcome.retry_after_ms(&tier, 1_000)
+    };
+    assert_eq!(wait_ms(NOW_MS), YEAR_MS + 60_000);
+    limiter.reset(limiter.hash("key"));
+    assert!(allowed(&limiter, "key", NOW_MS));
+    assert_eq!(wait_ms(NOW_MS), 60_000);
+    assert!(allowed(&limiter, "key", NOW_MS + 60_000));
+}

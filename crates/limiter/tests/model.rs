@@ -230,8 +230,8 @@ proptest! {
                 }
             }
             let tier = limiter.tier(tier).unwrap();
-            prop_assert_eq!(outcome.retry_after_ms(tier, cost), longest);
-            let left: Vec<_> = outcome.report(tier).iter().map(|report| report.remaining_milli).collect();
+            prop_assert_eq!(outcome.retry_after_ms(&tier, cost), longest);
+            let left: Vec<_> = outcome.report(&tier).iter().map(|report| report.remaining_milli).collect();
             prop_assert_eq!(left, limits.iter().map(Model::remaining_milli).collect::<Vec<_>>());
         }
     }
@@ -286,7 +286,7 @@ proptest! {
         limiter.consume(key, 0, 1, now_ms).ok();
         let remaining = || {
             let outcome = limiter.peek(key, 0, 0, now_ms).unwrap();
-            (outcome.spent[0], outcome.report(limiter.tier(0).unwrap())[0].remaining_milli)
+            (outcome.spent[0], outcome.report(&limiter.tier(0).unwrap())[0].remaining_milli)
         };
         let (units, before) = remaining();
         let correction = Correction {

@@ -110,7 +110,7 @@ fn spec(name: &str, tier: &Tier) -> TierSpec {
 type Decided = Option<(Outcome, TierId, u64)>;
 
 fn check(limiter: &Limiter, (outcome, tier, cost): (Outcome, TierId, u64), expected: &Expected, at: &str) {
-    let tier = limiter.tier(tier).unwrap();
+    let tier = &*limiter.tier(tier).unwrap();
     let denied_by = match outcome.verdict {
         Verdict::Allowed => None,
         Verdict::Denied { limit } => Some(tier.spec().limits[usize::from(limit)].name.as_str()),

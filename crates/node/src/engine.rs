@@ -11,19 +11,20 @@
     reason = "JavaScript has checked its numbers, and no count comes near 2^53"
 )]
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use napi::bindgen_prelude::{AsyncTask, Utf16String};
 use napi::{Env, Result, Task};
 use napi_derive::napi;
-use tollkeeper_limiter::{Correction, Error};
+use tollkeeper_limiter::{Correction, Error, Limiter, TierId};
 use tollkeeper_storage::Storage;
 
 use crate::clock::instant;
 use crate::error::{self, coded, contained};
 use crate::hot::{self, RawValue};
-use crate::registry::{Options, Shared, lock};
+use crate::registry::{Options, Shared, closed, lock};
 use crate::tiers;
 
 /// `ADJUST` of `src/engine/types.ts`.
@@ -34,7 +35,8 @@ const OVERFLOW: u32 = 8;
 #[napi]
 pub struct Engine {
     shared: Arc<Shared>,
-    closed: Arc<AtomicBool>,
+    /// This environment's clone, also of its hot functions; none from `close` on.
+    limiter: Rc<RefCell<Option<Limiter>>>,
 }
 
 /// What is to be known of a decision to correct it.
@@ -43,7 +45,7 @@ pub struct Decision {
     /// The version of the tiers that decided.
     pub version: f64,
     /// The number of the tier.
-    pub tier: u16,
+    pub tier: f64,
     /// When it was decided, in ms since the epoch.
     pub at_ms: f64,
 }
@@ -86,10 +88,8 @@ impl Engine {
             max_keys,
             file,
         })?;
-        Ok(Self {
-            shared,
-            closed: Arc::default(),
-        })
+        let limiter = Rc::new(RefCell::new(Some(shared.limiter()?)));
+        Ok(Self { shared, limiter })
     }
 
     /// The functions that peek, consume and consume many; each takes its numbers from `frame` and leaves its answer there.
@@ -97,13 +97,13 @@ impl Engine {
         ts_return_type = "[peek: (key: string) => void, consume: (key: string) => void, consumeMany: (keys: string, count: number) => void]"
     )]
     pub fn deciders(&self, env: Env, #[napi(ts_arg_type = "Float64Array")] frame: RawValue) -> Result<Vec<RawValue>> {
-        hot::deciders(env, &self.shared.limiter, &self.closed, frame)
+        hot::deciders(env, &self.limiter, frame)
     }
 
     /// Counts the reloads.
     #[napi(getter)]
     pub fn version(&self) -> f64 {
-        self.shared.limiter.version() as f64
+        self.with(Limiter::version).unwrap_or_default() as f64
     }
 
     /// The tiers of a version, as they were given; null if there was none.
@@ -114,14 +114,14 @@ impl Engine {
 
     /// The number of a tier in force, or -1.
     #[napi(catch_unwind)]
-    pub fn tier_id(&self, name: String) -> i32 {
-        self.shared.limiter.tier_id(&name).map_or(-1, i32::from)
+    pub fn tier_id(&self, name: String) -> f64 {
+        self.with(|limiter| limiter.tier_id(&name).map_or(-1.0, |id| id as f64))
+            .unwrap_or(-1.0)
     }
 
-    /// Corrects an allowed decision.
+    /// Corrects an allowed decision; says whether its tier was still known.
     #[napi(catch_unwind)]
-    pub fn adjust(&self, key: Utf16String, delta_milli: f64, decision: Decision, flags: u32, now_ms: f64) {
-        let limiter = &self.shared.limiter;
+    pub fn adjust(&self, key: Utf16String, delta_milli: f64, decision: Decision, flags: u32, now_ms: f64) -> bool {
         let correction = Correction {
             delta_milli: delta_milli as i64,
             version: decision.version as usize,
@@ -129,15 +129,19 @@ impl Engine {
             overflow: flags & OVERFLOW != 0,
             quotas_only: flags & QUOTAS_ONLY != 0,
         };
-        // No decision is of a tier that never was.
-        let _ = limiter.correct(limiter.hash_utf16(&key), decision.tier, correction, instant(now_ms));
+        let corrected = self.with(|limiter| {
+            let key = limiter.hash_utf16(&key);
+            limiter.correct(key, decision.tier as TierId, correction, instant(now_ms))
+        });
+        // What is closed is corrected no more.
+        !matches!(corrected, Ok(Err(_)))
     }
 
     /// Forgets a key.
     #[napi(catch_unwind)]
     pub fn reset(&self, key: Utf16String) {
-        let limiter = &self.shared.limiter;
-        limiter.reset(limiter.hash_utf16(&key));
+        // What is closed has no keys.
+        let _ = self.with(|limiter| limiter.reset(limiter.hash_utf16(&key)));
     }
 
     /// Puts other tiers in force. `tiers` is the JSON of `Object.entries(tiers)`.
@@ -145,22 +149,23 @@ impl Engine {
     pub fn reload(&self, tiers: String) -> Result<()> {
         let specs = tiers::parse(&tiers).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
         let mut versions = lock(&self.shared.tiers);
-        self.shared.limiter.reload(specs).map_err(|why| error::limiter(&why))?;
+        self.with(|limiter| limiter.reload(specs))?
+            .map_err(|why| error::limiter(&why))?;
         versions.push(tiers);
         Ok(())
     }
 
-    /// The number of a tier of a version with other limits, or -1 if that version decides no longer. `tier` is the JSON of
+    /// The number of a tier of a version with other limits, or -1 if that version has no such tier. `tier` is the JSON of
     /// `[[name, tier]]`.
     #[napi(catch_unwind)]
-    pub fn override_tier(&self, version: f64, plain: u16, tier: String) -> Result<i32> {
+    pub fn override_tier(&self, version: f64, plain: f64, tier: String) -> Result<f64> {
         let specs = tiers::parse(&tier).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
         let Some(spec) = specs.into_iter().next() else {
-            return Ok(-1);
+            return Ok(-1.0);
         };
-        match self.shared.limiter.override_tier(version as usize, plain, spec) {
-            Ok(id) => Ok(i32::from(id)),
-            Err(Error::TierUnknown) => Ok(-1),
+        match self.with(|limiter| limiter.override_tier(version as usize, plain as TierId, spec))? {
+            Ok(id) => Ok(id as f64),
+            Err(Error::TierUnknown) => Ok(-1.0),
             Err(why) => Err(error::limiter(&why)),
         }
     }
@@ -168,13 +173,14 @@ impl Engine {
     /// Looks at a small part of the table and forgets what is as good as new.
     #[napi(catch_unwind)]
     pub fn sweep(&self, now_ms: f64) {
-        self.shared.limiter.sweep(instant(now_ms));
+        // What is closed has no keys.
+        let _ = self.with(|limiter| limiter.sweep(instant(now_ms)));
     }
 
     /// What was counted.
     #[napi(catch_unwind)]
-    pub fn stats(&self) -> EngineStats {
-        let stats = self.shared.limiter.stats();
+    pub fn stats(&self) -> Result<EngineStats> {
+        let stats = self.with(Limiter::stats)?;
         let tiers = stats.tiers.into_iter().map(|tier| {
             let (denied_by, denied) = tier
                 .denied
@@ -189,11 +195,11 @@ impl Engine {
                 overflow: tier.overflow as f64,
             }
         });
-        EngineStats {
+        Ok(EngineStats {
             keys: stats.keys as f64,
             evictions: stats.evictions as f64,
             tiers: tiers.collect(),
-        }
+        })
     }
 
     /// Stores what has changed, on a thread of the pool.
@@ -208,7 +214,7 @@ impl Engine {
     /// Lets go, after a last flush; call it again if that fails, and not if it does not.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn close(&self) -> AsyncTask<Work> {
-        self.closed.store(true, Ordering::Relaxed);
+        self.limiter.borrow_mut().take();
         AsyncTask::new(Work {
             shared: Arc::clone(&self.shared),
             job: Job::Close,
@@ -248,10 +254,11 @@ impl Engine {
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(coded("ERR_LIMITER_CLOSED", "the limiter is closed"));
-        }
-        Ok(())
+        self.with(|_| ())
+    }
+
+    fn with<T>(&self, call: impl FnOnce(&Limiter) -> T) -> Result<T> {
+        self.limiter.borrow().as_ref().map(call).ok_or_else(closed)
     }
 }
 
@@ -259,7 +266,7 @@ impl Drop for Engine {
     /// An environment that ends without closing, other than by `process.exit`: what it changed is stored, a table of its
     /// own is given up, a table with a name stays.
     fn drop(&mut self) {
-        if !self.closed.swap(true, Ordering::Relaxed) {
+        if self.limiter.borrow_mut().take().is_some() {
             // There is nobody left to tell.
             let _ = self.shared.save();
         }

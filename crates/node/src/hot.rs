@@ -17,8 +17,7 @@ use std::cell::RefCell;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::rc::Rc;
 
 use napi::{Env, Result, sys};
 use tollkeeper_limiter::{Error, KeyHash, Limiter, Outcome, TierId, Verdict};
@@ -42,9 +41,8 @@ enum Operation {
 
 /// What a hot function works with.
 struct Hot {
-    /// A clone of this environment's own.
-    limiter: Limiter,
-    closed: Arc<AtomicBool>,
+    /// This environment's clone; none from `close` on.
+    limiter: Rc<RefCell<Option<Limiter>>>,
     operation: Operation,
     frame: Frame,
     /// Room for the keys of a batch.
@@ -52,25 +50,14 @@ struct Hot {
 }
 
 /// Makes the functions `(key) => void` that peek and consume, and `(keys, count) => void` that consumes many keys, joined.
-pub(crate) fn deciders(
-    env: Env,
-    limiter: &Limiter,
-    closed: &Arc<AtomicBool>,
-    frame: RawValue,
-) -> Result<Vec<RawValue>> {
+pub(crate) fn deciders(env: Env, limiter: &Rc<RefCell<Option<Limiter>>>, frame: RawValue) -> Result<Vec<RawValue>> {
     [Operation::Peek, Operation::Consume, Operation::ConsumeMany]
-        .map(|operation| decider(env, limiter.clone(), Arc::clone(closed), operation, frame))
+        .map(|operation| decider(env, Rc::clone(limiter), operation, frame))
         .into_iter()
         .collect()
 }
 
-fn decider(
-    env: Env,
-    limiter: Limiter,
-    closed: Arc<AtomicBool>,
-    operation: Operation,
-    frame: RawValue,
-) -> Result<RawValue> {
+fn decider(env: Env, limiter: Rc<RefCell<Option<Limiter>>>, operation: Operation, frame: RawValue) -> Result<RawValue> {
     let env = env.raw();
     let frame = Frame::new(env, frame).ok_or_else(|| {
         coded(
@@ -80,7 +67,6 @@ fn decider(
     })?;
     let hot = Box::into_raw(Box::new(Hot {
         limiter,
-        closed,
         operation,
         frame,
         units: RefCell::default(),
@@ -156,7 +142,10 @@ impl Hot {
         // SAFETY: Node has written `length` units, and they are within the buffer.
         let key = unsafe { std::slice::from_raw_parts(units.as_ptr().cast::<u16>(), length) };
         let row = self.frame.row(0);
-        self.decide(row, self.hash(key), given(row[at::NOW]));
+        match &*self.limiter.borrow() {
+            Some(limiter) => self.decide(limiter, row, hash(limiter, key), given(row[at::NOW])),
+            None => row[at::CODE] = outcome::CLOSED,
+        }
     }
 
     /// Decides for the keys of the first `count` rows, which come as one string. What can't be told apart stays undecided.
@@ -174,6 +163,11 @@ impl Hot {
         let read = unsafe {
             sys::napi_get_value_string_utf16(env, keys, units.as_mut_ptr().cast(), units.len(), &raw mut length)
         };
+        let limiter = self.limiter.borrow();
+        let Some(limiter) = &*limiter else {
+            (0..count).for_each(|row| self.frame.row(row)[at::CODE] = outcome::CLOSED);
+            return;
+        };
         // One instant for all.
         let now_ms = Some(instant(self.frame.row(0)[at::NOW]));
         let mut rest = units.get(..length).filter(|_| read == sys::Status::napi_ok);
@@ -189,21 +183,16 @@ impl Hot {
             let Some((key, others)) = rest.and_then(|rest| rest.split_at_checked(length)) else {
                 break;
             };
-            *hash = self.hash(key);
+            *hash = self::hash(limiter, key);
             rest = Some(others);
             told += 1;
         }
         let hashes = &hashes[..told];
         // Else each decision would wait for memory by itself, which with many keys takes longer than all the rest.
-        self.limiter.places(hashes.iter().flatten().copied(), prefetch);
+        limiter.places(hashes.iter().flatten().copied(), prefetch);
         for (row, hash) in hashes.iter().enumerate() {
-            self.decide(self.frame.row(row), *hash, now_ms);
+            self.decide(limiter, self.frame.row(row), *hash, now_ms);
         }
-    }
-
-    /// What stands for a key; None if it can't be one.
-    fn hash(&self, key: &[u16]) -> Option<KeyHash> {
-        (1..=MAX_KEY).contains(&key.len()).then(|| self.limiter.hash_utf16(key))
     }
 
     /// Makes the decision that a row asks for, at an instant, and writes it there.
@@ -214,19 +203,18 @@ impl Hot {
         reason = "what comes in is checked or saturates, what goes out is below 2^53"
     )]
     #[inline]
-    fn decide(&self, row: &mut Row, key: Option<KeyHash>, now_ms: Option<u64>) {
+    fn decide(&self, limiter: &Limiter, row: &mut Row, key: Option<KeyHash>, now_ms: Option<u64>) {
         let (tier, cost) = (row[at::TIER], row[at::COST]);
-        let Some(key) = key.filter(|_| !self.closed.load(Ordering::Relaxed)) else {
-            let closed = self.closed.load(Ordering::Relaxed);
-            row[at::CODE] = if closed { outcome::CLOSED } else { outcome::KEY_INVALID };
+        let Some(key) = key else {
+            row[at::CODE] = outcome::KEY_INVALID;
             return;
         };
         if cost.is_nan() || cost < 0.0 {
             row[at::CODE] = outcome::COST_INVALID;
-        } else if !(0.0..65_536.0).contains(&tier) {
+        } else if tier.is_nan() || tier < 0.0 {
             row[at::CODE] = outcome::TIER_UNKNOWN;
         } else {
-            let (limiter, tier, cost) = (&self.limiter, tier as TierId, cost as u64);
+            let (tier, cost) = (tier as TierId, cost as u64);
             let mut decided = Outcome::default();
             let result = if self.operation == Operation::Peek {
                 limiter
@@ -251,6 +239,10 @@ impl Hot {
                         Verdict::Denied { limit } => f64::from(limit) + 1.0,
                     };
                     row[at::CODE] = denied + if decided.overflow { outcome::OVERFLOW } else { 0.0 };
+                    if decided.behind_ms > 0 {
+                        row[at::CODE] += outcome::BEHIND;
+                        row[at::BEHIND] = decided.behind_ms as f64;
+                    }
                     row[at::VERSION] = decided.version as f64;
                     // Signed, since that takes one instruction where unsigned takes six.
                     row[at::NOW] = decided.now_ms.cast_signed() as f64;
@@ -263,6 +255,12 @@ impl Hot {
             }
         }
     }
+}
+
+/// What stands for a key; None if it can't be one.
+#[inline]
+fn hash(limiter: &Limiter, key: &[u16]) -> Option<KeyHash> {
+    (1..=MAX_KEY).contains(&key.len()).then(|| limiter.hash_utf16(key))
 }
 
 /// A number of JavaScript, or None if it is none.

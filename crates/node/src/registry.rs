@@ -25,11 +25,13 @@ pub(crate) struct Options {
 /// A limiter, and the file behind it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) limiter: Limiter,
+    /// Taken out when the last user closes, so that the memory of its keys is free at once: who holds this may be collected
+    /// much later.
+    limiter: RwLock<Option<Limiter>>,
     name: String,
     max_keys: usize,
     path: Option<String>,
-    /// Taken out when the last user closes, so that the file is free at once.
+    /// Taken out with it, so that the file is free, too.
     storage: RwLock<Option<Storage>>,
     /// Held while changes are taken and written, so that an older state never overwrites a newer one.
     saving: Mutex<()>,
@@ -102,7 +104,7 @@ impl Shared {
             storage.load(&limiter).map_err(|why| error::storage(path, &why))?;
         }
         Ok(Self {
-            limiter,
+            limiter: RwLock::new(Some(limiter)),
             name,
             max_keys,
             path: file,
@@ -117,7 +119,8 @@ impl Shared {
     /// Stores what has changed; nothing without a file.
     pub(crate) fn save(&self) -> Result<()> {
         let _saving = lock(&self.saving);
-        let saved = self.with_storage(|storage| storage.save(&self.limiter).map(|_| ()));
+        let Ok(limiter) = self.limiter() else { return Ok(()) };
+        let saved = self.with_storage(|storage| storage.save(&limiter).map(|_| ()));
         if let (Some(notes), Some(path)) = (self.read_storage(Storage::take_notes), &self.path) {
             let told = notes
                 .iter()
@@ -130,11 +133,18 @@ impl Shared {
     /// Writes or deletes a record, in a file that is written anew first if it was taken away.
     pub(crate) fn put_record(&self, name: &str, value: Option<&str>) -> Result<()> {
         let _saving = lock(&self.saving);
+        let limiter = self.limiter()?;
         self.with_storage(|storage| {
-            storage.put_back(&self.limiter)?;
+            storage.put_back(&limiter)?;
             storage.put_record(name, value)
         })
-        .unwrap_or_else(|| Err(coded("ERR_LIMITER_CLOSED", "the limiter is closed")))
+        .unwrap_or_else(|| Err(closed()))
+    }
+
+    /// The limiter, as long as somebody has not closed it.
+    pub(crate) fn limiter(&self) -> Result<Limiter> {
+        let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
+        limiter.clone().ok_or_else(closed)
     }
 
     /// Lets one user go, once what has changed is stored; the last one takes the table along.
@@ -145,6 +155,7 @@ impl Shared {
         *users -= 1;
         if *users == 0 {
             named.remove(&self.name);
+            self.limiter.write().unwrap_or_else(PoisonError::into_inner).take();
             self.storage.write().unwrap_or_else(PoisonError::into_inner).take();
         }
         Ok(())
@@ -167,6 +178,11 @@ impl Shared {
             .as_ref()
             .map(|storage| call(storage).map_err(|why| error::storage(path, &why)))
     }
+}
+
+/// A call after `close`.
+pub(crate) fn closed() -> Error {
+    coded("ERR_LIMITER_CLOSED", "the limiter is closed")
 }
 
 fn random_secret() -> Result<tollkeeper_limiter::Secret> {

@@ -1,6 +1,5 @@
 //! The database behind a storage file: made, opened, and opened again after a failure.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read};
@@ -10,13 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableDefinition};
-use tollkeeper_limiter::{PlanId, Secret};
+use tollkeeper_limiter::Secret;
 
 use crate::compaction::open_compacted;
 use crate::error::StorageError;
 use crate::exposure::keep_to_owner;
 use crate::file::{KEYS, PLANS, RECORDS};
 use crate::place::{Found, Guard, Place, is_same, target_of};
+use crate::stored_plans::StoredPlans;
 use crate::trial::Trial;
 
 /// The version of the format that this release reads and writes.
@@ -39,8 +39,7 @@ pub(crate) struct Connection {
     opener: Opener,
     secret: Secret,
     database: RwLock<Option<Database>>,
-    /// The number in the database of each plan of the limiter that was stored since it was opened.
-    pub(crate) plans: Mutex<HashMap<PlanId, u32>>,
+    pub(crate) plans: Mutex<StoredPlans>,
     /// Who else could read or replace the file when it was opened.
     pub(crate) exposure: Option<String>,
     place: Mutex<Place>,
@@ -118,7 +117,7 @@ impl Connection {
     }
 
     /// Puts a draft in the place of a file that has gone, and goes on with it.
-    pub(crate) fn settle(&self, draft: Draft, plans: HashMap<PlanId, u32>) -> Result<(), StorageError> {
+    pub(crate) fn settle(&self, draft: Draft, plans: StoredPlans) -> Result<(), StorageError> {
         let Draft { database, file, scrap } = draft;
         file.sync_all()?;
         let mut place = self.place();
@@ -190,7 +189,7 @@ impl Connection {
                 *place = Place::new(place.path().to_path_buf(), kept)?;
                 Ok(database)
             })?;
-            self.plans.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            *self.plans.lock().unwrap_or_else(PoisonError::into_inner) = StoredPlans::default();
             *place = Some(database);
         }
         Ok(())

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use tollkeeper_limiter::{
-    Change, KeyHash, KeySnapshot, Limiter, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS, PlanId, Secret,
-};
+use tollkeeper_limiter::{Change, KeyHash, KeySnapshot, Limiter, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS, Secret};
 
 use crate::connection::{Connection, contained};
 use crate::error::StorageError;
 use crate::place::Found;
 use crate::plan;
+use crate::stored_plans::StoredPlans;
 
 pub(crate) const PLANS: TableDefinition<u32, &str> = TableDefinition::new("plans");
 pub(crate) const KEYS: TableDefinition<&[u8; 16], &[u8; STATE]> = TableDefinition::new("keys");
@@ -112,8 +111,7 @@ impl Storage {
             let changes = limiter.changes(part);
             self.connection
                 // Those of the database as it is when it is asked.
-                .with(|database| write(database, limiter, &changes, self.plans().clone()))
-                .map(|known| *self.plans() = known)
+                .with(|database| write(database, limiter, &changes, &mut self.plans()))
                 .inspect_err(|_| limiter.give_back_changed(rest))?;
             rest = &rest[part.len()..];
         }
@@ -141,14 +139,14 @@ impl Storage {
                 transaction.open_table(RECORDS)?.insert(name.as_str(), value.as_str())?;
             }
             transaction.commit()?;
-            let mut known = HashMap::new();
+            let mut plans = StoredPlans::default();
             for part in keys.chunks(PART_KEYS) {
-                known = write(&draft.database, limiter, &limiter.changes(part), known)?;
+                write(&draft.database, limiter, &limiter.changes(part), &mut plans)?;
             }
-            Ok(known)
+            Ok(plans)
         });
         written
-            .and_then(|known| self.connection.settle(draft, known))
+            .and_then(|plans| self.connection.settle(draft, plans))
             .inspect_err(|_| {
                 limiter.give_back_changed(&changed);
                 limiter.give_back_changed(&keys);
@@ -161,7 +159,7 @@ impl Storage {
         Ok(Some(keys.len()))
     }
 
-    fn plans(&self) -> MutexGuard<'_, HashMap<PlanId, u32>> {
+    fn plans(&self) -> MutexGuard<'_, StoredPlans> {
         self.connection.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -219,13 +217,15 @@ impl Storage {
     }
 }
 
-/// Writes what has become of keys; gives the plans that are known then.
+/// Writes what has become of keys, and the plans that they are under.
 fn write(
     database: &Database,
     limiter: &Limiter,
     changes: &[Change],
-    mut known: HashMap<PlanId, u32>,
-) -> Result<HashMap<PlanId, u32>, StorageError> {
+    plans: &mut StoredPlans,
+) -> Result<(), StorageError> {
+    // What a write has learnt that fails is not in the file.
+    let mut known = std::mem::take(plans);
     let transaction = database.begin_write()?;
     {
         let mut keys = transaction.open_table(KEYS)?;
@@ -233,19 +233,15 @@ fn write(
             match state {
                 None => keys.remove(&to_bytes(*key))?,
                 Some(state) => {
-                    let plan = match known.get(&state.plan) {
-                        Some(plan) => *plan,
-                        None => *known
-                            .entry(state.plan)
-                            .or_insert(store_plan(&transaction, limiter, state.plan)?),
-                    };
+                    let plan = known.number(&transaction, limiter, &state.plan)?;
                     keys.insert(&to_bytes(*key), &encode(state, plan))?
                 }
             };
         }
     }
     transaction.commit()?;
-    Ok(known)
+    *plans = known;
+    Ok(())
 }
 
 fn load(database: &Database, limiter: &Limiter) -> Result<usize, StorageError> {
@@ -263,26 +259,10 @@ fn load(database: &Database, limiter: &Limiter) -> Result<usize, StorageError> {
         let plan = plans
             .get(&stored_plan)
             .ok_or_else(|| StorageError::Corrupt("a plan is missing".into()))?;
-        limiter.restore(to_hash(key.value()), at_ms, *plan, spent)?;
+        limiter.restore(to_hash(key.value()), at_ms, plan, spent)?;
         keys += 1;
     }
     Ok(keys)
-}
-
-/// The number in the file of a plan, which is stored if it is new.
-fn store_plan(transaction: &redb::WriteTransaction, limiter: &Limiter, id: PlanId) -> Result<u32, StorageError> {
-    let json = plan::encode(&limiter.plan_limits(id));
-    let mut plans = transaction.open_table(PLANS)?;
-    let mut next = 0;
-    for entry in plans.iter()? {
-        let (id, stored) = entry?;
-        if stored.value() == json {
-            return Ok(id.value());
-        }
-        next = id.value() + 1;
-    }
-    plans.insert(next, json.as_str())?;
-    Ok(next)
 }
 
 fn to_bytes(KeyHash([first, second]): KeyHash) -> [u8; 16] {

@@ -13,6 +13,7 @@ mod exposure;
 mod file;
 mod place;
 mod plan;
+mod stored_plans;
 mod trial;
 
 pub use connection::{FORMAT, random_secret};

@@ -65,7 +65,7 @@ fn left(limiter: &Limiter, key: &str) -> Vec<u64> {
     let tier = limiter.tier_id("free").unwrap();
     let outcome = limiter.peek(limiter.hash(key), tier, 0, NOW_MS).unwrap();
     outcome
-        .report(limiter.tier(tier).unwrap())
+        .report(&limiter.tier(tier).unwrap())
         .iter()
         .map(|report| report.remaining_milli)
         .collect()

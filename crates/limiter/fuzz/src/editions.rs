@@ -27,7 +27,7 @@ impl Editions {
 
     /// A tier as a version had it.
     pub(crate) fn tier(&self, version: usize, id: TierId) -> Option<&TierSpec> {
-        let name = TIERS[usize::from(id)];
+        let name = TIERS[id as usize];
         self.0[version].iter().find(|tier| tier.name == name)
     }
 }

@@ -11,16 +11,18 @@ pub(crate) struct Expected {
     before: Vec<Standing>,
     after: Vec<Standing>,
     at_ms: u64,
+    told_ms: u64,
 }
 
 impl Expected {
     /// Of a key as the call left it; `before` is empty for a call that costs nothing, since that waits for nothing.
-    pub(crate) fn new(cost_milli: u64, before: Vec<Standing>, key: &Key, tier: &TierSpec) -> Self {
+    pub(crate) fn new(cost_milli: u64, before: Vec<Standing>, key: &Key, tier: &TierSpec, told_ms: u64) -> Self {
         Self {
             cost_milli,
             before,
             after: key.standings(tier, 0),
             at_ms: key.at_ms,
+            told_ms,
         }
     }
 
@@ -28,12 +30,15 @@ impl Expected {
     pub(crate) fn check(&self, outcome: &Outcome, tier: &Tier) {
         assert!(self.before.len() <= MAX_LIMITS);
         assert_eq!(outcome.now_ms, self.at_ms);
+        assert_eq!(outcome.behind_ms, self.at_ms - self.told_ms);
         self.check_wait(outcome, tier);
         self.check_reports(outcome, tier);
     }
 
     fn check_wait(&self, outcome: &Outcome, tier: &Tier) {
         let wait_ms = outcome.retry_after_ms(tier, self.cost_milli);
+        // A clock that lags has to catch up first.
+        let wait_ms = if wait_ms == 0 { 0 } else { wait_ms - outcome.behind_ms };
         if self.before.iter().any(|standing| standing.faith == Faith::Lost) {
             return;
         }
@@ -62,7 +67,7 @@ impl Expected {
                 let slack = slack(standing);
                 assert!(
                     report.remaining_milli.abs_diff(standing.remaining_milli) <= slack
-                        && report.reset_ms.abs_diff(standing.reset_ms) <= slack,
+                        && (report.reset_ms - outcome.behind_ms).abs_diff(standing.reset_ms) <= slack,
                     "{report:?} is not {standing:?}"
                 );
             }

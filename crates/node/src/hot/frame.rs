@@ -10,6 +10,7 @@ use super::RawValue;
 /// `OUTCOME` of `src/engine/types.ts`.
 pub(crate) mod outcome {
     pub(crate) const OVERFLOW: f64 = 8.0;
+    pub(crate) const BEHIND: f64 = 16.0;
     pub(crate) const KEY_INVALID: f64 = -1.0;
     pub(crate) const TIER_UNKNOWN: f64 = -2.0;
     pub(crate) const COST_INVALID: f64 = -3.0;
@@ -24,6 +25,8 @@ pub(crate) mod at {
     pub(crate) const COST: usize = 1;
     /// The length of the key, in UTF-16 units; read for batches only.
     pub(crate) const KEY_LENGTH: usize = 2;
+    /// After a decision with [`BEHIND`](super::outcome::BEHIND): by how many milliseconds.
+    pub(crate) const BEHIND: usize = 2;
     /// When the decision is to be made, and then when it was.
     pub(crate) const NOW: usize = 3;
     pub(crate) const CODE: usize = 4;

@@ -166,7 +166,7 @@ fn try_to_use(path: &Path) {
     assert!(records.iter().all(|record| record.0 == "last" || all.contains(record)));
     for number in 0..40 {
         let report = |limiter: &Limiter| {
-            let free = limiter.tier(0).expect("it is in force");
+            let free = &*limiter.tier(0).expect("it is in force");
             let outcome = limiter
                 .peek(key(number), 0, 0, NOW_MS + 2_000)
                 .expect("it costs nothing");

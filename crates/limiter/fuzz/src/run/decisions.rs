@@ -48,8 +48,8 @@ impl Run {
         if allowed {
             model.charge(&tier, cost_milli);
         }
-        let expected = Expected::new(cost_milli, before, model, &tier);
-        expected.check(&outcome, self.limiter.tier(id).expect("it decided"));
+        let expected = Expected::new(cost_milli, before, model, &tier, now_ms);
+        expected.check(&outcome, &self.limiter.tier(id).expect("it decided"));
         assert_eq!(outcome.version, self.editions.version());
         if !overflow {
             let admitted_milli = if allowed { cost_milli } else { 0 };
@@ -77,7 +77,7 @@ impl Run {
 
     fn tier(&self, id: TierId) -> Option<TierSpec> {
         let tier = self.editions.tier(self.editions.version(), id);
-        assert_eq!(self.limiter.tier_id(TIERS[usize::from(id)]), tier.map(|_| id));
+        assert_eq!(self.limiter.tier_id(TIERS[id as usize]), tier.map(|_| id));
         tier.cloned()
     }
 
@@ -100,8 +100,8 @@ impl Run {
         } else {
             model.standings(tier, cost_milli)
         };
-        let expected = Expected::new(cost_milli, before, &model, tier);
-        expected.check(outcome, self.limiter.tier(id).expect("it decided"));
+        let expected = Expected::new(cost_milli, before, &model, tier, now_ms);
+        expected.check(outcome, &self.limiter.tier(id).expect("it decided"));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tollkeeper_limiter::{Change, KeyHash, Limiter, TierId};
 
-use super::{KEYS, Run, limiter};
+use super::{Run, limiter};
 use crate::editions::Editions;
 use crate::input::TIERS;
 
@@ -30,17 +30,19 @@ impl Run {
 
     /// A key that was forgotten had to be idle, and a key that is stored has to be known.
     fn take(&mut self, newcomer: Option<KeyHash>) {
+        let now_ms = self.now();
         for Change { key, state } in self.limiter.changes(&self.limiter.take_changed()) {
             match state {
                 Some(snapshot) => {
                     assert!(self.table.knows(key) || newcomer == Some(key));
+                    let limits = self.limiter.plan_limits(&snapshot.plan);
                     self.stored
-                        .insert(key, (snapshot, self.limiter.plan_limits(snapshot.plan)));
+                        .insert(key, (snapshot, limits));
                 }
                 None => {
                     self.stored.remove(&key);
                     if let Some(model) = self.table.remove(key) {
-                        assert!(model.may_be_idle(self.clock_ms), "{key:?} was forgotten: {model:?}");
+                        assert!(model.may_be_idle(now_ms), "{key:?} was forgotten: {model:?}");
                     }
                 }
             }
@@ -77,7 +79,7 @@ impl Run {
         for (key, (snapshot, limits)) in &self.stored {
             let plan = other.adopt(limits).expect("there are few plans");
             other
-                .restore(*key, snapshot.at_ms, plan, snapshot.spent)
+                .restore(*key, snapshot.at_ms, &plan, snapshot.spent)
                 .expect("they were as many before");
         }
         other
@@ -99,16 +101,14 @@ impl Run {
     }
 
     fn compare(&self, other: &Limiter) {
-        let now_ms = self.clock_ms;
+        let now_ms = self.now();
         for tier in self.editions.in_force() {
             let number = |limiter: &Limiter| limiter.tier_id(&tier.name).expect("in force");
             let (id, other_id) = (number(&self.limiter), number(other));
-            // Its clock is new too.
-            let _ = other.peek(KEYS[0], other_id, 0, now_ms);
             for (key, model) in self.table.keys() {
                 let says = |limiter: &Limiter, id: TierId| {
                     let outcome = limiter.peek(key, id, 0, now_ms).expect("it costs nothing");
-                    (outcome.now_ms, outcome.report(limiter.tier(id).expect("in force")))
+                    (outcome.now_ms, outcome.behind_ms, outcome.report(&limiter.tier(id).expect("in force")))
                 };
                 assert_eq!(
                     says(&self.limiter, id),

@@ -1,0 +1,62 @@
+//! The plans that stand in the file, and their numbers.
+
+use std::collections::HashMap;
+
+use redb::{ReadableTable, WriteTransaction};
+use tollkeeper_limiter::{HeldPlan, Limiter};
+
+use crate::error::StorageError;
+use crate::file::PLANS;
+use crate::plan;
+
+/// So many plans of the limiter are known by their serial; those of others are looked up by what they are.
+const MOST_KNOWN: usize = 1 << 12;
+
+/// What is known of the plans in the file since it was opened.
+#[derive(Debug, Default)]
+pub(crate) struct StoredPlans {
+    /// Numbers in the file by the serial of the limiter's plan.
+    known: HashMap<u64, u32>,
+    /// Every plan of the file, as it is written; read when it is first needed.
+    written: Option<HashMap<String, u32>>,
+    next: u32,
+}
+
+impl StoredPlans {
+    /// The number in the file of a plan, which is written if it is new.
+    pub(crate) fn number(
+        &mut self,
+        transaction: &WriteTransaction,
+        limiter: &Limiter,
+        held: &HeldPlan,
+    ) -> Result<u32, StorageError> {
+        if let Some(&number) = self.known.get(&held.serial()) {
+            return Ok(number);
+        }
+        let json = plan::encode(&limiter.plan_limits(held));
+        let mut plans = transaction.open_table(PLANS)?;
+        if self.written.is_none() {
+            let mut written = HashMap::new();
+            for entry in plans.iter()? {
+                let (number, json) = entry?;
+                written.insert(json.value().to_owned(), number.value());
+                self.next = number.value() + 1;
+            }
+            self.written = Some(written);
+        }
+        let written = self.written.get_or_insert_default();
+        let number = if let Some(&number) = written.get(&json) {
+            number
+        } else {
+            plans.insert(self.next, json.as_str())?;
+            written.insert(json, self.next);
+            self.next += 1;
+            self.next - 1
+        };
+        if self.known.len() >= MOST_KNOWN {
+            self.known.clear();
+        }
+        self.known.insert(held.serial(), number);
+        Ok(number)
+    }
+}
