@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: "source",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/packaging/**", "test/operations/**", "test/cluster/**"],
+          exclude: ["test/packaging/**", "test/runtimes/**", "test/operations/**", "test/cluster/**"],
         },
       },
       {
@@ -20,6 +20,17 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 300_000,
           sequence: { groupOrder: 1 }, // npm and tsc take both cores; others measure time
+        },
+      },
+      // Half a gigabyte of Next, Deno and Bun: `npm run proof`.
+      {
+        extends: true,
+        test: {
+          name: "runtimes",
+          include: ["test/runtimes/**/*.test.ts"],
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+          sequence: { groupOrder: 1 },
         },
       },
       // These two need tools that `npm test` does not: `npm run check:k8s` and `npm run test:cluster` install them.

@@ -1,7 +1,7 @@
 // What is proven beside the tests, in short: fuzz targets on a stable compiler, orders of threads, memcheck. `npm run proof`
 import { pathToFileURL } from "node:url";
 import { memcheck } from "./memcheck.mjs";
-import { run } from "./run.mjs";
+import { run, runTool } from "./run.mjs";
 import { runSteps } from "./steps.mjs";
 import { testCargo } from "./test.mjs";
 
@@ -38,6 +38,7 @@ export const proofSteps = [
   { name: "JA4 by another implementation", run: () => each([CROSS_CHECK], (at) => test(at, {})) },
   { name: "orders of threads", run: () => each([SHUTTLE], (at) => test(at, {})) },
   { name: "memcheck", run: memcheck },
+  { name: "Next, Deno and Bun", run: () => runTool("vitest", ["run", "--project=runtimes"]) },
 ];
 
 /**
