@@ -1,3 +1,4 @@
+import { isRefusal } from "../store/key-fault.js";
 import type { Surroundings } from "../store/protocol.js";
 import { REMEMBERED_MS } from "../store/script.js";
 import type { Asker } from "./asker.js";
@@ -142,6 +143,8 @@ export class Debts {
         lease.owed.shift();
         this.#remember(lease.key, judge);
       } catch (error) {
+        // It has not counted, and comes as if for the first time.
+        if (isRefusal(error)) owed.sent = undefined;
         lease.failed(error, this.#around.now());
         return this.#retry(lease);
       }

@@ -1,3 +1,4 @@
+import { isRefusal } from "../store/key-fault.js";
 import type { Command, Reply, Surroundings } from "../store/protocol.js";
 import type { Asker } from "./asker.js";
 import { type Debts, ONCE } from "./debts.js";
@@ -93,10 +94,13 @@ export class Returns {
     return parcels.map((parcel) => this.give(lease, lease.judge, parcel));
   }
 
-  /** Gives a parcel back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. */
+  /**
+   * Gives a parcel back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. What the
+   * store has refused has not counted, and is owed.
+   */
   async give(lease: Lease, judge: SharedJudge, { milli, takenMs }: Parcel): Promise<void> {
     const deltas = judge.tier.limits.map(() => -milli);
-    if (this.#asker.state !== "together") {
+    const owe = () =>
       this.#debts.owe(lease, {
         judge,
         deltas,
@@ -107,14 +111,13 @@ export class Returns {
         away: false,
         sent: undefined,
       });
-      return;
-    }
+    if (this.#asker.state !== "together") return owe();
     const about = this.#asker.about(lease.key, judge, undefined);
     try {
       const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs: takenMs, ...ONCE });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
-    } catch {
-      // What is lost on the way stays spent.
+    } catch (error) {
+      if (isRefusal(error)) owe();
     }
   }
 }

@@ -152,6 +152,7 @@ const MEANINGS: readonly (readonly [says: RegExp, code: ErrorCode, told: (text: 
 /** An error of ioredis or of the server in our words, with what mends it where that can be told: more if it has never worked. */
 export function translated(error: unknown, url: string, isNew: boolean): TollkeeperError {
   if (error instanceof TollkeeperError) return error;
+  conceal(error);
   const text = textOf(error);
   const [, code, told] = MEANINGS.find(([says]) => says.test(text)) ?? [];
   if (code !== undefined && told !== undefined) {
@@ -162,6 +163,11 @@ export function translated(error: unknown, url: string, isNew: boolean): Tollkee
     `Redis at ${url} can't be reached: ${text}${isNew ? hintOf(text, url) : ""}`,
     { cause: error },
   );
+}
+
+/** Of the command that failed, ioredis notes the arguments: a password, or keys, which whoever logs an error would write down. */
+function conceal(error: unknown): void {
+  if (error instanceof Error && "command" in error) delete error.command;
 }
 
 /** What is to be granted for an error of a missing right. */

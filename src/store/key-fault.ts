@@ -5,12 +5,20 @@ import { nameOf } from "./wire.js";
 /** What can be wrong with one key while the store is there and serves all others. */
 const OF_ONE_KEY: readonly ErrorCode[] = ["ERR_STORE_CONFLICT", "ERR_STORE_FOREIGN"];
 
+/** What the store answers to what it does not do. */
+const REFUSALS: readonly ErrorCode[] = ["ERR_STORE_REFUSED", "ERR_STORE_FAILED"];
+
 /** Units of a key that are shown at most: it may be an address, or a secret. */
 const SHOWN = 8;
 
 /** Whether an error is of one key alone: the store has answered, and is no worse for the others. */
 export function isOfOneKey(error: unknown): boolean {
   return error instanceof TollkeeperError && OF_ONE_KEY.includes(error.code);
+}
+
+/** Whether the store has answered that it does not do it, for want of a right or of room: nothing was written then. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof TollkeeperError && REFUSALS.includes(error.code);
 }
 
 /** An error that the script has answered for a key (see `script.ts`); undefined if it is none of its own. */
