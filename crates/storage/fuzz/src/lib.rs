@@ -32,12 +32,7 @@ static REAL: LazyLock<[Real; 2]> = LazyLock::new(|| {
     let storage = Storage::open(&path).expect("it is new");
     let limiter = limiter(&storage);
     for key in 0..200_u64 {
-        let _ = limiter.consume(
-            limiter.hash(&format!("key {key}")),
-            (key % 2) as u16,
-            1_000 + key,
-            NOW_MS + key,
-        );
+        let _ = limiter.consume(limiter.hash(&format!("key {key}")), key % 2, 1_000 + key, NOW_MS + key);
     }
     storage.save(&limiter).expect("there is room");
     storage.put_record("account/1", Some("{}")).expect("there is room");
@@ -149,7 +144,7 @@ fn try_to_use(path: &Path) {
     let records = storage.records("", usize::MAX, "");
     let key = |key: u64| limiter.hash(&format!("key {key}"));
     for number in 0..20 {
-        let _ = limiter.consume(key(number), (number % 2) as u16, 1_000, NOW_MS + 1_000);
+        let _ = limiter.consume(key(number), number % 2, 1_000, NOW_MS + 1_000);
     }
     limiter.reset(key(30));
     for _ in 0..64 {
