@@ -47,9 +47,13 @@ function ipv4Of(high = 0, low = 0): ipaddr.IPv4 {
   return new ipaddr.IPv4([(high >> 8) & 0xff, high & 0xff, (low >> 8) & 0xff, low & 0xff]);
 }
 
-/** An address as written; the library would take `::192.0.2.1` for `::ffff:192.0.2.1`, which is another. */
+/**
+ * An address as written, without its zone: the library refuses some, as of `fe80::1%eth0.100`. And it would take
+ * `::192.0.2.1` for `::ffff:192.0.2.1`, which is another.
+ */
 function parse(text: string): Ip {
-  return ipaddr.parse(text.replace(/^::(?=\d+\.)/, "0::"));
+  const [address = ""] = text.split("%", 1);
+  return ipaddr.parse(address.replace(/^::(?=\d+\.)/, "0::"));
 }
 
 /**
@@ -61,6 +65,7 @@ function parse(text: string): Ip {
 export function parseNetwork(text: string): Network | string {
   const [address = "", prefix, ...rest] = text.split("/");
   if (isIP(address) === 0 || rest.length > 0) return "it is not an address or a network such as 10.0.0.0/8";
+  if (address.includes("%")) return "it names a zone, by which addresses are not told apart";
   const written = parse(address);
   const ip = parseIp(address) ?? written;
   const width = written.kind() === "ipv4" ? 32 : 128;

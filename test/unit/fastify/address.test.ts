@@ -23,6 +23,10 @@ describe("the key of an address", () => {
     ["2001:db8::1", "ip:2001:db8::/64"],
     ["::1", "ip:::/64"],
     ["fe80::1%eth0", "ip:fe80::/64"],
+    ["fe80::1%eth0.100", "ip:fe80::/64"],
+    ["fe80::1%br:0", "ip:fe80::/64"],
+    ["2001:db8:1:2::3%1.2.3.4", "ip:2001:db8:1:2::/64"],
+    ["::ffff:203.0.113.7%::", "ip:203.0.113.7"],
     ["::ffff:203.0.113.7%eth0", "ip:203.0.113.7"],
     ["::FFFF:203.0.113.7", "ip:203.0.113.7"],
     ["0:0:0:0:0:ffff:cb00:7107", "ip:203.0.113.7"],
@@ -134,6 +138,7 @@ describe("trustProxy", () => {
     "10.0.0/8",
     "proxy.local",
     "10.0.0.0/8/8",
+    "fe80::1%eth0/64",
     "",
   ])("of %j is refused: ::ffff:0:0/96-style trust that trusts everybody", (network) => {
     expect(() => networksOf("trustProxy", [network])).toThrow(/trustProxy\[0\]/);
