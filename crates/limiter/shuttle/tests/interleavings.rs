@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use shuttle::thread;
+use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
+use shuttle::{Config, Runner, thread};
 use tollkeeper_limiter_shuttle::{Change, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
 
 const NOW_MS: u64 = 1_790_000_000_000;
@@ -16,9 +17,16 @@ fn rounds() -> usize {
         .unwrap_or(2_000)
 }
 
+/// With room on each thread's stack for what a plan takes to be made.
+fn config() -> Config {
+    let mut config = Config::new();
+    config.stack_size = 1 << 18;
+    config
+}
+
 fn explore(test: impl Fn() + Send + Sync + Clone + 'static) {
-    shuttle::check_random(test.clone(), rounds());
-    shuttle::check_pct(test, rounds(), 3);
+    Runner::new(RandomScheduler::new(rounds()), config()).run(test.clone());
+    Runner::new(PctScheduler::new(3, rounds()), config()).run(test);
 }
 
 fn limiter(limit: u64, max_keys: usize) -> Arc<Limiter> {
@@ -189,20 +197,17 @@ fn a_change_during_a_save_is_never_lost() {
 
 #[test]
 fn two_calls_and_a_save_meet_in_every_order() {
-    shuttle::check_dfs(
-        || {
-            let limiter = limiter(1, 10);
-            spend(&limiter, "hot", 0);
-            let other = Arc::clone(&limiter);
-            let caller = thread::spawn(move || spend(&other, "hot", 1).0);
-            let saved = save(&limiter);
-            let here = spend(&limiter, "hot", 1).0;
-            let there = caller.join().expect("it does not panic");
-            assert_eq!(here + there, 1);
-            let last = saved.into_iter().chain(save(&limiter)).last();
-            let state = last.and_then(|change| change.state).expect("it has changed");
-            assert_eq!(state.spent[1], 1_000);
-        },
-        Some(200_000),
-    );
+    Runner::new(DfsScheduler::new(Some(200_000), false), config()).run(|| {
+        let limiter = limiter(1, 10);
+        spend(&limiter, "hot", 0);
+        let other = Arc::clone(&limiter);
+        let caller = thread::spawn(move || spend(&other, "hot", 1).0);
+        let saved = save(&limiter);
+        let here = spend(&limiter, "hot", 1).0;
+        let there = caller.join().expect("it does not panic");
+        assert_eq!(here + there, 1);
+        let last = saved.into_iter().chain(save(&limiter)).last();
+        let state = last.and_then(|change| change.state).expect("it has changed");
+        assert_eq!(state.spent[1], 1_000);
+    });
 }
