@@ -36,8 +36,7 @@ impl Run {
                 Some(snapshot) => {
                     assert!(self.table.knows(key) || newcomer == Some(key));
                     let limits = self.limiter.plan_limits(&snapshot.plan);
-                    self.stored
-                        .insert(key, (snapshot, limits));
+                    self.stored.insert(key, (snapshot, limits));
                 }
                 None => {
                     self.stored.remove(&key);
@@ -108,7 +107,11 @@ impl Run {
             for (key, model) in self.table.keys() {
                 let says = |limiter: &Limiter, id: TierId| {
                     let outcome = limiter.peek(key, id, 0, now_ms).expect("it costs nothing");
-                    (outcome.now_ms, outcome.behind_ms, outcome.report(&limiter.tier(id).expect("in force")))
+                    (
+                        outcome.now_ms,
+                        outcome.behind_ms,
+                        outcome.report(&limiter.tier(id).expect("in force")),
+                    )
                 };
                 assert_eq!(
                     says(&self.limiter, id),
