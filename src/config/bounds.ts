@@ -1,5 +1,7 @@
 import { CST, Lexer, type LineCounter, Parser } from "yaml";
 
+/** Lines, with those that are empty or a comment: reading a million of nothing takes seconds. */
+const MAX_LINES = 40_000;
 /** Things in one another. What reads them afterwards is recursive, and the stack is not without end. */
 const MAX_DEPTH = 32;
 /** Fields of one mapping, or items of one list. */
@@ -18,6 +20,7 @@ export type Parts = { tokens: CST.Token[] } | { problem: string; offset: number 
 
 /** Takes a text apart, without recursion, and stops where there is more than a configuration can have. */
 export function partsOf(text: string, lines: LineCounter): Parts {
+  if (hasMoreLines(text, MAX_LINES)) return { problem: `there are more than ${MAX_LINES} lines`, offset: 0 };
   const parser = new Parser(lines.addNewLine);
   parser.offset = 0;
   lines.addNewLine(0);
@@ -38,6 +41,12 @@ export function partsOf(text: string, lines: LineCounter): Parts {
   }
   for (const token of parser.end()) tokens.push(token);
   return { tokens };
+}
+
+function hasMoreLines(text: string, most: number): boolean {
+  let count = 1;
+  for (let at = text.indexOf("\n"); at >= 0 && count <= most; at = text.indexOf("\n", at + 1)) count++;
+  return count > most;
 }
 
 /** What is too much about values, or too strange for a setting. */

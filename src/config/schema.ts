@@ -2,6 +2,7 @@ import { z } from "zod";
 import {
   choice,
   decimal,
+  fieldSecret,
   flag,
   integer,
   networks,
@@ -156,14 +157,12 @@ export const SETTINGS = {
     "Networks of the proxies in front, whose `X-Forwarded-For` is believed.",
     "; not true or a number of hops, with which a client that reaches this server past the proxy chooses its own address",
   ),
-  gatewaySecret: secret(
+  gatewaySecret: fieldSecret(
     "RATE_LIMIT_GATEWAY_SECRET",
-    16,
     "What the gateway sends as `X-Gateway-Auth`; only then its `X-Consumer-` fields and `X-Real-IP` are believed.",
   ),
-  gatewaySecretPrevious: secret(
+  gatewaySecretPrevious: fieldSecret(
     "RATE_LIMIT_GATEWAY_SECRET_PREVIOUS",
-    16,
     "Also accepted, while the gateway changes from this secret to the other.",
   ),
   gatewayAccount: choice(

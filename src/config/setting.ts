@@ -54,6 +54,13 @@ export function secret(variable: string, minLength: number, description: string)
   );
 }
 
+/** A secret that comes as a header field, which can hold no others: with a line break, say, it would never match. */
+export function fieldSecret(variable: string, description: string): Setting<string | undefined> {
+  const mayBe = "a text of 16 to 1000 visible ASCII characters, with spaces between them at most";
+  const schema = z.string().regex(/^[!-~][ -~]{14,998}[!-~]$/);
+  return setting(variable, schema.optional(), undefined, (text) => text, { mayBe, description }, true);
+}
+
 /** A setting that may be left out, and has no default. */
 export function optional<T>(setting: Setting<T>): Setting<T | undefined> {
   return { ...setting, schema: setting.schema.optional(), fallback: undefined };

@@ -129,6 +129,17 @@ describe("the environment", () => {
     expect(message).not.toContain("too short");
   });
 
+  it.each(["0123456789abcdef\n", " 0123456789abcdef", "passwört-mit-umlaut", "0123456789\tabcdef", "0".repeat(1001)])(
+    "refuses a gateway's secret that no header field can hold, since it would never match: %j",
+    (secret) => {
+      for (const variable of ["RATE_LIMIT_GATEWAY_SECRET", "RATE_LIMIT_GATEWAY_SECRET_PREVIOUS"]) {
+        expect(refusal({ [variable]: secret }).message).toContain(
+          `${variable} is ******; it may be a text of 16 to 1000`,
+        );
+      }
+    },
+  );
+
   it.each([
     { RATE_LIMIT_FREE_MINUTE_LIMIT: "100000000", RATE_LIMIT_BURST_MULTIPLIER: "100" },
     { RATE_LIMIT_PRO_MINUTE_LIMIT: "99999989", RATE_LIMIT_BURST_MULTIPLIER: "99.999" },
