@@ -101,7 +101,9 @@ export class JsEngine implements Engine {
 
   /** A method, since the engine may be of the other build, whose private fields are not this one's. */
   private join({ name, maxKeys, tiers }: EngineOptions): this {
-    if (this.#table.maxKeys !== maxKeys || JSON.stringify(this.tiersOf(this.version)) !== JSON.stringify(tiers)) {
+    // A limiter that is opened after a reload may be opened as the first was.
+    const known = [this.tiersOf(0), this.tiersOf(this.version)].map((tiers) => JSON.stringify(tiers));
+    if (this.#table.maxKeys !== maxKeys || !known.includes(JSON.stringify(tiers))) {
       throw new TollkeeperError("ERR_NAME_CONFLICT", `a limiter named ${name} is open with other tiers or maxKeys`);
     }
     this.#users++;

@@ -109,8 +109,11 @@ export class Judges {
   /** @throws {TollkeeperError} `ERR_TIERS_INVALID`; then nothing has changed. */
   reload(tiers: Tiers): void {
     compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
-    this.#engine.reload(splitTiers(tiers));
-    this.refresh();
+    const given = splitTiers(tiers);
+    // Versions are kept for good, and tiers may be read anew again and again without being others.
+    const inForce = this.#engine.tiersOf(this.#engine.version);
+    if (JSON.stringify(given) !== JSON.stringify(inForce)) this.#engine.reload(given);
+    this.refreshIfReloaded();
   }
 
   /** Has every look-up find the limiter closed. */

@@ -58,10 +58,11 @@ impl Shared {
         }
         let mut named = lock(&NAMED);
         if let Some(shared) = named.get(&options.name) {
-            let same = shared.max_keys == options.max_keys
-                && shared.path == options.file
-                && lock(&shared.tiers).last() == Some(&options.tiers);
-            if !same {
+            let versions = lock(&shared.tiers);
+            // A thread that starts after a reload opens it as all others did.
+            let knows_tiers = [versions.first(), versions.last()].contains(&Some(&options.tiers));
+            drop(versions);
+            if !knows_tiers || shared.max_keys != options.max_keys || shared.path != options.file {
                 let text = format_args!(
                     "a limiter named {} is open with other tiers, storage or maxKeys",
                     options.name

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type Limiter, overriddenTier } from "../../../src/index.js";
-import { admitted, ENGINES, open, remaining } from "./engines.js";
+import { admitted, ENGINES, open, remaining, TIERS } from "./engines.js";
 
 describe.each(ENGINES)("names of limiters on the %s engine", (engine) => {
   it("the same name is the same table", () => {
@@ -32,6 +32,33 @@ describe.each(ENGINES)("names of limiters on the %s engine", (engine) => {
       { name: "minute", limit: 3, remaining: 2, resetMs: 16_334 },
     ]);
     expect(second.tiers).toEqual(first.tiers);
+  });
+
+  it("a thread that starts after a reload may open it as all others did, or with the tiers in force", () => {
+    const name = `late ${engine}`;
+    const first = open({ engine, name }).limiter;
+    const reloaded = { ...TIERS, anonymous: { limits: [] } };
+    first.reload({ ...TIERS, pro: { limits: [] } });
+    first.reload(reloaded);
+    first.consume("k", "free", 30);
+    for (const tiers of [TIERS, reloaded]) {
+      const late = open({ engine, name, tiers }).limiter;
+      expect(late.tiers).toEqual(reloaded);
+      expect(remaining(late, "k", "free", "minute")).toBe(70);
+    }
+    const conflict = expect.objectContaining({ code: "ERR_NAME_CONFLICT" });
+    expect(() => open({ engine, name, tiers: { free: TIERS.free } })).toThrow(conflict);
+  });
+
+  it("a reload that changes nothing makes nothing anew, so that it may come as often as one likes", () => {
+    const { limiter } = open({ engine });
+    const specs = () =>
+      ["free", overriddenTier("free", { minute: { limit: 7 } })].map((t) => limiter.peek("k", t).tierSpec);
+    const before = specs();
+    limiter.reload(structuredClone(TIERS));
+    specs().forEach((spec, index) => void expect(spec).toBe(before[index]));
+    limiter.reload({ ...TIERS, pro: { limits: [] } });
+    expect(specs()[0]).not.toBe(before[0]);
   });
 
   it("a reload by one holds for the batches of the other, which spend nothing if it makes a call wrong", () => {
