@@ -111,21 +111,21 @@ export class RedisLink implements Link {
     const commands = sent.map(({ command }) => command);
     const names = commands.map(({ key }) => nameOf(this.#options.prefix, key));
     const line = [String(names.length), ...names, ...argumentsOf(commands, sender)];
-    this.#ask((client) => client.tollkeeperKeys(...line)).then(
-      (answer) => {
-        const replies = answer as unknown[];
+    this.#ask((client) => client.tollkeeperKeys(...line))
+      .then((answer) => {
+        const replies: unknown[] = Array.isArray(answer) ? answer : [];
         const refused = replies[sent.length];
         if (refused !== undefined) this.#report(new Error(String(refused)));
         for (const [index, one] of sent.entries()) {
           const reply = replies[index];
           if (reply instanceof Error) one.reject(this.#report(keyFault(reply, one.command.key, this.#place) ?? reply));
-          else one.resolve(replyOf(reply as unknown[]));
+          else if (Array.isArray(reply)) one.resolve(replyOf(reply));
+          else one.reject(this.#report(strange(this.#place)));
         }
-      },
-      (error: unknown) => {
+      })
+      .catch((error: unknown) => {
         for (const { reject } of sent) reject(error);
-      },
-    );
+      });
   }
 
   get #place(): Place {
@@ -260,4 +260,12 @@ export class RedisLink implements Link {
     if (!this.#closed) this.#options.onProblem(translation);
     return translation;
   }
+}
+
+/** What was answered is no answer of the script: a proxy has mixed up a connection, or something else than Redis is there. */
+function strange({ url }: Place): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_STORE_FAILED",
+    `Redis at ${url} answered something else than was asked; see what stands between`,
+  );
 }

@@ -2,6 +2,8 @@
 export const ABSENT_MS = 3000;
 /** How long, in ms, the first to come to a young and empty server waits for somebody who knows more. */
 const HOLD_MS = 1000;
+/** Fields of the hash at most: three for each replica, one for each unlimited tier, and a few. */
+const MAX_FIELDS = 16_384;
 
 /**
  * Who decides together, in Lua: one hash beside the keys. `p:<replica>` is when a replica was last heard of, `run` the
@@ -11,6 +13,10 @@ const HOLD_MS = 1000;
  * When another server answers than before, it may have lost the last writes, or all. So until every replica that was
  * there has told it what it knows, or {@link ABSENT_MS} are over, nobody takes: each decides by its outage policy. Nobody
  * could be heard of while there was no server, so whoever was there counts as heard of when the new one is met.
+ *
+ * What is here is believed no further than these could have written it: a time that is none is long ago, one that is ahead
+ * is of a clock that has jumped, and a hash with more than {@link MAX_FIELDS} is begun anew; only `records` stays, which is
+ * not the replicas' own (see `records-script.ts`).
  *
  * Arguments: server, replica, whether it knows anything, whether it has told, whether it leaves, whether the server is
  * young, its kinds, how many peers it knew, these, then tier and tokens in turn. Answers with how long to wait, the replicas
@@ -25,7 +31,15 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kinds, peers = ARGV[7], tonumber(ARGV[8])
 
 local hash, there = {}, {}
-local flat = redis.pcall('HGETALL', key)
+local flat = redis.pcall('HLEN', key)
+if type(flat) == 'number' then
+  if flat > ${MAX_FIELDS} then
+    local records = redis.call('HGET', key, 'records')
+    redis.call('DEL', key)
+    if records then redis.pcall('HSET', key, 'records', records) end
+  end
+  flat = redis.pcall('HGETALL', key)
+end
 if flat.err then
   if not string.find(flat.err, 'WRONGTYPE', 1, true) then return flat end
   return {err = 'WRONGTYPE ' .. key .. ' is not the hash in which replicas report; delete it'}
@@ -35,6 +49,14 @@ for i = 1, #flat, 2 do
   if string.sub(flat[i], 1, 2) == 'p:' then there[#there + 1] = string.sub(flat[i], 3) end
 end
 
+local function timeOf(text)
+  return text and string.find(text, '^%d+$') and tonumber(text) or 0
+end
+-- How long it still is until then: never longer than it was when it was written.
+local function left(field, longest)
+  local ms = timeOf(hash[field]) - now
+  return ms <= longest and ms or 0
+end
 local function set(field, value)
   hash[field] = value
   redis.call('HSET', key, field, value)
@@ -64,7 +86,7 @@ if before ~= server then
   end
   if not before and not knows and young then set('hold', string.format('%.0f', now + ${HOLD_MS})) end
 end
-if (tonumber(hash.settle) or 0) > now and not told then
+if left('settle', ${ABSENT_MS}) > 0 and not told then
   for i = 1, peers do
     if not hash['p:' .. ARGV[8 + i]] then await(ARGV[8 + i]) end
   end
@@ -84,8 +106,9 @@ local alive, others, waiting = {}, {}, false
 local seen = {[kinds] = true}
 for field, value in pairs(hash) do
   if string.sub(field, 1, 2) == 'p:' then
-    local replica = string.sub(field, 3)
-    if now - tonumber(value) > ${ABSENT_MS} then
+    local replica, heard = string.sub(field, 3), timeOf(value)
+    if heard > now then redis.call('HSET', key, field, string.format('%.0f', now)) end
+    if now - heard > ${ABSENT_MS} then
       redis.call('HDEL', key, field, 'w:' .. replica, 'k:' .. replica)
     else
       alive[#alive + 1] = replica
@@ -99,6 +122,5 @@ for field, value in pairs(hash) do
   end
 end
 redis.pcall('PEXPIRE', key, 40 * 86400000)
-local settle, hold = tonumber(hash.settle) or 0, tonumber(hash.hold) or 0
-return {math.max(waiting and settle - now or 0, hold - now, 0), alive, others, isFull and 1 or 0}
+return {math.max(waiting and left('settle', ${ABSENT_MS}) or 0, left('hold', ${HOLD_MS}), 0), alive, others, isFull and 1 or 0}
 `;
