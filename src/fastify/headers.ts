@@ -48,7 +48,7 @@ export class LimitHeaders {
 
   /** `cost` is that of the call, where it is not the decision's. */
   write(reply: FastifyReply, decision: Decision, cost = decision.cost): void {
-    const { tier, limits, atMs } = decision;
+    const { tier, limits, atMs, clockMs } = decision;
     const policy = this.policyOf(decision);
     let state = "";
     if (limits.length > 0) {
@@ -63,7 +63,7 @@ export class LimitHeaders {
     if (least !== undefined) {
       reply.header("x-ratelimit-limit", policy.limitTexts[index]);
       reply.header("x-ratelimit-remaining", policy.remainingIn(state, index));
-      reply.header("x-ratelimit-reset", this.#reset.textOf(Math.ceil((atMs + least.resetMs) / 1000)));
+      reply.header("x-ratelimit-reset", this.#reset.textOf(Math.ceil((clockMs + least.resetMs) / 1000)));
     }
     reply.header("x-quota-tier", tier);
     if (policy.monthly >= 0) reply.header("x-quota-monthly-remaining", policy.remainingIn(state, policy.monthly));

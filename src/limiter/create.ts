@@ -118,7 +118,7 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     credentials,
     onProblem: once(onStorageError),
   });
-  const given = clock === undefined ? undefined : monotonic(clock);
+  const given = clock === undefined ? undefined : () => checkedNow(clock());
   return new SharedLimiter({
     tiers,
     maxKeys,
@@ -129,16 +129,19 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     policies: policiesOf(storage.onOutage),
     clock: given,
     link,
-    around: given === undefined ? PROCESS : { ...PROCESS, now: given },
+    around: given === undefined ? PROCESS : { ...PROCESS, now: forward(given) },
   });
 }
 
-/** Time never runs backwards. */
-function monotonic(clock: () => number): () => number {
-  let latest = 0;
+/** A clock that never runs backwards, and goes on from where one that jumped ahead came back to. */
+function forward(clock: () => number): () => number {
+  let last = clock();
+  let nowMs = last;
   return () => {
-    latest = Math.max(latest, checkedNow(clock()));
-    return latest;
+    const reading = clock();
+    nowMs += Math.max(0, reading - last);
+    last = reading;
+    return nowMs;
   };
 }
 

@@ -91,6 +91,11 @@ export class Decision {
     return this.nowMs;
   }
 
+  /** What the limiter's clock said, in ms since the epoch: before `atMs` where the key stands still, and what waits count from. */
+  get clockMs(): number {
+    return this.nowMs - this.behindMs;
+  }
+
   /** Tokens that the call cost, or would have. */
   get cost(): number {
     return this.costMilli / 1000;

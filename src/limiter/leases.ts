@@ -224,7 +224,7 @@ export class Leases {
       const about = this.#asker.about(lease.key, judge, lease.judge === judge ? lease.known : undefined);
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
-      if (reply.denied === 0) return allowedView(reply.nowMs, reply.spent);
+      if (reply.denied === 0) return allowedView(reply, reply.spent);
       return viewOf(judge.tier, reply.spent, costMilli, reply);
     } catch (error) {
       lease.failed(error, this.#around.now());

@@ -73,6 +73,7 @@ export class Share {
       waitMs: isProvisional ? ASK_AGAIN_MS : waitMs,
       isProvisional,
       nowMs: this.#atMs,
+      lagMs: 0,
       spent: this.#parts.map((part, index) => this.#shown(part, index)),
     };
   }

@@ -1,5 +1,5 @@
 import type { Tier } from "../engine/tier.js";
-import { ADJUST, type DecisionRef, type Engine, FRAME, type Frame } from "../engine/types.js";
+import { ADJUST, type DecisionRef, type Engine, FRAME, type Frame, OUTCOME } from "../engine/types.js";
 import { Decision, type Judge } from "./decision.js";
 import { ShadowedDecision } from "./shadow.js";
 import { SharedDenial } from "./shared-denial.js";
@@ -50,8 +50,9 @@ export class SharedJudge implements Judge {
 
   /** Makes a decision of where a key stands after the call. */
   decide(key: string, costMilli: number, view: View, spends: boolean): Decision {
-    const { denied, nowMs, spent } = view;
-    frame[FRAME.CODE] = denied;
+    const { denied, nowMs, lagMs, spent } = view;
+    frame[FRAME.CODE] = lagMs > 0 ? denied | OUTCOME.BEHIND : denied;
+    frame[FRAME.BEHIND] = lagMs;
     frame[FRAME.NOW] = nowMs;
     for (let index = 0; index < spent.length; index++) frame[FRAME.SPENT + index] = spent[index] as number;
     if (denied > 0) return new SharedDenial(this, key, frame, costMilli, view);

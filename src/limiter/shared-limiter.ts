@@ -290,7 +290,7 @@ export class SharedLimiter {
     const { tier } = judge;
     if (tier.limits.length === 0) {
       if (spends && costMilli > 0) this.#usage.set(tier.name, (this.#usage.get(tier.name) ?? 0) + costMilli);
-      const view = allowedView(this.#leases.storeMs(), []);
+      const view = allowedView({ nowMs: this.#leases.storeMs(), lagMs: 0 }, []);
       return this.#finish(judge, key, costMilli, view, spends);
     }
     this.#checkPart(tier);

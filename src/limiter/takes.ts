@@ -154,7 +154,8 @@ export class Takes {
   }
 
   /** Decides those who waited when another tier came in, by what was taken for them; returns what is left of it. */
-  #serveFormer(lease: Lease, judge: SharedJudge, { granted, nowMs, spent }: Reply): number {
+  #serveFormer(lease: Lease, judge: SharedJudge, reply: Reply): number {
+    const { granted, nowMs, spent } = reply;
     let left = granted;
     const alone: Waiter[] = [];
     for (const waiter of lease.former.splice(0)) {
@@ -164,7 +165,7 @@ export class Takes {
       }
       left -= waiter.costMilli;
       const known = { epoch: "", atMs: nowMs, spent };
-      waiter.decided(allowedView(nowMs, spentAt(judge.tier, known, nowMs, left)));
+      waiter.decided(allowedView(reply, spentAt(judge.tier, known, nowMs, left)));
     }
     // Asked for when what is left is on its way back.
     if (alone.length > 0) this.#around.soon(() => alone.forEach((waiter) => void waiter.alone()));

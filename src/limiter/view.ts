@@ -11,6 +11,8 @@ export interface View {
   readonly isProvisional: boolean;
   /** The key's time. */
   readonly nowMs: number;
+  /** By how much, in ms, that is ahead of the store's. */
+  readonly lagMs: number;
   readonly spent: readonly number[];
 }
 
@@ -54,10 +56,10 @@ export function viewOf(
   }
   if (denied > 0) waitMs += lagMs;
   const isProvisional = backMs > 0 && backMs < waitMs;
-  return { denied, waitMs: isProvisional ? backMs : waitMs, isProvisional, nowMs, spent };
+  return { denied, waitMs: isProvisional ? backMs : waitMs, isProvisional, nowMs, lagMs, spent };
 }
 
 /** Where a key stands after a call that was allowed. */
-export function allowedView(nowMs: number, spent: readonly number[]): View {
-  return { denied: 0, waitMs: 0, isProvisional: false, nowMs, spent };
+export function allowedView({ nowMs, lagMs }: Pick<View, "nowMs" | "lagMs">, spent: readonly number[]): View {
+  return { denied: 0, waitMs: 0, isProvisional: false, nowMs, lagMs, spent };
 }
