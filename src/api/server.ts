@@ -27,6 +27,10 @@ type Listener = RequestListener<typeof MeteredMessage>;
  */
 export function boundedServer(handle: Listener, maxConnections: number): Server {
   const line = new Line((request, response) => {
+    if (request.headers.host === undefined && request.httpVersion === "1.1") {
+      response.writeHead(400, { connection: "close" }).end();
+      return;
+    }
     if (hasBody(request)) {
       response.prependOnceListener("finish", () => {
         if (!request.complete) request.linger();
@@ -35,7 +39,8 @@ export function boundedServer(handle: Listener, maxConnections: number): Server 
     handle(request, response);
   });
   const options = {
-    IncomingMessage: MeteredMessage,
+    IncomingMessage: messageOf(line),
+    requireHostHeader: false, // Node would answer by itself, out of the line, whatever else comes with it.
     connectionsCheckingInterval: TIMEOUT_CHECK_MS,
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -43,6 +48,9 @@ export function boundedServer(handle: Listener, maxConnections: number): Server 
     maxHeaderSize: MAX_HEADER_BYTES,
   };
   const server = createServer(options, (request, response) => line.take(request, response));
+  // The same: one that expects what nobody knows is a call like any other.
+  server.on("checkExpectation", (request, response) => void server.emit("request", request, response));
+  server.on("upgrade", (_request, socket) => void socket.destroy());
   server.maxHeadersCount = MAX_FIELDS + 1; // One more, to tell that there are too many.
   server.maxConnections = maxConnections;
   server.timeout = WRITE_TIMEOUT_MS;
@@ -55,6 +63,22 @@ export function boundedServer(handle: Listener, maxConnections: number): Server 
 
 function hasBody({ headers }: MeteredMessage): boolean {
   return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
+}
+
+/**
+ * A message for which there may be no place in the line. Node has no other means to stop in the midst of what it has read,
+ * which may be thousands of calls, than to take one for the last of the protocol.
+ */
+function messageOf(line: Line): typeof MeteredMessage {
+  return class extends MeteredMessage {
+    get upgrade(): boolean {
+      return this.method === "CONNECT" || line.isFull(this.socket);
+    }
+
+    set upgrade(_said: unknown) {
+      // What Node makes of the call's own fields: no other protocol is spoken here.
+    }
+  };
 }
 
 /**
@@ -73,6 +97,10 @@ class Line {
     return this.#waiting.has(socket);
   }
 
+  isFull(socket: Socket): boolean {
+    return (this.#waiting.get(socket)?.length ?? 0) >= MAX_WAITING;
+  }
+
   take(request: MeteredMessage, response: ServerResponse<MeteredMessage>): void {
     const { socket } = request;
     const begin = (): void => {
@@ -84,10 +112,8 @@ class Line {
     if (waiting === undefined) {
       this.#waiting.set(socket, []);
       begin();
-    } else if (waiting.length < MAX_WAITING) {
-      waiting.push(begin);
     } else {
-      socket.destroy();
+      waiting.push(begin);
     }
   }
 

@@ -127,6 +127,36 @@ describe("slow readers: clients that send calls and read no answer", () => {
   });
 });
 
+it.each([
+  ["plain calls", ""],
+  ["calls that expect to be told to go on", "expect: 100-continue\r\n"],
+  ["calls that expect what nobody knows", "expect: x\r\n"],
+])("of thousands of %s sent at once no more are read than may wait", async (_, fields) => {
+  const { app, open } = await listening();
+  let made = 0;
+  app.server.on("request", () => made++);
+  app.server.on("checkExpectation", () => made++);
+  const { closed } = watched(app, 1);
+  (await open()).write(`GET /nowhere HTTP/1.1\r\nhost: x\r\n${fields}\r\n`.repeat(2000));
+  await closed;
+  expect(made).toBeLessThan(100);
+  expect((await app.inject("/health")).statusCode).toBe(200);
+});
+
+it.each([
+  ["what nobody knows is expected of", "host: x\r\nexpect: x\r\n", 404],
+  ["no host is named by", "", 400],
+])("a call is in the line where %s it", async (_, fields, status) => {
+  const { open } = await listening();
+  const socket = await open();
+  socket.write(
+    `GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET /nowhere HTTP/1.1\r\n${fields}\r\n` +
+      "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+  );
+  const statuses = [...(await answerOf(socket)).matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => status);
+  expect(statuses).toEqual(["200", `${status}`, ...(status === 400 ? [] : ["200"])]);
+});
+
 it("calls that wait for each other on a connection are answered one after the other", async () => {
   const { open } = await listening();
   const socket = await open();
