@@ -9,10 +9,10 @@ const TOLD_AT = 3;
 
 /**
  * Sends calls on a connection of its own, each when that before was answered, and opens one more connection, with a call
- * on it, while the server is held by each. Says how these ended.
+ * on it, once the server is held by each: not in the turn before, which may be the last. Says how these ended.
  */
 const CLIENT = `
-  const { workerData: { port, holding, opened }, parentPort } = require("node:worker_threads");
+  const { workerData: { port, holding, opened, held }, parentPort } = require("node:worker_threads");
   const { connect } = require("node:net");
   const GET = (path) => "GET " + path + " HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n";
   const tell = () => { Atomics.add(opened, 0, 1); Atomics.notify(opened, 0); };
@@ -25,11 +25,13 @@ const CLIENT = `
     socket.on("data", (chunk) => { answer += chunk; socket.end(); });
     socket.once("close", () => resolve(answer.split("\\r\\n")[0]));
   });
+  const onceHeld = (times, then) =>
+    void (Atomics.load(held, 0) >= times ? then() : setImmediate(onceHeld, times, then));
   const first = connect(port, "127.0.0.1");
   const next = () => {
     if (ends.length === holding) return void first.end();
     first.write(GET("/hold"));
-    ends.push(open());
+    onceHeld(ends.length + 1, () => ends.push(open()));
   };
   first.once("connect", next).on("data", next).on("error", () => undefined);
   first.once("close", async () => parentPort.postMessage(await Promise.all(ends)));
@@ -37,21 +39,21 @@ const CLIENT = `
 
 it("connections that the system has accepted and the process has not are answered: calls lost at the end", async () => {
   const opened = new Int32Array(new SharedArrayBuffer(4));
-  let held = 0;
+  const held = new Int32Array(new SharedArrayBuffer(4));
   let drained: Promise<void> | undefined;
   const server = createServer((request, response) => {
     if (request.url === "/hold") {
-      held++;
+      const times = Atomics.add(held, 0, 1) + 1;
       // In the turn in which the listener may be closed, until the next connection waits to be accepted.
-      while (Atomics.load(opened, 0) < held) Atomics.wait(opened, 0, Atomics.load(opened, 0), 1000);
-      if (held === TOLD_AT) drained = drain(server, 0);
+      while (Atomics.load(opened, 0) < times) Atomics.wait(opened, 0, Atomics.load(opened, 0), 1000);
+      if (times === TOLD_AT) drained = drain(server, 0);
     }
     response.end("there");
   }).listen(0, "127.0.0.1");
   onTestFinished(() => server.closeAllConnections());
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address() as { port: number };
-  const client = new Worker(CLIENT, { eval: true, workerData: { port, holding: HOLDING, opened } });
+  const client = new Worker(CLIENT, { eval: true, workerData: { port, holding: HOLDING, opened, held } });
   const ends = await new Promise<string[]>((resolve) => client.once("message", resolve));
   await drained;
   await client.terminate();
