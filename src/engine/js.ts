@@ -24,6 +24,8 @@ export const MAX_KEYS = 16_000_000;
 const FIRST_OVERRIDDEN = 32_768;
 /** Tiers with overrides that are held. */
 const MAX_OVERRIDDEN = 32_768;
+/** How far a call may be ahead of the last sweep, of which there are many a second. */
+const LEAD_MS = 60_000;
 /** So many overflow buckets are kept, as a rule more than there are tiers. */
 const SPARE_OVERFLOW = 256;
 
@@ -185,12 +187,12 @@ export class JsEngine implements Engine {
     const changes = spends && costMilli > 0 && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
-    if (state === undefined && !changes && tier.limits.length > 0 && !this.#table.hasRoom(now)) {
+    if (state === undefined && !changes && tier.limits.length > 0 && !this.#table.hasRoom(this.#roomMs(now))) {
       overflow = OUTCOME.OVERFLOW;
       state = this.#overflow.get(entry.name)?.copy() ?? new KeyState(tier, entry.plan, now);
     } else if (state === undefined) {
       state = new KeyState(tier, entry.plan, now);
-      if (changes && !this.#table.add(key, state, now)) {
+      if (changes && !this.#table.add(key, state, this.#roomMs(now))) {
         overflow = OUTCOME.OVERFLOW;
         entry.counts.overflow++;
         state = this.#shared(entry.name, state, now);
@@ -203,6 +205,11 @@ export class JsEngine implements Engine {
     if (changes && denied === 0) state.charge(tier, costMilli);
     if (spends) count(entry, tier, denied);
     return denied | overflow | this.#report(at, tier, state, now);
+  }
+
+  /** The instant by which a call may have keys forgotten, to make room: no later than the sweeps bear out, if there are any. */
+  #roomMs(nowMs: number): number {
+    return this.#sweptMs === 0 ? nowMs : Math.min(nowMs, this.#sweptMs + LEAD_MS);
   }
 
   /** Writes where a key stands into the row at `at`; returns what there is to say of its instant. */
@@ -237,7 +244,7 @@ export class JsEngine implements Engine {
     let state = flags & ADJUST.OVERFLOW ? undefined : this.#table.get(key);
     if (state === undefined && (charges || flags & ADJUST.OVERFLOW)) {
       state = new KeyState(charged, planOf(charged), now);
-      if (flags & ADJUST.OVERFLOW || !this.#table.add(key, state, now)) {
+      if (flags & ADJUST.OVERFLOW || !this.#table.add(key, state, this.#roomMs(now))) {
         state = this.#shared(name, state, now);
       }
     }

@@ -10,6 +10,9 @@ pub(crate) fn held(now_ms: u64) -> u64 {
     now_ms.min(MAX_INSTANT_MS - 1)
 }
 
+/// How far a call may be ahead of the last sweep, of which there are many a second.
+const LEAD_MS: u64 = 60_000;
+
 /// The readings by which keys are forgotten: a clock that is a year ahead for one of them has none forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Readings(AtomicU64);
@@ -18,6 +21,14 @@ impl Readings {
     /// The earlier of `now_ms` and the reading before it.
     pub(crate) fn agreed(&self, now_ms: u64) -> u64 {
         self.0.swap(now_ms, Ordering::Relaxed).min(now_ms)
+    }
+
+    /// The instant by which a call may have keys forgotten, to make room: no later than the sweeps bear out, if there are any.
+    pub(crate) fn borne_out(&self, now_ms: u64) -> u64 {
+        match self.0.load(Ordering::Relaxed) {
+            0 => now_ms,
+            swept_ms => now_ms.min(swept_ms + LEAD_MS),
+        }
     }
 }
 
@@ -28,7 +39,9 @@ mod tests {
     #[test]
     fn one_reading_that_is_ahead_is_not_agreed_on() {
         let readings = Readings::default();
+        assert_eq!(readings.borne_out(u64::MAX), u64::MAX);
         assert_eq!(readings.agreed(5), 0);
+        assert_eq!([8, u64::MAX].map(|now_ms| readings.borne_out(now_ms)), [8, 5 + LEAD_MS]);
         assert_eq!(readings.agreed(6), 5);
         assert_eq!(readings.agreed(1_000), 6);
         assert_eq!(readings.agreed(7), 7);

@@ -242,12 +242,12 @@ impl Limiter {
         if tier.limits.is_empty() {
             outcome.now_ms = now_ms;
         } else if cost_milli == 0 {
-            store!(self, store => store.peek(book, &call, outcome));
+            store!(self, store => store.peek(book, &call, self.room_ms(now_ms), outcome));
         } else if !store!(self, store => store.consume_known(book, &call, outcome)) {
             if !takes_in {
                 return Ok(None);
             }
-            store!(self, store => store.consume_first(book, &call, outcome));
+            store!(self, store => store.consume_first(book, &call, self.room_ms(now_ms), outcome));
         }
         Ok(Some(tier))
     }
@@ -259,18 +259,23 @@ impl Limiter {
     pub fn peek(&self, key: KeyHash, tier: TierId, cost_milli: u64, now_ms: u64) -> Result<Outcome, Error> {
         let (version, tier) = self.core.book.tier(tier)?;
         tier.check_cost(cost_milli)?;
+        let now_ms = held(now_ms);
         let call = Call {
             key,
             tier: &tier,
             cost_milli,
-            now_ms: held(now_ms),
+            now_ms,
         };
         let mut outcome = Outcome {
             version,
             ..Outcome::default()
         };
-        store!(self, store => store.peek(&self.core.book, &call, &mut outcome));
+        store!(self, store => store.peek(&self.core.book, &call, self.room_ms(now_ms), &mut outcome));
         Ok(outcome)
+    }
+
+    fn room_ms(&self, now_ms: u64) -> u64 {
+        self.core.sweeps.borne_out(now_ms)
     }
 
     /// Corrects an allowed decision, made under a tier. To a key that was forgotten meanwhile there is nothing to give
@@ -280,8 +285,9 @@ impl Limiter {
     /// [`Error::TierUnknown`]
     pub fn correct(&self, key: KeyHash, tier: TierId, correction: Correction, now_ms: u64) -> Result<(), Error> {
         let now_ms = held(now_ms);
+        let instants = (now_ms, self.room_ms(now_ms));
         let tier = self.core.book.tier_of(correction.version, tier)?;
-        store!(self, store => store.correct(&self.core.book, key, &tier, correction, now_ms));
+        store!(self, store => store.correct(&self.core.book, key, &tier, correction, instants));
         Ok(())
     }
 

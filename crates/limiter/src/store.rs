@@ -95,33 +95,33 @@ impl<const N: usize> Store<N> {
 
     /// Decides for a key that was not there just now.
     #[cold]
-    pub(crate) fn consume_first(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+    pub(crate) fn consume_first(&self, book: &TierBook, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
         let new = State::new(call.tier, call.now_ms);
         let spend = |state: &mut State<N>| self.spend(state, book, call, outcome);
-        if self.take_in(book, call.key, new, call.now_ms, spend) == Err(Full) {
+        if self.take_in(book, call.key, new, room_ms, spend) == Err(Full) {
             let shared = self.shared(book, call.tier, new, call.now_ms);
             decide(&mut lock(&shared), book, call, outcome);
             outcome.overflow = true;
         }
     }
 
-    /// Takes in a key and changes it; idle keys are forgotten if there is no room for it.
+    /// Takes in a key and changes it; if there is no room for it, keys are forgotten that are idle at `room_ms`.
     fn take_in(
         &self,
         book: &TierBook,
         key: KeyHash,
         new: State<N>,
-        now_ms: u64,
+        room_ms: u64,
         change: impl FnOnce(&mut State<N>),
     ) -> Result<(), Full> {
         let mut forgotten = Vec::new();
-        let may_go = |state: &State<N>| state.is_idle(book, now_ms);
-        let taken = self.table.insert(key, new, now_ms, may_go, &mut forgotten, change);
+        let may_go = |state: &State<N>| state.is_idle(book, room_ms);
+        let taken = self.table.insert(key, new, room_ms, may_go, &mut forgotten, change);
         self.count_forgotten(&forgotten);
         taken
     }
 
-    pub(crate) fn peek(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+    pub(crate) fn peek(&self, book: &TierBook, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
         let Call {
             key,
             tier,
@@ -130,7 +130,7 @@ impl<const N: usize> Store<N> {
         } = *call;
         let known = self.table.get(key);
         let needs_room = known.is_none() && !tier.limits.is_empty();
-        outcome.overflow = needs_room && !self.table.has_room(now_ms, |state| state.is_idle(book, now_ms));
+        outcome.overflow = needs_room && !self.table.has_room(room_ms, |state| state.is_idle(book, room_ms));
         let state = if outcome.overflow {
             let shared = self.overflow.get(&tier.spec().name).map(|shared| Arc::clone(&shared));
             shared.map(|shared| *lock(&shared))
@@ -147,7 +147,14 @@ impl<const N: usize> Store<N> {
         tier.rates.put_in_order(&state.spent, &mut outcome.spent);
     }
 
-    pub(crate) fn correct(&self, book: &TierBook, key: KeyHash, tier: &Tier, correction: Correction, now_ms: u64) {
+    pub(crate) fn correct(
+        &self,
+        book: &TierBook,
+        key: KeyHash,
+        tier: &Tier,
+        correction: Correction,
+        (now_ms, room_ms): (u64, u64),
+    ) {
         let apply = |state: &mut State<N>| {
             state.advance(book, now_ms);
             state.correct(tier, book, correction);
@@ -161,7 +168,7 @@ impl<const N: usize> Store<N> {
         }
         let charges = correction.delta_milli > 0 && !tier.limits.is_empty();
         let new = State::new(tier, now_ms);
-        if charges && !correction.overflow && self.take_in(book, key, new, now_ms, apply_and_mark).is_ok() {
+        if charges && !correction.overflow && self.take_in(book, key, new, room_ms, apply_and_mark).is_ok() {
             return;
         }
         if charges || correction.overflow {

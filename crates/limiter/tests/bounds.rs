@@ -410,6 +410,27 @@ fn one_reading_of_a_clock_that_is_ahead_has_no_used_quota_forgotten() {
 }
 
 #[test]
+fn nor_is_one_where_a_new_key_comes_then_and_finds_no_room() {
+    let limiter = limiter(4, vec![day("day", 3)]);
+    let keys = ["a", "b", "c", "d"];
+    for key in keys {
+        assert!(allowed(&limiter, key, NOW_MS));
+    }
+    limiter.sweep(NOW_MS);
+    let ahead_ms = NOW_MS + YEAR_MS;
+    let new = limiter.hash("new");
+    assert!(limiter.peek(new, 0, 1_000, ahead_ms).unwrap().overflow);
+    assert!(limiter.consume(new, 0, 1_000, ahead_ms).unwrap().overflow);
+    assert_eq!(
+        keys.map(|key| limiter.peek(limiter.hash(key), 0, 0, NOW_MS).unwrap().spent[0]),
+        [1_000; 4]
+    );
+    // Once a sweep has borne it out, they make room.
+    limiter.sweep(ahead_ms);
+    assert!(!limiter.consume(new, 0, 1_000, ahead_ms).unwrap().overflow);
+}
+
+#[test]
 fn a_search_while_the_clock_was_ahead_puts_no_later_one_off() {
     let limiter = limiter(1, vec![bucket("minute", 1, 1_000)]);
     assert!(allowed(&limiter, "ahead", NOW_MS + YEAR_MS));

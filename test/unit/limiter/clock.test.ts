@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { TollkeeperError } from "../../../src/index.js";
 import { admitted, ENGINES, NOON, open, remaining } from "./engines.js";
 
@@ -48,6 +48,20 @@ describe.each(ENGINES)("a clock that was a year ahead for one reading, %s engine
     expect(limiter.consume("k", "anonymous").retryAfterMs).toBe(2000);
     clock.now += 2000;
     expect(limiter.consume("k", "anonymous").allowed).toBe(true);
+  });
+
+  it("is nothing to the keys that were not used then, not even where a new one finds no room", () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { limiter, clock } = open({ engine, maxKeys: 4 });
+    const keys = ["a", "b", "c", "d"];
+    for (const key of keys) limiter.consume(key, "free", 50);
+    vi.advanceTimersByTime(100); // The limiter sweeps.
+    clock.now = NOON + YEAR;
+    expect(limiter.peek("new", "free").overflowed).toBe(true);
+    expect(limiter.consume("new", "free").overflowed).toBe(true);
+    clock.now = NOON;
+    expect(keys.map((key) => remaining(limiter, key, "free", "month"))).toEqual([49_950, 49_950, 49_950, 49_950]);
   });
 
   it("is nothing to the keys that were not used then", () => {
