@@ -49,11 +49,19 @@ export class MeteredMessage extends IncomingMessage {
     this._read(0);
     this.resume();
     const timer = setTimeout(end, LINGER_MS).unref();
-    this.once("end", () => clearTimeout(timer));
-    socket.once("close", () => clearTimeout(timer));
-    socket.destroySoon = () => {
+    const destroySoon = socket.destroySoon;
+    const wait = (): void => {
       this.once("end", end);
       socket.end();
     };
+    socket.destroySoon = wait;
+    // The connection may have many calls after this one.
+    const forget = (): void => {
+      clearTimeout(timer);
+      socket.off("close", forget);
+      if (socket.destroySoon === wait) socket.destroySoon = destroySoon;
+    };
+    this.once("end", forget);
+    socket.once("close", forget);
   }
 }

@@ -135,3 +135,17 @@ it("who is refused before its body is read can read why, and keeps the connectio
   socket.write(call("close"));
   expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 404 /);
 });
+
+it("who is refused before its bodies are read, many times on one connection, leaves nothing behind on it", async () => {
+  const { service, socket, seen } = await connected();
+  const [soon, listeners] = [seen.destroySoon, seen.listenerCount("close")];
+  for (let call = 0; call < 20; call++) {
+    socket.write(head("POST", "/nowhere", service.free, "content-length: 2\r\n"));
+    await once(socket, "data");
+    socket.write("{}");
+  }
+  socket.write(head("POST", "/nowhere", service.free, "content-length: 0\r\n"));
+  await once(socket, "data");
+  expect(seen.listenerCount("close")).toBeLessThanOrEqual(listeners + 2);
+  expect(seen.destroySoon).toBe(soon);
+});
