@@ -4,7 +4,7 @@ const TOLD = "tollkeeper.fallback";
 
 /**
  * Says once a process, by a process warning, that `"auto"` got the JavaScript engine. Node keeps what it was told for both
- * builds, and for the workers that are started from then on.
+ * builds, and for the workers that are started from then on; those that run already tell it once each.
  */
 export function tellOfFallback(reason: string): void {
   if (getEnvironmentData(TOLD) === true) return;
