@@ -1,3 +1,6 @@
+/** Where positions end: microseconds that a clock tells in the year 2255. */
+const LAST = 2 ** 53;
+
 /**
  * Records in Lua: a hash of name to `<version> +<value>`, or `<version> -` once deleted, and a log, a sorted set of names
  * by the position of their last change. Positions are the server's microseconds, counted on where two changes meet, so
@@ -20,21 +23,28 @@ export const WRITE = `
 local hash, log, replicas = KEYS[1], KEYS[2], KEYS[3]
 local channel, caller, op = ARGV[1], ARGV[2], ARGV[3]
 
+-- Positions from here on no clock tells: nothing could come after them.
+local LAST = ${LAST}
+
 local function versionOf(text)
   return text and tonumber(string.match(text, '^(%d+) ')) or 0
 end
 local function position()
   local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
-  local last = redis.call('ZREVRANGE', log, 0, 0, 'WITHSCORES')[2]
-  return string.format('%.0f', math.max(now, last and tonumber(last) + 1 or 0))
+  for _ = 1, redis.call('ZCARD', log) do
+    local name, last = unpack(redis.call('ZREVRANGE', log, 0, 0, 'WITHSCORES'))
+    if tonumber(last) < LAST then return string.format('%.0f', math.max(now, tonumber(last) + 1)) end
+    redis.call('ZADD', log, string.format('%.0f', now), name)
+  end
+  return string.format('%.0f', now)
 end
 local function write(name, text, at)
   redis.call('ZADD', log, 'XX', 'GT', 0, name)
   redis.call('HSET', hash, name, text)
   redis.call('ZADD', log, at, name)
 end
-local told = tonumber((redis.call('HGET', replicas, 'records'))) or 0
+local told = tonumber(string.match(redis.call('HGET', replicas, 'records') or '', '^%d+$')) or 0
 local function tell()
   local there = redis.call('HLEN', hash)
   if there > told then redis.pcall('HSET', replicas, 'records', there) end
@@ -74,8 +84,8 @@ return text
 export const READ = `
 local hash, log, replicas = KEYS[1], KEYS[2], KEYS[3]
 local server = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local found = redis.call('ZRANGEBYSCORE', log, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
-local told = redis.call('HGET', replicas, 'records') or '0'
+local found = redis.call('ZRANGEBYSCORE', log, '(' .. ARGV[1], '(${LAST}', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local told = string.match(redis.call('HGET', replicas, 'records') or '', '^%d+$') or '0'
 local reply = {server, redis.call('HLEN', hash), redis.call('ZCARD', log), told, ARGV[1], #found / 2}
 for i = 1, #found, 2 do
   reply[5] = found[i + 1]

@@ -46,6 +46,47 @@ it("are read where they were written at once, and elsewhere as soon as it is tol
   expect(second?.version).not.toBe(before);
 });
 
+/** What somebody may have left in the log, or in what replicas tell of it. */
+const POISONS: Record<string, (client: Redis, prefix: string) => Promise<unknown>> = {
+  ...Object.fromEntries(
+    ["inf", "1e300", "9007199254740992", "-inf"].map((position) => [
+      `a position of ${position}`,
+      (client: Redis, prefix: string) => client.zadd(`{${prefix}}:records-log`, position, "key:1"),
+    ]),
+  ),
+  ...Object.fromEntries(
+    ["inf", "nan", "abc", "1.5", ""].map((count) => [
+      `${count || "nothing"} for a number`,
+      (client: Redis, prefix: string) => client.hset(`{${prefix}}:replicas`, { records: count }),
+    ]),
+  ),
+};
+
+it.each(Object.entries(POISONS))("are heard of by all where somebody has written %s", async (_, poison) => {
+  const prefix = `records-${prefixes++}`;
+  const [first, second] = await replicas(2, redis.url, prefix);
+  await first?.put("key:1", "one");
+  await first?.put("key:2", "two");
+  await vi.waitFor(() => expect(second?.get("key:2")).toBe("two"), SEEN);
+  const client = new Redis({ host: "127.0.0.1", port: redis.port, protocol: 2 });
+  onTestFinished(() => client.disconnect());
+  await poison(client, prefix);
+  // Both have read it.
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  await first?.put("key:2", undefined);
+  await second?.put("key:3", "three");
+  const [third] = await replicas(1, redis.url, prefix);
+  for (const records of [first, second, third]) {
+    await vi.waitFor(() => {
+      expect(records?.list("key:")).toEqual([
+        ["key:1", "one"],
+        ["key:3", "three"],
+      ]);
+    }, SEEN);
+    expect(records?.loss).toBe(undefined);
+  }
+});
+
 it("made new by several replicas at once are those of one of them", async () => {
   const [first, second] = await replicas(2);
   const made = await Promise.all([first?.putNew("pepper", "a"), second?.putNew("pepper", "b")]);
