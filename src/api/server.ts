@@ -51,8 +51,6 @@ export function boundedServer(handle: Listener, maxConnections: number): Server 
   // The same: one that expects what nobody knows is a call like any other.
   server.on("checkExpectation", (request, response) => void server.emit("request", request, response));
   server.on("upgrade", (_request, socket) => void socket.destroy());
-  // Of one that has said all that it will say and reads on; Node would send it nothing that is not ready by then.
-  Object.assign(server, { httpAllowHalfOpen: true });
   server.maxHeadersCount = MAX_FIELDS + 1; // One more, to tell that there are too many.
   server.maxConnections = maxConnections;
   server.timeout = WRITE_TIMEOUT_MS;

@@ -167,25 +167,6 @@ it("calls that wait for each other on a connection are answered one after the ot
   expect(statuses).toEqual([...paths.map((path) => (path === "/health" ? "200" : "404")), "200"]);
 });
 
-it("a client that sends nothing more, and reads, gets all answers that it has paid for; then the connection ends", async () => {
-  const { app, free } = await startService();
-  await app.listen({ port: 0, host: "127.0.0.1" });
-  const { port } = app.server.address() as { port: number };
-  const item = { fingerprint: { http: { headers: [["user-agent", "curl/8.5.0"]] } } };
-  const body = JSON.stringify({ items: Array.from({ length: 20 }, () => item) });
-  const call =
-    `POST /v1/batch HTTP/1.1\r\nhost: x\r\nx-api-key: ${free}\r\ncontent-type: application/json\r\n` +
-    `content-length: ${body.length}\r\n\r\n${body}`;
-  for (const calls of [1, 3]) {
-    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-    socket.end(call.repeat(calls));
-    expect([...(await answerOf(socket)).matchAll(/HTTP\/1\.1 200 /g)]).toHaveLength(calls);
-  }
-  const idle = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-  idle.end();
-  expect(await answerOf(idle)).toBe("");
-});
-
 it("connections are bounded also where nobody says how many there may be", async () => {
   const { app } = await listening();
   expect(app.server.maxConnections).toBe(10_000);
