@@ -70,7 +70,7 @@ export function managed(scope: Scope, schema: FastifySchema): RouteShorthandOpti
 }
 
 /** Which part of a list is wanted. */
-export const pageQuery = z.object({
+export const pageQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(100).default(50).meta({ description: "Items at most." }),
   after: z
     .string()

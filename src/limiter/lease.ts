@@ -9,6 +9,9 @@ const RATE_WINDOW_MS = 100;
 /** How long, in ms, a denial is believed at most, and a key left alone whose count in the store is not ours. */
 const LOOK_AGAIN_MS = 5000;
 
+/** How long, in ms, a take that had no answer in time may have been granted all the same, and not have come back. */
+const LATE_MS = 1000;
+
 /** Tokens taken together: they may be handed out until they expire. */
 export interface Parcel {
   milli: number;
@@ -58,6 +61,8 @@ export class Lease {
   believeUntilMs = 0;
   /** Until when tokens that other replicas hold may come back, by this process's clock. */
   backUntilMs = 0;
+  /** Until when tokens of a take without an answer may come back, by this process's clock. */
+  lateUntilMs = 0;
   /** Until when the store is not asked, since what it holds of the key is none of ours; by this process's clock. */
   brokenUntilMs = 0;
   /** Until when nothing is asked for ahead, since there was nothing to be had. */
@@ -152,6 +157,13 @@ export class Lease {
   /** Leaves the key alone for a while, if an error is of what the store holds of it. */
   failed(error: unknown, nowMs: number): void {
     if (isOfOneKey(error)) this.brokenUntilMs = nowMs + LOOK_AGAIN_MS;
+    else this.lateUntilMs = nowMs + LATE_MS;
+  }
+
+  /** What the store's denial of `needMilli` means, by what may still come back. */
+  denial({ tier }: SharedJudge, { spent, ...reply }: Reply, needMilli: number, nowMs: number): View {
+    const backMs = Math.max(reply.backMs, Math.ceil(this.lateUntilMs - nowMs));
+    return viewOf(tier, spent, needMilli, { ...reply, backMs });
   }
 
   /** Lets the store be asked again, since somebody has changed the key there. */

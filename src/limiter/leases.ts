@@ -225,7 +225,7 @@ export class Leases {
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
       if (lease.judge === judge) lease.learn(reply, this.#around.now());
       if (reply.denied === 0) return allowedView(reply, reply.spent);
-      return viewOf(judge.tier, reply.spent, costMilli, reply);
+      return lease.denial(judge, reply, costMilli, this.#around.now());
     } catch (error) {
       lease.failed(error, this.#around.now());
       return this.#decideAway(lease.key, judge, costMilli);

@@ -6,7 +6,7 @@ import type { Lease, Waiter } from "./lease.js";
 import type { LeaseOptions } from "./leases.js";
 import { type Returns, SWEEPS } from "./returns.js";
 import type { SharedJudge } from "./shared-judge.js";
-import { allowedView, spentAt, viewOf } from "./view.js";
+import { allowedView, spentAt } from "./view.js";
 
 /** Takes in vain after which a call asks for itself alone. */
 const MISSES = 3;
@@ -143,7 +143,7 @@ export class Takes {
     if (lease.judge !== judge) return;
     lease.learn(reply, nowMs);
     if (reply.denied > 0) {
-      const denial = viewOf(judge.tier, reply.spent, need, reply);
+      const denial = lease.denial(judge, reply, need, nowMs);
       lease.believe(denial, nowMs);
       // The answer is for the first, whatever is held by now.
       const first = lease.waiters.shift();

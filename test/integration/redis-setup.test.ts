@@ -50,7 +50,10 @@ async function complaint({ limiter, told }: Limited, code: string, says: RegExp)
   });
   expect(told.find(({ message }) => says.test(message))?.code).toBe(code);
   if (code === "ERR_STORE_REFUSED" || (code === "ERR_STORE_UNSUITABLE" && !limiter.isTogether)) {
-    expect(() => limiter.consume("k", "t")).toThrow(expect.objectContaining({ code: "ERR_STORE_UNAVAILABLE" }));
+    // Of a Cluster it may be a node that is told of first.
+    const refused = () =>
+      expect(() => limiter.consume("k", "t")).toThrow(expect.objectContaining({ code: "ERR_STORE_UNAVAILABLE" }));
+    await vi.waitFor(refused, { timeout: 8000 });
     await expect(limiter.ready(1)).rejects.toThrow(expect.objectContaining({ code }));
   } else {
     expect((await limiter.consume("k", "t")).allowed).toBe(true);
@@ -219,11 +222,16 @@ it("does not read a hash with more fields than a key can have, however many", as
     "for i = 1, 300000, 1000 do local f = {} for j = i, i + 999 do f[#f + 1] = '@' .. j f[#f + 1] = '' end redis.call('HSET', KEYS[1], unpack(f)) end";
   await client.config("SET", "busy-reply-threshold", "5000");
   await client.eval(fill, 1, nameOf(prefix, "k"));
-  await client.config("SET", "busy-reply-threshold", "20");
+  const monitor = await client.monitor();
+  const read: string[] = [];
+  monitor.on("monitor", (_time, [command, name]: string[]) => {
+    if (name === nameOf(prefix, "k")) read.push(String(command).toUpperCase());
+  });
   expect((await limited.limiter.consume("k", "t")).allowed).toBe(true); // By the outage policy.
   await complaint(limited, "ERR_STORE_FOREIGN", /a hash of somebody else's/);
-  expect(limited.told.filter(({ code }) => code === "ERR_STORE_FAILED")).toEqual([]);
-  await client.config("SET", "busy-reply-threshold", "5000");
+  await vi.waitFor(() => expect(read).toContain("HLEN"));
+  monitor.disconnect();
+  expect(read.filter((command) => command !== "HLEN" && command !== "TYPE")).toEqual([]);
   expect((await limited.limiter.consume("l", "t")).limits[0]?.remaining).toBe(99);
   expect(limited.limiter.isTogether).toBe(true);
   client.disconnect();
