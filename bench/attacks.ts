@@ -25,7 +25,7 @@ interface Row {
 }
 
 export async function attacks({ quick }: Options): Promise<Result> {
-  const [seconds, readers, keys] = quick ? [2, 100, 1000] : [10, 1000, 100_000];
+  const [seconds, readers, keys] = quick ? [2, 100, 1000] : [5, 1000, 20_000];
   const files = readers + OTHER_FILES;
   const victim = new Child<Question, unknown>("victim", { args: [String(keys)], processor: 0, files });
   const payers = new Child<Load, Outcome>("payers", { processor: 1 });
