@@ -142,3 +142,10 @@ export function shield(client: Client): void {
   // A client that has not connected yet has no stream, whatever its type says.
   for (const stream of streams) stream?.on("error", () => undefined);
 }
+
+/** Ends a connection for good: nobody hears of it any more, and it is not made anew. */
+export function letGo(client: Client): void {
+  client.removeAllListeners("end").removeAllListeners("ready");
+  shield(client);
+  client.disconnect();
+}

@@ -1,6 +1,6 @@
 import { TollkeeperError } from "../errors.js";
 import { withoutPassword } from "./address.js";
-import { type Client, clientOf, RETRY_MS, shield } from "./client.js";
+import { type Client, clientOf, letGo, RETRY_MS, shield } from "./client.js";
 import { translated } from "./complaints.js";
 import { clusterBehind, type InspectionOptions, inspect } from "./inspection.js";
 import { READ, SCAN, WRITE } from "./records-script.js";
@@ -205,12 +205,7 @@ export class RecordsConnection {
   }
 
   #disconnect(): void {
-    for (const client of [this.#client, this.#subscriber]) {
-      if (client === undefined) continue;
-      client.removeAllListeners("end").removeAllListeners("ready");
-      shield(client);
-      client.disconnect();
-    }
+    for (const client of [this.#client, this.#subscriber]) if (client !== undefined) letGo(client);
   }
 
   /** Connects anew after a while, since what is wrong with a server may be mended while it runs. */

@@ -1,6 +1,6 @@
 import { TollkeeperError } from "../errors.js";
 import { type Address, withoutPassword } from "./address.js";
-import { type Client, clientOf, RETRY_MS, shield } from "./client.js";
+import { type Client, clientOf, letGo, RETRY_MS, shield } from "./client.js";
 import { isRefusal, translated } from "./complaints.js";
 import { checkAllRights, clusterBehind, type Facts, type InspectionOptions, inspect } from "./inspection.js";
 import { keyFault } from "./key-fault.js";
@@ -212,12 +212,7 @@ export class RedisLink implements Link {
   }
 
   #disconnect(): void {
-    for (const client of [this.#client, this.#subscriber]) {
-      if (client === undefined) continue;
-      client.removeAllListeners("end").removeAllListeners("ready");
-      shield(client);
-      client.disconnect();
-    }
+    for (const client of [this.#client, this.#subscriber]) if (client !== undefined) letGo(client);
   }
 
   /** Connects anew after a while, since what is wrong with a server may be mended while it runs. */
