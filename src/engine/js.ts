@@ -1,21 +1,12 @@
 import { TollkeeperError } from "../errors.js";
+import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
+import { ADJUST, FRAME, type Frame, OUTCOME } from "./frame.js";
 import { Recent } from "./recent.js";
 import { MemoryRecords } from "./records.js";
+import type { TierSpec, Tiers } from "./spec.js";
 import { KeyState, type Plan, planOf } from "./state.js";
 import { Table } from "./table.js";
 import { compileTiers, type SlotNames, type Tier, type TierLimit } from "./tier.js";
-import {
-  ADJUST,
-  type DecisionRef,
-  type Engine,
-  type EngineCounts,
-  type EngineOptions,
-  FRAME,
-  type Frame,
-  OUTCOME,
-  type TierSpec,
-  type Tiers,
-} from "./types.js";
 
 /** Most keys of an engine: what a JavaScript `Map` can hold, roughly. */
 export const MAX_KEYS = 16_000_000;

@@ -1,19 +1,10 @@
 import { ERROR_CODES, type ErrorCode, TollkeeperError } from "../errors.js";
 import { loadBinding } from "./binding.js";
+import type { DecisionRef, Engine, EngineCounts, EngineOptions, EngineTierCounts } from "./engine.js";
+import { FRAME, type Frame } from "./frame.js";
+import type { RecordListener, RecordStore } from "./record-store.js";
 import { checkName, checkValue, MemoryRecords } from "./records.js";
-import {
-  type DecisionRef,
-  type Engine,
-  type EngineCounts,
-  type EngineOptions,
-  type EngineTierCounts,
-  FRAME,
-  type Frame,
-  type RecordListener,
-  type RecordStore,
-  type TierSpec,
-  type Tiers,
-} from "./types.js";
+import type { TierSpec, Tiers } from "./spec.js";
 
 /** Decides for the key in the frame's first row, or for many keys, joined, in as many rows. */
 type Decide = (key: string) => void;

@@ -1,5 +1,5 @@
 import { TollkeeperError } from "../errors.js";
-import type { LimitSpec, TierSpec, Tiers } from "./types.js";
+import type { LimitSpec, TierSpec, Tiers } from "./spec.js";
 
 /** Tiers of a limiter, and limits of one: more than anybody has, and few enough to be looked at. */
 const MAX_TIERS = 10_000;

@@ -1,6 +1,6 @@
 import { TollkeeperError } from "../errors.js";
+import type { RecordListener, RecordStore } from "./record-store.js";
 import { SortedNames } from "./sorted-names.js";
-import type { RecordListener, RecordStore } from "./types.js";
 
 /** UTF-16 units of a record's name, and of its value, at most. */
 const MAX_NAME = 512;

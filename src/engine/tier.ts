@@ -3,8 +3,8 @@ import { MAX_CAPACITY, toMilli } from "./amount.js";
 import { Bucket } from "./bucket.js";
 import { invalidTiers, placeOf } from "./plain-tiers.js";
 import { Quota } from "./quota.js";
-import { shadowedTier } from "./shadow.js";
-import type { BucketSpec, LimitSpec, QuotaSpec, TierSpec, Tiers } from "./types.js";
+import { shadowedTier } from "./shadow-tiers.js";
+import type { BucketSpec, LimitSpec, QuotaSpec, TierSpec, Tiers } from "./spec.js";
 
 /** Limits that one limiter can tell apart by name, over all its tiers. */
 const MAX_SLOTS = 4;

@@ -1,7 +1,7 @@
 import { TollkeeperError } from "../errors.js";
+import type { AddressIdentityOptions, Identify } from "../http/identity.js";
 import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../limiter/shared-limiter.js";
-import type { AddressIdentityOptions, Identify } from "./identity.js";
+import type { SharedLimiter } from "../shared/shared-limiter.js";
 
 /** How the plugin is registered. */
 export interface TollkeeperOptions extends AddressIdentityOptions {

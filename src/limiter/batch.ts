@@ -1,5 +1,6 @@
 import { toMilli } from "../engine/amount.js";
-import { type Engine, FRAME, OUTCOME } from "../engine/types.js";
+import type { Engine } from "../engine/engine.js";
+import { FRAME, OUTCOME } from "../engine/frame.js";
 import type { TollkeeperError } from "../errors.js";
 import type { Calls } from "./calls.js";
 import { Decision, type Judge } from "./decision.js";

@@ -1,6 +1,8 @@
 import { toMilli } from "../engine/amount.js";
+import type { Engine } from "../engine/engine.js";
+import { ADJUST, FRAME, type Frame, OUTCOME } from "../engine/frame.js";
+import type { TierSpec } from "../engine/spec.js";
 import type { Tier, TierLimit } from "../engine/tier.js";
-import { ADJUST, type Engine, FRAME, type Frame, OUTCOME, type TierSpec } from "../engine/types.js";
 import { invalidCost, invalidOption } from "./misuse.js";
 
 // Own constants of a module, as in limiter.ts.

@@ -1,7 +1,9 @@
+import type { Engine } from "../engine/engine.js";
+import { OUTCOME } from "../engine/frame.js";
 import { Recent } from "../engine/recent.js";
-import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow.js";
+import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow-tiers.js";
+import type { Tiers } from "../engine/spec.js";
 import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
-import { type Engine, OUTCOME, type Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 import type { Judge } from "./decision.js";
 import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";

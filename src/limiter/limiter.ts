@@ -1,15 +1,10 @@
 import { toMilli } from "../engine/amount.js";
+import type { Engine, EngineStats, TierStats } from "../engine/engine.js";
+import { FRAME, OUTCOME } from "../engine/frame.js";
 import { plainTiers } from "../engine/plain-tiers.js";
-import { shadowedTier } from "../engine/shadow.js";
-import {
-  type Engine,
-  type EngineStats,
-  FRAME,
-  OUTCOME,
-  type RecordStore,
-  type TierStats,
-  type Tiers,
-} from "../engine/types.js";
+import type { RecordStore } from "../engine/record-store.js";
+import { shadowedTier } from "../engine/shadow-tiers.js";
+import type { Tiers } from "../engine/spec.js";
 import { Batch } from "./batch.js";
 import { Calls, type Many } from "./calls.js";
 import { Decision, type Judge } from "./decision.js";

@@ -1,6 +1,6 @@
 import { MAX_CAPACITY, toMilli } from "../engine/amount.js";
+import type { LimitSpec, TierSpec, Tiers } from "../engine/spec.js";
 import { compileTiers, LIMIT_NAME, type SlotNames, type Tier } from "../engine/tier.js";
-import type { LimitSpec, TierSpec, Tiers } from "../engine/types.js";
 import { TollkeeperError } from "../errors.js";
 
 /** What differs from the tier's own limit. */

@@ -1,4 +1,4 @@
-import type { Frame } from "../engine/types.js";
+import type { Frame } from "../engine/frame.js";
 import { Decision, type Judge } from "./decision.js";
 
 /** What shadow mode would have denied. */

@@ -1,4 +1,4 @@
-import type { Engine } from "../engine/types.js";
+import type { Engine } from "../engine/engine.js";
 
 const SWEEP_INTERVAL_MS = 100;
 

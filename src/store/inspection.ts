@@ -1,8 +1,8 @@
 import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
-import { type Address, asCluster, withoutPassword } from "./address.js";
-import { type Client, type ClientOptions, RETRY_MS } from "./client.js";
 import { complaintsOf } from "./complaints.js";
+import { type Client, type ClientOptions, RETRY_MS } from "./redis-client.js";
+import { type Address, asCluster, withoutPassword } from "./redis-url.js";
 import { checkRights, type Need } from "./rights.js";
 
 /** What is looked at, and how it is to be. */

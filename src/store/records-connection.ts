@@ -1,9 +1,9 @@
 import { TollkeeperError } from "../errors.js";
-import { withoutPassword } from "./address.js";
-import { type Client, clientOf, letGo, RETRY_MS, shield } from "./client.js";
 import { translated } from "./complaints.js";
 import { clusterBehind, type InspectionOptions, inspect } from "./inspection.js";
-import { READ, SCAN, WRITE } from "./records-script.js";
+import { READ, SCAN, WRITE } from "./lua/records.js";
+import { type Client, clientOf, letGo, RETRY_MS, shield } from "./redis-client.js";
+import { withoutPassword } from "./redis-url.js";
 import { type Need, needsOf } from "./rights.js";
 
 /** Records read, and told, at a time. */

@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ROOT } from "../../scripts/run.mjs";
-import { readConfiguration } from "../../src/config/read.js";
+import { readConfiguration } from "../../src/service/config/read.js";
 
 interface Snippet {
   name: string;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ROOT } from "../../scripts/run.mjs";
-import { serve } from "../../src/api/serve.js";
+import { serve } from "../../src/service/serve.js";
 
 const CLIENTS = join(ROOT, "test", "e2e", "clients");
 const VENV = join(ROOT, "target", "clients");

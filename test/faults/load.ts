@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { createLimiter, type SharedLimiter, type TollkeeperError } from "../../src/index.js";
-import type { OutagePolicy } from "../../src/limiter/share.js";
+import type { OutagePolicy } from "../../src/shared/share.js";
 
 /** How long, in ms, a call waits for Redis in these tests, and how often each replica calls. */
 export const TIMEOUT_MS = 100;

@@ -4,9 +4,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { serve } from "../../src/api/serve.js";
-import { outputOf } from "../../src/cli/output.js";
-import { run } from "../../src/cli/program.js";
+import { outputOf } from "../../src/service/cli/output.js";
+import { run } from "../../src/service/cli/program.js";
+import { serve } from "../../src/service/serve.js";
 
 const COMMANDS = [
   "serve",

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import { Worker } from "node:worker_threads";
 import { expect, it, onTestFinished } from "vitest";
-import { drain } from "../../src/api/drain.js";
+import { drain } from "../../src/service/drain.js";
 
 /** Calls that hold the event loop, one after the other; the server is told to end at one of the first. */
 const HOLDING = 20;

@@ -1,6 +1,6 @@
 import Fastify from "fastify";
 import { expect, it, onTestFinished } from "vitest";
-import tollkeeper from "../../src/fastify/plugin.js";
+import tollkeeper from "../../src/fastify/index.js";
 import { createLimiter } from "../../src/index.js";
 import { redisForFile } from "../redis/server.js";
 

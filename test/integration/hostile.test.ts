@@ -2,7 +2,7 @@ import { request } from "node:http";
 import { runInNewContext } from "node:vm";
 import Fastify, { type FastifyInstance } from "fastify";
 import { describe, expect, it, onTestFinished } from "vitest";
-import tollkeeper, { type Identify, identifyByAddress, type RouteToll } from "../../src/fastify/plugin.js";
+import tollkeeper, { type Identify, identifyByAddress, type RouteToll } from "../../src/fastify/index.js";
 import { createLimiter } from "../../src/index.js";
 import { startService } from "./service.js";
 

@@ -1,9 +1,9 @@
 import { AggregatorRegistry, Registry } from "prom-client";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { registerReloadMetrics } from "../../src/api/reload.js";
-import { LiveConfig } from "../../src/config/live.js";
 import { createLimiter, type Limiter, type SharedLimiter, type Tiers } from "../../src/index.js";
-import { registerLimiterMetrics } from "../../src/metrics/index.js";
+import { registerLimiterMetrics } from "../../src/prometheus/index.js";
+import { LiveConfig } from "../../src/service/config/live.js";
+import { registerReloadMetrics } from "../../src/service/reload.js";
 import { redisForFile } from "../redis/server.js";
 
 const redis = await redisForFile();

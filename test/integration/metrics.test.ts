@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { Registry } from "prom-client";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { metricsAsJson } from "../../src/api/metrics.js";
-import { serve } from "../../src/api/serve.js";
 import { createLimiter, type Tiers } from "../../src/index.js";
-import { registerLimiterMetrics } from "../../src/metrics/index.js";
+import { registerLimiterMetrics } from "../../src/prometheus/index.js";
+import { metricsAsJson } from "../../src/service/metrics-server.js";
+import { serve } from "../../src/service/serve.js";
 import { redisForFile } from "../redis/server.js";
 import { identify, startService } from "./service.js";
 
@@ -61,7 +61,7 @@ describe("a port of its own for metrics", () => {
     const registry = new Registry();
     const failing = vi.spyOn(registry, "metrics").mockRejectedValue(new Error("no figure"));
     const told: unknown[] = [];
-    const { metricsServer } = await import("../../src/api/metrics.js");
+    const { metricsServer } = await import("../../src/service/metrics-server.js");
     const server = metricsServer(registry, (error) => told.push(error)).listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     onTestFinished(() => void server.close());

@@ -2,11 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
+import type { RecordStore } from "../../src/engine/record-store.js";
 import { MemoryRecords } from "../../src/engine/records.js";
-import type { RecordStore } from "../../src/engine/types.js";
 import { createLimiter } from "../../src/index.js";
-import { parseAddress } from "../../src/store/address.js";
-import { RedisRecords } from "../../src/store/records.js";
+import { RedisRecords } from "../../src/store/redis-records.js";
+import { parseAddress } from "../../src/store/redis-url.js";
 import { redisForFile } from "../redis/server.js";
 
 const redis = await redisForFile();

@@ -8,7 +8,7 @@ import {
   type SharedLimiter,
   type TollkeeperError,
 } from "../../src/index.js";
-import { registerLimiterMetrics } from "../../src/metrics/index.js";
+import { registerLimiterMetrics } from "../../src/prometheus/index.js";
 import { nameOf } from "../../src/store/wire.js";
 import { RedisCluster } from "../redis/cluster.js";
 import { forFile, redisForFile } from "../redis/server.js";

@@ -2,11 +2,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { serve } from "../../src/api/serve.js";
 import { createLimiter, type TollkeeperError } from "../../src/index.js";
-import type { RedisStorage } from "../../src/limiter/redis-storage.js";
-import { parseAddress } from "../../src/store/address.js";
-import { RedisRecords } from "../../src/store/records.js";
+import { serve } from "../../src/service/serve.js";
+import type { RedisStorage } from "../../src/shared/storage-options.js";
+import { RedisRecords } from "../../src/store/redis-records.js";
+import { parseAddress } from "../../src/store/redis-url.js";
 import { RedisCluster } from "../redis/cluster.js";
 import { forFile, RedisServer } from "../redis/server.js";
 

@@ -1,10 +1,10 @@
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { ApiKeys } from "../../src/api/keys.js";
-import { type Service, serve } from "../../src/api/serve.js";
-import { outputOf } from "../../src/cli/output.js";
-import { run } from "../../src/cli/program.js";
 import { MemoryRecords } from "../../src/engine/records.js";
+import { outputOf } from "../../src/service/cli/output.js";
+import { run } from "../../src/service/cli/program.js";
+import { ApiKeys } from "../../src/service/management/api-keys.js";
+import { type Service, serve } from "../../src/service/serve.js";
 import { forFile, RedisServer } from "../redis/server.js";
 
 const SEEN = { timeout: 8000, interval: 20 };

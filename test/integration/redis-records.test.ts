@@ -1,7 +1,7 @@
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { parseAddress } from "../../src/store/address.js";
-import { RedisRecords } from "../../src/store/records.js";
+import { RedisRecords } from "../../src/store/redis-records.js";
+import { parseAddress } from "../../src/store/redis-url.js";
 import { RedisCluster } from "../redis/cluster.js";
 import { forFile, RedisServer } from "../redis/server.js";
 

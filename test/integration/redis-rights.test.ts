@@ -1,14 +1,14 @@
 import fastify from "fastify";
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
-import tollkeeper from "../../src/fastify/plugin.js";
+import tollkeeper from "../../src/fastify/index.js";
 import { createLimiter, type TollkeeperError } from "../../src/index.js";
-import { parseAddress } from "../../src/store/address.js";
-import { RedisRecords } from "../../src/store/records.js";
-import { READ, SCAN, WRITE } from "../../src/store/records-script.js";
-import { REGISTRY } from "../../src/store/registry.js";
+import { SCRIPT } from "../../src/store/lua/keys.js";
+import { READ, SCAN, WRITE } from "../../src/store/lua/records.js";
+import { REGISTRY } from "../../src/store/lua/replicas.js";
+import { RedisRecords } from "../../src/store/redis-records.js";
+import { parseAddress } from "../../src/store/redis-url.js";
 import { commandsOf, lineOf, needsOf, RIGHTS } from "../../src/store/rights.js";
-import { SCRIPT } from "../../src/store/script.js";
 import { RedisCluster } from "../redis/cluster.js";
 import { forFile, RedisServer } from "../redis/server.js";
 

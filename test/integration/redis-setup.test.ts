@@ -2,7 +2,7 @@ import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { freePort } from "../../bench/free-port.js";
 import { createLimiter, type TollkeeperError } from "../../src/index.js";
-import type { RedisStorage } from "../../src/limiter/redis-storage.js";
+import type { RedisStorage } from "../../src/shared/storage-options.js";
 import { nameOf } from "../../src/store/wire.js";
 import { Certificates } from "../redis/certificates.js";
 import { RedisCluster } from "../redis/cluster.js";

@@ -1,8 +1,8 @@
 import { expect, it, onTestFinished, vi } from "vitest";
-import { openDirectory } from "../../src/api/directory.js";
-import { serve } from "../../src/api/serve.js";
-import { readConfiguration } from "../../src/config/read.js";
 import { createLimiter, type SharedLimiter, type TierSpec } from "../../src/index.js";
+import { readConfiguration } from "../../src/service/config/read.js";
+import { openDirectory } from "../../src/service/management/directory.js";
+import { serve } from "../../src/service/serve.js";
 import { Relay } from "../redis/relay.js";
 import { newPrefix, openReplicas, times } from "../redis/replicas.js";
 import { redisForFile } from "../redis/server.js";

@@ -3,10 +3,10 @@ import { Redis } from "ioredis";
 import { Registry } from "prom-client";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { freePort } from "../../bench/free-port.js";
-import { serve } from "../../src/api/serve.js";
-import tollkeeper from "../../src/fastify/plugin.js";
+import tollkeeper from "../../src/fastify/index.js";
 import { createLimiter, type RedisStorage, type SharedLimiter, type Tiers } from "../../src/index.js";
-import { registerLimiterMetrics } from "../../src/metrics/index.js";
+import { registerLimiterMetrics } from "../../src/prometheus/index.js";
+import { serve } from "../../src/service/serve.js";
 import { redisForFile } from "../redis/server.js";
 import { identify } from "./service.js";
 

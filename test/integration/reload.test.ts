@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { type Service, serve } from "../../src/api/serve.js";
+import { type Service, serve } from "../../src/service/serve.js";
 
 vi.setConfig({ testTimeout: 60_000 });
 

@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished, vi } from "vitest";
-import { openDirectory } from "../../src/api/directory.js";
-import { type Service, serve } from "../../src/api/serve.js";
-import { readConfiguration } from "../../src/config/read.js";
+import { readConfiguration } from "../../src/service/config/read.js";
+import { openDirectory } from "../../src/service/management/directory.js";
+import { type Service, serve } from "../../src/service/serve.js";
 import { forFile, RedisServer } from "../redis/server.js";
 
 const redis = await forFile(RedisServer.start());

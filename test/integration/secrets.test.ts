@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { serve } from "../../src/api/serve.js";
-import { outputOf } from "../../src/cli/output.js";
-import { run } from "../../src/cli/program.js";
+import { outputOf } from "../../src/service/cli/output.js";
+import { run } from "../../src/service/cli/program.js";
+import { serve } from "../../src/service/serve.js";
 import { redisForFile } from "../redis/server.js";
 
 const redis = await redisForFile();

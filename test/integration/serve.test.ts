@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { type Service, serve } from "../../src/api/serve.js";
+import { type Service, serve } from "../../src/service/serve.js";
 
 function temporaryFile(name: string): string {
   const folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from "fastify";
 import { onTestFinished } from "vitest";
-import { createApp } from "../../src/api/app.js";
-import { ApiKeys, SCOPES, type Scope } from "../../src/api/keys.js";
-import { readConfiguration } from "../../src/config/read.js";
-import { tiersOf } from "../../src/config/tiers.js";
 import { loadFingerprintText } from "../../src/fingerprint/text.js";
 import { createLimiter, type Limiter } from "../../src/index.js";
+import { createApp } from "../../src/service/app.js";
+import { readConfiguration } from "../../src/service/config/read.js";
+import { tiersOf } from "../../src/service/config/tiers.js";
+import { ApiKeys, SCOPES, type Scope } from "../../src/service/management/api-keys.js";
 
 /** The service under test, with a clock of its own and a key for each tier. */
 export interface TestService {

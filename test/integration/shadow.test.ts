@@ -1,9 +1,9 @@
 import Fastify from "fastify";
 import { Registry } from "prom-client";
 import { describe, expect, it, onTestFinished } from "vitest";
-import tollkeeper, { type TollkeeperOptions } from "../../src/fastify/plugin.js";
+import tollkeeper, { type TollkeeperOptions } from "../../src/fastify/index.js";
 import { createLimiter, type Tiers } from "../../src/index.js";
-import { registerLimiterMetrics } from "../../src/metrics/index.js";
+import { registerLimiterMetrics } from "../../src/prometheus/index.js";
 import { redisForFile } from "../redis/server.js";
 import { batch, identify, startService } from "./service.js";
 

@@ -431,7 +431,12 @@ describe("alerts", () => {
 describe("the Dockerfile", () => {
   test.each([
     ["root", "USER 10001:10001", "USER root", "USER may be numbers"],
-    ["a shell between", 'ENTRYPOINT ["node", "dist/esm/cli.js"]', "ENTRYPOINT node dist/esm/cli.js", "exec form"],
+    [
+      "a shell between",
+      'ENTRYPOINT ["node", "dist/esm/service/cli/main.js"]',
+      "ENTRYPOINT node dist/esm/service/cli/main.js",
+      "exec form",
+    ],
     ["a shell in its health check", 'CMD ["node", "-e"', 'CMD node -e "', "HEALTHCHECK in exec form"],
     ["npm at run time", "/usr/local/lib/node_modules /usr/local/bin/npm ", "", "npm stays"],
     ["no label of its source", "org.opencontainers.image.source", "source", "no label source"],

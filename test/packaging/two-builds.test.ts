@@ -13,8 +13,8 @@ const BUILDS = ["esm", "cjs"] as const;
 type Build = (typeof BUILDS)[number];
 type Entries = typeof import("../../src/index.js") &
   typeof import("../../src/fingerprint/index.js") & {
-    plugin: typeof import("../../src/fastify/plugin.js");
-    metrics: typeof import("../../src/metrics/index.js");
+    plugin: typeof import("../../src/fastify/index.js");
+    metrics: typeof import("../../src/prometheus/index.js");
   };
 
 const builds = {} as Record<Build, Entries>;

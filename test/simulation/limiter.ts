@@ -1,5 +1,5 @@
 import type { SimulatedTime } from "../../bench/simulated-time.js";
-import { SharedLimiter, type SharedSettings } from "../../src/limiter/shared-limiter.js";
+import { SharedLimiter, type SharedSettings } from "../../src/shared/shared-limiter.js";
 import type { Link } from "../../src/store/protocol.js";
 
 /** A limiter on a simulated store, with one tier of one quota, that asks for every call; or with what differs. */

@@ -1,6 +1,6 @@
 import type { Decision } from "../../src/index.js";
-import { Share } from "../../src/limiter/share.js";
-import { SharedJudge } from "../../src/limiter/shared-judge.js";
+import { Share } from "../../src/shared/share.js";
+import { SharedJudge } from "../../src/shared/shared-judge.js";
 
 /** What outage policies have said, and the decisions that were made of it: no caller can tell these from others. */
 const views = new WeakSet<object>();

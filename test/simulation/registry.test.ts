@@ -1,7 +1,7 @@
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished } from "vitest";
 import { SimulatedTime } from "../../bench/simulated-time.js";
-import { ABSENT_MS, REGISTRY } from "../../src/store/registry.js";
+import { ABSENT_MS, REGISTRY } from "../../src/store/lua/replicas.js";
 import { redisForFile } from "../redis/server.js";
 import { Server } from "./server.js";
 

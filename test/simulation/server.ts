@@ -1,7 +1,7 @@
 import type { SimulatedTime } from "../../bench/simulated-time.js";
 import { TollkeeperError } from "../../src/errors.js";
+import { ABSENT_MS } from "../../src/store/lua/replicas.js";
 import type { Command, Greeting, Reply, Roll } from "../../src/store/protocol.js";
-import { ABSENT_MS } from "../../src/store/registry.js";
 import { Twin } from "./twin.js";
 
 const HOLD_MS = 1000;

@@ -2,7 +2,7 @@ import { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { compileTiers } from "../../src/engine/tier.js";
 import type { Decision, Tiers } from "../../src/index.js";
-import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
+import { SharedLimiter } from "../../src/shared/shared-limiter.js";
 import { type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
 import { type Admission, type Arrival, ideal, levelAt, overBucket } from "./oracle.js";
 import { isByPolicy, refilled } from "./policy.js";

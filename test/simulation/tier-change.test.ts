@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { SimulatedTime } from "../../bench/simulated-time.js";
-import type { SharedLimiter } from "../../src/limiter/shared-limiter.js";
+import type { SharedLimiter } from "../../src/shared/shared-limiter.js";
 import { limiterOn } from "./limiter.js";
 import { SimulatedLink } from "./network.js";
 import { Random } from "./random.js";

@@ -2,8 +2,8 @@ import { MAX_AMOUNT } from "../../src/engine/amount.js";
 import type { Bucket } from "../../src/engine/bucket.js";
 import type { Quota } from "../../src/engine/quota.js";
 import { kindOf } from "../../src/engine/tier.js";
+import { LONGEST_OUT_MS, REMEMBERED_MS } from "../../src/store/lua/keys.js";
 import type { Command, Reply } from "../../src/store/protocol.js";
-import { LONGEST_OUT_MS, REMEMBERED_MS } from "../../src/store/script.js";
 
 interface Slot {
   rule: Bucket | Quota;
@@ -41,7 +41,7 @@ export interface Asker {
   readonly want?: (key: string) => void;
 }
 
-/** The keys of a server as the script of `src/store/script.ts` keeps them; a test holds the two together. */
+/** The keys of a server as the script of `src/store/lua/keys.ts` keeps them; a test holds the two together. */
 export class Twin {
   readonly #hashes = new Map<string, Hash>();
   readonly #rememberedMs: number;

@@ -1,6 +1,6 @@
 import { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Tiers } from "../../src/index.js";
-import { SharedLimiter } from "../../src/limiter/shared-limiter.js";
+import { SharedLimiter } from "../../src/shared/shared-limiter.js";
 import { type Garble, type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
 import { Random } from "./random.js";
 import { Server } from "./server.js";

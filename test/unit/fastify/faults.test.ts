@@ -1,7 +1,7 @@
 import fastify, { type FastifyInstance } from "fastify";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type ErrorCode, TollkeeperError } from "../../../src/errors.js";
-import tollkeeper, { type TollkeeperOptions } from "../../../src/fastify/plugin.js";
+import tollkeeper, { type TollkeeperOptions } from "../../../src/fastify/index.js";
 import { createLimiter, type Limiter, type Tiers } from "../../../src/index.js";
 
 const bucket = { name: "per-minute-secret", type: "bucket", limit: 50, windowSeconds: 60, burst: 1 } as const;

@@ -1,6 +1,6 @@
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { describe, expect, it, onTestFinished } from "vitest";
-import tollkeeper, { callerOf, type Identity, problem, type TollkeeperOptions } from "../../../src/fastify/plugin.js";
+import tollkeeper, { callerOf, type Identity, problem, type TollkeeperOptions } from "../../../src/fastify/index.js";
 import { createLimiter, type Limiter, type Tiers } from "../../../src/index.js";
 
 const bucket = (limit: number) => ({ name: "minute", type: "bucket", limit, windowSeconds: 60, burst: 1 }) as const;

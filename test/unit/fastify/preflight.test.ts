@@ -3,7 +3,7 @@ import { connect } from "node:http2";
 import cors, { type FastifyCorsOptions } from "@fastify/cors";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { describe, expect, it, onTestFinished } from "vitest";
-import tollkeeper, { problem } from "../../../src/fastify/plugin.js";
+import tollkeeper, { problem } from "../../../src/fastify/index.js";
 import { createLimiter, type Limiter } from "../../../src/index.js";
 
 /** Where `@fastify/cors` is registered, and how. */

@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { Readable } from "node:stream";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import tollkeeper from "../../../src/fastify/plugin.js";
+import tollkeeper from "../../../src/fastify/index.js";
 import { createLimiter, type Tiers } from "../../../src/index.js";
 
 const TIERS: Tiers = {

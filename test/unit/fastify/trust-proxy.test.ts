@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { request as send } from "node:http";
 import fastify, { type FastifyInstance, type FastifyServerOptions } from "fastify";
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, onTestFinished, vi } from "vitest";
-import tollkeeper, { identifyByAddress, type TollkeeperOptions } from "../../../src/fastify/plugin.js";
+import tollkeeper, { identifyByAddress, type TollkeeperOptions } from "../../../src/fastify/index.js";
 import { createLimiter } from "../../../src/index.js";
 
 const bucket = { name: "minute", type: "bucket", limit: 5, windowSeconds: 60, burst: 1 } as const;

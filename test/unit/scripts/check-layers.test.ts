@@ -16,7 +16,10 @@ describe("the check of the layers", () => {
     root = mkdtempSync(join(tmpdir(), "layers-"));
     plant("crates/limiter/Cargo.toml", '[dependencies]\ndashmap = "6"\n');
     plant("crates/node/Cargo.toml", '[dependencies]\nnapi = "3"\n');
-    plant("src/limiter/limiter.ts", 'import type { Engine } from "../engine/types.js";\nimport { x } from "./x.js";\n');
+    plant(
+      "src/limiter/limiter.ts",
+      'import type { Engine } from "../engine/engine.js";\nimport { x } from "./x.js";\n',
+    );
   });
   afterEach(() => rmSync(root, { recursive: true }));
 

@@ -1,0 +1,55 @@
+/** How `consume` and `peek` of an engine ended, in {@link Engine.frame}. */
+export const OUTCOME = {
+  /** 0: allowed. 1 to 4: denied by the first to fourth limit of the tier. */
+  LIMIT_MASK: 7,
+  /** Set when the decision was made on the tier's overflow bucket. */
+  OVERFLOW: 8,
+  /** Set when the instant told lies before the one that the key is at; {@link FRAME.BEHIND} says by how much. */
+  BEHIND: 16,
+  KEY_INVALID: -1,
+  TIER_UNKNOWN: -2,
+  COST_INVALID: -3,
+  COST_EXCEEDS_CAPACITY: -4,
+  FAILED: -5,
+  CLOSED: -6,
+} as const;
+
+/** How {@link Engine.adjust} corrects. */
+export const ADJUST = {
+  /** Leave the buckets alone. */
+  QUOTAS_ONLY: 1,
+  /** The decision was made on the overflow bucket of its tier. */
+  OVERFLOW: 8,
+} as const;
+
+/**
+ * What a row of {@link Engine.frame} holds where. A single call has the first row, a batch one for each key.
+ *
+ * The numbers of a call are here and not among its arguments, since reading and returning them over Node-API would take
+ * as long as the decision.
+ */
+export const FRAME = {
+  /** Set before a call: the number of the tier. */
+  TIER: 0,
+  /** Set before a call: the cost, in thousandths of a token. */
+  COST: 1,
+  /** Set before a call of many: the length of the row's key, in UTF-16 units. */
+  KEY_LENGTH: 2,
+  /** After a call whose code has {@link OUTCOME.BEHIND}: for how many ms the key stands still until the clock is there. */
+  BEHIND: 2,
+  /** Set before a call: whole ms since the epoch, or -1 for the system's clock. After it: the instant of the decision. */
+  NOW: 3,
+  /** After a call: an {@link OUTCOME}; what follows is there if it is 0 or more. */
+  CODE: 4,
+  /** After a call: the version of the tiers that decided; see {@link Engine.version}. */
+  VERSION: 5,
+  /** After a call, from here on: one amount spent per limit of the tier, in the limit's own units. */
+  SPENT: 6,
+  /** Numbers of a row. */
+  ROW: 10,
+  /** Rows, which are the most keys of one batch. */
+  ROWS: 64,
+} as const;
+
+/** The numbers of {@link Engine.frame}, which TypeScript can't know to be there. */
+export type Frame = Float64Array & { readonly [index: number]: number };

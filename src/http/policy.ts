@@ -1,0 +1,97 @@
+import { serializeItem, serializeList } from "structured-headers";
+import { dayOf, monthOf, type Period } from "../engine/period.js";
+import type { LimitSpec, TierSpec } from "../engine/spec.js";
+import type { LimitState } from "../limiter/decision.js";
+import { FieldWriter } from "./field.js";
+
+const SECONDS = Buffer.from(";t=");
+const field = new FieldWriter();
+
+/**
+ * What a tier's limits say in `RateLimit-Policy` and `RateLimit`, as draft-ietf-httpapi-ratelimit-headers-11 has them; the
+ * draft still moves. What can be known before the call is written only once.
+ */
+export class TierPolicy {
+  /** Index of the limit that is a monthly quota; -1 if there is none. */
+  readonly monthly: number;
+  /** The tokens of each limit, whole, as text. */
+  readonly limitTexts: readonly string[];
+  readonly #limits: readonly LimitSpec[];
+  /** `"minute";r=` and so on: the start of each item of `RateLimit`. */
+  readonly #items: readonly Uint8Array[];
+  /** Where in the state written last the tokens left of each limit stand. */
+  readonly #starts: number[];
+  readonly #ends: number[];
+  #policy = "";
+  /** When `#policy` was written for a period that has an end: the instants, in ms, between which it holds. */
+  #holds: Period = { startMs: 0, endMs: 0 };
+
+  constructor({ limits }: TierSpec) {
+    this.#limits = limits;
+    this.#items = limits.map(({ name }, index) =>
+      Buffer.from(`${index > 0 ? ", " : ""}${serializeItem(name, new Map())};r=`),
+    );
+    this.limitTexts = limits.map(({ limit }) => String(Math.floor(limit)));
+    this.#starts = limits.map(() => 0);
+    this.#ends = limits.map(() => 0);
+    this.monthly = limits.findIndex((limit) => limit.type === "quota" && limit.period === "month");
+  }
+
+  /** The period of the quota of that name; undefined for a bucket. */
+  periodOf(name: string | null): "day" | "month" | undefined {
+    const limit = this.#limits.find((limit) => limit.name === name);
+    return limit?.type === "quota" ? limit.period : undefined;
+  }
+
+  /** The field `RateLimit-Policy`: per limit what it can hold and the seconds it takes to fill, or its period lasts. */
+  policyField(nowMs: number): string {
+    if (nowMs < this.#holds.startMs || nowMs >= this.#holds.endMs) this.#write(nowMs);
+    return this.#policy;
+  }
+
+  /** The field `RateLimit`: per limit what is left, in whole tokens, and the seconds until it is full or starts anew. */
+  stateField(states: readonly LimitState[]): string {
+    for (let index = 0; index < states.length; index++) {
+      const { remaining, resetMs } = states[index] as LimitState;
+      this.#starts[index] = field.text(this.#items[index] as Uint8Array).length;
+      this.#ends[index] = field.number(Math.floor(remaining)).length;
+      field.text(SECONDS).number(Math.ceil(resetMs / 1000));
+    }
+    return field.take();
+  }
+
+  /** The whole tokens left of a limit, cut from the state written last, which costs less than to write them again. */
+  remainingIn(state: string, index: number): string {
+    return state.slice(this.#starts[index], this.#ends[index]);
+  }
+
+  #write(nowMs: number): void {
+    const holds = { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
+    const items = this.#limits.map((limit) => {
+      const period = currentPeriod(limit, nowMs);
+      holds.startMs = Math.max(holds.startMs, period.startMs);
+      holds.endMs = Math.min(holds.endMs, period.endMs);
+      const q = Math.floor(capacityOf(limit));
+      const w = limit.type === "bucket" ? limit.windowSeconds * limit.burst : (period.endMs - period.startMs) / 1000;
+      return [
+        limit.name,
+        new Map([
+          ["q", q],
+          ["w", Math.ceil(w)],
+        ]),
+      ] as [string, Map<string, number>];
+    });
+    this.#policy = serializeList(items);
+    this.#holds = holds;
+  }
+}
+
+/** Tokens that a limit can ever hold. */
+function capacityOf(limit: LimitSpec): number {
+  return limit.type === "bucket" ? Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3 : limit.limit;
+}
+
+function currentPeriod(limit: LimitSpec, nowMs: number): Period {
+  if (limit.type === "bucket") return { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
+  return limit.period === "day" ? dayOf(nowMs) : monthOf(nowMs, limit.anchorDay ?? 1);
+}

@@ -1,0 +1,37 @@
+import type { LimitSpec } from "../../engine/spec.js";
+import { columns, type Output } from "./output.js";
+import type { ServiceClient } from "./service.js";
+
+/** A tier as the service lists it; null where it is unlimited. */
+interface ListedTier {
+  name: string;
+  limits: { name: string; limit: number | null; capacity: number | null; shadow?: boolean }[];
+}
+
+/** Prints the tiers that a running service has in force. */
+export async function listTiers(service: ServiceClient, json: boolean, output: Output): Promise<void> {
+  const tiers = await service.all<ListedTier>("/api/v1/rate-limit/tiers");
+  if (json) return output.print(JSON.stringify(tiers, undefined, 2));
+  const rows = tiers.map(({ name, limits }) => [name, listedText(limits)]);
+  for (const line of columns([["TIER", "LIMITS"], ...rows])) output.print(line);
+}
+
+function listedText(limits: ListedTier["limits"]): string {
+  const own = limits.filter(({ limit }) => limit !== null);
+  const texts = own.map(({ name, limit, capacity, shadow = false }) => {
+    const most = capacity === limit ? "" : `, at most ${capacity}`;
+    return `${name} ${limit}${most}${shadow ? ", shadow" : ""}`;
+  });
+  return texts.length === 0 ? "unlimited" : texts.join("; ");
+}
+
+/** `minute 100 in 60 s, burst 1.5; month 50000 a month` */
+export function limitsText(limits: readonly LimitSpec[]): string {
+  return limits.length === 0 ? "unlimited" : limits.map(limitText).join("; ");
+}
+
+function limitText(spec: LimitSpec): string {
+  const shadow = spec.shadow === true ? ", shadow" : "";
+  if (spec.type === "quota") return `${spec.name} ${spec.limit} a ${spec.period}${shadow}`;
+  return `${spec.name} ${spec.limit} in ${spec.windowSeconds} s, burst ${spec.burst}${shadow}`;
+}

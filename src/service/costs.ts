@@ -1,0 +1,51 @@
+import type { FastifyRequest } from "fastify";
+import type { FixedToll } from "../http/toll.js";
+import type { Config } from "./config/schema.js";
+
+/** What the fingerprint routes cost, as the configuration has it at the time of a call. */
+export interface Costs {
+  identify: () => FixedToll;
+  compare: () => FixedToll;
+  batch: () => FixedToll;
+}
+
+/** Costs that follow a configuration; `items` counts those of a batch. */
+export function costsOf(config: Config, items: (request: FastifyRequest) => number): Costs {
+  return {
+    identify: following(() => config.identifyCost, flat),
+    compare: following(() => config.compareCost, flat),
+    batch: following(
+      () => `${config.batchBaseCost} ${config.batchItemCost}`,
+      () => perItem(config, items),
+    ),
+  };
+}
+
+function flat(cost: number): FixedToll {
+  return cost === 0 ? { cost, identified: true } : { cost };
+}
+
+/** A batch pays for its first item before it is read, and for the others after. */
+function perItem({ batchBaseCost, batchItemCost }: Config, items: (request: FastifyRequest) => number): FixedToll {
+  const first = rounded(batchBaseCost + batchItemCost);
+  if (batchItemCost === 0) return flat(first);
+  return { cost: first, total: (request) => rounded(batchBaseCost + batchItemCost * items(request)) };
+}
+
+function rounded(cost: number): number {
+  return Math.round(cost * 1000) / 1000;
+}
+
+/** One toll for as long as what it is made from stays the same. */
+function following<T>(read: () => T, make: (from: T) => FixedToll): () => FixedToll {
+  let from = read();
+  let toll = make(from);
+  return () => {
+    const now = read();
+    if (now !== from) {
+      from = now;
+      toll = make(now);
+    }
+    return toll;
+  };
+}

@@ -1,0 +1,277 @@
+import { createHmac, randomBytes, randomUUID } from "node:crypto";
+import { crc32 } from "node:zlib";
+import type { RecordStore } from "../../engine/record-store.js";
+import { TollkeeperError } from "../../errors.js";
+import { type Account, Accounts } from "./accounts.js";
+import { KeyIndex } from "./key-index.js";
+import type { Page } from "./page.js";
+
+/** What an API key may be used for: the fingerprint routes; reading limits and usage; everything about keys and accounts. */
+export const SCOPES = ["fingerprint", "quota:read", "admin"] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** What is known of an API key: never the key itself. */
+export interface KeyInfo {
+  /** Names the key where it is managed; it is no secret. */
+  id: string;
+  account: string;
+  scopes: Scope[];
+  /** ISO 8601. */
+  created: string;
+  /** ISO 8601, once the key is no longer good. */
+  revoked: string | null;
+}
+
+/** Who shows a key that is good. */
+export interface Holder {
+  readonly id: string;
+  readonly account: Account;
+  readonly scopes: readonly Scope[];
+}
+
+/** Keys of an account that are good at a time: one in use, and one to change to. */
+const LIVE_KEYS = 2;
+
+const PEPPER = "key-pepper";
+const FIRST = "key-first";
+const RECORD_PREFIX = "key:";
+const ID_LENGTH = 16;
+const SECRET_BYTES = 32;
+const SECRET_LENGTH = 43; // 62^43 is the first power of 62 above 2^256.
+const CHECKSUM_LENGTH = 6; // 62^6 is the first one above 2^32.
+/** Good keys remembered, and for how long, in ms: what another thread has changed in the file is seen after that. */
+const CACHE_KEYS = 10_000;
+const CACHE_MS = 2000;
+const FORM = /^(fpk_[a-z]{1,16}_[0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
+
+type KeyRecord = Omit<KeyInfo, "id">;
+
+/** How the keys are opened. */
+export interface ApiKeysOptions {
+  /** Where keys and accounts are kept. */
+  records: RecordStore;
+  /** Under which keys are hashed; kept in the records too, and made with the first key, if not given. */
+  pepper?: string | undefined;
+  /** Gives ms since the epoch. */
+  clock?: () => number;
+  /** Whether the keys of demo accounts are good, by default; where they are not, they are as if never made. */
+  takesDemo?: boolean;
+}
+
+/**
+ * The API keys of a service: `fpk_<env>_<32 random bytes, base62>_<checksum>`, where the checksum is the CRC-32 of what
+ * stands before it, in base62. They are kept as HMAC-SHA-256 under a pepper, so that neither what is stored nor its
+ * backups hold one.
+ *
+ * A key that was found is remembered for two seconds or until a record changes, since the look-up takes longer than
+ * everything else about a call. Others are not, so nobody can fill the memory, or push good keys out of it, by making
+ * keys up.
+ */
+export class ApiKeys {
+  readonly accounts: Accounts;
+  readonly #records: RecordStore;
+  readonly #index: KeyIndex;
+  #pepper: string | undefined;
+  readonly #clock: () => number;
+  readonly #found = new Map<string, { holder: Holder; untilMs: number }>();
+  /** The version of the records that what was found is of. */
+  #version = -1;
+  /** The version of the records at which no key was without a pepper. */
+  #wholeAt = -1;
+  /** Keys are made one after another, so that they are counted. */
+  #making: Promise<unknown> = Promise.resolve();
+
+  constructor({ records, pepper, clock = Date.now, takesDemo = true }: ApiKeysOptions) {
+    this.accounts = new Accounts(records, clock, takesDemo);
+    this.#records = records;
+    this.#index = new KeyIndex(records, RECORD_PREFIX);
+    this.#pepper = pepper;
+    this.#clock = clock;
+  }
+
+  /**
+   * Makes a key of an account, which can't be shown again.
+   *
+   * @param environment Shown in the key, to tell a test key at sight: 1 to 16 letters a–z.
+   * @throws {TollkeeperError} `ERR_ACCOUNT_UNKNOWN`; `ERR_KEY_LIMIT` if the account has two that are good;
+   * `ERR_RECORDS_LOST`; `ERR_OPTION_INVALID`
+   */
+  create(environment: string, owner: Pick<KeyInfo, "account" | "scopes">): Promise<KeyInfo & { key: string }> {
+    const making = this.#making.then(() => this.#create(environment, owner));
+    this.#making = making.catch(() => undefined);
+    return making;
+  }
+
+  /** Who shows a key; undefined if it is malformed, unknown or revoked, or of no account. */
+  find(key: string): Holder | undefined {
+    const nowMs = this.#clock();
+    const { version } = this.#records;
+    if (version !== this.#version) {
+      this.#found.clear();
+      this.#version = version;
+    }
+    const found = this.#found.get(key);
+    if (found !== undefined && nowMs < found.untilMs) return found.holder;
+    this.#found.delete(key);
+    const holder = isWellFormed(key) ? this.#lookUp(key) : undefined;
+    if (holder === undefined) return undefined;
+    if (this.#found.size === CACHE_KEYS) this.#found.delete(this.#found.keys().next().value ?? "");
+    this.#found.set(key, { holder, untilMs: nowMs + CACHE_MS });
+    return holder;
+  }
+
+  /** Keys by id, from the one after `after` on; of one account, or of all. Looks at no more than it gives, and one. */
+  list(size: number, { after = "", account }: { after?: string; account?: string | undefined } = {}): Page<KeyInfo> {
+    // An id is how a name begins, and no name has a sign in it that comes after this one.
+    const past = after === "" ? "" : `${RECORD_PREFIX}${after}~`;
+    const found =
+      account === undefined
+        ? this.#records.page(RECORD_PREFIX, size + 1, past).map(([name, value]) => infoOf(name, value))
+        : this.#read(this.#index.page(account, size + 1, past)).map(({ info }) => info);
+    const items = found.slice(0, size);
+    return { items, next: found.length > size ? (items.at(-1)?.id ?? null) : null };
+  }
+
+  /** Refuses a key from now on; undefined if there is none of that id. */
+  async revoke(id: string): Promise<KeyInfo | undefined> {
+    const [[name, value] = ["", ""]] = this.#records.page(RECORD_PREFIX + id, 1);
+    const info = name === "" ? undefined : infoOf(name, value);
+    if (info?.id !== id) return undefined;
+    if (info.revoked !== null) return info;
+    return this.#put(name, { ...info, revoked: this.#now() });
+  }
+
+  /** How many keys of an account were not revoked. */
+  live(account: string): number {
+    return this.#index.liveOf(account).length;
+  }
+
+  /** Refuses every key of an account from now on; returns how many those were. */
+  async revokeAccount(account: string): Promise<number> {
+    const live = this.#read(this.#index.liveOf(account));
+    for (const { name, info } of live) await this.#put(name, { ...info, revoked: this.#now() });
+    return live.length;
+  }
+
+  /** Whether it can be told which keys are good; not while those that the replicas share were never read, or are lost. */
+  get isFresh(): boolean {
+    return this.#records.isFresh && this.loss === undefined;
+  }
+
+  /** `ERR_RECORDS_LOST` while keys, or the pepper under which they are hashed, are known to be lost. */
+  get loss(): TollkeeperError | undefined {
+    if (this.#pepper !== undefined || this.#records.loss !== undefined) return this.#records.loss;
+    const { version } = this.#records;
+    if (this.#wholeAt !== version) {
+      if (this.#records.get(PEPPER) === undefined && this.#records.page(RECORD_PREFIX, 1).length > 0)
+        return pepperLost();
+      this.#wholeAt = version;
+    }
+    return undefined;
+  }
+
+  /** Whether no key was made yet, and none of the replicas that start together has asked this before. */
+  async isFirst(): Promise<boolean> {
+    if (this.#records.page(RECORD_PREFIX, 1).length > 0) return false;
+    const asker = randomUUID();
+    return (await this.#records.putNew(FIRST, asker)) === asker;
+  }
+
+  async #create(environment: string, { account, scopes }: Pick<KeyInfo, "account" | "scopes">) {
+    if (!/^[a-z]{1,16}$/.test(environment)) throw invalid("environment", environment, "1 to 16 letters a to z");
+    if (scopes.length === 0) throw invalid("scopes", "empty", `some of ${SCOPES.join(", ")}`);
+    if (this.accounts.get(account) === undefined) {
+      throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${account}; with a tier it is made`);
+    }
+    if (this.live(account) >= LIVE_KEYS) throw tooMany(account);
+    const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;
+    const key = `${text}_${checksum(text)}`;
+    // Under a second one all keys that there are would be unknown.
+    if (this.loss !== undefined) throw this.loss;
+    this.#pepper ??= await this.#records.putNew(PEPPER, randomBytes(32).toString("base64url"));
+    const name = nameOf(key, this.#pepper);
+    const info = await this.#put(name, { account, scopes, created: this.#now(), revoked: null });
+    // Another replica may have made one meanwhile. Of those who find one too many, each takes its own back.
+    if (this.live(account) > LIVE_KEYS) {
+      await this.#records.put(name, undefined);
+      throw tooMany(account);
+    }
+    return { ...info, key };
+  }
+
+  #lookUp(key: string): Holder | undefined {
+    this.#pepper ??= this.#records.get(PEPPER);
+    if (this.#pepper === undefined) return undefined;
+    const name = nameOf(key, this.#pepper);
+    const value = this.#records.get(name);
+    if (value === undefined) return undefined;
+    const { id, account, scopes, revoked } = infoOf(name, value);
+    const owner = revoked === null ? this.accounts.get(account) : undefined;
+    return owner === undefined ? undefined : { id, account: owner, scopes };
+  }
+
+  #read(names: readonly string[]): { name: string; info: KeyInfo }[] {
+    return names.flatMap((name) => {
+      const value = this.#records.get(name);
+      return value === undefined ? [] : [{ name, info: infoOf(name, value) }];
+    });
+  }
+
+  async #put(name: string, { account, scopes, created, revoked }: KeyRecord): Promise<KeyInfo> {
+    const value = JSON.stringify({ account, scopes, created, revoked });
+    await this.#records.put(name, value);
+    return infoOf(name, value);
+  }
+
+  #now(): string {
+    return new Date(this.#clock()).toISOString();
+  }
+}
+
+function nameOf(key: string, pepper: string): string {
+  return RECORD_PREFIX + createHmac("sha256", pepper).update(key).digest("hex");
+}
+
+function infoOf(name: string, value: string): KeyInfo {
+  return {
+    id: name.slice(RECORD_PREFIX.length, RECORD_PREFIX.length + ID_LENGTH),
+    ...(JSON.parse(value) as KeyRecord),
+  };
+}
+
+function pepperLost(): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_RECORDS_LOST",
+    `there are API keys, and the pepper under which they were hashed is gone: set RATE_LIMIT_KEY_PEPPER to what it was, ` +
+      `or restore the record ${PEPPER} from a backup`,
+  );
+}
+
+function tooMany(account: string): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_KEY_LIMIT",
+    `account ${account} has ${LIVE_KEYS} keys that are good, which is all that it may have; revoke one first`,
+  );
+}
+
+function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
+  return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${String(was)}; it may be ${mayBe}`);
+}
+
+/** Whether a text can be a key at all: its checksum tells most typing errors without a look-up. */
+export function isWellFormed(key: string): boolean {
+  const [, text, sum] = FORM.exec(key) ?? [];
+  return text !== undefined && sum === checksum(text);
+}
+
+function checksum(text: string): string {
+  return base62(BigInt(crc32(text)), CHECKSUM_LENGTH);
+}
+
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+function base62(value: bigint, length: number): string {
+  let text = "";
+  for (let rest = value; text.length < length; rest /= 62n) text = DIGITS.charAt(Number(rest % 62n)) + text;
+  return text;
+}

@@ -1,0 +1,141 @@
+import type { FastifyRequest } from "fastify";
+import { callerOf } from "../../fastify/index.js";
+import type { AddressIdentity, Identity, Refusal } from "../../http/identity.js";
+import { type Problem, problem } from "../../http/problem.js";
+import { type Account, limiterTierOf } from "./accounts.js";
+import type { ApiKeys, Holder, Scope } from "./api-keys.js";
+import { Gateway, type GatewayOptions } from "./gateway.js";
+
+/** How the callers of the service are told apart. */
+export interface CallerOptions extends GatewayOptions {
+  keys: ApiKeys;
+  addresses: AddressIdentity;
+  /** Whether a call without an account is refused; otherwise it counts for its address. */
+  requireAuthentication: boolean;
+  /** Whether only the gateway may say where a call without a good key comes from; others' are refused. */
+  requireGateway: boolean;
+}
+
+/** A caller of the service. */
+export interface Caller extends Identity {
+  /** The API key that was shown; undefined for a consumer of the gateway, or an address. */
+  keyId?: string | undefined;
+  account?: Account | undefined;
+}
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** What the API key must be good for. A route that says nothing takes callers without one, too. */
+    scope?: Scope;
+    /** Whether callers without a key may call as well, by consumer or address. */
+    keyless?: boolean;
+  }
+}
+
+type Identified = Caller | Refusal;
+
+/** Callers who were refused, though it is known who they are. */
+const refused = new WeakMap<FastifyRequest, Caller>();
+
+/** Who calls, let in or not; undefined if nobody was asked, or nobody is known. */
+export function whoCalls(request: FastifyRequest): Caller | undefined {
+  return callerOf(request) ?? refused.get(request);
+}
+
+/**
+ * By what the gateway says, by API key, or else by address. A key that is not good is refused and charged to the
+ * address, so that trying keys is never free, and nobody else pays for it.
+ */
+export function identifyCaller(options: CallerOptions): (request: FastifyRequest) => Identified {
+  const { keys, addresses, requireAuthentication, requireGateway } = options;
+  const gateway = new Gateway(options, keys.accounts);
+  /** What is remembered with a key that was found, for as long as that is and the tiers are these. */
+  let callers = new WeakMap<Holder, Caller>();
+  let tiers = options.tiers();
+
+  /** Refuses a call at the expense of its address; without one there is nobody to charge, and nothing is told. */
+  const refuse = (from: Identified, status: 401 | 403, code: string, detail: string): Identified => {
+    if (!("key" in from)) return from;
+    const challenge = status === 401 ? { headers: { "www-authenticate": "Bearer" } } : {};
+    return { ...from, refusal: problem(status, code, detail), ...challenge };
+  };
+
+  const holderOf = (holder: Holder): Caller => {
+    const inForce = options.tiers();
+    if (inForce !== tiers) {
+      tiers = inForce;
+      callers = new WeakMap();
+    }
+    let caller = callers.get(holder);
+    if (caller === undefined) {
+      const { id, account } = holder;
+      caller = { key: `acct:${account.name}`, tier: limiterTierOf(account, tiers), keyId: id, account };
+      callers.set(holder, caller);
+    }
+    return caller;
+  };
+
+  const byKey = (request: FastifyRequest, key: string, address: () => Identified): Identified => {
+    const { scope } = request.routeOptions.config;
+    if (!keys.isFresh) return { refusal: KEYS_UNKNOWN, headers: { "retry-after": "1" } };
+    const holder = keys.find(key);
+    if (holder === undefined) {
+      return refuse(address(), 401, "api_key_invalid", "The API key is malformed, unknown or revoked.");
+    }
+    const caller = holderOf(holder);
+    if (scope === undefined || holder.scopes.includes(scope)) return caller;
+    refused.set(request, caller);
+    return refuse(caller, 403, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);
+  };
+
+  return (request) => {
+    if (request.raw.rawHeaders.length > 2 * MAX_FIELDS) return { refusal: TOO_MANY_FIELDS };
+    const { keyless = true } = request.routeOptions.config;
+    const isVouchedFor = gateway.vouchesFor(request);
+    const consumer = isVouchedFor && keyless ? gateway.consumerOf(request) : undefined;
+    if (consumer !== undefined) return consumer;
+    const address = () => {
+      if (isVouchedFor) return addresses.ofText(gateway.addressOf(request));
+      return requireGateway ? PAST_THE_GATEWAY : addresses.ofRequest(request);
+    };
+    const credential = credentialOf(request);
+    if (typeof credential === "string") return byKey(request, credential, address);
+    if (credential === CONTRADICTION) {
+      const detail = "The call names different keys in Authorization or X-API-Key; send one of them.";
+      return refuse(address(), 401, "credentials_contradict", detail);
+    }
+    if (keyless && !requireAuthentication) return address();
+    const detail = "Send an API key as Authorization: Bearer or X-API-Key.";
+    return refuse(address(), 401, "authentication_required", detail);
+  };
+}
+
+/** Fields of a header that are read. */
+export const MAX_FIELDS = 100;
+
+/** What Node leaves out stands at the end, where a gateway or proxy in front adds what it knows of the caller. */
+const TOO_MANY_FIELDS: Problem = problem(431, "header_too_large", `The header has more than ${MAX_FIELDS} fields.`);
+
+const KEYS_UNKNOWN: Problem = problem(503, "keys_unavailable", "It can't be told just now which API keys are good.");
+
+/** Its address may be the gateway's own, whose secret was lost on the way: a bucket that all such calls would share. */
+const PAST_THE_GATEWAY: Refusal = {
+  refusal: problem(403, "gateway_required", "The call shows neither the gateway's secret nor an API key that is good."),
+};
+
+const CONTRADICTION = Symbol("two credentials that disagree");
+
+/** What a call shows as its key; never taken from the query, which ends up in logs and histories. */
+function credentialOf({ headers, raw }: FastifyRequest): string | typeof CONTRADICTION | undefined {
+  const apiKey = headers["x-api-key"]?.toString();
+  if (headers.authorization === undefined) return apiKey;
+  // Of several lines `headers` has the first only; calls made by `inject` have no other.
+  const [bearer, ...others] = (raw.headersDistinct?.["authorization"] ?? [headers.authorization]).map(bearerOf);
+  if (apiKey !== undefined) others.push(apiKey);
+  return others.every((other) => other === bearer) ? bearer : CONTRADICTION;
+}
+
+/** The key of one line; another scheme, or none, is a credential too: one that is not known here. */
+function bearerOf(authorization: string): string {
+  return /^bearer +(\S*)$/i.exec(authorization.trimEnd())?.[1] ?? "";
+}

@@ -1,0 +1,67 @@
+import type { RecordStore } from "../../engine/record-store.js";
+import { SortedNames } from "../../engine/sorted-names.js";
+
+/** Records read at a time while the index is made. */
+const PART = 1000;
+
+/** The names of key records by account, so that nobody has to go through all keys for one account's. */
+export class KeyIndex {
+  readonly #accounts = new Map<string, string>();
+  readonly #all = new Map<string, SortedNames>();
+  readonly #live = new Map<string, Set<string>>();
+
+  /** Made of the records whose names begin with `prefix`; it follows their changes from then on. */
+  constructor(records: RecordStore, prefix: string) {
+    records.watch((name, value) => {
+      if (name.startsWith(prefix)) this.#note(name, value);
+    });
+    let after = "";
+    for (;;) {
+      const part = records.page(prefix, PART, after);
+      for (const [name, value] of part) this.#note(name, value);
+      if (part.length < PART) return;
+      after = part.at(-1)?.[0] ?? "";
+    }
+  }
+
+  /** At most `size` names of an account's records, in order, after `after`. */
+  page(account: string, size: number, after: string): string[] {
+    return this.#all.get(account)?.page("", size, after) ?? [];
+  }
+
+  /** Those of its keys that were not revoked. */
+  liveOf(account: string): string[] {
+    return [...(this.#live.get(account) ?? [])];
+  }
+
+  #note(name: string, value: string | undefined): void {
+    const before = this.#accounts.get(name);
+    const { account, revoked } = value === undefined ? {} : ownerOf(value);
+    if (before !== undefined && before !== account) this.#forget(name, before);
+    if (account === undefined) return;
+    this.#accounts.set(name, account);
+    const all = this.#all.get(account) ?? new SortedNames();
+    all.add(name);
+    this.#all.set(account, all);
+    const live = this.#live.get(account) ?? new Set();
+    if (revoked === null) live.add(name);
+    else live.delete(name);
+    if (live.size > 0) this.#live.set(account, live);
+    else this.#live.delete(account);
+  }
+
+  #forget(name: string, account: string): void {
+    this.#accounts.delete(name);
+    this.#all.get(account)?.delete(name);
+    this.#live.get(account)?.delete(name);
+  }
+}
+
+/** Nothing of a record that something else has overwritten: that fails the key alone. */
+function ownerOf(value: string): { account?: string; revoked?: string | null } {
+  try {
+    return JSON.parse(value) ?? {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,187 @@
+import type { FastifyInstance, FastifyReply } from "fastify";
+import { z } from "zod";
+import { TollkeeperError } from "../../errors.js";
+import { costExceedsCapacity, problem, sendProblem } from "../../http/problem.js";
+import type { Decision } from "../../limiter/decision.js";
+import { checkOverrides, type Overrides, plainTier } from "../../limiter/overrides.js";
+import { type Account, tierInForce } from "./accounts.js";
+import { accountInfo, answers, managed, overrides, quotaState, tierName } from "./contract.js";
+import type { ManagementOptions } from "./plugin.js";
+import { quotaStateOf } from "./quota-state.js";
+import { type Subject, subjectName, subjectOf } from "./subject.js";
+
+const PATH = "/api/v1/rate-limit";
+
+const params = z.object({ subject: subjectName });
+const tierQuery = z.object({
+  tier: tierName
+    .optional()
+    .meta({ description: "The tier to look by, where the gateway says it and no account is known." }),
+});
+const checkBody = z.strictObject({
+  subject: subjectName,
+  cost: z.number().min(0).max(1e9).default(1).meta({ description: "Tokens, at most three decimals." }),
+  tier: tierName.optional(),
+});
+const checkAnswer = z
+  .object({
+    allowed: z.boolean(),
+    denied_by: z.string().nullable().meta({ description: "The limit that would deny with the longest wait." }),
+    retry_after: z.int().nullable().meta({ description: "Seconds until the call would pass; null if it would now." }),
+    cost: z.number(),
+    quota: quotaState,
+  })
+  .meta({ id: "Check" });
+
+/** Reading and changing the limits of accounts and addresses. */
+export async function quotaRoutes(app: FastifyInstance, options: ManagementOptions): Promise<void> {
+  const { limiter, keys, addresses } = options;
+  const { accounts } = keys;
+
+  /** The subject of a call, or the answer that there is none. */
+  const find = (text: string, reply: FastifyReply): Subject | undefined => {
+    const subject = subjectOf(text, { accounts, addresses: addresses(), tiers: limiter.tiers });
+    if (subject === undefined)
+      sendProblem(reply, problem(404, "subject_unknown", "No account or address is called so."));
+    return subject;
+  };
+
+  /** The subject of a call and the limiter's tier of it, or the answer that they can't be told. */
+  const findWithTier = (text: string, asked: string | undefined, reply: FastifyReply) => {
+    const subject = find(text, reply);
+    if (subject === undefined) return undefined;
+    if (asked !== undefined && !Object.hasOwn(limiter.tiers, asked)) {
+      sendProblem(reply, tierUnknown(asked, Object.keys(limiter.tiers)));
+      return undefined;
+    }
+    const tier = asked ?? subject.tier;
+    if (tier === undefined) {
+      const detail = "No account is called so. Give the tier if a gateway knows it.";
+      sendProblem(reply, problem(404, "account_unknown", detail));
+      return undefined;
+    }
+    return { subject, tier };
+  };
+
+  const stateOf = ({ key, account }: Subject, decision: Decision) =>
+    quotaStateOf(key, decision, account?.overrides ?? null, limiter.tiers);
+
+  app.get<{ Params: z.infer<typeof params>; Querystring: z.infer<typeof tierQuery> }>(
+    `${PATH}/quota/:subject`,
+    managed("quota:read", {
+      operationId: "getQuota",
+      summary: "The limits of an account or address, and what is left of them",
+      params,
+      querystring: tierQuery,
+      response: answers(200, quotaState, "Where it stands.", [401, 403, 404, 422, 429, 503]),
+    }),
+    async ({ params, query }, reply) => {
+      const found = findWithTier(params.subject, query.tier, reply);
+      if (found === undefined) return reply;
+      const { subject, tier } = found;
+      return stateOf(subject, await limiter.peek(subject.key, tier, 0));
+    },
+  );
+
+  app.post<{ Body: z.infer<typeof checkBody> }>(
+    `${PATH}/check`,
+    managed("quota:read", {
+      operationId: "check",
+      summary: "What a call would be told; it spends nothing",
+      body: checkBody,
+      response: answers(200, checkAnswer, "What it would be told.", [401, 403, 404, 413, 415, 422, 429, 503]),
+    }),
+    async ({ body }, reply) => {
+      const { cost } = body;
+      const found = findWithTier(body.subject, body.tier, reply);
+      if (found === undefined) return reply;
+      const { subject, tier } = found;
+      if (Math.round(cost * 1000) / 1000 !== cost) {
+        return sendProblem(reply, problem(422, "cost_invalid", "cost has more than three decimals."));
+      }
+      const maximum = limiter.maxCost(tier);
+      if (cost > maximum) return sendProblem(reply, costExceedsCapacity(cost, maximum, plainTier(tier)));
+      const decision = await limiter.peek(subject.key, tier, cost);
+      const { allowed, deniedBy, retryAfterMs } = decision;
+      const retry_after = allowed ? null : Math.ceil(retryAfterMs / 1000);
+      return { allowed, denied_by: deniedBy, retry_after, cost, quota: stateOf(subject, decision) };
+    },
+  );
+
+  const reset = managed("admin", {
+    operationId: "resetQuota",
+    summary: "Forget what an account or address has spent: its next call is its first",
+    params,
+    response: answers(200, z.object({ subject: z.string() }), "It is forgotten.", [401, 403, 404, 413, 415, 429, 503]),
+  });
+  app.post<{ Params: z.infer<typeof params> }>(
+    `${PATH}/quota/:subject/reset`,
+    { ...reset, config: { ...reset.config, audit: "quota.reset" } },
+    async ({ params }, reply) => {
+      const subject = find(params.subject, reply);
+      if (subject === undefined) return reply;
+      await limiter.reset(subject.key);
+      return { subject: subject.key };
+    },
+  );
+
+  const account = answers(200, accountInfo, "The account.", [401, 403, 404, 413, 415, 422, 429, 503]);
+  const setTier = managed("admin", {
+    operationId: "setTier",
+    summary: "Put an account on a tier, from its next call on; makes the account if it is new",
+    params,
+    body: z.strictObject({ tier: tierName }),
+    response: account,
+  });
+  app.put<{ Params: z.infer<typeof params>; Body: { tier: string } }>(
+    `${PATH}/quota/:subject/tier`,
+    { ...setTier, config: { ...setTier.config, audit: "account.tier" } },
+    async ({ params, body }, reply) => {
+      const name = accountNameOf(find(params.subject, reply), reply);
+      if (name === undefined) return reply;
+      if (!Object.hasOwn(limiter.tiers, body.tier)) {
+        return sendProblem(reply, tierUnknown(body.tier, Object.keys(limiter.tiers)));
+      }
+      return infoOf(await accounts.setTier(name, body.tier));
+    },
+  );
+
+  const setOverrides = managed("admin", {
+    operationId: "setOverrides",
+    summary: "Give an account limits of its own, from its next call on, in place of those that it had",
+    params,
+    body: z.strictObject({ limits: overrides }),
+    response: account,
+  });
+  app.put<{ Params: z.infer<typeof params>; Body: { limits: Overrides } }>(
+    `${PATH}/quota/:subject/overrides`,
+    { ...setOverrides, config: { ...setOverrides.config, audit: "account.overrides" } },
+    async ({ params, body }, reply) => {
+      const subject = find(params.subject, reply);
+      const name = accountNameOf(subject, reply);
+      if (name === undefined) return reply;
+      if (subject?.account === undefined)
+        throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${name}`);
+      checkOverrides(tierInForce(subject.account, limiter.tiers), body.limits, limiter.tiers);
+      return infoOf(await accounts.setOverrides(name, body.limits));
+    },
+  );
+}
+
+/** The name of an account, or the answer that it is none. */
+function accountNameOf(subject: Subject | undefined, reply: FastifyReply): string | undefined {
+  if (subject !== undefined && subject.name === undefined) {
+    const detail = "An address has no tier or limits of its own: list it in RATE_LIMIT_IP_WHITELIST, or give it a key.";
+    sendProblem(reply, problem(422, "subject_is_address", detail));
+  }
+  return subject?.name;
+}
+
+function infoOf({ name, tier, overrides, created }: Account): z.infer<typeof accountInfo> {
+  return { account: name, tier, overrides, created };
+}
+
+export function tierUnknown(tier: string, tiers: readonly string[]) {
+  const shown = tier.length > 64 ? `${tier.slice(0, 63)}…` : tier;
+  return problem(422, "tier_unknown", `tier is ${shown}; it may be one of ${tiers.join(", ")}.`);
+}

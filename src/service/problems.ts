@@ -1,0 +1,152 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { z } from "zod";
+import { type ErrorCode, TollkeeperError } from "../errors.js";
+import { keepToll } from "../fastify/index.js";
+import { FingerprintError } from "../fingerprint/index.js";
+import { type Problem, problem, sendProblem } from "../http/problem.js";
+import { BodyInPieces } from "./body.js";
+import { Paths } from "./paths.js";
+
+/** A field that can't be used. */
+interface FieldError {
+  /** JSON path, such as `items[3].fingerprint.tls.ja4`; empty for the whole body. */
+  path: string;
+  detail: string;
+}
+
+/**
+ * Makes zod schemas the language of an app, and problem documents its answer to everything that goes wrong.
+ *
+ * @param maxParamLength As of the app's router, in UTF-16 units.
+ */
+export function answerProblems(app: FastifyInstance, maxParamLength: number): void {
+  const paths = new Paths(app, maxParamLength);
+  app.setValidatorCompiler<z.ZodType>(({ schema }) => (data) => {
+    const parsed = schema.safeParse(data);
+    return parsed.success ? { value: parsed.data } : { error: parsed.error };
+  });
+  // Answers are ours: that they are as described is for tests to tell, not for every call to pay for.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.setErrorHandler<FastifyError | z.ZodError>((error, request, reply) => {
+    if (error instanceof BodyInPieces) keepToll(request);
+    const document = documentOf(error, request);
+    if (document.status >= 500) request.log.error({ err: error }, "a call failed");
+    return sendProblem(reply, document);
+  });
+  const answerUnknownRoute = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const allowed = paths.methodsAt(request.raw.url ?? "");
+    if (allowed.length === 0) return sendProblem(reply, NOT_FOUND);
+    const allow = allowed.join(", ");
+    return sendProblem(reply, problem(405, "method_not_allowed", `This address takes ${allow}.`), { allow });
+  };
+  app.setNotFoundHandler(answerUnknownRoute);
+  app.addHook("preParsing", (request, reply, _payload, done) => {
+    // No body is read for whom no route waits; guessing routes is not free, whatever else is wrong with the call.
+    if (request.is404 || request.method === "OPTIONS") {
+      keepToll(request);
+      return void answerUnknownRoute(request, reply);
+    }
+    const coding = request.headers["content-encoding"] ?? "identity";
+    done(coding.toLowerCase() === "identity" ? null : new CodingUnsupported(coding));
+  });
+}
+
+/** A body that is compressed. Nobody is let have a few bytes become megabytes here. */
+class CodingUnsupported extends Error {
+  constructor(coding: string) {
+    super(`The body is encoded as ${shortened(coding)}; it must come as it is, without Content-Encoding.`);
+  }
+}
+
+const BY_CODE: Record<string, [status: number, code: string, detail: string]> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: [413, "body_too_large", "The body is larger than this route takes."],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "media_type_unsupported", "The body must be application/json."],
+  FST_ERR_CTP_INVALID_JSON_BODY: [400, "json_malformed", "The body is not JSON."],
+  FST_ERR_CTP_EMPTY_JSON_BODY: [400, "json_malformed", "The body is empty."],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "length_contradicts", "The body is not as long as Content-Length says."],
+};
+
+/** The same of our own errors, which name tiers and accounts, so only for those who manage them. */
+const BY_OWN_CODE: Partial<Record<ErrorCode, [status: number, code: string]>> = {
+  ERR_ACCOUNT_UNKNOWN: [404, "account_unknown"],
+  ERR_ACCOUNT_INVALID: [422, "account_invalid"],
+  ERR_KEY_LIMIT: [409, "key_limit_reached"],
+  ERR_OVERRIDES_INVALID: [422, "overrides_invalid"],
+  ERR_TIER_UNKNOWN: [422, "tier_unknown"],
+};
+
+/** Errors of a body that are told, and UTF-16 units of what is told of each: it may repeat what was sent. */
+const MAX_ERRORS = 20;
+const MAX_DETAIL = 200;
+
+/** What is wrong with it is for logs: it names the server. */
+const STORE_UNAVAILABLE = problem(
+  503,
+  "store_unavailable",
+  "It can't be read or stored just now; look before you retry.",
+);
+
+/** Why it is missing is for logs: that may name folders of the server. */
+const NATIVE_MISSING = problem(
+  503,
+  "ERR_NATIVE_MISSING",
+  "Fingerprints need the native binary, which is missing here.",
+);
+
+const NOT_FOUND = problem(404, "not_found", "There is nothing at this address.");
+
+const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
+
+/** What was thrown may be anything; a fault in telling it would leave the telling to the framework. */
+function documentOf(error: unknown, request: FastifyRequest): Problem {
+  try {
+    return problemOf(error as FastifyError | z.ZodError, request);
+  } catch {
+    return INTERNAL;
+  }
+}
+
+function problemOf(error: FastifyError | z.ZodError, { routeOptions }: FastifyRequest): Problem {
+  if (error instanceof z.ZodError) {
+    const { validationContext } = error as { validationContext?: string };
+    return invalidBody(
+      validationContext === "body" ? "body_invalid" : "parameter_invalid",
+      error.issues
+        .slice(0, MAX_ERRORS)
+        .map((issue) => ({ path: shortened(jsonPath(issue.path)), detail: shortened(issue.message) })),
+    );
+  }
+  if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);
+  if (error instanceof TollkeeperError) {
+    if (error.code.startsWith("ERR_STORE_") || error.code.startsWith("ERR_STORAGE_")) return STORE_UNAVAILABLE;
+    if (error.code === "ERR_NATIVE_MISSING") return NATIVE_MISSING;
+    const isManaged = routeOptions.config.keyless === false;
+    const known = isManaged ? BY_OWN_CODE[error.code] : undefined;
+    return known === undefined ? INTERNAL : problem(...known, error.message);
+  }
+  if (error instanceof BodyInPieces) return problem(400, "body_in_pieces", error.message);
+  if (error instanceof CodingUnsupported) return problem(415, "content_coding_unsupported", error.message);
+  const known = BY_CODE[error.code];
+  if (known !== undefined) return problem(...known);
+  const { statusCode = 500 } = error;
+  // What the framework refuses for other reasons is the caller's fault; its words are for logs, not for callers.
+  if (statusCode >= 400 && statusCode < 500) return problem(statusCode, "request_invalid", "The call can't be read.");
+  return INTERNAL;
+}
+
+function invalidBody(code: string, errors: FieldError[]): Problem {
+  const [first] = errors;
+  const detail = first === undefined ? "The body can't be used." : `${first.path || "The body"}: ${first.detail}`;
+  return problem(400, code, detail, { errors });
+}
+
+function shortened(text: string): string {
+  return text.length <= MAX_DETAIL ? text : `${text.slice(0, MAX_DETAIL - 1)}…`;
+}
+
+function jsonPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, part) => {
+    if (typeof part === "number") return `${text}[${part}]`;
+    return text === "" ? String(part) : `${text}.${String(part)}`;
+  }, "");
+}

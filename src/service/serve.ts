@@ -1,0 +1,204 @@
+import type { FastifyInstance, FastifyServerOptions } from "fastify";
+import { Registry } from "prom-client";
+import { createLimiter, type StorageOptions } from "../create.js";
+import { loadBinding } from "../engine/binding.js";
+import { TollkeeperError } from "../errors.js";
+import type { Limiter } from "../limiter/limiter.js";
+import type { SharedLimiter } from "../shared/shared-limiter.js";
+import { isRefusal } from "../store/complaints.js";
+import { withoutPassword } from "../store/redis-url.js";
+import { createApp } from "./app.js";
+import type { Environment } from "./config/environment.js";
+import { LiveConfig, type Reload } from "./config/live.js";
+import type { Config } from "./config/schema.js";
+import { tiersOf } from "./config/tiers.js";
+import { watchFile } from "./config/watch.js";
+import { makeDemoKeys, storedDemoKeys } from "./demo.js";
+import { drain } from "./drain.js";
+import { listening, type MetricsPort, openMetricsPort } from "./listen.js";
+import { LogBudget } from "./log-budget.js";
+import { addressOf, credentialsOf, type Directory, openDirectory } from "./management/directory.js";
+import { registerReloadMetrics, reload } from "./reload.js";
+import { startLines } from "./start-lines.js";
+
+/** How long, in ms, the start waits for Redis. */
+const REDIS_PATIENCE_MS = 5000;
+
+/** The level `warn`, as the logger counts. */
+const WARN = 40;
+
+/** A running service. */
+export interface Service {
+  app: FastifyInstance;
+  /** `http://127.0.0.1:8080` */
+  url: string;
+  /** Where `GET /metrics` is: here, or on a port of its own. */
+  metricsUrl: string;
+  /** Reads the configuration again and puts it in force, if it is good; the log says what has become of it. */
+  reload(): Reload;
+  /** Stops accepting, ends what has begun, stores everything. Calling it again waits for the same. */
+  stop(): Promise<void>;
+}
+
+/** Where a service gets its settings and writes its start lines and logs. */
+export interface ServeOptions {
+  environment: Environment;
+  /** Takes one start line, without its end. */
+  print: (line: string) => void;
+  logStream: { write(text: string): unknown };
+}
+
+/**
+ * Starts `fingerprint-api`.
+ *
+ * @throws {TollkeeperError} `ERR_CONFIG_INVALID`, `ERR_ADDRESS_IN_USE`, or what `createLimiter` throws. Nothing is left
+ * open then.
+ */
+export async function serve({ environment, print, logStream }: ServeOptions): Promise<Service> {
+  const live = new LiveConfig(environment);
+  const { config } = live;
+  let app: FastifyInstance | undefined;
+  const early: unknown[] = [];
+  const { limiter, storage } = openLimiter(live, (error) => {
+    const message = error instanceof TollkeeperError ? error.message : "the storage can't be used; it is tried again";
+    if (app === undefined) early.push(error);
+    else app.log.error({ err: error }, message);
+  });
+  const registry = new Registry();
+  registerReloadMetrics(registry, live);
+  let directory: Directory | undefined;
+  let draining = false;
+  let metrics: MetricsPort | undefined;
+  try {
+    directory = await openDirectory(config, limiter.engine === "redis" ? undefined : limiter.records);
+    const { keys, close: closeDirectory } = directory;
+    const faults = new LogBudget((omitted) => app?.log.warn({ omitted }, "lines that are left out"));
+    const logger = loggerOptions(config, logStream, faults);
+    app = await createApp({ config, limiter, keys, registry, logger, isDraining: () => draining });
+    const { log, server, close } = app;
+    // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
+    const ready = [directory.ready(REDIS_PATIENCE_MS)];
+    if (limiter.engine === "redis") ready.push(limiter.ready(REDIS_PATIENCE_MS));
+    await Promise.all(ready).catch((error: unknown) => {
+      // What waiting does not mend is better seen at the start.
+      if (isRefusal(error)) throw error;
+      log.error({ err: error }, "starting without Redis");
+    });
+    for (const warning of live.warnings) log.warn(warning);
+    for (const error of early) log.error({ err: error }, "the storage can't be used; it is tried again");
+    metrics = await openMetricsPort(config, registry, (error) => log.error({ err: error }, "metrics can't be told"));
+    const { host, port } = config;
+    const url = await listening({ host, port, hostSetting: "HOST", portSetting: "PORT" }, app.listen({ host, port }));
+    const demoKeys = await makeDemoKeys(keys, config.demoKeys);
+    const reason = config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason;
+    const engine = { kind: limiter.engine, reason: limiter.engine === "redis" ? undefined : reason };
+    const stored = storedDemoKeys(keys);
+    const metricsUrl = metrics?.url;
+    for (const line of startLines({ url, engine, storage, metricsUrl, demoKeys, stored, config })) print(line);
+
+    const again = (): Reload => reload(live, limiter, log);
+    const unwatch = config.config === undefined ? () => undefined : watchFile(config.config, again);
+    const stop = once(async () => {
+      unwatch();
+      draining = true;
+      await drain(server, config.drainDelayMs);
+      await close();
+      metrics?.close();
+      await closeDirectory();
+      faults.end();
+      await limiter.close();
+    });
+    return { app, url, metricsUrl: metrics?.url ?? `${url}/metrics`, reload: again, stop };
+  } catch (error) {
+    await app?.close();
+    metrics?.close();
+    await directory?.close();
+    await limiter.close();
+    throw error;
+  }
+}
+
+/** A limiter, and where it keeps what it counts, for people. */
+interface Opened {
+  limiter: Limiter | SharedLimiter;
+  storage: string;
+}
+
+/** Opens the limiter, which all replicas share if there is a Redis. */
+function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
+  const { config } = live;
+  const { redisUrl, redisPrefix, redisTimeoutMs, redisAllowEviction, mode, leaseMs, onOutage, maxKeys } = config;
+  if (redisUrl === undefined) return openLocal(live, onStorageError);
+  addressOf(redisUrl);
+  const credentials = credentialsOf(config);
+  const limiter: Limiter | SharedLimiter = createLimiter({
+    tiers: tiersOf(config),
+    maxKeys,
+    onStorageError,
+    storage: {
+      type: "redis",
+      url: redisUrl,
+      prefix: redisPrefix,
+      mode,
+      leaseMs,
+      timeoutMs: redisTimeoutMs,
+      onOutage,
+      allowEviction: redisAllowEviction,
+      ...(credentials === undefined ? {} : { credentials }),
+    },
+  });
+  const shared = `shared by all replicas with the prefix ${redisPrefix}`;
+  return { limiter, storage: `${withoutPassword(redisUrl)}, ${mode}, ${shared}` };
+}
+
+/** A default that can't be had is replaced, and what was asked for is not. */
+function openLocal(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
+  const { config } = live;
+  const { engine, maxKeys, file, flushMs } = config;
+  const open = (storage: StorageOptions): Limiter =>
+    createLimiter({ tiers: tiersOf(config), engine, maxKeys, storage, onStorageError });
+  if (config.storage === "memory") return { limiter: open({ type: "memory" }), storage: "memory" };
+  try {
+    return { limiter: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
+  } catch (error) {
+    const asked = live.isSet("storage") || live.isSet("file");
+    if (asked || !(error instanceof TollkeeperError) || error.code !== "ERR_STORAGE_NEEDS_NATIVE") throw error;
+    return {
+      limiter: open({ type: "memory" }),
+      storage: "memory: USAGE AND KEYS ARE NOT KEPT when this process ends, since file storage needs the native engine",
+    };
+  }
+}
+
+/** Credentials are in no line that is logged; these would catch one that a later line brings in. */
+function loggerOptions(
+  { logLevel }: Config,
+  stream: ServeOptions["logStream"],
+  faults: LogBudget,
+): FastifyServerOptions["logger"] {
+  const redact = ["req.headers", "headers.authorization", 'headers["x-api-key"]', "authorization", "key"];
+  return {
+    level: logLevel,
+    redact,
+    serializers: { req: ({ method }: { method: string }) => ({ method }) },
+    stream: { write: (text: string) => void stream.write(text) },
+    hooks: {
+      // What is warned of is what calls may bring about, as often as they come.
+      logMethod(args, method, level) {
+        const write = () => method.apply(this, args);
+        const message = args.find((arg: unknown) => typeof arg === "string");
+        if (level < WARN) write();
+        else faults.write(message ?? "", write);
+      },
+    },
+  };
+}
+
+/** Calls a function once, and gives what that gave to every later call. */
+function once<T>(call: () => T): () => T {
+  let given: { value: T } | undefined;
+  return () => {
+    given ??= { value: call() };
+    return given.value;
+  };
+}

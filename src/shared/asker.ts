@@ -1,0 +1,46 @@
+import type { Command, Known, Reply } from "../store/protocol.js";
+import type { Surroundings } from "./runtime.js";
+import type { Session, SessionState } from "./session.js";
+import type { SharedJudge } from "./shared-judge.js";
+
+/** Asks the store, and learns what time it is there. */
+export class Asker {
+  readonly #session: Session;
+  readonly #around: Surroundings;
+  readonly #clock: (() => number) | undefined;
+  /** The store's time less this process's clock. */
+  #ahead: number | undefined;
+
+  /** `clock` is the time to decide by, if not the store's own. */
+  constructor(session: Session, around: Surroundings, clock: (() => number) | undefined) {
+    this.#session = session;
+    this.#around = around;
+    this.#clock = clock;
+  }
+
+  get state(): SessionState {
+    return this.#session.state;
+  }
+
+  get replicas(): number {
+    return this.#session.replicas;
+  }
+
+  /** The store's time, as near as can be told, when it is `nowMs` by this process's clock. */
+  storeMs(nowMs = this.#around.now()): number {
+    if (this.#clock !== undefined) return this.#clock();
+    return this.#ahead === undefined ? this.#around.wall() : Math.floor(nowMs + this.#ahead);
+  }
+
+  /** What every command says of a key. */
+  about(key: string, { tier }: SharedJudge, known: Known | undefined) {
+    return { key, tier, known, nowMs: this.#clock?.() };
+  }
+
+  /** Rejects at the deadline at the latest. */
+  async run(command: Command): Promise<Reply> {
+    const reply = await this.#session.run(command);
+    this.#ahead = reply.nowMs - reply.lagMs - this.#around.now();
+    return reply;
+  }
+}

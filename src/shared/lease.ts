@@ -1,0 +1,215 @@
+import { isOfOneKey } from "../store/key-error.js";
+import type { Known, Reply } from "../store/protocol.js";
+import type { Share } from "./share.js";
+import type { SharedJudge } from "./shared-judge.js";
+import { spentAt, type View, viewOf } from "./view.js";
+
+/** How long, in ms, a key's rate is watched before it is told. */
+const RATE_WINDOW_MS = 100;
+/** How long, in ms, a denial is believed at most, and a key left alone whose count in the store is not ours. */
+const LOOK_AGAIN_MS = 5000;
+
+/** How long, in ms, a take that had no answer in time may have been granted all the same, and not have come back. */
+const LATE_MS = 1000;
+
+/** Tokens taken together: they may be handed out until they expire. */
+export interface Parcel {
+  milli: number;
+  /** By this process's clock. */
+  readonly expiresMs: number;
+  /** When they were taken, by the store's time. */
+  readonly takenMs: number;
+}
+
+/** A charge or a return that the store must hear of exactly once. */
+export interface Owed {
+  readonly judge: SharedJudge;
+  deltas: readonly number[];
+  readonly atMs: number;
+  readonly quotasOnly: boolean;
+  readonly tell: boolean;
+  /** Whether what is given back was handed out to nobody. */
+  readonly unused: boolean;
+  /** Whether it was admitted while the store was away. */
+  readonly away: boolean;
+  /** Its number, what was known of the key and when it was, by this process's clock, when it was first sent. */
+  sent: { readonly number: number; readonly known: Known | undefined; readonly atMs: number } | undefined;
+}
+
+/** A call that waits for a take. */
+export interface Waiter {
+  readonly judge: SharedJudge;
+  readonly costMilli: number;
+  readonly decided: (view: View) => void;
+  /** The store could not be asked. */
+  readonly failed: () => void;
+  /** No take of the lease serves it: the store is asked for this call alone. */
+  readonly alone: () => void;
+  /** How many takes were made for it that brought it neither its tokens nor a denial. */
+  misses: number;
+}
+
+/** What one replica holds and knows of one key. */
+export class Lease {
+  readonly key: string;
+  judge: SharedJudge;
+  known: Known | undefined;
+  /** When that was learned, by this process's clock. */
+  learnedMs = 0;
+  parcels: Parcel[] = [];
+  /** Until when a denial is believed, by this process's clock. */
+  believeUntilMs = 0;
+  /** Until when tokens that other replicas hold may come back, by this process's clock. */
+  backUntilMs = 0;
+  /** Until when tokens of a take without an answer may come back, by this process's clock. */
+  lateUntilMs = 0;
+  /** Until when the store is not asked, since what it holds of the key is none of ours; by this process's clock. */
+  brokenUntilMs = 0;
+  /** Until when nothing is asked for ahead, since there was nothing to be had. */
+  noPrefetchUntilMs = 0;
+  /** Whether more is to be asked for soon. */
+  isLow = false;
+  taking = false;
+  /** Calls of the present tier that wait for a take. */
+  waiters: Waiter[] = [];
+  /** Calls of an earlier tier that wait for the take that is under way. */
+  former: Waiter[] = [];
+  share: Share | undefined;
+  owed: Owed[] = [];
+  /** Settled when the debts are paid, or as many of them as can be. */
+  paying: Promise<void> | undefined;
+  usedMs = 0;
+  /** Thousandths used per ms of late. */
+  rate = 0;
+  #used = 0;
+  #usedSinceMs = 0;
+
+  constructor(key: string, judge: SharedJudge) {
+    this.key = key;
+    this.judge = judge;
+  }
+
+  /** Thousandths held that don't expire before `untilMs`. */
+  held(untilMs: number): number {
+    let held = 0;
+    for (const { milli, expiresMs } of this.parcels) if (expiresMs > untilMs) held += milli;
+    return held;
+  }
+
+  /** Thousandths held that will be used before they expire, as it goes. */
+  usable(nowMs: number): number {
+    let usable = 0;
+    for (const { milli, expiresMs } of this.parcels) {
+      if (expiresMs > nowMs) usable += Math.max(0, Math.min(milli, this.rate * (expiresMs - nowMs) - usable));
+    }
+    return Math.floor(usable);
+  }
+
+  /** Uses tokens that are held, the oldest first; returns whether there were enough. */
+  use(costMilli: number, nowMs: number): boolean {
+    this.usedMs = nowMs;
+    if (this.held(nowMs) < costMilli) return false;
+    let rest = costMilli;
+    for (const parcel of this.parcels) {
+      if (parcel.expiresMs <= nowMs) continue;
+      const part = Math.min(rest, parcel.milli);
+      parcel.milli -= part;
+      rest -= part;
+      if (rest === 0) break;
+    }
+    this.#used += costMilli;
+    return true;
+  }
+
+  /** Thousandths that the key will use in `ms`, as it goes. */
+  demand(ms: number, nowMs: number): number {
+    const elapsed = nowMs - this.#usedSinceMs;
+    const latest = this.#used / Math.max(elapsed, RATE_WINDOW_MS);
+    if (elapsed < RATE_WINDOW_MS) return Math.ceil(Math.max(this.rate, latest) * ms);
+    this.rate = this.rate === 0 || elapsed > 10 * RATE_WINDOW_MS ? latest : (this.rate + latest) / 2;
+    this.#used = 0;
+    this.#usedSinceMs = nowMs;
+    return Math.ceil(this.rate * ms);
+  }
+
+  /** Takes out the tokens that may not be handed out any more: the expired, or all if they lie idle. */
+  expired(nowMs: number, idleMs: number): Parcel[] {
+    const isIdle = nowMs - this.usedMs >= idleMs;
+    const gone = this.parcels.filter((parcel) => parcel.milli > 0 && (isIdle || parcel.expiresMs <= nowMs));
+    if (gone.length > 0 || this.parcels.some(({ milli }) => milli === 0)) {
+      this.parcels = isIdle ? [] : this.parcels.filter(({ milli, expiresMs }) => milli > 0 && expiresMs > nowMs);
+    }
+    return gone;
+  }
+
+  learn({ epoch, nowMs: atMs, spent }: Reply, nowMs: number): void {
+    if (epoch === "" || (this.known?.epoch === epoch && this.known.atMs > atMs)) return;
+    this.known = { epoch, atMs, spent };
+    this.learnedMs = nowMs;
+  }
+
+  /** Remembers a denial. */
+  believe({ waitMs, isProvisional }: View, nowMs: number): void {
+    this.believeUntilMs = nowMs + Math.min(waitMs, LOOK_AGAIN_MS);
+    this.backUntilMs = isProvisional ? nowMs + waitMs : 0;
+  }
+
+  /** Leaves the key alone for a while, if an error is of what the store holds of it. */
+  failed(error: unknown, nowMs: number): void {
+    if (isOfOneKey(error)) this.brokenUntilMs = nowMs + LOOK_AGAIN_MS;
+    else this.lateUntilMs = nowMs + LATE_MS;
+  }
+
+  /** What the store's denial of `needMilli` means, by what may still come back. */
+  denial({ tier }: SharedJudge, { spent, ...reply }: Reply, needMilli: number, nowMs: number): View {
+    const backMs = Math.max(reply.backMs, Math.ceil(this.lateUntilMs - nowMs));
+    return viewOf(tier, spent, needMilli, { ...reply, backMs });
+  }
+
+  /** Lets the store be asked again, since somebody has changed the key there. */
+  lookAgain(): void {
+    this.believeUntilMs = 0;
+    this.brokenUntilMs = 0;
+  }
+
+  /** Where the key stands for a call of this cost, less what is held here. */
+  view(costMilli: number, nowMs: number, storeMs: number): View {
+    const { tier } = this.judge;
+    const atMs = Math.max(storeMs, this.known?.atMs ?? 0);
+    const spent = spentAt(tier, this.known, atMs, this.held(nowMs));
+    const backMs = Math.max(0, Math.ceil(this.backUntilMs - nowMs));
+    return viewOf(tier, spent, costMilli, { nowMs: atMs, lagMs: atMs - storeMs, backMs });
+  }
+
+  /** Whether the store has not heard of something. */
+  get owes(): boolean {
+    return this.owed.length > 0 || this.share !== undefined;
+  }
+
+  /** Adds a debt to the last one, if that was not sent yet and is of the same kind; returns whether it did. */
+  merge({ judge, deltas, atMs, quotasOnly, tell, unused, away }: Owed): boolean {
+    const last = this.owed.at(-1);
+    if (last === undefined || last.sent !== undefined || last.judge !== judge || last.quotasOnly !== quotasOnly) {
+      return false;
+    }
+    const isSamePeriod = judge.tier.limits.every(
+      ({ rule }) => rule.type === "bucket" || rule.periodOf(atMs).startMs === rule.periodOf(last.atMs).startMs,
+    );
+    const isSameSign = deltas.every((delta, index) => Math.sign(delta) === Math.sign(last.deltas[index] ?? 0));
+    if (!isSamePeriod || !isSameSign || last.tell !== tell || last.unused !== unused || last.away !== away)
+      return false;
+    last.deltas = last.deltas.map((delta, index) => delta + (deltas[index] ?? 0));
+    return true;
+  }
+
+  /** Whether forgetting it now loses nothing that is owed or held. */
+  get mayGo(): boolean {
+    return (
+      !this.taking &&
+      this.parcels.length === 0 &&
+      this.waiters.length === 0 &&
+      this.owed.length === 0 &&
+      this.share === undefined
+    );
+  }
+}

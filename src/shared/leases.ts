@@ -1,0 +1,255 @@
+import { isOfOneKey } from "../store/key-error.js";
+import type { Command, Reply } from "../store/protocol.js";
+import { Asker } from "./asker.js";
+import { Debts, ONCE } from "./debts.js";
+import { converted } from "./known.js";
+import { Lease } from "./lease.js";
+import type { LeaseTable } from "./lease-table.js";
+import { type CLOSED, Outage } from "./outage.js";
+import { Returns, type SWEEPS } from "./returns.js";
+import type { Surroundings } from "./runtime.js";
+import type { Session, SessionState } from "./session.js";
+import type { OutagePolicies } from "./share.js";
+import type { SharedCorrection, SharedJudge } from "./shared-judge.js";
+import { Takes } from "./takes.js";
+import { allowedView, spentAt, type View, viewOf } from "./view.js";
+
+/** Keys told at once when a store has come back. */
+const BATCH = 256;
+
+/** How limits are shared. */
+export interface LeaseOptions {
+  readonly mode: "leased" | "exact";
+  /** How long, in ms, tokens taken ahead may be handed out. */
+  readonly leaseMs: number;
+  /** How long, in ms, an answer is waited for. */
+  readonly timeoutMs: number;
+  readonly policies: OutagePolicies;
+  /** The time to decide by, if not the store's own. */
+  readonly clock: (() => number) | undefined;
+}
+
+/** Decides calls from what is leased, what the store grants, and, while that is away, by the outage policy. */
+export class Leases {
+  readonly table: LeaseTable;
+  readonly #options: LeaseOptions;
+  readonly #asker: Asker;
+  readonly #debts: Debts;
+  readonly #outage: Outage;
+  readonly #returns: Returns;
+  readonly #around: Surroundings;
+  readonly #takes: Takes;
+
+  constructor(table: LeaseTable, session: Session, around: Surroundings, options: LeaseOptions) {
+    this.table = table;
+    this.#around = around;
+    this.#options = options;
+    this.#asker = new Asker(session, around, options.clock);
+    this.#debts = new Debts(table, this.#asker, around, options.leaseMs);
+    this.#returns = new Returns(this.#asker, this.#debts, around, options.leaseMs);
+    this.#outage = new Outage(table, this.#asker, this.#debts, options.policies);
+    this.#takes = new Takes(this.#asker, this.#debts, this.#returns, around, options);
+  }
+
+  /** The store's time, as near as can be told. */
+  storeMs(): number {
+    return this.#asker.storeMs();
+  }
+
+  /** Spends a cost above 0 of a tier that has limits. */
+  consume(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
+    const lease = this.#enter(key, judge);
+    const nowMs = this.#around.now();
+    if (lease.use(costMilli, nowMs)) {
+      this.#takes.prefetch(lease, nowMs);
+      return lease.view(0, nowMs, this.#asker.storeMs(nowMs));
+    }
+    if (!this.#mayAsk(lease, nowMs)) return this.#outage.decide(lease, costMilli, true);
+    if (this.#options.mode === "exact") return this.#exactly(lease, judge, costMilli);
+    if (nowMs < lease.believeUntilMs) {
+      const view = lease.view(costMilli, nowMs, this.#asker.storeMs(nowMs));
+      if (view.denied > 0) return view;
+    }
+    return new Promise((resolve) => {
+      this.#takes.wait(lease, {
+        judge,
+        costMilli,
+        decided: resolve,
+        failed: () => resolve(this.#decideAway(key, judge, costMilli)),
+        alone: () => resolve(this.#exactly(lease, judge, costMilli)),
+        misses: 0,
+      });
+    });
+  }
+
+  /** What `consume` would say. */
+  peek(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
+    const nowMs = this.#around.now();
+    const storeMs = this.#asker.storeMs(nowMs);
+    const present = this.table.get(key);
+    const lease = present?.judge === judge ? present : undefined;
+    if (!this.#mayAsk(present, nowMs)) return this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false);
+    const isFresh = lease?.known !== undefined && nowMs - lease.learnedMs < this.#options.leaseMs;
+    if (lease !== undefined && isFresh && lease.parcels.length > 0 && !lease.owes) {
+      return lease.view(costMilli, nowMs, storeMs);
+    }
+    const paid = present?.owes ? this.#debts.settle(present) : Promise.resolve();
+    // Another tier may have come in meanwhile.
+    const own = () => (lease?.judge === judge ? lease : undefined);
+    const asked = paid.then(() =>
+      this.#asker.run({ op: "peek", ...this.#asker.about(key, judge, own()?.known), need: costMilli }),
+    );
+    return asked.then(
+      (reply) => {
+        const known = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
+        const held = own()?.held(this.#around.now()) ?? 0;
+        return viewOf(judge.tier, spentAt(judge.tier, known, reply.nowMs, held), costMilli, reply);
+      },
+      () => this.#outage.decide(own() ?? new Lease(key, judge), costMilli, false),
+    );
+  }
+
+  /** Forgets a key everywhere. */
+  async reset(key: string, judge: SharedJudge): Promise<void> {
+    const lease = this.table.get(key);
+    if (lease !== undefined) this.#forget(lease);
+    await this.#asker.run({ op: "reset", ...this.#asker.about(key, judge, undefined) });
+  }
+
+  /** Corrects a decision, now or when the store is back. */
+  correct(key: string, judge: SharedJudge, { deltaMilli, atMs, quotasOnly }: SharedCorrection): void {
+    const lease = this.table.enter(key, judge);
+    const deltas = judge.tier.limits.map(() => deltaMilli);
+    this.#debts.owe(lease, {
+      judge,
+      deltas,
+      atMs,
+      quotasOnly,
+      tell: deltaMilli < 0,
+      unused: false,
+      away: false,
+      sent: undefined,
+    });
+  }
+
+  /** Somebody else has changed the key. */
+  changed(key: string, isReset: boolean): void {
+    const lease = this.table.get(key);
+    if (lease === undefined) return;
+    if (isReset) {
+      this.#forget(lease);
+    } else {
+      this.#returns.giveBack(lease);
+      lease.lookAgain();
+    }
+  }
+
+  /** Another replica has nothing left of the key: here it would only lie idle. */
+  wanted(key: string): void {
+    const lease = this.table.get(key);
+    if (lease === undefined || lease.parcels.length === 0) return;
+    this.#returns.giveBack(lease);
+    lease.noPrefetchUntilMs = this.#around.now() + this.#options.leaseMs / 4;
+  }
+
+  entered(state: SessionState): void {
+    if (state !== "together") return;
+    this.#outage.over();
+    void this.#debts.settleAll();
+  }
+
+  knows(): boolean {
+    return this.table.size > 0;
+  }
+
+  /** Tells a server that may have lost it what is known of every key. */
+  async tell(): Promise<void> {
+    const known = [...this.table.values()].filter((lease) => lease.known !== undefined);
+    for (let at = 0; at < known.length; at += BATCH) {
+      await Promise.all(known.slice(at, at + BATCH).map((lease) => this.#tellOf(lease)));
+    }
+  }
+
+  /** A command that was given up has been carried out after all. */
+  late(command: Command, reply: Reply): void {
+    this.#returns.late(command, reply);
+  }
+
+  /** Gives back what has expired or lies idle. Called {@link SWEEPS} times in `leaseMs`. */
+  sweep(): void {
+    this.#returns.sweep();
+  }
+
+  /** Gives back everything, also what is still being taken, and waits until it has arrived. */
+  async drain(): Promise<void> {
+    await this.#takes.end();
+    const given = this.#returns.drain();
+    if (this.#asker.state === "together") given.push(this.#debts.settleAll());
+    await Promise.allSettled(given);
+    await this.#debts.leave();
+  }
+
+  /** Tokens held ahead, and tokens admitted that the store has not heard of, in thousandths. */
+  outstanding(): { leased: number; unreconciled: number } {
+    return { leased: this.#returns.leased, unreconciled: this.#debts.unreconciled };
+  }
+
+  #mayAsk(lease: Lease | undefined, nowMs: number): boolean {
+    return this.#asker.state === "together" && !(lease !== undefined && nowMs < lease.brokenUntilMs);
+  }
+
+  #enter(key: string, judge: SharedJudge): Lease {
+    const lease = this.table.enter(key, judge);
+    if (lease.judge !== judge) {
+      this.#returns.giveBack(lease);
+      this.#debts.turn(lease);
+      lease.known = converted(lease.known, lease.judge.tier, judge.tier, this.#asker.storeMs());
+      lease.judge = judge;
+      lease.believeUntilMs = 0;
+      lease.former.push(...lease.waiters.splice(0));
+    }
+    return lease;
+  }
+
+  #forget(lease: Lease): void {
+    this.#returns.drop(lease);
+    lease.known = undefined;
+    lease.share = undefined;
+    lease.lookAgain();
+  }
+
+  async #exactly(lease: Lease, judge: SharedJudge, costMilli: number): Promise<View | typeof CLOSED> {
+    // Whoever has not answered once in time is not waited for again.
+    if (lease.owes && !(await this.#debts.isSettled(lease))) return this.#decideAway(lease.key, judge, costMilli);
+    try {
+      const about = this.#asker.about(lease.key, judge, lease.judge === judge ? lease.known : undefined);
+      const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
+      if (lease.judge === judge) lease.learn(reply, this.#around.now());
+      if (reply.denied === 0) return allowedView(reply, reply.spent);
+      return lease.denial(judge, reply, costMilli, this.#around.now());
+    } catch (error) {
+      lease.failed(error, this.#around.now());
+      return this.#decideAway(lease.key, judge, costMilli);
+    }
+  }
+
+  /** Decides a call that could not be asked about: under its own tier, should another have come in while it waited. */
+  #decideAway(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED {
+    return this.#outage.decide(this.#enter(key, judge), costMilli, true);
+  }
+
+  async #tellOf(lease: Lease): Promise<void> {
+    const { judge, key, known } = lease;
+    const deltas = judge.tier.limits.map(() => 0);
+    const about = this.#asker.about(key, judge, known);
+    const atMs = known?.atMs ?? 0;
+    try {
+      const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs, ...ONCE });
+      if (lease.judge === judge) lease.learn(reply, this.#around.now());
+    } catch (error) {
+      // Of the other keys it is to hear all the same.
+      if (!isOfOneKey(error)) throw error;
+      lease.failed(error, this.#around.now());
+    }
+  }
+}

@@ -1,0 +1,24 @@
+import { atTurnEnd } from "../store/turn.js";
+
+/** Time and chance, which a simulation replaces. */
+export interface Surroundings {
+  /** A clock in ms that never runs backwards and counts from anywhere. */
+  now(): number;
+  /** The time of day in ms since the epoch, for as long as no store has told its own. */
+  wall(): number;
+  /** Runs a task once after `ms`; returns what stops that. */
+  after(ms: number, task: () => void): () => void;
+  /** Runs a task when the present turn of the event loop is over. */
+  soon(task: () => void): void;
+}
+
+/** The surroundings of a real process. */
+export const PROCESS: Surroundings = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  after(ms, task) {
+    const timer = setTimeout(task, ms).unref();
+    return () => clearTimeout(timer);
+  },
+  soon: atTurnEnd,
+};

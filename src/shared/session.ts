@@ -1,0 +1,257 @@
+import { TollkeeperError } from "../errors.js";
+import { isOfOneKey } from "../store/key-error.js";
+import type { Kinds } from "../store/limit-kinds.js";
+import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "../store/protocol.js";
+import { Deadline } from "./deadline.js";
+import type { Surroundings } from "./runtime.js";
+
+/** How often, in ms, a replica is heard of, and a store that was away is tried. */
+const HEARTBEAT_MS = 1000;
+const PROBE_MS = 250;
+/** How often, in ms, a replica that waits for the others asks whether they have told what they know. */
+const SETTLE_MS = 50;
+/** Misses in a row after which the store counts as away. */
+const MISSES = 3;
+
+/**
+ * - `away`: nothing is asked; the outage policy decides.
+ * - `settling`: the server is another one than before, and what it has lost is being told; the outage policy decides.
+ * - `together`: decisions are shared.
+ */
+export type SessionState = "away" | "settling" | "together";
+
+/** What the session is made for. */
+export interface SessionHost {
+  /** Tells a server what was known before it, and resolves when it has heard. */
+  tell(): Promise<void>;
+  knows(): boolean;
+  kinds(): Kinds;
+  entered(state: SessionState): void;
+  changed(key: string, reset: boolean): void;
+  wanted(key: string): void;
+  /** A command that was given up has been carried out after all. */
+  late(command: Command, reply: Reply): void;
+  /** Takes the tokens that unlimited tiers have spent since the last call. */
+  takeUsage(): ReadonlyMap<string, number>;
+}
+
+/** How the session has fared. */
+export interface SessionStats {
+  readonly state: SessionState;
+  readonly replicas: number;
+  /** Commands by operation and outcome. */
+  readonly commands: ReadonlyMap<string, number>;
+}
+
+/** Keeps a deadline on everything asked of a store, knows whether it can be asked, and which other replicas do. */
+export class Session {
+  readonly #link: Link;
+  readonly #around: Surroundings;
+  readonly #timeoutMs: number;
+  readonly #deadline: Deadline;
+  readonly #host: SessionHost;
+  readonly #observe: (seconds: number) => void;
+  readonly #commands = new Map<string, number>();
+  #state: SessionState = "away";
+  #connected = false;
+  /** The server that has heard what this replica knows. */
+  #toldServer: string | undefined;
+  #server = "";
+  #misses = 0;
+  #replicas: readonly string[] = [];
+  #cancel: (() => void) | undefined;
+  #greeting = false;
+  #refusal: TollkeeperError | undefined;
+  #closed = false;
+
+  /** `observe` is told how long each command took. */
+  constructor(
+    link: Link,
+    around: Surroundings,
+    timeoutMs: number,
+    host: SessionHost,
+    observe: (seconds: number) => void = () => undefined,
+  ) {
+    this.#link = link;
+    this.#around = around;
+    this.#timeoutMs = timeoutMs;
+    this.#deadline = new Deadline(around, timeoutMs);
+    this.#host = host;
+    this.#observe = observe;
+  }
+
+  open(): void {
+    const events: LinkEvents = {
+      connected: (server) => this.#connectedTo(server),
+      disconnected: () => {
+        this.#connected = false;
+        this.#enter("away");
+      },
+      refused: (error) => {
+        this.#refusal = error;
+        this.#enter("away");
+      },
+      changed: (key, reset) => this.#host.changed(key, reset),
+      wanted: (key) => this.#host.wanted(key),
+    };
+    this.#link.open(events);
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** Why the store did not let itself be used when it was asked last; undefined if it did, or is merely not there. */
+  get refusal(): TollkeeperError | undefined {
+    return this.#refusal;
+  }
+
+  /** Whether it was ever told which replicas there are: without that nobody knows what its part is. */
+  get knowsReplicas(): boolean {
+    return this.#replicas.length > 0;
+  }
+
+  /** Replicas that share the limits, this one among them, as last heard. */
+  get replicas(): number {
+    return Math.max(1, this.#replicas.length);
+  }
+
+  stats(): SessionStats {
+    return { state: this.#state, replicas: this.replicas, commands: this.#commands };
+  }
+
+  /**
+   * Has a command carried out. Rejects at the deadline at the latest; if it is carried out all the same, the host is told.
+   */
+  run(command: Command): Promise<Reply> {
+    if (!this.#connected) return Promise.reject(unavailable("it is not connected"));
+    return this.#within(command.op, this.#link.send(command), (reply) => this.#host.late(command, reply));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancel?.();
+    if (this.#connected) await this.#greet({ told: true, leaves: true }).catch(() => undefined);
+    this.#state = "away";
+    await this.#link.close();
+  }
+
+  #connectedTo(server: string): void {
+    this.#connected = true;
+    this.#server = server;
+    this.#misses = 0;
+    this.#beatIn(0);
+  }
+
+  #beatIn(ms: number): void {
+    this.#cancel?.();
+    if (!this.#closed) this.#cancel = this.#around.after(ms, () => void this.#beat());
+  }
+
+  async #beat(): Promise<void> {
+    if (this.#closed || this.#greeting) return;
+    this.#greeting = true;
+    let next = PROBE_MS;
+    try {
+      if (this.#connected) next = await this.#gather();
+    } catch {
+      // What is wrong was reported by the link, and the miss was counted; one of them alone opens no circuit.
+      if (this.#state === "settling") this.#enter("away");
+    } finally {
+      this.#greeting = false;
+    }
+    this.#beatIn(next);
+  }
+
+  /** Greets, tells what a server must know, and finds out whether decisions can be shared; returns when to go on. */
+  async #gather(): Promise<number> {
+    const server = this.#server;
+    let roll = await this.#greet({ told: this.#toldServer === server, leaves: false });
+    if (roll.isFull) {
+      // Asking it would fail key by key, and with each turn from one state to the other every part would be dealt anew.
+      this.#replicas = roll.replicas;
+      this.#enter("away");
+      return HEARTBEAT_MS;
+    }
+    if (this.#toldServer !== server) {
+      if (roll.settlingMs > 0 || this.#toldServer !== undefined) {
+        this.#enter("settling");
+        await this.#host.tell();
+      }
+      if (server !== this.#server) return 0;
+      this.#toldServer = server;
+      roll = await this.#greet({ told: true, leaves: false });
+    }
+    if (!this.#connected || server !== this.#server) return PROBE_MS;
+    this.#replicas = roll.replicas;
+    if (roll.settlingMs === 0) {
+      this.#enter("together");
+      return HEARTBEAT_MS;
+    }
+    this.#enter("settling");
+    return Math.min(SETTLE_MS, roll.settlingMs);
+  }
+
+  #greet(state: Pick<Greeting, "told" | "leaves">): Promise<Roll> {
+    const host = this.#host;
+    const about = { peers: this.#replicas, knows: host.knows(), kinds: host.kinds(), usage: host.takeUsage() };
+    return this.#within("greet", this.#link.greet({ ...state, ...about }), () => undefined);
+  }
+
+  #enter(state: SessionState): void {
+    if (this.#closed || this.#state === state) return;
+    if (state === "together") this.#refusal = undefined;
+    this.#state = state;
+    this.#host.entered(state);
+    if (state === "away" && !this.#greeting) this.#beatIn(PROBE_MS);
+  }
+
+  #within<T>(operation: string, answer: Promise<T>, late: (value: T) => void): Promise<T> {
+    const start = this.#around.now();
+    return new Promise((resolve, reject) => {
+      let isOver = false;
+      const answered = this.#deadline.start(() => {
+        isOver = true;
+        this.#missed(operation, "late");
+        reject(unavailable(`it has not answered within ${this.#timeoutMs} ms`));
+      });
+      answer.then(
+        (value) => {
+          if (isOver) return late(value);
+          answered();
+          this.#misses = 0;
+          this.#count(operation, "ok");
+          this.#observe((this.#around.now() - start) / 1000);
+          resolve(value);
+        },
+        (error: unknown) => {
+          if (isOver) return;
+          answered();
+          if (isOfOneKey(error)) {
+            this.#misses = 0;
+            this.#count(operation, "failed");
+          } else {
+            this.#missed(operation, "failed");
+          }
+          reject(error);
+        },
+      );
+    });
+  }
+
+  #missed(operation: string, outcome: string): void {
+    this.#count(operation, outcome);
+    this.#misses++;
+    if (this.#misses >= MISSES) this.#enter("away");
+  }
+
+  #count(operation: string, outcome: string): void {
+    const name = `${operation} ${outcome}`;
+    this.#commands.set(name, (this.#commands.get(name) ?? 0) + 1);
+  }
+}
+
+function unavailable(why: string): TollkeeperError {
+  return new TollkeeperError("ERR_STORE_UNAVAILABLE", `Redis can't be asked: ${why}`);
+}

@@ -1,0 +1,23 @@
+import type { Frame } from "../engine/frame.js";
+import { Decision, type Judge } from "../limiter/decision.js";
+import type { View } from "./view.js";
+
+/** A denial over a shared store: how long it stands may hang on what other replicas hold, and on a part of a limit. */
+export class SharedDenial extends Decision {
+  declare private readonly waitMs: number;
+  declare private readonly provisional: boolean;
+
+  constructor(judge: Judge, key: string, frame: Frame, costMilli: number, { waitMs, isProvisional }: View) {
+    super(judge, key, frame, 0, costMilli, false);
+    this.waitMs = waitMs;
+    this.provisional = isProvisional;
+  }
+
+  override get retryAfterMs(): number {
+    return this.waitMs;
+  }
+
+  override get isProvisional(): boolean {
+    return this.provisional;
+  }
+}

@@ -1,0 +1,104 @@
+import { Recent } from "../engine/recent.js";
+import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow-tiers.js";
+import type { Tiers } from "../engine/spec.js";
+import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
+import { limiterClosed, unknownTier } from "../limiter/misuse.js";
+import { compileOverridden } from "../limiter/overrides.js";
+import { type Kinds, kindsOf } from "../store/limit-kinds.js";
+import { type Corrector, SharedJudge } from "./shared-judge.js";
+
+/** Tiers with overrides that are held ready. */
+const MAX_OVERRIDDEN = 32_768;
+
+/** Who decides for each tier in force in this replica, and for those with overrides that were asked for. */
+export class SharedJudges {
+  readonly #corrector: Corrector;
+  readonly #slots: SlotNames = new Map();
+  readonly #maxSlots: number;
+  #version = -1;
+  #tiers: Tiers;
+  #kinds: Kinds = new Map();
+  #judges = new Map<string, SharedJudge>();
+  readonly #overridden = new Recent<string, SharedJudge>(MAX_OVERRIDDEN);
+  /** By tier, shadow limits too; those with overrides as long as somebody holds them. */
+  #judgeOfTier = new WeakMap<Tier, SharedJudge>();
+
+  constructor(tiers: Tiers, corrector: Corrector) {
+    this.#corrector = corrector;
+    this.#tiers = this.#enact(tiers);
+    this.#maxSlots = slotsFor(this.#slots.size);
+  }
+
+  /** The tiers in force. */
+  get tiers(): Tiers {
+    return this.#tiers;
+  }
+
+  /** What the names of the limits in force stand for; those of shadow limits are counted apart. */
+  get kinds(): Kinds {
+    return this.#kinds;
+  }
+
+  /** All that are ready; those of shadow limits stand with the tiers that they are of. */
+  get all(): SharedJudge[] {
+    return [...this.#judges.values(), ...this.#overridden.values()];
+  }
+
+  /**
+   * Who decides for a tier, or for one with overrides.
+   *
+   * @throws {TollkeeperError} `ERR_TIER_UNKNOWN`, `ERR_LIMITER_CLOSED`
+   */
+  of(name: string): SharedJudge {
+    return this.#judges.get(name) ?? this.#overridden.get(name) ?? this.#override(name);
+  }
+
+  /** Who decides by a compiled tier, also a shadow limit's; undefined if it is in force no more. */
+  by(tier: Tier): SharedJudge | undefined {
+    return this.#judgeOfTier.get(tier);
+  }
+
+  /** @throws {TollkeeperError} `ERR_TIERS_INVALID`; then nothing has changed. */
+  reload(tiers: Tiers): void {
+    this.#tiers = this.#enact(tiers);
+  }
+
+  /** Has every look-up find the limiter closed. */
+  clear(): void {
+    this.#judges = new Map();
+    this.#overridden.clear();
+  }
+
+  /** Makes a tier with overrides ready that was not asked for since the last reload. */
+  #override(name: string): SharedJudge {
+    if (this.#corrector.isClosed()) throw limiterClosed();
+    const tier = compileOverridden(name, this.#tiers, this.#slots);
+    if (tier === undefined) throw unknownTier(name, this.#judges);
+    const overridden = new SharedJudge(tier, -1, this.#version, this.#corrector);
+    overridden.shadows.push(...(this.#judges.get(tier.name)?.shadows ?? []));
+    this.#overridden.set(name, overridden);
+    this.#judgeOfTier.set(tier, overridden);
+    return overridden;
+  }
+
+  /** Puts tiers in force; returns them as they are kept. */
+  #enact(tiers: Tiers): Tiers {
+    const split = structuredClone(splitTiers(tiers));
+    compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
+    const compiled = compileTiers(split, this.#slots, this.#maxSlots);
+    this.#version++;
+    const judges = new Map<string, SharedJudge>();
+    this.#judgeOfTier = new WeakMap();
+    this.#overridden.clear();
+    for (const [id, tier] of [...compiled.values()].entries()) {
+      const judge = new SharedJudge(tier, id, this.#version, this.#corrector);
+      const of = shadowedTier(tier.name);
+      if (of === undefined) judges.set(tier.name, judge);
+      else judges.get(of)?.shadows.push(judge);
+      this.#judgeOfTier.set(tier, judge);
+    }
+    this.#judges = judges;
+    this.#kinds = kindsOf([...judges.values()].map(({ tier }) => tier));
+    return joinTiers(split);
+  }
+}

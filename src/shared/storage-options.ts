@@ -1,0 +1,119 @@
+import type { ConnectionOptions } from "node:tls";
+import { TollkeeperError } from "../errors.js";
+import type { Credentials } from "../store/redis-client.js";
+import { parseAddress } from "../store/redis-url.js";
+import type { OutagePolicies, OutagePolicy } from "./share.js";
+
+/** Storage that replicas share, in Redis 6.2 or later, or Valkey. */
+export interface RedisStorage {
+  type: "redis";
+  /**
+   * `redis://[user:password@]host[:6379][/db]`, `rediss://` for TLS,
+   * `redis-sentinel://[user:password@]host[:26379],host,…/master[/db][?sentinelPassword=…]`, `rediss-sentinel://` for
+   * TLS to servers and Sentinels, or one or more nodes of a Cluster, `redis-cluster://host:port,host:port`,
+   * `rediss-cluster://…`, or `redis://host:port,redis://host:port`; a single `redis://` that is one is found out.
+   */
+  url: string;
+  /** Whether tokens are taken ahead (`"leased"`, the default) or every call asks Redis (`"exact"`). */
+  mode?: "leased" | "exact";
+  /** How long, in ms, tokens taken ahead may be handed out: 10 to 5,000, 1,000 by default. */
+  leaseMs?: number;
+  /** How long, in ms, a call waits for Redis at most: 1 to 10,000, 50 by default. */
+  timeoutMs?: number;
+  /**
+   * What decides while Redis is away, for all limits or for each type: `"share"`, the default, this replica's part of
+   * the limit; `"open"`, nothing; `"closed"`, no call is decided and `consume` throws `ERR_STORE_UNAVAILABLE`.
+   */
+  onOutage?: OutagePolicy | Partial<OutagePolicies>;
+  /**
+   * What the names of all keys begin with: 1 to 64 letters, digits, `_`, `-`, `.`; the limiter's name by default, or
+   * `tollkeeper`. Replicas share what they count if they have the same, and count apart otherwise.
+   */
+  prefix?: string;
+  /** Node's own options for TLS, such as `ca`, where the URL is `rediss://`. */
+  tls?: ConnectionOptions;
+  /**
+   * Who to be, in place of the user and password of the URL: asked anew before each connection, for those that change.
+   * Connections that there are stay.
+   */
+  credentials?: () => Credentials | Promise<Credentials>;
+  /**
+   * Whether a Redis is used whose `maxmemory-policy` lets it throw keys away, and with them what callers have used:
+   * `false` by default, and then it is refused with `ERR_STORE_UNSUITABLE`.
+   */
+  allowEviction?: boolean;
+}
+
+const OPTIONS = [
+  "type",
+  "url",
+  "mode",
+  "leaseMs",
+  "timeoutMs",
+  "onOutage",
+  "prefix",
+  "tls",
+  "credentials",
+  "allowEviction",
+];
+/** No two prefixes of this form can make one name of two keys. */
+export const PREFIX = /^[\w.-]{1,64}$/;
+export const PREFIX_MAY_BE = "1 to 64 letters, digits, _, - and .";
+const POLICIES = ["share", "open", "closed"];
+const MAY_BE = '"share", "open" or "closed"';
+
+/**
+ * Refuses storage options that can't be.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function checkRedis(storage: RedisStorage): void {
+  const { url, mode, leaseMs, timeoutMs, onOutage, prefix, tls, credentials, allowEviction } = storage;
+  const unknown = Object.keys(storage).find((option) => !OPTIONS.includes(option));
+  if (unknown !== undefined) throw invalid(`storage.${unknown}`, "unknown", `one of ${OPTIONS.join(", ")}`);
+  parseAddress(url, "storage.url");
+  if (mode !== undefined && mode !== "leased" && mode !== "exact") {
+    throw invalid("storage.mode", mode, '"leased" or "exact"');
+  }
+  checkWhole("storage.leaseMs", leaseMs, 10, 5000);
+  checkWhole("storage.timeoutMs", timeoutMs, 1, 10_000);
+  if (prefix !== undefined && !(typeof prefix === "string" && PREFIX.test(prefix))) {
+    throw invalid("storage.prefix", prefix, PREFIX_MAY_BE);
+  }
+  if (tls !== undefined && (typeof tls !== "object" || tls === null)) throw invalid("storage.tls", tls, "an object");
+  if (credentials !== undefined && typeof credentials !== "function") {
+    throw invalid("storage.credentials", typeof credentials, "a function that gives { username, password }");
+  }
+  if (allowEviction !== undefined && typeof allowEviction !== "boolean") {
+    throw invalid("storage.allowEviction", allowEviction, "true or false");
+  }
+  checkPolicy(onOutage);
+}
+
+/** The policy for each type of limit. */
+export function policiesOf(onOutage: RedisStorage["onOutage"]): OutagePolicies {
+  if (typeof onOutage === "string") return { bucket: onOutage, quota: onOutage };
+  return { bucket: onOutage?.bucket ?? "share", quota: onOutage?.quota ?? "share" };
+}
+
+/** An option that can't be used. */
+export function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
+  const shown = typeof was === "object" ? JSON.stringify(was) : String(was);
+  return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${shown}; it may be ${mayBe}`);
+}
+
+function checkPolicy(onOutage: unknown): void {
+  if (onOutage === undefined || (typeof onOutage === "string" && POLICIES.includes(onOutage))) return;
+  if (typeof onOutage !== "object" || onOutage === null) {
+    throw invalid("storage.onOutage", onOutage, `${MAY_BE}, or an object of one for bucket and one for quota`);
+  }
+  for (const [type, policy] of Object.entries(onOutage)) {
+    if (type !== "bucket" && type !== "quota") throw invalid(`storage.onOutage.${type}`, "unknown", "bucket or quota");
+    if (!POLICIES.includes(policy)) throw invalid(`storage.onOutage.${type}`, policy, MAY_BE);
+  }
+}
+
+function checkWhole(option: string, value: unknown, least: number, most: number): void {
+  if (value === undefined || (Number.isInteger(value) && Number(value) >= least && Number(value) <= most)) return;
+  throw invalid(option, value, `whole milliseconds, ${least} to ${most}`);
+}

@@ -1,0 +1,201 @@
+import { TollkeeperError } from "../errors.js";
+import type { Reply } from "../store/protocol.js";
+import type { Asker } from "./asker.js";
+import type { Debts } from "./debts.js";
+import type { Lease, Waiter } from "./lease.js";
+import type { LeaseOptions } from "./leases.js";
+import { type Returns, SWEEPS } from "./returns.js";
+import type { Surroundings } from "./runtime.js";
+import type { SharedJudge } from "./shared-judge.js";
+import { allowedView, spentAt } from "./view.js";
+
+/** Takes in vain after which a call asks for itself alone. */
+const MISSES = 3;
+
+/** Takes tokens ahead, and decides those who wait for them. */
+export class Takes {
+  readonly #asker: Asker;
+  readonly #debts: Debts;
+  readonly #returns: Returns;
+  readonly #around: Surroundings;
+  readonly #leaseMs: number;
+  readonly #outMs: number;
+  readonly #underway = new Set<Promise<void>>();
+  /** Leases that will run out soon. */
+  readonly #low: Lease[] = [];
+  #isEnding = false;
+
+  constructor(
+    asker: Asker,
+    debts: Debts,
+    returns: Returns,
+    around: Surroundings,
+    { leaseMs, timeoutMs }: Pick<LeaseOptions, "leaseMs" | "timeoutMs">,
+  ) {
+    this.#asker = asker;
+    this.#debts = debts;
+    this.#returns = returns;
+    this.#around = around;
+    this.#leaseMs = leaseMs;
+    // Until the sweep after it has expired, and then until it has arrived.
+    this.#outMs = Math.ceil(leaseMs + leaseMs / SWEEPS + timeoutMs);
+  }
+
+  /** Has a call wait for tokens of the next take. */
+  wait(lease: Lease, waiter: Waiter): void {
+    lease.waiters.push(waiter);
+    if (!lease.taking) this.#takeSoon(lease);
+  }
+
+  /** Asks for more before it is needed: not at once, but with other keys that run low within a part of the time left. */
+  prefetch(lease: Lease, nowMs: number): void {
+    const leaseMs = this.#leaseMs;
+    if (lease.isLow || lease.taking || this.#isEnding) return;
+    if (nowMs < lease.noPrefetchUntilMs || nowMs < lease.brokenUntilMs) return;
+    const low = lease.demand(leaseMs / 4, nowMs);
+    if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low) return;
+    lease.isLow = true;
+    if (this.#low.push(lease) === 1) this.#around.after(leaseMs / 16, () => this.#prefetchAll());
+  }
+
+  /** Takes nothing ahead any more; resolves when no take is under way. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    while (this.#underway.size > 0) await Promise.allSettled(this.#underway);
+  }
+
+  /** Asks for more when this turn of the event loop is over, so that all who come in it are counted. */
+  #takeSoon(lease: Lease): void {
+    lease.taking = true;
+    this.#around.soon(() => {
+      // What is taken now is of the present tier.
+      for (const waiter of lease.former.splice(0)) waiter.alone();
+      const [first] = lease.waiters;
+      if (first === undefined) {
+        lease.taking = false;
+        return;
+      }
+      // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
+      const held = lease.held(this.#around.now());
+      this.#begin(this.#take(lease, Math.max(0, first.costMilli - held)));
+    });
+  }
+
+  #prefetchAll(): void {
+    for (const lease of this.#low.splice(0)) {
+      lease.isLow = false;
+      if (lease.taking || this.#isEnding || this.#asker.state !== "together") continue;
+      lease.taking = true;
+      this.#begin(this.#take(lease, 0));
+    }
+  }
+
+  #begin(take: Promise<void>): void {
+    this.#underway.add(take);
+    void take.finally(() => this.#underway.delete(take));
+  }
+
+  async #take(lease: Lease, need: number): Promise<void> {
+    const { judge } = lease;
+    const leaseMs = this.#leaseMs;
+    const sentMs = this.#around.now();
+    const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
+    const ahead = lease.demand(leaseMs, sentMs) - lease.usable(sentMs);
+    const want = Math.max(need, waiting - lease.held(sentMs), ahead);
+    const isSettled = !lease.owes || (await this.#debts.isSettled(lease));
+    try {
+      if (!isSettled) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard what is owed");
+      const known = lease.judge === judge ? lease.known : undefined;
+      const divisor = 2 * this.#asker.replicas;
+      const reply = await this.#asker.run({
+        op: "take",
+        ...this.#asker.about(lease.key, judge, known),
+        need,
+        want,
+        divisor,
+        outMs: this.#outMs,
+      });
+      this.#took(lease, judge, need, sentMs, reply);
+    } catch (error) {
+      lease.failed(error, this.#around.now());
+      lease.taking = false;
+      for (const waiter of [...lease.former.splice(0), ...lease.waiters.splice(0)]) waiter.failed();
+      return;
+    }
+    lease.taking = false;
+    this.#serve(lease);
+  }
+
+  #took(lease: Lease, judge: SharedJudge, need: number, sentMs: number, reply: Reply): void {
+    const nowMs = this.#around.now();
+    const left = this.#serveFormer(lease, judge, reply);
+    if (left > 0) {
+      const lastsMs = Math.min(this.#leaseMs, ...periodEnds(judge, reply.nowMs));
+      const parcel = { milli: left, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
+      if (lease.judge === judge) {
+        lease.parcels.push(parcel);
+        this.#returns.add(lease);
+      } else {
+        void this.#returns.give(lease, judge, parcel);
+      }
+    } else if (reply.granted === 0) {
+      lease.noPrefetchUntilMs = nowMs + this.#leaseMs / 4;
+    }
+    if (lease.judge !== judge) return;
+    lease.learn(reply, nowMs);
+    if (reply.denied > 0) {
+      const denial = lease.denial(judge, reply, need, nowMs);
+      lease.believe(denial, nowMs);
+      // The answer is for the first, whatever is held by now.
+      const first = lease.waiters.shift();
+      if (first === undefined) return;
+      const view = lease.view(first.costMilli, nowMs, reply.nowMs - reply.lagMs);
+      first.decided(view.denied > 0 ? view : { ...denial, spent: view.spent });
+    }
+  }
+
+  /** Decides those who waited when another tier came in, by what was taken for them; returns what is left of it. */
+  #serveFormer(lease: Lease, judge: SharedJudge, reply: Reply): number {
+    const { granted, nowMs, spent } = reply;
+    let left = granted;
+    const alone: Waiter[] = [];
+    for (const waiter of lease.former.splice(0)) {
+      if (waiter.judge !== judge || waiter.costMilli > left) {
+        alone.push(waiter);
+        continue;
+      }
+      left -= waiter.costMilli;
+      const known = { epoch: "", atMs: nowMs, spent };
+      waiter.decided(allowedView(reply, spentAt(judge.tier, known, nowMs, left)));
+    }
+    // Asked for when what is left is on its way back.
+    if (alone.length > 0) this.#around.soon(() => alone.forEach((waiter) => void waiter.alone()));
+    return left;
+  }
+
+  /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
+  #serve(lease: Lease): void {
+    const nowMs = this.#around.now();
+    const storeMs = this.#asker.storeMs(nowMs);
+    const waiting: Waiter[] = [];
+    for (const waiter of lease.waiters.splice(0)) {
+      if (lease.use(waiter.costMilli, nowMs)) {
+        waiter.decided(lease.view(0, nowMs, storeMs));
+        continue;
+      }
+      const view = lease.view(waiter.costMilli, nowMs, storeMs);
+      if (nowMs < lease.believeUntilMs && view.denied > 0) waiter.decided(view);
+      else waiting.push(waiter);
+    }
+    // Whatever has become of the take: nobody asks for ever.
+    const [first] = waiting;
+    if (first !== undefined && ++first.misses === MISSES) waiting.shift()?.alone();
+    lease.waiters.push(...waiting);
+    if (lease.waiters.length > 0) this.#takeSoon(lease);
+  }
+}
+
+/** How long the periods of a tier's quotas still last. */
+function periodEnds({ tier }: SharedJudge, nowMs: number): number[] {
+  return tier.limits.flatMap(({ rule }) => (rule.type === "quota" ? [rule.resetMs(nowMs)] : []));
+}

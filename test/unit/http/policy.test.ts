@@ -1,0 +1,74 @@
+import { parseList } from "structured-headers";
+import { describe, expect, it } from "vitest";
+import { TierPolicy } from "../../../src/http/policy.js";
+import type { LimitSpec } from "../../../src/index.js";
+
+const NOVEMBER = Date.UTC(2026, 10, 10);
+
+function policyOf(...limits: LimitSpec[]): TierPolicy {
+  return new TierPolicy({ limits });
+}
+
+function fieldOf(limit: LimitSpec, nowMs = NOVEMBER): unknown {
+  const [[name, parameters] = []] = parseList(policyOf(limit).policyField(nowMs));
+  return [name, Object.fromEntries(parameters ?? [])];
+}
+
+const bucket = (limit: number, windowSeconds: number, burst: number): LimitSpec => ({
+  name: "rate",
+  type: "bucket",
+  limit,
+  windowSeconds,
+  burst,
+});
+
+describe("RateLimit-Policy", () => {
+  it.each([
+    [100, 60, 1.5, { q: 150, w: 90 }],
+    [100, 60, 1, { q: 100, w: 60 }],
+    [5, 1, 1.5, { q: 7, w: 2 }],
+    [0.5, 10, 1, { q: 0, w: 10 }],
+    [1000, 0.5, 1.1, { q: 1100, w: 1 }],
+  ])("of a bucket of %d a %d s, burst %d, has whole numbers: %j", (limit, windowSeconds, burst, parameters) => {
+    expect(fieldOf(bucket(limit, windowSeconds, burst))).toEqual(["rate", parameters]);
+  });
+
+  it.each([
+    ["day", undefined, NOVEMBER, 86_400],
+    ["month", undefined, NOVEMBER, 30 * 86_400],
+    ["month", 31, NOVEMBER, 30 * 86_400],
+    ["month", 31, Date.UTC(2027, 2, 1), 31 * 86_400],
+    ["month", undefined, Date.UTC(2028, 1, 29), 29 * 86_400],
+  ] as const)("of a quota of a %s (anchor day %s) at %d lasts %d s", (period, anchorDay, nowMs, w) => {
+    expect(fieldOf({ name: "quota", type: "quota", limit: 500, period, anchorDay }, nowMs)).toEqual([
+      "quota",
+      { q: 500, w },
+    ]);
+  });
+
+  it("is written anew only when a period ends", () => {
+    const policy = policyOf({ name: "month", type: "quota", limit: 5, period: "month" });
+    const november = policy.policyField(NOVEMBER);
+    expect(policy.policyField(Date.UTC(2026, 11, 1) - 1)).toBe(november);
+    expect(policy.policyField(Date.UTC(2026, 11, 1))).not.toBe(november);
+    expect(policy.policyField(NOVEMBER)).toBe(november);
+  });
+});
+
+describe("RateLimit", () => {
+  it("rounds what is left down and the time up", () => {
+    const policy = policyOf(bucket(10, 60, 1), { name: "day", type: "quota", limit: 9, period: "day" });
+    const field = policy.stateField([
+      { name: "rate", limit: 10, remaining: 2.999, resetMs: 41_001 },
+      { name: "day", limit: 9, remaining: 0, resetMs: 1 },
+    ]);
+    expect(field).toBe('"rate";r=2;t=42, "day";r=0;t=1');
+    expect(parseList(field)).toHaveLength(2);
+  });
+});
+
+it("the monthly quota of a tier is found, whatever its name", () => {
+  const month: LimitSpec = { name: "billing", type: "quota", limit: 120, period: "month" };
+  expect(policyOf().monthly).toBe(-1);
+  expect(policyOf(bucket(100, 60, 1.1), month).monthly).toBe(1);
+});
