@@ -28,8 +28,8 @@ beforeAll(async () => {
     builds[build] = {
       ...(await load("index.js")),
       ...(await load("fingerprint/index.js")),
-      plugin: await load("fastify/plugin.js"),
-      metrics: await load("metrics/index.js"),
+      plugin: await load("fastify/index.js"),
+      metrics: await load("prometheus/index.js"),
     } as Entries;
   }
   expect(builds.esm.TollkeeperError).not.toBe(builds.cjs.TollkeeperError);
