@@ -146,7 +146,7 @@ function forward(clock: () => number): () => number {
   };
 }
 
-/** How long, in ms, the same complaint is kept back. */
+/** How long, in ms, the same message is kept back. */
 const QUIET_MS = 60_000;
 
 /** Passes each message on once a minute, since a store that is away is missed by every call. */

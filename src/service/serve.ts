@@ -5,7 +5,7 @@ import { loadBinding } from "../engine/binding.js";
 import { TollkeeperError } from "../errors.js";
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../shared/shared-limiter.js";
-import { isRefusal } from "../store/complaints.js";
+import { isRefusal } from "../store/redis-errors.js";
 import { withoutPassword } from "../store/redis-url.js";
 import { createApp } from "./app.js";
 import type { Environment } from "./config/environment.js";

@@ -1,9 +1,9 @@
 import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
-import { complaintsOf } from "./complaints.js";
 import { type Client, type ClientOptions, RETRY_MS } from "./redis-client.js";
 import { type Address, asCluster, withoutPassword } from "./redis-url.js";
 import { checkRights, type Need } from "./rights.js";
+import { unsuitabilitiesOf } from "./suitability.js";
 
 /** What is looked at, and how it is to be. */
 export interface InspectionOptions extends ClientOptions {
@@ -35,7 +35,7 @@ export async function inspect(
   const reasons = answers.flatMap((answer) => (answer.status === "rejected" ? [answer.reason as unknown] : []));
   const refusal = reasons.find((reason) => reason instanceof TollkeeperError);
   if (refusal !== undefined || first === undefined) throw refusal ?? reasons[0] ?? new Error("no server is known");
-  for (const { error } of [first, ...others].flatMap((facts) => complaintsOf(facts, about(options)))) warn(error);
+  for (const { error } of [first, ...others].flatMap((facts) => unsuitabilitiesOf(facts, about(options)))) warn(error);
   return first;
 }
 
@@ -90,7 +90,7 @@ async function factsOf(server: Redis, options: InspectionOptions, needs: readonl
       return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];
     }),
   );
-  const fatal = complaintsOf(facts, about(options)).find((complaint) => complaint.fatal);
+  const fatal = unsuitabilitiesOf(facts, about(options)).find(({ fatal }) => fatal);
   if (fatal !== undefined) throw fatal.error;
   await check();
   return facts;

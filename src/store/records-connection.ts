@@ -1,8 +1,8 @@
 import { TollkeeperError } from "../errors.js";
-import { translated } from "./complaints.js";
 import { clusterBehind, type InspectionOptions, inspect } from "./inspection.js";
 import { READ, SCAN, WRITE } from "./lua/records.js";
 import { type Client, clientOf, letGo, RETRY_MS, shield } from "./redis-client.js";
+import { translated } from "./redis-errors.js";
 import { withoutPassword } from "./redis-url.js";
 import { type Need, needsOf } from "./rights.js";
 

@@ -1,5 +1,4 @@
 import { TollkeeperError } from "../errors.js";
-import { isRefusal, translated } from "./complaints.js";
 import { checkAllRights, clusterBehind, type Facts, type InspectionOptions, inspect } from "./inspection.js";
 import { keyFault } from "./key-error.js";
 import { conflictsWith, kindsText, type Place } from "./limit-kinds.js";
@@ -7,6 +6,7 @@ import { SCRIPT } from "./lua/keys.js";
 import { REGISTRY } from "./lua/replicas.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { type Client, clientOf, letGo, RETRY_MS, shield } from "./redis-client.js";
+import { isRefusal, translated } from "./redis-errors.js";
 import { type Address, withoutPassword } from "./redis-url.js";
 import { type Need, needsOf } from "./rights.js";
 import { atTurnEnd } from "./turn.js";

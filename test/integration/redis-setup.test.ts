@@ -41,10 +41,10 @@ function open(storage: Omit<RedisStorage, "type">) {
 }
 
 /**
- * Waits for a complaint, and for what a call gets meanwhile: this replica's part of the limit where Redis is not there, and
- * none where it answers and refuses, since the part is then not known.
+ * Waits until something is told, and for what a call gets meanwhile: this replica's part of the limit where Redis is not
+ * there, and none where it answers and refuses, since the part is then not known.
  */
-async function complaint({ limiter, told }: Limited, code: string, says: RegExp): Promise<void> {
+async function tells({ limiter, told }: Limited, code: string, says: RegExp): Promise<void> {
   await vi.waitFor(() => expect(told.map((error) => `${error.code} ${error.message}`).join("\n")).toMatch(says), {
     timeout: 8000,
   });
@@ -164,7 +164,7 @@ it.each(unusable)(
   "says what mends it: $name",
   async ({ storage, code, says }) => {
     const limited = open(storage);
-    await complaint(limited, code, says);
+    await tells(limited, code, says);
     expect(limited.limiter.isTogether).toBe(false);
     expect(limited.told.every(({ message }) => !message.includes("secret"))).toBe(true);
   },
@@ -175,25 +175,25 @@ it("says of a Redis that is too old that it be upgraded", async () => {
   const relay = await Relay.start(plain.port);
   onTestFinished(() => relay.stop());
   relay.edit = (text) => text.replace(/redis_version:\d\.\d\.\d\d/, "redis_version:6.0.16");
-  await complaint(open({ url: relay.url }), "ERR_STORE_UNSUITABLE", /is version 6\.0\.16; .*upgrade the server/);
+  await tells(open({ url: relay.url }), "ERR_STORE_UNSUITABLE", /is version 6\.0\.16; .*upgrade the server/);
 });
 
 const EVICTS = /maxmemory-policy allkeys-lru.*CONFIG SET maxmemory-policy noeviction.*storage\.allowEviction/;
 
 it("refuses a maxmemory-policy that forgets", async () => {
-  await complaint(open({ url: evicting.url }), "ERR_STORE_UNSUITABLE", EVICTS);
+  await tells(open({ url: evicting.url }), "ERR_STORE_UNSUITABLE", EVICTS);
 });
 
 it("warns of it if it is allowed, and works", async () => {
   const limited = open({ url: evicting.url, allowEviction: true });
   await limited.limiter.ready();
-  await complaint(limited, "ERR_STORE_UNSUITABLE", /maxmemory-policy allkeys-lru.*CONFIG SET/);
+  await tells(limited, "ERR_STORE_UNSUITABLE", /maxmemory-policy allkeys-lru.*CONFIG SET/);
 });
 
 it("refuses one such node among the masters of a Cluster", async () => {
   const client = new Redis({ port: cluster.servers[2]?.port ?? 0, host: "127.0.0.1" });
   await client.config("SET", "maxmemory-policy", "volatile-ttl");
-  await complaint(open({ url: cluster.url }), "ERR_STORE_UNSUITABLE", /maxmemory-policy volatile-ttl/);
+  await tells(open({ url: cluster.url }), "ERR_STORE_UNSUITABLE", /maxmemory-policy volatile-ttl/);
   await client.config("SET", "maxmemory-policy", "noeviction");
   client.disconnect();
 });
@@ -205,7 +205,7 @@ it("says that a script was stopped for time, and goes on when the server is free
   const limited = open({ url: plain.url, mode: "exact", timeoutMs: 500, prefix: "busy" });
   await limited.limiter.ready();
   const loop = other.eval("while true do end", 0).catch((error: Error) => error.message);
-  await complaint(limited, "ERR_STORE_FAILED", /\(BUSY .*raise busy-reply-threshold/);
+  await tells(limited, "ERR_STORE_FAILED", /\(BUSY .*raise busy-reply-threshold/);
   await client.script("KILL");
   expect(await loop).toMatch(/killed by user/i);
   await vi.waitFor(() => expect(limited.limiter.isTogether).toBe(true), { timeout: 5000 });
@@ -228,7 +228,7 @@ it("does not read a hash with more fields than a key can have, however many", as
     if (name === nameOf(prefix, "k")) read.push(String(command).toUpperCase());
   });
   expect((await limited.limiter.consume("k", "t")).allowed).toBe(true); // By the outage policy.
-  await complaint(limited, "ERR_STORE_FOREIGN", /a hash of somebody else's/);
+  await tells(limited, "ERR_STORE_FOREIGN", /a hash of somebody else's/);
   await vi.waitFor(() => expect(read).toContain("HLEN"));
   monitor.disconnect();
   expect(read.filter((command) => command !== "HLEN" && command !== "TYPE")).toEqual([]);

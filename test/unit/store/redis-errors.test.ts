@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { translated } from "../../../src/store/complaints.js";
+import { translated } from "../../../src/store/redis-errors.js";
 
 /** What servers answer, as they word it; what is told of it, and what mends it. */
 const answers: [answer: string, code: string, says: RegExp][] = [

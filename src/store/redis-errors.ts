@@ -1,55 +1,5 @@
 import { type ErrorCode, TollkeeperError } from "../errors.js";
 
-/** The oldest Redis whose scripts may read the time and then write, and that is still mended when a fault is found. */
-const OLDEST = [6, 2] as const;
-
-const ALLOW_EVICTION = "storage.allowEviction (RATE_LIMIT_REDIS_ALLOW_EVICTION)";
-
-/** Something about a server that keeps it from being used, or will cost somebody their quota. */
-export interface Complaint {
-  readonly error: TollkeeperError;
-  readonly fatal: boolean;
-}
-
-/**
- * What is wrong with a server, by its own account.
- *
- * @param info The fields of `INFO`.
- */
-export function complaintsOf(
-  info: ReadonlyMap<string, string>,
-  { url, mayBeCluster, allowEviction }: { url: string; mayBeCluster: boolean; allowEviction: boolean },
-): Complaint[] {
-  const complaints: Complaint[] = [];
-  const complain = (fatal: boolean, message: string) => {
-    complaints.push({ fatal, error: new TollkeeperError("ERR_STORE_UNSUITABLE", `Redis at ${url} ${message}`) });
-  };
-  const version = info.get("redis_version") ?? "unknown";
-  const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
-    complain(true, `is version ${version}; it may be ${OLDEST.join(".")} or later, or Valkey: upgrade the server`);
-  }
-  if (info.get("redis_mode") === "sentinel") {
-    complain(true, "is a Sentinel; give its address as redis-sentinel://host:port/master");
-  }
-  if (info.get("redis_mode") === "cluster" && !mayBeCluster) {
-    complain(true, "is a node of a Cluster, which has no databases but 0; leave the database out of its address");
-  }
-  if (info.get("role") === "slave") {
-    complain(true, "is a replica, which can't be written to; give the address of its master, or of its Sentinels");
-  }
-  const policy = info.get("maxmemory_policy");
-  if (policy !== undefined && policy !== "noeviction") {
-    complain(
-      !allowEviction,
-      `has maxmemory-policy ${policy}, under which it forgets what callers have used; ` +
-        "set it to noeviction: redis-cli CONFIG SET maxmemory-policy noeviction" +
-        (allowEviction ? "" : `, or take the risk with ${ALLOW_EVICTION}`),
-    );
-  }
-  return complaints;
-}
-
 /** Whether a store that answers does not let itself be used, until somebody changes a right or a setting. */
 export function isRefusal(error: unknown): boolean {
   const { code } = error as { code?: unknown };
