@@ -5,8 +5,8 @@ import { LimitHeaders } from "../http/headers.js";
 import { quotaExceeded, sendProblem } from "../http/problem.js";
 import type { Limiter } from "../limiter/limiter.js";
 import type { SharedLimiter } from "../shared/shared-limiter.js";
+import type { Caller } from "./management/caller.js";
 import { answers, quotaState, securedBy } from "./management/contract.js";
-import type { Caller } from "./management/identify.js";
 import { quotaStateOf } from "./management/quota-state.js";
 
 /** How often a caller may look, per minute and replica. */

@@ -4,30 +4,18 @@ import { Asker } from "./asker.js";
 import { Debts, ONCE } from "./debts.js";
 import { converted } from "./known.js";
 import { Lease } from "./lease.js";
+import type { LeaseOptions } from "./lease-options.js";
 import type { LeaseTable } from "./lease-table.js";
 import { type CLOSED, Outage } from "./outage.js";
 import { Returns, type SWEEPS } from "./returns.js";
 import type { Surroundings } from "./runtime.js";
 import type { Session, SessionState } from "./session.js";
-import type { OutagePolicies } from "./share.js";
 import type { SharedCorrection, SharedJudge } from "./shared-judge.js";
 import { Takes } from "./takes.js";
 import { allowedView, spentAt, type View, viewOf } from "./view.js";
 
 /** Keys told at once when a store has come back. */
 const BATCH = 256;
-
-/** How limits are shared. */
-export interface LeaseOptions {
-  readonly mode: "leased" | "exact";
-  /** How long, in ms, tokens taken ahead may be handed out. */
-  readonly leaseMs: number;
-  /** How long, in ms, an answer is waited for. */
-  readonly timeoutMs: number;
-  readonly policies: OutagePolicies;
-  /** The time to decide by, if not the store's own. */
-  readonly clock: (() => number) | undefined;
-}
 
 /** Decides calls from what is leased, what the store grants, and, while that is away, by the outage policy. */
 export class Leases {

@@ -3,7 +3,7 @@ import type { Reply } from "../store/protocol.js";
 import type { Asker } from "./asker.js";
 import type { Debts } from "./debts.js";
 import type { Lease, Waiter } from "./lease.js";
-import type { LeaseOptions } from "./leases.js";
+import type { LeaseOptions } from "./lease-options.js";
 import { type Returns, SWEEPS } from "./returns.js";
 import type { Surroundings } from "./runtime.js";
 import type { SharedJudge } from "./shared-judge.js";

@@ -13,7 +13,7 @@ import {
   text,
   word,
 } from "./setting.js";
-import { type ConfiguredTiers, tiersSchema } from "./tiers.js";
+import { type ConfiguredTiers, tiersSchema } from "./tiers-schema.js";
 
 /** Above these, limits of some windows could no longer be counted exactly. */
 const RATE = [1, 100_000_000] as const;

@@ -7,7 +7,7 @@ import { problem } from "../../http/problem.js";
 import { overriddenTier } from "../../limiter/overrides.js";
 import type { Config } from "../config/schema.js";
 import { ACCOUNT_NAME, type Accounts, LEAST_TIER } from "./accounts.js";
-import type { Caller } from "./identify.js";
+import type { Caller } from "./caller.js";
 
 /** How the gateway in front is known. */
 export interface GatewayOptions {

@@ -1,9 +1,9 @@
 import type { FastifyRequest } from "fastify";
-import { callerOf } from "../../fastify/index.js";
-import type { AddressIdentity, Identity, Refusal } from "../../http/identity.js";
+import type { AddressIdentity, Refusal } from "../../http/identity.js";
 import { type Problem, problem } from "../../http/problem.js";
-import { type Account, limiterTierOf } from "./accounts.js";
+import { limiterTierOf } from "./accounts.js";
 import type { ApiKeys, Holder, Scope } from "./api-keys.js";
+import { type Caller, type Identified, noteRefused } from "./caller.js";
 import { Gateway, type GatewayOptions } from "./gateway.js";
 
 /** How the callers of the service are told apart. */
@@ -16,13 +16,6 @@ export interface CallerOptions extends GatewayOptions {
   requireGateway: boolean;
 }
 
-/** A caller of the service. */
-export interface Caller extends Identity {
-  /** The API key that was shown; undefined for a consumer of the gateway, or an address. */
-  keyId?: string | undefined;
-  account?: Account | undefined;
-}
-
 declare module "fastify" {
   interface FastifyContextConfig {
     /** What the API key must be good for. A route that says nothing takes callers without one, too. */
@@ -30,16 +23,6 @@ declare module "fastify" {
     /** Whether callers without a key may call as well, by consumer or address. */
     keyless?: boolean;
   }
-}
-
-type Identified = Caller | Refusal;
-
-/** Callers who were refused, though it is known who they are. */
-const refused = new WeakMap<FastifyRequest, Caller>();
-
-/** Who calls, let in or not; undefined if nobody was asked, or nobody is known. */
-export function whoCalls(request: FastifyRequest): Caller | undefined {
-  return callerOf(request) ?? refused.get(request);
 }
 
 /**
@@ -84,7 +67,7 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     }
     const caller = holderOf(holder);
     if (scope === undefined || holder.scopes.includes(scope)) return caller;
-    refused.set(request, caller);
+    noteRefused(request, caller);
     return refuse(caller, 403, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);
   };
 

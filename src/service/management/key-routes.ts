@@ -1,10 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
 import { problem, sendProblem } from "../../http/problem.js";
+import { whoCalls } from "./caller.js";
 import { accountName, answers, keyInfo, managed, pageOfItems, pageQuery, scopeName, tierName } from "./contract.js";
-import { whoCalls } from "./identify.js";
-import type { ManagementOptions } from "./plugin.js";
-import { tierUnknown } from "./quota-routes.js";
+import type { ManagementOptions } from "./options.js";
+import { tierUnknown } from "./problems.js";
 
 const PATH = "/api/v1/keys";
 

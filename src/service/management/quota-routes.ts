@@ -6,7 +6,8 @@ import type { Decision } from "../../limiter/decision.js";
 import { checkOverrides, type Overrides, plainTier } from "../../limiter/overrides.js";
 import { type Account, tierInForce } from "./accounts.js";
 import { accountInfo, answers, managed, overrides, quotaState, tierName } from "./contract.js";
-import type { ManagementOptions } from "./plugin.js";
+import type { ManagementOptions } from "./options.js";
+import { tierUnknown } from "./problems.js";
 import { quotaStateOf } from "./quota-state.js";
 import { type Subject, subjectName, subjectOf } from "./subject.js";
 
@@ -179,9 +180,4 @@ function accountNameOf(subject: Subject | undefined, reply: FastifyReply): strin
 
 function infoOf({ name, tier, overrides, created }: Account): z.infer<typeof accountInfo> {
   return { account: name, tier, overrides, created };
-}
-
-export function tierUnknown(tier: string, tiers: readonly string[]) {
-  const shown = tier.length > 64 ? `${tier.slice(0, 63)}…` : tier;
-  return problem(422, "tier_unknown", `tier is ${shown}; it may be one of ${tiers.join(", ")}.`);
 }

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { VERSION } from "../../version.js";
 import { metricsAsJson } from "../metrics-server.js";
 import { answers, answersText, limitState, managed, pageOfItems, pageQuery } from "./contract.js";
+import type { ManagementOptions } from "./options.js";
 import { pageOf } from "./page.js";
-import type { ManagementOptions } from "./plugin.js";
 import { capacityOf, unlimitedOf } from "./quota-state.js";
 
 const PATH = "/api/v1/rate-limit";

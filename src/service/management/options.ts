@@ -1,0 +1,19 @@
+import type { Registry } from "prom-client";
+import type { AddressIdentity } from "../../http/identity.js";
+import type { Limiter } from "../../limiter/limiter.js";
+import type { SharedLimiter } from "../../shared/shared-limiter.js";
+import type { Config } from "../config/schema.js";
+import type { Endpoint } from "../endpoints.js";
+import type { ApiKeys } from "./api-keys.js";
+
+/** What is managed. */
+export interface ManagementOptions {
+  config: Config;
+  limiter: Limiter | SharedLimiter;
+  keys: ApiKeys;
+  registry: Registry;
+  /** How callers are told apart by address, as it is at the time of the call. */
+  addresses: () => AddressIdentity;
+  /** The routes of the service. */
+  endpoints: () => Endpoint[];
+}
