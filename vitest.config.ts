@@ -1,6 +1,16 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
+const src = fileURLToPath(new URL("src", import.meta.url));
+
 export default defineConfig({
+  // Tests run the sources, and so does the service in them, which knows the library by its names only.
+  resolve: {
+    alias: [
+      { find: /^tollkeeper$/, replacement: `${src}/index.ts` },
+      { find: /^tollkeeper\/(.+)$/, replacement: `${src}/$1/index.ts` },
+    ],
+  },
   test: {
     globalSetup: "test/link-native.ts",
     // Nothing is asserted on time: a busy machine is slow, and no fault of the code.

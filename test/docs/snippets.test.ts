@@ -88,7 +88,7 @@ describe("ts snippets", () => {
       JSON.stringify({
         extends: "../../tsconfig.json",
         include: ["*.mts"],
-        compilerOptions: { noEmit: false, rootDir: "." },
+        compilerOptions: { noEmit: false, rootDir: ".", paths: {} },
       }),
     );
     for (const [index, { code }] of ofKind("ts").entries()) writeFileSync(file(index, "mts"), code);
