@@ -33,10 +33,10 @@ function isAllowed(licence) {
 
 /** What npm installs along with us. */
 function npmPackages() {
-  /** @type {{ packages: Record<string, { dev?: boolean, license?: string }> }} */
+  /** @type {{ packages: Record<string, { dev?: boolean, link?: boolean, license?: string }> }} */
   const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
   return Object.entries(packages)
-    .filter(([path, { dev }]) => path !== "" && !dev)
+    .filter(([path, { dev, link }]) => path !== "" && !dev && !link)
     .map(([path, { license }]) => ({ name: path.replace("node_modules/", ""), licence: license ?? "" }));
 }
 
