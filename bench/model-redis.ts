@@ -61,7 +61,7 @@ export class ModelRedis {
       send: (command: Command) => this.#answered(() => this.#run(command)),
       greet: () => {
         this.greetings++;
-        return this.#answered(() => ({ replicas: this.#replicas, settlingMs: 0 }));
+        return this.#answered(() => ({ replicas: this.#replicas, recoveringMs: 0 }));
       },
       close: async () => undefined,
     };

@@ -130,11 +130,11 @@ async function simulate(setup: Setup, tier: TierName, shard: Shard, effort: Effo
   const module: SharedModule = await import(new URL("../esm/shared/shared-limiter.js", import.meta.url).href);
   const time = new SimulatedTime();
   const server = new ModelRedis(time, setup.replicas);
-  const around = time.surroundings();
+  const runtime = time.runtime();
   const limiters = Array.from({ length: setup.replicas }, () => {
     const policies = { bucket: "share", quota: "share" };
     const given = { mode: "leased", leaseMs: LEASE_MS, timeoutMs: 50, policies, clock: undefined, maxKeys: 1_000_000 };
-    return new module.SharedLimiter({ tiers: TIERS, ...given, link: server.link(), around });
+    return new module.SharedLimiter({ tiers: TIERS, ...given, link: server.link(), runtime });
   });
   await time.runUntil(100);
   const startMs = time.nowMs + effort.warmMs;

@@ -16,7 +16,7 @@ export class SimulatedTime {
   }
 
   /** How a process sees it whose clock began at another time. */
-  surroundings(offsetMs = 0) {
+  runtime(offsetMs = 0) {
     return {
       now: () => this.nowMs + offsetMs,
       wall: () => this.nowMs,

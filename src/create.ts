@@ -130,7 +130,7 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     policies: policiesOf(storage.onOutage),
     clock: given,
     link,
-    around: given === undefined ? PROCESS : { ...PROCESS, now: forward(given) },
+    runtime: given === undefined ? PROCESS : { ...PROCESS, now: forward(given) },
   });
 }
 

@@ -68,6 +68,20 @@ export class Limiter {
     return this.#judges.tiers;
   }
 
+  /** Whether it decides as it is meant to: from its opening until it is closed. One over Redis is not ready while that is away. */
+  get isReady(): boolean {
+    return !this.#closed;
+  }
+
+  /**
+   * Resolves at once; one over Redis has callers wait for it.
+   *
+   * @throws {TollkeeperError} `ERR_LIMITER_CLOSED`
+   */
+  async ready(_patienceMs?: number): Promise<void> {
+    this.#checkOpen();
+  }
+
   /** Small named records beside the keys, durable when the storage is; an app keeps its API keys there. */
   get records(): RecordStore {
     this.#checkOpen();

@@ -30,7 +30,7 @@ export function registerStoreMetrics(registry: Registry, limiter: SharedLimiter,
     "tollkeeper_store_circuit_open",
     "1 while decisions are not shared and the outage policy decides.",
     "max",
-    ({ store }) => (store.state === "together" ? 0 : 1),
+    ({ store }) => (store.state === "ready" ? 0 : 1),
   );
   meter.gauge(
     "tollkeeper_store_replicas",

@@ -86,7 +86,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
           detail: "Accounts or API keys are lost where they are kept; the log says more.",
         };
       }
-      if (keys.isFresh && (!needsStore || limiter.isTogether)) return undefined;
+      if (keys.isFresh && (!needsStore || limiter.isReady)) return undefined;
       return { code: "store_unavailable", detail: "Neither limits nor API keys can be checked without Redis." };
     },
     isDraining,

@@ -77,9 +77,8 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     app = await createApp({ config, limiter, keys, registry, logger, isDraining: () => draining });
     const { log, server, close } = app;
     // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
-    const ready = [directory.ready(REDIS_PATIENCE_MS)];
-    if (limiter.engine === "redis") ready.push(limiter.ready(REDIS_PATIENCE_MS));
-    await Promise.all(ready).catch((error: unknown) => {
+    const ready = Promise.all([directory.ready(REDIS_PATIENCE_MS), limiter.ready(REDIS_PATIENCE_MS)]);
+    await ready.catch((error: unknown) => {
       // What waiting does not mend is better seen at the start.
       if (isRefusal(error)) throw error;
       log.error({ err: error }, "starting without Redis");

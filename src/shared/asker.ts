@@ -1,20 +1,20 @@
 import type { Command, Known, Reply } from "../store/protocol.js";
-import type { Surroundings } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 import type { Session, SessionState } from "./session.js";
 import type { SharedJudge } from "./shared-judge.js";
 
 /** Asks the store, and learns what time it is there. */
 export class Asker {
   readonly #session: Session;
-  readonly #around: Surroundings;
+  readonly #runtime: Runtime;
   readonly #clock: (() => number) | undefined;
   /** The store's time less this process's clock. */
   #ahead: number | undefined;
 
   /** `clock` is the time to decide by, if not the store's own. */
-  constructor(session: Session, around: Surroundings, clock: (() => number) | undefined) {
+  constructor(session: Session, runtime: Runtime, clock: (() => number) | undefined) {
     this.#session = session;
-    this.#around = around;
+    this.#runtime = runtime;
     this.#clock = clock;
   }
 
@@ -27,9 +27,9 @@ export class Asker {
   }
 
   /** The store's time, as near as can be told, when it is `nowMs` by this process's clock. */
-  storeMs(nowMs = this.#around.now()): number {
+  storeMs(nowMs = this.#runtime.now()): number {
     if (this.#clock !== undefined) return this.#clock();
-    return this.#ahead === undefined ? this.#around.wall() : Math.floor(nowMs + this.#ahead);
+    return this.#ahead === undefined ? this.#runtime.wall() : Math.floor(nowMs + this.#ahead);
   }
 
   /** What every command says of a key. */
@@ -40,7 +40,7 @@ export class Asker {
   /** Rejects at the deadline at the latest. */
   async run(command: Command): Promise<Reply> {
     const reply = await this.#session.run(command);
-    this.#ahead = reply.nowMs - reply.lagMs - this.#around.now();
+    this.#ahead = reply.nowMs - reply.lagMs - this.#runtime.now();
     return reply;
   }
 }

@@ -1,14 +1,14 @@
-import type { Surroundings } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 
 /** One deadline for all that is asked in one turn of the event loop: a timer for each would cost more than the asking. */
 export class Deadline {
-  readonly #around: Surroundings;
+  readonly #runtime: Runtime;
   readonly #ms: number;
   /** What is asked in this turn. */
   #turn: Turn | undefined;
 
-  constructor(around: Surroundings, ms: number) {
-    this.#around = around;
+  constructor(runtime: Runtime, ms: number) {
+    this.#runtime = runtime;
     this.#ms = ms;
   }
 
@@ -25,14 +25,14 @@ export class Deadline {
   #begin(): Turn {
     const asked = new Set<() => void>();
     // After a pause of our own, an answer may be here that the event loop has not come to yet.
-    const cancel = this.#around.after(this.#ms, () =>
-      this.#around.soon(() => {
+    const cancel = this.#runtime.after(this.#ms, () =>
+      this.#runtime.soon(() => {
         for (const late of asked) late();
       }),
     );
     const turn = { asked, cancel };
     this.#turn = turn;
-    this.#around.soon(() => {
+    this.#runtime.soon(() => {
       this.#turn = undefined;
       if (asked.size === 0) cancel();
     });

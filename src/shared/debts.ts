@@ -3,7 +3,7 @@ import { REMEMBERED_MS } from "../store/lua/keys.js";
 import type { Asker } from "./asker.js";
 import type { Lease, Owed } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
-import type { Surroundings } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 import type { SharedJudge } from "./shared-judge.js";
 
 /** How long, in ms, after it was first sent a correction is sent again as one that may have counted. */
@@ -29,7 +29,7 @@ export const ONCE = {
 export class Debts {
   readonly #table: LeaseTable;
   readonly #asker: Asker;
-  readonly #around: Surroundings;
+  readonly #runtime: Runtime;
   readonly #leaseMs: number;
   /** Leases that owe the store something, or decided without it. */
   readonly #behind = new Set<Lease>();
@@ -39,10 +39,10 @@ export class Debts {
   readonly #numbered = new Map<string, { readonly judge: SharedJudge; readonly atMs: number }>();
   #number = 0;
 
-  constructor(table: LeaseTable, asker: Asker, around: Surroundings, leaseMs: number) {
+  constructor(table: LeaseTable, asker: Asker, runtime: Runtime, leaseMs: number) {
     this.#table = table;
     this.#asker = asker;
-    this.#around = around;
+    this.#runtime = runtime;
     this.#leaseMs = leaseMs;
   }
 
@@ -64,10 +64,10 @@ export class Debts {
 
   /** Has the store charged or given back something, now or when it is back. */
   owe(lease: Lease, owed: Owed): void {
-    if (!this.#table.keeps(lease) && this.#asker.state !== "together") return;
+    if (!this.#table.keeps(lease) && this.#asker.state !== "ready") return;
     if (!lease.merge(owed)) lease.owed.push(owed);
     this.#behind.add(lease);
-    if (this.#asker.state === "together") void this.settle(lease);
+    if (this.#asker.state === "ready") void this.settle(lease);
   }
 
   /** Has the store hear of every debt of a key, or as many as it will hear of; never rejects. */
@@ -92,7 +92,7 @@ export class Debts {
   /** Settles with all, as long as the store is there. */
   async settleAll(): Promise<void> {
     const behind = [...this.#behind];
-    for (let at = 0; at < behind.length && this.#asker.state === "together"; at += BATCH) {
+    for (let at = 0; at < behind.length && this.#asker.state === "ready"; at += BATCH) {
       await Promise.all(behind.slice(at, at + BATCH).map((lease) => this.settle(lease)));
     }
   }
@@ -100,7 +100,7 @@ export class Debts {
   /** Has the store forget the numbers of this replica, as long as it is there. */
   async leave(): Promise<void> {
     const numbered = [...this.#numbered];
-    for (let at = 0; at < numbered.length && this.#asker.state === "together"; at += BATCH) {
+    for (let at = 0; at < numbered.length && this.#asker.state === "ready"; at += BATCH) {
       const left = numbered.slice(at, at + BATCH).map(([key, { judge }]) => {
         return this.#asker.run({ op: "leave", ...this.#asker.about(key, judge, undefined) });
       });
@@ -127,7 +127,7 @@ export class Debts {
       const [owed] = lease.owed;
       if (owed === undefined) break;
       const again = owed.sent !== undefined;
-      const nowMs = this.#around.now();
+      const nowMs = this.#runtime.now();
       owed.sent ??= {
         number: ++this.#number,
         known: lease.judge === owed.judge ? lease.known : undefined,
@@ -139,13 +139,13 @@ export class Debts {
       try {
         const about = this.#asker.about(lease.key, judge, sent.known);
         const reply = await this.#asker.run({ op: "adjust", ...about, ...what, number: sent.number, again });
-        if (lease.judge === judge) lease.learn(reply, this.#around.now());
+        if (lease.judge === judge) lease.learn(reply, this.#runtime.now());
         lease.owed.shift();
         this.#remember(lease.key, judge);
       } catch (error) {
         // It has not counted, and comes as if for the first time.
         if (isRefusal(error)) owed.sent = undefined;
-        lease.failed(error, this.#around.now());
+        lease.failed(error, this.#runtime.now());
         return this.#retry(lease);
       }
     }
@@ -154,7 +154,7 @@ export class Debts {
   }
 
   #remember(key: string, judge: SharedJudge): void {
-    const atMs = this.#around.now();
+    const atMs = this.#runtime.now();
     this.#numbered.delete(key);
     this.#numbered.set(key, { judge, atMs });
     for (const [oldest, { atMs: beforeMs }] of this.#numbered) {
@@ -164,18 +164,18 @@ export class Debts {
   }
 
   #mayPay(lease: Lease): boolean {
-    return this.#asker.state === "together" && !this.#isBroken(lease);
+    return this.#asker.state === "ready" && !this.#isBroken(lease);
   }
 
   #isBroken(lease: Lease): boolean {
-    return this.#around.now() < lease.brokenUntilMs;
+    return this.#runtime.now() < lease.brokenUntilMs;
   }
 
   /** Settles in a while: once, however many calls have found meanwhile that it can't be done. */
   #retry(lease: Lease): void {
     if (this.#retried.has(lease)) return;
     this.#retried.add(lease);
-    this.#around.after(Math.max(this.#leaseMs / 4, lease.brokenUntilMs - this.#around.now()), () => {
+    this.#runtime.after(Math.max(this.#leaseMs / 4, lease.brokenUntilMs - this.#runtime.now()), () => {
       this.#retried.delete(lease);
       void this.settle(lease);
     });

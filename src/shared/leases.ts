@@ -8,7 +8,7 @@ import type { LeaseOptions } from "./lease-options.js";
 import type { LeaseTable } from "./lease-table.js";
 import { type CLOSED, Outage } from "./outage.js";
 import { Returns, type SWEEPS } from "./returns.js";
-import type { Surroundings } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 import type { Session, SessionState } from "./session.js";
 import type { SharedCorrection, SharedJudge } from "./shared-judge.js";
 import { Takes } from "./takes.js";
@@ -25,18 +25,18 @@ export class Leases {
   readonly #debts: Debts;
   readonly #outage: Outage;
   readonly #returns: Returns;
-  readonly #around: Surroundings;
+  readonly #runtime: Runtime;
   readonly #takes: Takes;
 
-  constructor(table: LeaseTable, session: Session, around: Surroundings, options: LeaseOptions) {
+  constructor(table: LeaseTable, session: Session, runtime: Runtime, options: LeaseOptions) {
     this.table = table;
-    this.#around = around;
+    this.#runtime = runtime;
     this.#options = options;
-    this.#asker = new Asker(session, around, options.clock);
-    this.#debts = new Debts(table, this.#asker, around, options.leaseMs);
-    this.#returns = new Returns(this.#asker, this.#debts, around, options.leaseMs);
+    this.#asker = new Asker(session, runtime, options.clock);
+    this.#debts = new Debts(table, this.#asker, runtime, options.leaseMs);
+    this.#returns = new Returns(this.#asker, this.#debts, runtime, options.leaseMs);
     this.#outage = new Outage(table, this.#asker, this.#debts, options.policies);
-    this.#takes = new Takes(this.#asker, this.#debts, this.#returns, around, options);
+    this.#takes = new Takes(this.#asker, this.#debts, this.#returns, runtime, options);
   }
 
   /** The store's time, as near as can be told. */
@@ -47,7 +47,7 @@ export class Leases {
   /** Spends a cost above 0 of a tier that has limits. */
   consume(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
     const lease = this.#enter(key, judge);
-    const nowMs = this.#around.now();
+    const nowMs = this.#runtime.now();
     if (lease.use(costMilli, nowMs)) {
       this.#takes.prefetch(lease, nowMs);
       return lease.view(0, nowMs, this.#asker.storeMs(nowMs));
@@ -72,7 +72,7 @@ export class Leases {
 
   /** What `consume` would say. */
   peek(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
-    const nowMs = this.#around.now();
+    const nowMs = this.#runtime.now();
     const storeMs = this.#asker.storeMs(nowMs);
     const present = this.table.get(key);
     const lease = present?.judge === judge ? present : undefined;
@@ -90,7 +90,7 @@ export class Leases {
     return asked.then(
       (reply) => {
         const known = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
-        const held = own()?.held(this.#around.now()) ?? 0;
+        const held = own()?.held(this.#runtime.now()) ?? 0;
         return viewOf(judge.tier, spentAt(judge.tier, known, reply.nowMs, held), costMilli, reply);
       },
       () => this.#outage.decide(own() ?? new Lease(key, judge), costMilli, false),
@@ -137,11 +137,11 @@ export class Leases {
     const lease = this.table.get(key);
     if (lease === undefined || lease.parcels.length === 0) return;
     this.#returns.giveBack(lease);
-    lease.noPrefetchUntilMs = this.#around.now() + this.#options.leaseMs / 4;
+    lease.noPrefetchUntilMs = this.#runtime.now() + this.#options.leaseMs / 4;
   }
 
   entered(state: SessionState): void {
-    if (state !== "together") return;
+    if (state !== "ready") return;
     this.#outage.over();
     void this.#debts.settleAll();
   }
@@ -172,7 +172,7 @@ export class Leases {
   async drain(): Promise<void> {
     await this.#takes.end();
     const given = this.#returns.drain();
-    if (this.#asker.state === "together") given.push(this.#debts.settleAll());
+    if (this.#asker.state === "ready") given.push(this.#debts.settleAll());
     await Promise.allSettled(given);
     await this.#debts.leave();
   }
@@ -183,7 +183,7 @@ export class Leases {
   }
 
   #mayAsk(lease: Lease | undefined, nowMs: number): boolean {
-    return this.#asker.state === "together" && !(lease !== undefined && nowMs < lease.brokenUntilMs);
+    return this.#asker.state === "ready" && !(lease !== undefined && nowMs < lease.brokenUntilMs);
   }
 
   #enter(key: string, judge: SharedJudge): Lease {
@@ -212,11 +212,11 @@ export class Leases {
     try {
       const about = this.#asker.about(lease.key, judge, lease.judge === judge ? lease.known : undefined);
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
-      if (lease.judge === judge) lease.learn(reply, this.#around.now());
+      if (lease.judge === judge) lease.learn(reply, this.#runtime.now());
       if (reply.denied === 0) return allowedView(reply, reply.spent);
-      return lease.denial(judge, reply, costMilli, this.#around.now());
+      return lease.denial(judge, reply, costMilli, this.#runtime.now());
     } catch (error) {
-      lease.failed(error, this.#around.now());
+      lease.failed(error, this.#runtime.now());
       return this.#decideAway(lease.key, judge, costMilli);
     }
   }
@@ -233,11 +233,11 @@ export class Leases {
     const atMs = known?.atMs ?? 0;
     try {
       const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs, ...ONCE });
-      if (lease.judge === judge) lease.learn(reply, this.#around.now());
+      if (lease.judge === judge) lease.learn(reply, this.#runtime.now());
     } catch (error) {
       // Of the other keys it is to hear all the same.
       if (!isOfOneKey(error)) throw error;
-      lease.failed(error, this.#around.now());
+      lease.failed(error, this.#runtime.now());
     }
   }
 }

@@ -3,7 +3,7 @@ import type { Command, Reply } from "../store/protocol.js";
 import type { Asker } from "./asker.js";
 import { type Debts, ONCE } from "./debts.js";
 import type { Lease, Parcel } from "./lease.js";
-import type { Surroundings } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 import type { SharedJudge } from "./shared-judge.js";
 
 /** How often in the time of a lease what has expired is given back. */
@@ -13,16 +13,16 @@ export const SWEEPS = 4;
 export class Returns {
   readonly #asker: Asker;
   readonly #debts: Debts;
-  readonly #around: Surroundings;
+  readonly #runtime: Runtime;
   readonly #leaseMs: number;
   /** Leases that hold tokens. */
   readonly #live = new Set<Lease>();
   #leased = 0;
 
-  constructor(asker: Asker, debts: Debts, around: Surroundings, leaseMs: number) {
+  constructor(asker: Asker, debts: Debts, runtime: Runtime, leaseMs: number) {
     this.#asker = asker;
     this.#debts = debts;
-    this.#around = around;
+    this.#runtime = runtime;
     this.#leaseMs = leaseMs;
   }
 
@@ -54,7 +54,7 @@ export class Returns {
 
   /** Gives back what has expired or lies idle. Called {@link SWEEPS} times in `leaseMs`. */
   sweep(): void {
-    const nowMs = this.#around.now();
+    const nowMs = this.#runtime.now();
     let leased = 0;
     for (const lease of this.#live) {
       this.#expel(lease, lease.expired(nowMs, this.#leaseMs / 2));
@@ -112,11 +112,11 @@ export class Returns {
         away: false,
         sent: undefined,
       });
-    if (this.#asker.state !== "together") return owe();
+    if (this.#asker.state !== "ready") return owe();
     const about = this.#asker.about(lease.key, judge, undefined);
     try {
       const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs: takenMs, ...ONCE });
-      if (lease.judge === judge) lease.learn(reply, this.#around.now());
+      if (lease.judge === judge) lease.learn(reply, this.#runtime.now());
     } catch (error) {
       if (isRefusal(error)) owe();
     }

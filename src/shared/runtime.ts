@@ -1,7 +1,7 @@
 import { atTurnEnd } from "../store/turn.js";
 
 /** Time and chance, which a simulation replaces. */
-export interface Surroundings {
+export interface Runtime {
   /** A clock in ms that never runs backwards and counts from anywhere. */
   now(): number;
   /** The time of day in ms since the epoch, for as long as no store has told its own. */
@@ -12,8 +12,8 @@ export interface Surroundings {
   soon(task: () => void): void;
 }
 
-/** The surroundings of a real process. */
-export const PROCESS: Surroundings = {
+/** That of a real process. */
+export const PROCESS: Runtime = {
   now: () => performance.now(),
   wall: () => Date.now(),
   after(ms, task) {

@@ -3,7 +3,7 @@ import { isOfOneKey } from "../store/key-error.js";
 import type { Kinds } from "../store/limit-kinds.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "../store/protocol.js";
 import { Deadline } from "./deadline.js";
-import type { Surroundings } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 
 /** How often, in ms, a replica is heard of, and a store that was away is tried. */
 const HEARTBEAT_MS = 1000;
@@ -14,11 +14,11 @@ const SETTLE_MS = 50;
 const MISSES = 3;
 
 /**
- * - `away`: nothing is asked; the outage policy decides.
- * - `settling`: the server is another one than before, and what it has lost is being told; the outage policy decides.
- * - `together`: decisions are shared.
+ * - `unavailable`: nothing is asked; the outage policy decides.
+ * - `recovering`: the server is another one than before, and what it has lost is being told; the outage policy decides.
+ * - `ready`: decisions are shared.
  */
-export type SessionState = "away" | "settling" | "together";
+export type SessionState = "unavailable" | "recovering" | "ready";
 
 /** What the session is made for. */
 export interface SessionHost {
@@ -46,13 +46,13 @@ export interface SessionStats {
 /** Keeps a deadline on everything asked of a store, knows whether it can be asked, and which other replicas do. */
 export class Session {
   readonly #link: Link;
-  readonly #around: Surroundings;
+  readonly #runtime: Runtime;
   readonly #timeoutMs: number;
   readonly #deadline: Deadline;
   readonly #host: SessionHost;
   readonly #observe: (seconds: number) => void;
   readonly #commands = new Map<string, number>();
-  #state: SessionState = "away";
+  #state: SessionState = "unavailable";
   #connected = false;
   /** The server that has heard what this replica knows. */
   #toldServer: string | undefined;
@@ -67,15 +67,15 @@ export class Session {
   /** `observe` is told how long each command took. */
   constructor(
     link: Link,
-    around: Surroundings,
+    runtime: Runtime,
     timeoutMs: number,
     host: SessionHost,
     observe: (seconds: number) => void = () => undefined,
   ) {
     this.#link = link;
-    this.#around = around;
+    this.#runtime = runtime;
     this.#timeoutMs = timeoutMs;
-    this.#deadline = new Deadline(around, timeoutMs);
+    this.#deadline = new Deadline(runtime, timeoutMs);
     this.#host = host;
     this.#observe = observe;
   }
@@ -85,11 +85,11 @@ export class Session {
       connected: (server) => this.#connectedTo(server),
       disconnected: () => {
         this.#connected = false;
-        this.#enter("away");
+        this.#enter("unavailable");
       },
       refused: (error) => {
         this.#refusal = error;
-        this.#enter("away");
+        this.#enter("unavailable");
       },
       changed: (key, reset) => this.#host.changed(key, reset),
       wanted: (key) => this.#host.wanted(key),
@@ -133,7 +133,7 @@ export class Session {
     this.#closed = true;
     this.#cancel?.();
     if (this.#connected) await this.#greet({ told: true, leaves: true }).catch(() => undefined);
-    this.#state = "away";
+    this.#state = "unavailable";
     await this.#link.close();
   }
 
@@ -146,7 +146,7 @@ export class Session {
 
   #beatIn(ms: number): void {
     this.#cancel?.();
-    if (!this.#closed) this.#cancel = this.#around.after(ms, () => void this.#beat());
+    if (!this.#closed) this.#cancel = this.#runtime.after(ms, () => void this.#beat());
   }
 
   async #beat(): Promise<void> {
@@ -157,7 +157,7 @@ export class Session {
       if (this.#connected) next = await this.#gather();
     } catch {
       // What is wrong was reported by the link, and the miss was counted; one of them alone opens no circuit.
-      if (this.#state === "settling") this.#enter("away");
+      if (this.#state === "recovering") this.#enter("unavailable");
     } finally {
       this.#greeting = false;
     }
@@ -171,12 +171,12 @@ export class Session {
     if (roll.isFull) {
       // Asking it would fail key by key, and with each turn from one state to the other every part would be dealt anew.
       this.#replicas = roll.replicas;
-      this.#enter("away");
+      this.#enter("unavailable");
       return HEARTBEAT_MS;
     }
     if (this.#toldServer !== server) {
-      if (roll.settlingMs > 0 || this.#toldServer !== undefined) {
-        this.#enter("settling");
+      if (roll.recoveringMs > 0 || this.#toldServer !== undefined) {
+        this.#enter("recovering");
         await this.#host.tell();
       }
       if (server !== this.#server) return 0;
@@ -185,12 +185,12 @@ export class Session {
     }
     if (!this.#connected || server !== this.#server) return PROBE_MS;
     this.#replicas = roll.replicas;
-    if (roll.settlingMs === 0) {
-      this.#enter("together");
+    if (roll.recoveringMs === 0) {
+      this.#enter("ready");
       return HEARTBEAT_MS;
     }
-    this.#enter("settling");
-    return Math.min(SETTLE_MS, roll.settlingMs);
+    this.#enter("recovering");
+    return Math.min(SETTLE_MS, roll.recoveringMs);
   }
 
   #greet(state: Pick<Greeting, "told" | "leaves">): Promise<Roll> {
@@ -201,14 +201,14 @@ export class Session {
 
   #enter(state: SessionState): void {
     if (this.#closed || this.#state === state) return;
-    if (state === "together") this.#refusal = undefined;
+    if (state === "ready") this.#refusal = undefined;
     this.#state = state;
     this.#host.entered(state);
-    if (state === "away" && !this.#greeting) this.#beatIn(PROBE_MS);
+    if (state === "unavailable" && !this.#greeting) this.#beatIn(PROBE_MS);
   }
 
   #within<T>(operation: string, answer: Promise<T>, late: (value: T) => void): Promise<T> {
-    const start = this.#around.now();
+    const start = this.#runtime.now();
     return new Promise((resolve, reject) => {
       let isOver = false;
       const answered = this.#deadline.start(() => {
@@ -222,7 +222,7 @@ export class Session {
           answered();
           this.#misses = 0;
           this.#count(operation, "ok");
-          this.#observe((this.#around.now() - start) / 1000);
+          this.#observe((this.#runtime.now() - start) / 1000);
           resolve(value);
         },
         (error: unknown) => {
@@ -243,7 +243,7 @@ export class Session {
   #missed(operation: string, outcome: string): void {
     this.#count(operation, outcome);
     this.#misses++;
-    if (this.#misses >= MISSES) this.#enter("away");
+    if (this.#misses >= MISSES) this.#enter("unavailable");
   }
 
   #count(operation: string, outcome: string): void {

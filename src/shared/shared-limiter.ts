@@ -15,14 +15,14 @@ import type { LeaseOptions } from "./lease-options.js";
 import { LeaseTable } from "./lease-table.js";
 import { Leases } from "./leases.js";
 import { CLOSED } from "./outage.js";
+import { ReadyGate } from "./ready-gate.js";
 import { SWEEPS } from "./returns.js";
-import type { Surroundings } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 import { Session, type SessionStats } from "./session.js";
 import { type Corrector, SharedJudge } from "./shared-judge.js";
 import { SharedJudges } from "./shared-judges.js";
 import { TierCounts } from "./tier-counts.js";
 import { allowedView, type View } from "./view.js";
-import { Waiters } from "./waiters.js";
 
 /** How a shared limiter works. */
 export interface SharedSettings extends LeaseOptions {
@@ -31,7 +31,7 @@ export interface SharedSettings extends LeaseOptions {
   /** Under which it is counted; for whoever wants to know. */
   prefix?: string;
   link: Link;
-  around: Surroundings;
+  runtime: Runtime;
 }
 
 /** What a shared limiter has counted since it was opened. */
@@ -65,7 +65,7 @@ export class SharedLimiter {
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
   readonly #timings = new Observers("onAnswer");
-  readonly #waiters: Waiters;
+  readonly #readyGate: ReadyGate;
   /** Thousandths spent of unlimited tiers that the store has not heard of, by tier. */
   #usage = new Map<string, number>();
   #stopSweep: () => void = () => undefined;
@@ -73,10 +73,10 @@ export class SharedLimiter {
 
   constructor(settings: SharedSettings) {
     this.#settings = settings;
-    this.#waiters = new Waiters(settings.around);
+    this.#readyGate = new ReadyGate(settings.runtime);
     this.#session = new Session(
       settings.link,
-      settings.around,
+      settings.runtime,
       settings.timeoutMs,
       {
         tell: () => this.#leases.tell(),
@@ -87,7 +87,7 @@ export class SharedLimiter {
         late: (command, reply) => this.#leases.late(command, reply),
         entered: (state) => {
           this.#leases.entered(state);
-          if (state === "together") this.#waiters.release();
+          if (state === "ready") this.#readyGate.release();
         },
         takeUsage: () => {
           const usage = this.#usage;
@@ -97,7 +97,7 @@ export class SharedLimiter {
       },
       (seconds) => this.#timings.tell(seconds),
     );
-    this.#leases = new Leases(new LeaseTable(settings.maxKeys), this.#session, settings.around, settings);
+    this.#leases = new Leases(new LeaseTable(settings.maxKeys), this.#session, settings.runtime, settings);
     const corrector: Corrector = {
       isClosed: () => this.#closing !== undefined,
       clock: () => this.#leases.storeMs(),
@@ -128,8 +128,8 @@ export class SharedLimiter {
   }
 
   /** Whether decisions are shared now: not while Redis is away, nor while a server that came back hears what is known. */
-  get isTogether(): boolean {
-    return this.#session.state === "together";
+  get isReady(): boolean {
+    return this.#session.state === "ready";
   }
 
   /**
@@ -141,8 +141,8 @@ export class SharedLimiter {
    */
   async ready(patienceMs = 10_000): Promise<void> {
     this.#checkOpen();
-    if (this.isTogether) return;
-    await this.#waiters.wait(patienceMs).catch((error: unknown) => {
+    if (this.isReady) return;
+    await this.#readyGate.wait(patienceMs).catch((error: unknown) => {
       const { refusal } = this.#session;
       throw this.#closing === undefined && refusal !== undefined ? refusal : error;
     });
@@ -273,7 +273,7 @@ export class SharedLimiter {
   async #close(): Promise<void> {
     this.#judges.clear();
     this.#stopSweep();
-    this.#waiters.release(limiterClosed());
+    this.#readyGate.release(limiterClosed());
     await this.#leases.drain();
     await this.#session.close();
   }
@@ -365,8 +365,8 @@ export class SharedLimiter {
   }
 
   #sweepLater(): void {
-    const { around, leaseMs } = this.#settings;
-    this.#stopSweep = around.after(leaseMs / SWEEPS, () => {
+    const { runtime, leaseMs } = this.#settings;
+    this.#stopSweep = runtime.after(leaseMs / SWEEPS, () => {
       this.#leases.sweep();
       if (this.#closing === undefined) this.#sweepLater();
     });

@@ -5,7 +5,7 @@ import type { Debts } from "./debts.js";
 import type { Lease, Waiter } from "./lease.js";
 import type { LeaseOptions } from "./lease-options.js";
 import { type Returns, SWEEPS } from "./returns.js";
-import type { Surroundings } from "./runtime.js";
+import type { Runtime } from "./runtime.js";
 import type { SharedJudge } from "./shared-judge.js";
 import { allowedView, spentAt } from "./view.js";
 
@@ -17,7 +17,7 @@ export class Takes {
   readonly #asker: Asker;
   readonly #debts: Debts;
   readonly #returns: Returns;
-  readonly #around: Surroundings;
+  readonly #runtime: Runtime;
   readonly #leaseMs: number;
   readonly #outMs: number;
   readonly #underway = new Set<Promise<void>>();
@@ -29,13 +29,13 @@ export class Takes {
     asker: Asker,
     debts: Debts,
     returns: Returns,
-    around: Surroundings,
+    runtime: Runtime,
     { leaseMs, timeoutMs }: Pick<LeaseOptions, "leaseMs" | "timeoutMs">,
   ) {
     this.#asker = asker;
     this.#debts = debts;
     this.#returns = returns;
-    this.#around = around;
+    this.#runtime = runtime;
     this.#leaseMs = leaseMs;
     // Until the sweep after it has expired, and then until it has arrived.
     this.#outMs = Math.ceil(leaseMs + leaseMs / SWEEPS + timeoutMs);
@@ -55,7 +55,7 @@ export class Takes {
     const low = lease.demand(leaseMs / 4, nowMs);
     if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low) return;
     lease.isLow = true;
-    if (this.#low.push(lease) === 1) this.#around.after(leaseMs / 16, () => this.#prefetchAll());
+    if (this.#low.push(lease) === 1) this.#runtime.after(leaseMs / 16, () => this.#prefetchAll());
   }
 
   /** Takes nothing ahead any more; resolves when no take is under way. */
@@ -67,7 +67,7 @@ export class Takes {
   /** Asks for more when this turn of the event loop is over, so that all who come in it are counted. */
   #takeSoon(lease: Lease): void {
     lease.taking = true;
-    this.#around.soon(() => {
+    this.#runtime.soon(() => {
       // What is taken now is of the present tier.
       for (const waiter of lease.former.splice(0)) waiter.alone();
       const [first] = lease.waiters;
@@ -76,7 +76,7 @@ export class Takes {
         return;
       }
       // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
-      const held = lease.held(this.#around.now());
+      const held = lease.held(this.#runtime.now());
       this.#begin(this.#take(lease, Math.max(0, first.costMilli - held)));
     });
   }
@@ -84,7 +84,7 @@ export class Takes {
   #prefetchAll(): void {
     for (const lease of this.#low.splice(0)) {
       lease.isLow = false;
-      if (lease.taking || this.#isEnding || this.#asker.state !== "together") continue;
+      if (lease.taking || this.#isEnding || this.#asker.state !== "ready") continue;
       lease.taking = true;
       this.#begin(this.#take(lease, 0));
     }
@@ -98,7 +98,7 @@ export class Takes {
   async #take(lease: Lease, need: number): Promise<void> {
     const { judge } = lease;
     const leaseMs = this.#leaseMs;
-    const sentMs = this.#around.now();
+    const sentMs = this.#runtime.now();
     const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
     const ahead = lease.demand(leaseMs, sentMs) - lease.usable(sentMs);
     const want = Math.max(need, waiting - lease.held(sentMs), ahead);
@@ -117,7 +117,7 @@ export class Takes {
       });
       this.#took(lease, judge, need, sentMs, reply);
     } catch (error) {
-      lease.failed(error, this.#around.now());
+      lease.failed(error, this.#runtime.now());
       lease.taking = false;
       for (const waiter of [...lease.former.splice(0), ...lease.waiters.splice(0)]) waiter.failed();
       return;
@@ -127,7 +127,7 @@ export class Takes {
   }
 
   #took(lease: Lease, judge: SharedJudge, need: number, sentMs: number, reply: Reply): void {
-    const nowMs = this.#around.now();
+    const nowMs = this.#runtime.now();
     const left = this.#serveFormer(lease, judge, reply);
     if (left > 0) {
       const lastsMs = Math.min(this.#leaseMs, ...periodEnds(judge, reply.nowMs));
@@ -169,13 +169,13 @@ export class Takes {
       waiter.decided(allowedView(reply, spentAt(judge.tier, known, nowMs, left)));
     }
     // Asked for when what is left is on its way back.
-    if (alone.length > 0) this.#around.soon(() => alone.forEach((waiter) => void waiter.alone()));
+    if (alone.length > 0) this.#runtime.soon(() => alone.forEach((waiter) => void waiter.alone()));
     return left;
   }
 
   /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
   #serve(lease: Lease): void {
-    const nowMs = this.#around.now();
+    const nowMs = this.#runtime.now();
     const storeMs = this.#asker.storeMs(nowMs);
     const waiting: Waiter[] = [];
     for (const waiter of lease.waiters.splice(0)) {

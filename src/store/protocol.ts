@@ -92,7 +92,7 @@ export interface Roll {
   /** Replicas heard of lately, the greeting one among them. */
   readonly replicas: readonly string[];
   /** How long, in ms at most, decisions still have to wait for others to tell what they know; 0 if not at all. */
-  readonly settlingMs: number;
+  readonly recoveringMs: number;
   /** Whether the store has no room for what is spent. */
   readonly isFull?: boolean;
 }

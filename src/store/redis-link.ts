@@ -79,10 +79,10 @@ export class RedisLink implements Link {
     // Of the two it is the latter that names all that is missing.
     if (allowed.status === "rejected") throw this.#refused(allowed.reason);
     if (asked.status === "rejected") throw this.#refused(asked.reason);
-    const [settlingMs, replicas, others, full] = asked.value as [number, string[], string[], number];
+    const [recoveringMs, replicas, others, full] = asked.value as [number, string[], string[], number];
     if (full === 1) this.#report(new Error("OOM when a replica reports"));
     for (const error of others.flatMap((told) => conflictsWith(told, kinds, this.#place))) this.#report(error);
-    return { settlingMs, replicas, isFull: full === 1 };
+    return { recoveringMs, replicas, isFull: full === 1 };
   }
 
   async close(): Promise<void> {

@@ -51,7 +51,7 @@ it.each(["exact", "leased"] as const)(
     relay.mend();
 
     // For some 40 ms.
-    await vi.waitFor(() => expect(limiter.isTogether).toBe(false), { interval: 1 });
+    await vi.waitFor(() => expect(limiter.isReady).toBe(false), { interval: 1 });
     await limiter.ready();
     for (const key of ["acct:customer-first", "acct:customer-last"]) {
       expect((await limiter.peek(key, "t", 0)).limits[0]?.remaining).toBe(960);
@@ -63,7 +63,7 @@ it.each(["exact", "leased"] as const)(
       expect.stringContaining(`a string under {${prefix}:acct:cus…}`),
     ]);
     expect((await limiter.consume("acct:customer-string", "t")).allowed).toBe(true);
-    expect(limiter.isTogether).toBe(true);
+    expect(limiter.isReady).toBe(true);
 
     // Once it is deleted, what was counted comes back, and what passed meanwhile is charged.
     await client.del(nameOf(prefix, "acct:customer-string"));
@@ -85,7 +85,7 @@ it.each(["exact", "leased"] as const)(
     let calls = 0;
     while (count("greet ok") < greeted + 2) {
       expect((await limiter.consume("acct:customer-string", "t", 0.001)).allowed).toBe(true);
-      expect(limiter.isTogether).toBe(true);
+      expect(limiter.isReady).toBe(true);
       calls++;
       await new Promise((resolve) => setImmediate(resolve));
     }

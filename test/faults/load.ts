@@ -193,7 +193,7 @@ export class Load {
 }
 
 function isAlone(replica: SharedLimiter): boolean {
-  return !replica.isTogether || replica.stats().store.unreconciled > 0;
+  return !replica.isReady || replica.stats().store.unreconciled > 0;
 }
 
 function open(url: string, prefix: string, mode: "exact" | "leased", onOutage: OutagePolicy): SharedLimiter {

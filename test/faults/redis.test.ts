@@ -21,7 +21,7 @@ it("Redis killed and back, empty: calls are answered, the quota holds, and what 
   };
   expect(await spend(300)).toBe(300);
   await server.kill();
-  await vi.waitFor(() => expect(limiter.isTogether).toBe(false));
+  await vi.waitFor(() => expect(limiter.isReady).toBe(false));
   expect(await spend(300)).toBe(300);
   expect(limiter.stats().store.unreconciled).toBe(300);
   await vi.waitFor(() => expect(told.length).toBeGreaterThan(0));

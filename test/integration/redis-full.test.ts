@@ -65,7 +65,7 @@ it.each(cases)(
       expect(told.every(({ code }) => code === "ERR_STORE_FAILED")).toBe(true);
     }
     await vi.waitFor(() => expect(replicas()).toEqual([2, 2]), SEEN);
-    for (const each of opened) await vi.waitFor(() => expect(each.limiter.isTogether).toBe(false), SEEN);
+    for (const each of opened) await vi.waitFor(() => expect(each.limiter.isReady).toBe(false), SEEN);
     const left = from ? LIMIT : LIMIT - 2;
     const away = await admitted(opened);
     expect(away).toBe(policy === "closed" ? 0 : left);

@@ -17,7 +17,7 @@ it.each([":0\r\n", "+OK\r\n", "$-1\r\n", "*-1\r\n", "*0\r\n", "*1\r\n:0\r\n"])(
     for (const { allowed } of decisions) expect(allowed).toBe(true);
     expect(String(told[0])).toMatch(/answered/);
     relay.edit = (text) => text;
-    await vi.waitFor(() => expect(limiter.isTogether).toBe(true), { timeout: 20_000, interval: 50 });
+    await vi.waitFor(() => expect(limiter.isReady).toBe(true), { timeout: 20_000, interval: 50 });
   },
   60_000,
 );

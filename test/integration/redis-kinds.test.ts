@@ -72,7 +72,7 @@ describe.each(["exact", "leased"] as const)("two apps of one prefix, %s", (mode)
       expect(failed(other)).toBeGreaterThan(0);
       // By its outage policy: half of the limit, since there are two.
       expect((await other.limiter.consume("acct:42", "t", 1)).allowed).toBe(false);
-      expect(other.limiter.isTogether).toBe(true);
+      expect(other.limiter.isReady).toBe(true);
       // What only one of them calls is shared as ever.
       expect((await other.limiter.consume("acct:7", "t", 90)).allowed).toBe(true);
       expect((await one.limiter.consume("acct:8", "t", 90)).allowed).toBe(true);
@@ -194,7 +194,7 @@ it("apps of a Cluster are told, and each key is refused that is counted otherwis
   await one.limiter.consumeMany(keys, "t", 40);
   await other.limiter.consumeMany(keys, "t", 40);
   expect(failed(other)).toBe(20);
-  expect(other.limiter.isTogether).toBe(true);
+  expect(other.limiter.isReady).toBe(true);
   for (const key of keys) expect(await remaining(one, key)).toBe(60);
 });
 

@@ -84,9 +84,9 @@ it.each(["at once", "later"])(
     expect((await limiter.consume("k", "t")).allowed).toBe(true);
     // The server has changed first: what is known is of yesterday for a while.
     await rotate(user, "third");
-    await vi.waitFor(() => expect(limiter.isTogether).toBe(false), SEEN);
+    await vi.waitFor(() => expect(limiter.isReady).toBe(false), SEEN);
     password = "third";
-    await vi.waitFor(() => expect(limiter.isTogether).toBe(true), SEEN);
+    await vi.waitFor(() => expect(limiter.isReady).toBe(true), SEEN);
     await vi.waitFor(() => records.put("a", "2"), SEEN);
     await admin.publish(`{${user}}:changes`, "");
     const listening = async () => (await admin.pubsub("NUMSUB", `{${user}}:changes`))[1];
@@ -117,7 +117,7 @@ it("a password of a Cluster may change too", async () => {
     const clients = await Promise.all(nodes.map((node) => node.call("CLIENT", "LIST")));
     expect(clients.join("\n")).toMatch(/user=rotating/);
   }, SEEN);
-  await vi.waitFor(() => expect(limiter.isTogether).toBe(true), SEEN);
+  await vi.waitFor(() => expect(limiter.isReady).toBe(true), SEEN);
 }, 30_000);
 
 it("credentials that are none are told, and asked for again", async () => {

@@ -100,7 +100,7 @@ describe.each(["leased", "exact"] as const)("a key whose hash is none of ours an
       return "decided";
     })();
     expect(await settled).toBe("decided");
-    expect(limiter.isTogether).toBe(true);
+    expect(limiter.isReady).toBe(true);
     // What is no count may be passed over.
     expect([...codes()]).toEqual(/^@[hgc]/.test(poison) ? expect.anything() : ["ERR_STORE_FOREIGN"]);
     for (const code of codes()) expect(code).toBe("ERR_STORE_FOREIGN");

@@ -46,7 +46,7 @@ it.each(Object.entries(POISONS))(
     const late = await openReplicas(server.url, [TIERS], { prefix });
     for (const replica of [...replicas, ...late]) {
       await vi.waitFor(() => {
-        expect(replica.isTogether).toBe(true);
+        expect(replica.isReady).toBe(true);
         expect(replica.stats().store.replicas).toBe(3);
       }, SOON);
     }

@@ -137,7 +137,7 @@ it.each(["-publish", "-hset", "-pexpire", "resetchannels", "resetkeys"])(
     for (const { told } of opened) {
       await vi.waitFor(() => expect(told.map(({ code }) => code)).toContain("ERR_STORE_REFUSED"), SEEN);
     }
-    for (const { limiter } of opened) await vi.waitFor(() => expect(limiter.isTogether).toBe(false), SEEN);
+    for (const { limiter } of opened) await vi.waitFor(() => expect(limiter.isReady).toBe(false), SEEN);
     // By its part of what was left: two of four for each.
     expect(await admitted(opened)).toBe(LIMIT - 1);
     await admin.call("ACL", "SETUSER", user, ...FULL);

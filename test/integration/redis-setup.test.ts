@@ -49,7 +49,7 @@ async function tells({ limiter, told }: Limited, code: string, says: RegExp): Pr
     timeout: 8000,
   });
   expect(told.find(({ message }) => says.test(message))?.code).toBe(code);
-  if (code === "ERR_STORE_REFUSED" || (code === "ERR_STORE_UNSUITABLE" && !limiter.isTogether)) {
+  if (code === "ERR_STORE_REFUSED" || (code === "ERR_STORE_UNSUITABLE" && !limiter.isReady)) {
     // Of a Cluster it may be a node that is told of first.
     const refused = () =>
       expect(() => limiter.consume("k", "t")).toThrow(expect.objectContaining({ code: "ERR_STORE_UNAVAILABLE" }));
@@ -165,7 +165,7 @@ it.each(unusable)(
   async ({ storage, code, says }) => {
     const limited = open(storage);
     await tells(limited, code, says);
-    expect(limited.limiter.isTogether).toBe(false);
+    expect(limited.limiter.isReady).toBe(false);
     expect(limited.told.every(({ message }) => !message.includes("secret"))).toBe(true);
   },
   15_000,
@@ -208,7 +208,7 @@ it("says that a script was stopped for time, and goes on when the server is free
   await tells(limited, "ERR_STORE_FAILED", /\(BUSY .*raise busy-reply-threshold/);
   await client.script("KILL");
   expect(await loop).toMatch(/killed by user/i);
-  await vi.waitFor(() => expect(limited.limiter.isTogether).toBe(true), { timeout: 5000 });
+  await vi.waitFor(() => expect(limited.limiter.isReady).toBe(true), { timeout: 5000 });
   client.disconnect();
   other.disconnect();
 }, 15_000);
@@ -233,7 +233,7 @@ it("does not read a hash with more fields than a key can have, however many", as
   monitor.disconnect();
   expect(read.filter((command) => command !== "HLEN" && command !== "TYPE")).toEqual([]);
   expect((await limited.limiter.consume("l", "t")).limits[0]?.remaining).toBe(99);
-  expect(limited.limiter.isTogether).toBe(true);
+  expect(limited.limiter.isReady).toBe(true);
   client.disconnect();
 }, 20_000);
 
@@ -253,5 +253,5 @@ it("takes up a server whose replication was turned round while it ran", async ()
   );
   await client.replicaof("NO", "ONE");
   client.disconnect();
-  await vi.waitFor(() => expect(limited.limiter.isTogether).toBe(true), { timeout: 8000 });
+  await vi.waitFor(() => expect(limited.limiter.isReady).toBe(true), { timeout: 8000 });
 }, 20_000);

@@ -86,7 +86,7 @@ describe.each(MODES.flatMap((mode) => WITHDRAWN.map((rule) => ({ mode, rule })))
       await callTen(limiter, BYSTANDERS);
       await vi.waitFor(
         async () => {
-          expect(limiter.isTogether).toBe(true);
+          expect(limiter.isReady).toBe(true);
           expect(await used(limiter, "acct:changing")).toBe(30);
           expect(await used(limiter, "acct:refunded")).toBe(60);
           for (const key of BYSTANDERS) expect(await used(limiter, key)).toBe(90);

@@ -109,7 +109,7 @@ describe.each(["exact", "leased"] as const)("replicas that share Redis, %s", (mo
         { tier: "partner", allowed: 1, denied: {} },
       ],
     });
-    expect(store).toMatchObject({ state: "together", replicas: 1, unreconciled: 0 });
+    expect(store).toMatchObject({ state: "ready", replicas: 1, unreconciled: 0 });
   });
 
   it("go by other tiers from the next decision on", async () => {

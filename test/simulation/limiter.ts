@@ -13,7 +13,7 @@ export function limiterOn(link: Link, time: SimulatedTime, differs: Partial<Shar
     policies: { bucket: "share", quota: "share" },
     clock: undefined,
     link,
-    around: time.surroundings(),
+    runtime: time.runtime(),
     ...differs,
   });
 }

@@ -32,11 +32,11 @@ it("whoever was there before an outage of any length is waited for, in Redis as 
   const greet = async (run: string, replica: string, told: boolean, peers: string[]) => {
     const flags = ["1", told ? "1" : "0", "0", "0"];
     const line = [run, replica, ...flags, "", String(peers.length), ...peers];
-    const [settlingMs, replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, string[]];
+    const [recoveringMs, replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, string[]];
     const roll = simulated.greet(greetingOf(told, peers), replica);
     expect(replicas.toSorted()).toEqual(roll.replicas.toSorted());
-    expect(settlingMs > 0).toBe(roll.settlingMs > 0);
-    return { replicas, isSettling: settlingMs > 0 };
+    expect(recoveringMs > 0).toBe(roll.recoveringMs > 0);
+    return { replicas, isRecovering: recoveringMs > 0 };
   };
   for (const name of names) await greet("run1", name, true, []);
 
@@ -47,10 +47,10 @@ it("whoever was there before an outage of any length is waited for, in Redis as 
   await time.runUntil(time.nowMs + 3_600_000);
   simulated.failOver(0);
 
-  expect(await greet("run2", "a", false, names)).toMatchObject({ isSettling: true });
+  expect(await greet("run2", "a", false, names)).toMatchObject({ isRecovering: true });
   for (const name of names) {
-    const { replicas, isSettling } = await greet("run2", name, true, names);
+    const { replicas, isRecovering } = await greet("run2", name, true, names);
     expect(replicas.toSorted()).toEqual(names);
-    expect(isSettling).toBe(name !== "e");
+    expect(isRecovering).toBe(name !== "e");
   }
 });

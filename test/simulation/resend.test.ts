@@ -38,7 +38,7 @@ class Forgetful implements Link {
   }
 
   async greet() {
-    return { replicas: ["mine"], settlingMs: 0 };
+    return { replicas: ["mine"], recoveringMs: 0 };
   }
 
   async close(): Promise<void> {

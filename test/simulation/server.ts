@@ -104,7 +104,7 @@ export class Server {
       registry.awaited.delete(replica);
     }
     const waits = registry.awaited.size > 0 ? registry.settleMs - nowMs : 0;
-    return { replicas: [...registry.heard.keys()], settlingMs: Math.max(waits, registry.holdMs - nowMs, 0) };
+    return { replicas: [...registry.heard.keys()], recoveringMs: Math.max(waits, registry.holdMs - nowMs, 0) };
   }
 
   /** The first greeting of a server that the registry does not know. */

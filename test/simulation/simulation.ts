@@ -179,7 +179,7 @@ class Simulation {
       sabotage: this.#sabotage,
       leaks: this.#leaks,
     });
-    const around = time.surroundings(this.#random.between(0, 1e6));
+    const runtime = time.runtime(this.#random.between(0, 1e6));
     const whileAlive = (task: () => void) => () => {
       if (replica.isAlive) task();
     };
@@ -190,10 +190,10 @@ class Simulation {
       policies: { bucket: "share", quota: "share" },
       clock: undefined,
       link,
-      around: {
-        ...around,
-        after: (ms, task) => around.after(ms, whileAlive(task)),
-        soon: (task) => around.soon(whileAlive(task)),
+      runtime: {
+        ...runtime,
+        after: (ms, task) => runtime.after(ms, whileAlive(task)),
+        soon: (task) => runtime.soon(whileAlive(task)),
       },
     });
     this.#replicas.push(Object.assign(replica, { limiter, link, isAlive: true }));

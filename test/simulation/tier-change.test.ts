@@ -58,7 +58,7 @@ it.each(["exact", "leased"] as const)(
     expect(minute).toBeGreaterThan(550);
 
     await time.runUntil(START + 3000);
-    expect(limiter.isTogether).toBe(true);
+    expect(limiter.isReady).toBe(true);
     await expect(time.runUntil(START + 3001).then(() => server.keys.spent("k", "day", time.nowMs))).resolves.toBe(
       61_000,
     );

@@ -78,7 +78,7 @@ export class World {
       garble: this.#garble,
       leaks,
     });
-    const around = time.surroundings(random.between(0, 1e6));
+    const runtime = time.runtime(random.between(0, 1e6));
     const whileAlive = (task: () => void) => () => {
       if (replica.isAlive) task();
     };
@@ -91,10 +91,10 @@ export class World {
       policies: { bucket: "share", quota: "share" },
       clock: undefined,
       link,
-      around: {
-        ...around,
-        after: (ms, task) => around.after(ms, whileAlive(task)),
-        soon: (task) => around.soon(whileAlive(task)),
+      runtime: {
+        ...runtime,
+        after: (ms, task) => runtime.after(ms, whileAlive(task)),
+        soon: (task) => runtime.soon(whileAlive(task)),
       },
     });
     this.replicas.push(Object.assign(replica, { limiter, link, isAlive: true }));

@@ -10,7 +10,7 @@ import { capacityOf, unlimitedOf } from "./quota-state.js";
 const PATH = "/api/v1/rate-limit";
 
 const storeStatus = z.object({
-  state: z.enum(["away", "settling", "together"]),
+  state: z.enum(["unavailable", "recovering", "ready"]),
   replicas: z.int(),
   unreconciled: z.number().meta({ description: "Tokens admitted while Redis was away that it has not heard of yet." }),
 });
@@ -108,10 +108,10 @@ export async function statusRoutes(app: FastifyInstance, options: ManagementOpti
   });
 
   app.get(`${PATH}/health`, read("getHealth", "Whether all is well", health), async () => {
-    const isTogether = limiter.engine !== "redis" || limiter.isTogether;
-    const limits = isTogether ? "ok" : "degraded";
+    const { isReady } = limiter;
+    const limits = isReady ? "ok" : "degraded";
     const api_keys = keys.isFresh ? "ok" : "unknown";
-    return { status: isTogether && keys.isFresh ? "ok" : "degraded", limits, api_keys };
+    return { status: isReady && keys.isFresh ? "ok" : "degraded", limits, api_keys };
   });
 
   const text = managed("quota:read", {

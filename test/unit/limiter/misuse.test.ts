@@ -61,13 +61,17 @@ describe.each(ENGINES)("misuse of the %s engine", (engine) => {
   it("a closed limiter is refused, and may be closed again", async () => {
     const { limiter } = open({ engine });
     const decision = limiter.consume("k", "free");
+    expect(limiter.isReady).toBe(true);
+    await limiter.ready();
     await limiter.close();
     await limiter.close();
+    expect(limiter.isReady).toBe(false);
     const closed = expect.objectContaining({ code: "ERR_LIMITER_CLOSED" });
     for (const call of [() => limiter.consume("k", "free"), () => limiter.peek("k", "free"), () => limiter.stats()]) {
       expect(call).toThrow(closed);
     }
     await expect(limiter.flush()).rejects.toThrow(closed);
+    await expect(limiter.ready()).rejects.toThrow(closed);
     expect(() => decision.refund()).not.toThrow();
   });
 

@@ -6,7 +6,7 @@ import { Deadline } from "../../../src/shared/deadline.js";
 function deadlineAt(startMs: number) {
   const time = new SimulatedTime(startMs);
   const missed: string[] = [];
-  const deadline = new Deadline(time.surroundings(0), 50);
+  const deadline = new Deadline(time.runtime(0), 50);
   const ask = (name: string) => deadline.start(() => missed.push(`${name} at ${time.nowMs}`));
   return { time, missed, ask };
 }
