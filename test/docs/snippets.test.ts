@@ -1,5 +1,5 @@
 /**
- * Every fenced block of README.md and docs/ runs:
+ * Every fenced block of README.md and docs/, and of the doc comments in src/, runs:
  *
  * - `ts` is compiled against the built package and run; what a line prints stands behind it as `console.log(…); // 13`.
  *   Servers listen on a free port, and end when nothing is left to do.
@@ -23,7 +23,7 @@ interface Snippet {
 }
 
 const pages = ["README.md", "CHANGELOG.md", ...markdownIn("docs")];
-const snippets = pages.flatMap(snippetsOf);
+const snippets = [...pages, ...sourcesIn("src")].flatMap(snippetsOf);
 const ofKind = (kind: string) => snippets.filter((snippet) => snippet.kind === kind);
 
 function markdownIn(folder: string): string[] {
@@ -31,8 +31,14 @@ function markdownIn(folder: string): string[] {
   return files.filter((file) => file.endsWith(".md")).map((file) => join(folder, file));
 }
 
+function sourcesIn(folder: string): string[] {
+  const files = readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" });
+  return files.filter((file) => file.endsWith(".ts")).map((file) => join(folder, file));
+}
+
 function snippetsOf(page: string): Snippet[] {
-  const text = readFileSync(join(ROOT, page), "utf8");
+  const source = readFileSync(join(ROOT, page), "utf8");
+  const text = page.endsWith(".ts") ? source.replaceAll(/^ +\* ?/gm, "") : source;
   return [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(({ 1: kind = "", 2: code = "", index }) => {
     return { name: `${page}:${text.slice(0, index).split("\n").length}`, page, kind, code };
   });
@@ -120,7 +126,7 @@ describe("sh snippets", () => {
   let key: string;
   let admin: string;
   const folder = mkdtempSync(join(tmpdir(), "snippets-"));
-  const cli = join(ROOT, "dist", "esm", "cli.js");
+  const cli = join(ROOT, "dist", "esm", "service", "cli", "main.js");
 
   beforeAll(async () => {
     const own = { RATE_LIMIT_FILE: join(folder, "state"), RATE_LIMIT_DEMO_KEYS: "new" };
