@@ -2,9 +2,10 @@ import { toMilli } from "../engine/amount.js";
 import type { Engine } from "../engine/engine.js";
 import { FRAME, OUTCOME } from "../engine/frame.js";
 import type { TollkeeperError } from "../errors.js";
+import type { BoundTier } from "./bound-tier.js";
+import type { BoundTiers } from "./bound-tiers.js";
 import type { Calls } from "./calls.js";
-import { Decision, type Judge } from "./decision.js";
-import type { Judges } from "./judges.js";
+import { Decision } from "./decision.js";
 import { checkedKey, excessiveCost, invalidCost } from "./misuse.js";
 import { plainTier } from "./overrides.js";
 import { ShadowedDecision } from "./shadow.js";
@@ -15,15 +16,15 @@ const { TIER, COST, KEY_LENGTH, NOW, CODE, VERSION, ROW, ROWS } = FRAME;
 /** Many calls decided at one instant, with one crossing into the engine for as many as its frame has rows. */
 export class Batch {
   readonly #engine: Engine;
-  readonly #judges: Judges;
+  readonly #boundTiers: BoundTiers;
   readonly #calls: Calls;
   readonly #nowMs: number;
   /** Whether a call failed since the engine has forgotten its overrides. */
   #forgotten = false;
 
-  constructor(engine: Engine, judges: Judges, calls: Calls, nowMs: number) {
+  constructor(engine: Engine, boundTiers: BoundTiers, calls: Calls, nowMs: number) {
     this.#engine = engine;
-    this.#judges = judges;
+    this.#boundTiers = boundTiers;
     this.#calls = calls;
     this.#nowMs = nowMs;
   }
@@ -34,15 +35,15 @@ export class Batch {
    * @throws {TollkeeperError} as {@link Limiter.consumeMany} does.
    */
   consume(): Decision[] {
-    const { version } = this.#judges;
+    const { version } = this.#boundTiers;
     const decisions: Decision[] = [];
     try {
       this.#decide(decisions);
       return decisions;
     } catch (error) {
       for (const decision of decisions) decision.refund();
-      this.#judges.refreshIfReloaded();
-      if (this.#judges.version === version && !this.#forgotten) throw error;
+      this.#boundTiers.refreshIfReloaded();
+      if (this.#boundTiers.version === version && !this.#forgotten) throw error;
       // Another thread has reloaded the tiers since they were looked up, or the engine has forgotten overrides; by those
       // in force it may well be right.
       this.#forgotten = false;
@@ -77,7 +78,7 @@ export class Batch {
       if (index === start || !calls.isLikeLast(index)) {
         const tierName = calls.tierOf(index);
         const cost = calls.costOf(index);
-        const { tier, tierId: id } = this.#judges.of(tierName);
+        const { tier, tierId: id } = this.#boundTiers.of(tierName);
         costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
         if (Number.isNaN(costMilli)) throw invalidCost(cost);
         if (costMilli > tier.maxCostMilli) throw excessiveCost(cost, plainTier(tierName), tier.maxCostMilli / 1000);
@@ -100,7 +101,7 @@ export class Batch {
     const { frame } = this.#engine;
     const end = Math.min(calls.keys.length, start + ROWS);
     let failed: number | undefined;
-    let judge: Judge | undefined;
+    let boundTier: BoundTier | undefined;
     for (let index = start, row = 0; index < end; index++, row += ROW) {
       const key = calls.keys[index] as string;
       const tierName = calls.tierOf(index);
@@ -108,15 +109,16 @@ export class Batch {
         failed ??= index;
         continue;
       }
-      if (index === start || tierName !== calls.tierOf(index - 1)) judge = this.#judges.ready(tierName);
+      if (index === start || tierName !== calls.tierOf(index - 1)) boundTier = this.#boundTiers.ready(tierName);
       const version = frame[row + VERSION] as number;
-      if (judge?.version !== version) judge = this.#judges.ofVersion(version, tierName, frame[row + TIER] as number);
-      const Made = judge.shadows.length === 0 ? Decision : ShadowedDecision;
-      decisions.push(new Made(judge, key, frame, row, toMilli(calls.costOf(index)), true));
+      if (boundTier?.version !== version)
+        boundTier = this.#boundTiers.ofVersion(version, tierName, frame[row + TIER] as number);
+      const Made = boundTier.shadows.length === 0 ? Decision : ShadowedDecision;
+      decisions.push(new Made(boundTier, key, frame, row, toMilli(calls.costOf(index)), true));
     }
     if (failed === undefined) return undefined;
     const code = frame[(failed - start) * ROW + CODE] as number;
-    if (code === OUTCOME.TIER_UNKNOWN) this.#forgotten = this.#judges.renew(calls.tierOf(failed));
-    return this.#judges.misuse(code, calls.keys[failed], calls.tierOf(failed), calls.costOf(failed));
+    if (code === OUTCOME.TIER_UNKNOWN) this.#forgotten = this.#boundTiers.renew(calls.tierOf(failed));
+    return this.#boundTiers.misuse(code, calls.keys[failed], calls.tierOf(failed), calls.costOf(failed));
   }
 }

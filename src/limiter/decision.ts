@@ -2,7 +2,8 @@ import { toMilli } from "../engine/amount.js";
 import type { Engine } from "../engine/engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "../engine/frame.js";
 import type { TierSpec } from "../engine/spec.js";
-import type { Tier, TierLimit } from "../engine/tier.js";
+import type { TierLimit } from "../engine/tier.js";
+import type { BoundTier } from "./bound-tier.js";
 import { invalidCost, invalidOption } from "./misuse.js";
 
 // Own constants of a module, as in limiter.ts.
@@ -20,21 +21,6 @@ export interface LimitState {
   resetMs: number;
 }
 
-/** Who decides for a tier: what all decisions of it have in common. */
-export interface Judge {
-  /** Whoever corrects its decisions. */
-  readonly engine: Pick<Engine, "adjust">;
-  readonly clock: () => number;
-  /** Whether the limiter is closed; then nothing is corrected any more. */
-  readonly isClosed: () => boolean;
-  /** The version of the tiers that this is of. */
-  readonly version: number;
-  readonly tierId: number;
-  readonly tier: Tier;
-  /** Who decides for the tier's shadow limits, each by itself. */
-  readonly shadows: readonly Judge[];
-}
-
 const NONE: readonly string[] = [];
 
 /**
@@ -47,7 +33,7 @@ const NONE: readonly string[] = [];
 export class Decision {
   /** Whether the call may go on; if not, nothing was spent. */
   declare readonly allowed: boolean;
-  declare protected readonly judge: Judge;
+  declare protected readonly boundTier: BoundTier;
   declare protected readonly key: string;
   declare private readonly outcome: number;
   declare protected readonly costMilli: number;
@@ -62,9 +48,9 @@ export class Decision {
   declare private open: boolean;
 
   /** Made by a limiter; copies a row of the engine's frame, which begins at `at`. `spends` is false for a peek. */
-  constructor(judge: Judge, key: string, frame: Frame, at: number, costMilli: number, spends: boolean) {
+  constructor(boundTier: BoundTier, key: string, frame: Frame, at: number, costMilli: number, spends: boolean) {
     const outcome = (frame[at + CODE] as number) | 0; // A whole number to V8, too.
-    this.judge = judge;
+    this.boundTier = boundTier;
     this.key = key;
     this.outcome = outcome;
     this.costMilli = costMilli;
@@ -80,12 +66,12 @@ export class Decision {
 
   /** The tier that decided. */
   get tier(): string {
-    return this.judge.tier.name;
+    return this.boundTier.tier.name;
   }
 
   /** The tier as configured: one object for as long as the tiers are not reloaded. */
   get tierSpec(): TierSpec {
-    return this.judge.tier.spec;
+    return this.boundTier.tier.spec;
   }
 
   /** When it was decided, in ms since the epoch by the limiter's clock: the latest that the key has seen of it. */
@@ -128,7 +114,7 @@ export class Decision {
   get limits(): LimitState[] {
     const states: LimitState[] = [];
     let index = 0;
-    for (const { name, limit, rule } of this.judge.tier.limits) {
+    for (const { name, limit, rule } of this.boundTier.tier.limits) {
       const spent = this.spent(index++);
       const resetMs = this.behindMs + (rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs));
       states.push({ name, limit, remaining: rule.remainingMilli(spent) / 1000, resetMs });
@@ -182,7 +168,7 @@ export class Decision {
   }
 
   private get denier(): TierLimit | undefined {
-    return this.judge.tier.limits[(this.outcome & LIMIT_MASK) - 1];
+    return this.boundTier.tier.limits[(this.outcome & LIMIT_MASK) - 1];
   }
 
   /** What was spent of a limit of the tier after the call, in the limit's units. */
@@ -196,7 +182,7 @@ export class Decision {
   }
 
   protected correct(deltaMilli: number, flags: number): boolean {
-    const { engine, version, tierId, clock, isClosed } = this.judge;
+    const { engine, version, tierId, clock, isClosed } = this.boundTier;
     if (!this.open || isClosed()) return false;
     const nowMs = clock();
     if (!this.open) return false; // The clock is somebody else's code, which may have corrected it.

@@ -6,9 +6,10 @@ import type { RecordStore } from "../engine/record-store.js";
 import { shadowedTier } from "../engine/shadow-tiers.js";
 import type { Tiers } from "../engine/spec.js";
 import { Batch } from "./batch.js";
+import type { BoundTier } from "./bound-tier.js";
+import { BoundTiers } from "./bound-tiers.js";
 import { Calls, type Many } from "./calls.js";
-import { Decision, type Judge } from "./decision.js";
-import { Judges } from "./judges.js";
+import { Decision } from "./decision.js";
 import { checkedKey, checkedNow, invalidCost, limiterClosed } from "./misuse.js";
 import type { Observe } from "./observers.js";
 import { Sampler } from "./sampler.js";
@@ -42,7 +43,7 @@ export class Limiter {
   readonly fallbackReason: string | undefined;
   readonly #engine: Engine;
   readonly #clock: () => number;
-  readonly #judges: Judges;
+  readonly #boundTiers: BoundTiers;
   readonly #upkeep: Upkeep;
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
@@ -53,7 +54,7 @@ export class Limiter {
     this.fallbackReason = fallbackReason;
     this.#engine = engine;
     this.#clock = clock === undefined ? () => -1 : () => checkedNow(clock());
-    this.#judges = new Judges({ engine, clock: this.#clock, isClosed: () => this.#closed });
+    this.#boundTiers = new BoundTiers({ engine, clock: this.#clock, isClosed: () => this.#closed });
     this.#upkeep = new Upkeep(engine, this.#clock);
     if (flushMs !== undefined) this.#upkeep.storeWithin(flushMs, onStorageError);
   }
@@ -65,7 +66,7 @@ export class Limiter {
 
   /** The tiers in force. */
   get tiers(): Tiers {
-    return this.#judges.tiers;
+    return this.#boundTiers.tiers;
   }
 
   /** Whether it decides as it is meant to: from its opening until it is closed. One over Redis is not ready while that is away. */
@@ -118,7 +119,7 @@ export class Limiter {
   consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<number> = 1): Decision[] {
     const calls = new Calls(keys, tiers, costs);
     const nowMs = this.#clock();
-    const decisions = new Batch(this.#engine, this.#judges, calls, nowMs).consume();
+    const decisions = new Batch(this.#engine, this.#boundTiers, calls, nowMs).consume();
     for (const decision of decisions) if (decision instanceof ShadowedDecision) this.#askShadows(decision, nowMs, true);
     return decisions;
   }
@@ -138,12 +139,12 @@ export class Limiter {
    */
   reload(tiers: Tiers): void {
     this.#checkOpen();
-    this.#judges.reload(plainTiers(tiers));
+    this.#boundTiers.reload(plainTiers(tiers));
   }
 
   /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
   maxCost(tier: string): number {
-    return this.#judges.of(tier).tier.maxCostMilli / 1000;
+    return this.#boundTiers.of(tier).tier.maxCostMilli / 1000;
   }
 
   /** What was counted since the limiter was opened, over all threads that share it. */
@@ -189,7 +190,7 @@ export class Limiter {
   close(): Promise<void> {
     this.#closed = true;
     this.#upkeep.end();
-    this.#judges.clear();
+    this.#boundTiers.clear();
     this.#closing ??= this.#engine.close().catch((error) => {
       this.#closing = undefined;
       throw error;
@@ -201,24 +202,24 @@ export class Limiter {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
     if (Number.isNaN(costMilli)) throw invalidCost(cost);
     const nowMs = this.#clock(); // Somebody else's code, which may reload.
-    let judge = this.#judges.of(tierName);
+    let boundTier = this.#boundTiers.of(tierName);
     const { frame } = this.#engine;
     // From here to the last reading nothing else runs.
-    frame[TIER] = judge.tierId;
+    frame[TIER] = boundTier.tierId;
     frame[COST] = costMilli;
     frame[NOW] = nowMs;
     frame[CODE] = OUTCOME.FAILED;
     if (spends) this.#engine.consume(key);
     else this.#engine.peek(key);
     const outcome = frame[CODE] as number;
-    if (outcome === OUTCOME.TIER_UNKNOWN && this.#judges.renew(tierName)) {
+    if (outcome === OUTCOME.TIER_UNKNOWN && this.#boundTiers.renew(tierName)) {
       return this.#decide(key, tierName, cost, spends);
     }
-    if (outcome < 0) throw this.#judges.misuse(outcome, key, tierName, cost);
-    if (frame[VERSION] !== judge.version)
-      judge = this.#judges.ofVersion(frame[VERSION] as number, tierName, judge.tierId);
-    if (judge.shadows.length === 0) return new Decision(judge, key, frame, 0, costMilli, spends);
-    return this.#askShadows(new ShadowedDecision(judge, key, frame, 0, costMilli, spends), nowMs, spends);
+    if (outcome < 0) throw this.#boundTiers.misuse(outcome, key, tierName, cost);
+    if (frame[VERSION] !== boundTier.version)
+      boundTier = this.#boundTiers.ofVersion(frame[VERSION] as number, tierName, boundTier.tierId);
+    if (boundTier.shadows.length === 0) return new Decision(boundTier, key, frame, 0, costMilli, spends);
+    return this.#askShadows(new ShadowedDecision(boundTier, key, frame, 0, costMilli, spends), nowMs, spends);
   }
 
   /** Has the shadow limits of its tier decide on a call as well. */
@@ -228,7 +229,7 @@ export class Limiter {
     return decision;
   }
 
-  #askShadow(shadow: Judge, key: string, costMilli: number, nowMs: number, spends: boolean): ShadowAnswer {
+  #askShadow(shadow: BoundTier, key: string, costMilli: number, nowMs: number, spends: boolean): ShadowAnswer {
     if (costMilli > shadow.tier.maxCostMilli) return "denied";
     const { frame } = this.#engine;
     frame[TIER] = shadow.tierId;

@@ -1,5 +1,6 @@
 import type { Frame } from "../engine/frame.js";
-import { Decision, type Judge } from "./decision.js";
+import type { BoundTier } from "./bound-tier.js";
+import { Decision } from "./decision.js";
 
 /** What shadow mode would have denied. */
 export interface ShadowDenials {
@@ -32,8 +33,8 @@ export class ShadowedDecision extends Decision {
   declare private readonly spentOf: Decision[];
   declare private readonly denials: string[];
 
-  constructor(judge: Judge, key: string, frame: Frame, at: number, costMilli: number, spends: boolean) {
-    super(judge, key, frame, at, costMilli, spends);
+  constructor(boundTier: BoundTier, key: string, frame: Frame, at: number, costMilli: number, spends: boolean) {
+    super(boundTier, key, frame, at, costMilli, spends);
     this.spentOf = [];
     this.denials = [];
   }
@@ -47,20 +48,20 @@ export class ShadowedDecision extends Decision {
   }
 
   /** Has each shadow limit decide; returns those that would have denied the call. */
-  ask(decide: (shadow: Judge, key: string, costMilli: number) => ShadowAnswer): readonly string[] {
+  ask(decide: (shadow: BoundTier, key: string, costMilli: number) => ShadowAnswer): readonly string[] {
     if (this.isAsked)
-      for (const shadow of this.judge.shadows) this.heed(shadow, decide(shadow, this.key, this.costMilli));
+      for (const shadow of this.boundTier.shadows) this.heed(shadow, decide(shadow, this.key, this.costMilli));
     return this.denials;
   }
 
   /** The same, where it may take a while to decide. */
   async askLater(
-    decide: (shadow: Judge, key: string, costMilli: number) => ShadowAnswer | Promise<ShadowAnswer>,
+    decide: (shadow: BoundTier, key: string, costMilli: number) => ShadowAnswer | Promise<ShadowAnswer>,
   ): Promise<readonly string[]> {
     if (this.isAsked) {
-      const { judge, key, costMilli } = this;
-      const answers = await Promise.all(judge.shadows.map((shadow) => decide(shadow, key, costMilli)));
-      judge.shadows.forEach((shadow, index) => void this.heed(shadow, answers[index]));
+      const { boundTier, key, costMilli } = this;
+      const answers = await Promise.all(boundTier.shadows.map((shadow) => decide(shadow, key, costMilli)));
+      boundTier.shadows.forEach((shadow, index) => void this.heed(shadow, answers[index]));
     }
     return this.denials;
   }
@@ -76,7 +77,7 @@ export class ShadowedDecision extends Decision {
     return this.allowed && this.costMilli > 0;
   }
 
-  private heed(shadow: Judge, answer: ShadowAnswer): void {
+  private heed(shadow: BoundTier, answer: ShadowAnswer): void {
     if (answer === undefined) return;
     if (answer !== "denied" && answer.allowed) this.spentOf.push(answer);
     else this.denials.push(...shadow.tier.limits.map(({ name }) => name));

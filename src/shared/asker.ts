@@ -1,7 +1,7 @@
 import type { Command, Known, Reply } from "../store/protocol.js";
 import type { Runtime } from "./runtime.js";
 import type { Session, SessionState } from "./session.js";
-import type { SharedJudge } from "./shared-judge.js";
+import type { SharedTier } from "./shared-tier.js";
 
 /** Asks the store, and learns what time it is there. */
 export class Asker {
@@ -33,7 +33,7 @@ export class Asker {
   }
 
   /** What every command says of a key. */
-  about(key: string, { tier }: SharedJudge, known: Known | undefined) {
+  about(key: string, { tier }: SharedTier, known: Known | undefined) {
     return { key, tier, known, nowMs: this.#clock?.() };
   }
 

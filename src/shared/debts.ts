@@ -4,7 +4,7 @@ import type { Asker } from "./asker.js";
 import type { Lease, Owed } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
 import type { Runtime } from "./runtime.js";
-import type { SharedJudge } from "./shared-judge.js";
+import type { SharedTier } from "./shared-tier.js";
 
 /** How long, in ms, after it was first sent a correction is sent again as one that may have counted. */
 const RESENT_MS = REMEMBERED_MS / 2;
@@ -36,7 +36,7 @@ export class Debts {
   /** Those of them with which it is settled in a while. */
   readonly #retried = new Set<Lease>();
   /** Keys whose last correction the store still knows by its number, and when that was: the latest last. */
-  readonly #numbered = new Map<string, { readonly judge: SharedJudge; readonly atMs: number }>();
+  readonly #numbered = new Map<string, { readonly boundTier: SharedTier; readonly atMs: number }>();
   #number = 0;
 
   constructor(table: LeaseTable, asker: Asker, runtime: Runtime, leaseMs: number) {
@@ -101,8 +101,8 @@ export class Debts {
   async leave(): Promise<void> {
     const numbered = [...this.#numbered];
     for (let at = 0; at < numbered.length && this.#asker.state === "ready"; at += BATCH) {
-      const left = numbered.slice(at, at + BATCH).map(([key, { judge }]) => {
-        return this.#asker.run({ op: "leave", ...this.#asker.about(key, judge, undefined) });
+      const left = numbered.slice(at, at + BATCH).map(([key, { boundTier }]) => {
+        return this.#asker.run({ op: "leave", ...this.#asker.about(key, boundTier, undefined) });
       });
       await Promise.allSettled(left);
     }
@@ -110,11 +110,11 @@ export class Debts {
 
   /** Turns what was decided without the store into a debt. */
   turn(lease: Lease): void {
-    const { share, judge } = lease;
+    const { share, boundTier } = lease;
     lease.share = undefined;
     const debts = share?.debts(this.#asker.storeMs());
     if (debts === undefined) return;
-    const owed = { judge, ...debts, quotasOnly: false, tell: false, unused: false, away: true, sent: undefined };
+    const owed = { boundTier, ...debts, quotasOnly: false, tell: false, unused: false, away: true, sent: undefined };
     // Or a key whose node is away would owe once per call, and all who come later wait for each. Before what is given back of it:
     // below nothing the store would not count that.
     if (!lease.merge(owed)) lease.owed.splice(lease.owed[0]?.sent === undefined ? 0 : 1, 0, owed);
@@ -130,18 +130,18 @@ export class Debts {
       const nowMs = this.#runtime.now();
       owed.sent ??= {
         number: ++this.#number,
-        known: lease.judge === owed.judge ? lease.known : undefined,
+        known: lease.boundTier === owed.boundTier ? lease.known : undefined,
         atMs: nowMs,
       };
-      const { judge, sent, ...what } = owed;
+      const { boundTier, sent, ...what } = owed;
       // Whether it has counted nobody can tell any more: rather charged twice than given back twice.
       if (nowMs - sent.atMs > RESENT_MS) owed.deltas = what.deltas = what.deltas.map((delta) => Math.max(0, delta));
       try {
-        const about = this.#asker.about(lease.key, judge, sent.known);
+        const about = this.#asker.about(lease.key, boundTier, sent.known);
         const reply = await this.#asker.run({ op: "adjust", ...about, ...what, number: sent.number, again });
-        if (lease.judge === judge) lease.learn(reply, this.#runtime.now());
+        if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
         lease.owed.shift();
-        this.#remember(lease.key, judge);
+        this.#remember(lease.key, boundTier);
       } catch (error) {
         // It has not counted, and comes as if for the first time.
         if (isRefusal(error)) owed.sent = undefined;
@@ -153,10 +153,10 @@ export class Debts {
     else if (this.#isBroken(lease)) this.#retry(lease);
   }
 
-  #remember(key: string, judge: SharedJudge): void {
+  #remember(key: string, boundTier: SharedTier): void {
     const atMs = this.#runtime.now();
     this.#numbered.delete(key);
-    this.#numbered.set(key, { judge, atMs });
+    this.#numbered.set(key, { boundTier, atMs });
     for (const [oldest, { atMs: beforeMs }] of this.#numbered) {
       if (atMs - beforeMs <= REMEMBERED_MS && this.#numbered.size <= NUMBERED) break;
       this.#numbered.delete(oldest);

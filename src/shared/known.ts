@@ -28,10 +28,10 @@ export function converted(known: Known | undefined, from: Tier, to: Tier, storeM
 /** What a key has spent, as far as one replica can tell: what the store has told, and what it has not heard of yet. */
 export function withOwed(tier: Tier, known: Known | undefined, owed: readonly Owed[], nowMs: number): number[] {
   const spent = spentAt(tier, known, nowMs, 0);
-  for (const { judge, deltas, atMs, quotasOnly } of owed) {
+  for (const { boundTier, deltas, atMs, quotasOnly } of owed) {
     tier.limits.forEach(({ name, rule }, index) => {
-      const at = judge.tier.limits.findIndex((limit) => limit.name === name);
-      const [from, delta = 0, before = 0] = [judge.tier.limits[at]?.rule, deltas[at], spent[index]];
+      const at = boundTier.tier.limits.findIndex((limit) => limit.name === name);
+      const [from, delta = 0, before = 0] = [boundTier.tier.limits[at]?.rule, deltas[at], spent[index]];
       if (rule.type === "quota") {
         if (atMs >= rule.periodOf(nowMs).startMs) spent[index] = rule.charged(before, delta);
       } else if (from?.type === "bucket" && !quotasOnly) {

@@ -1,5 +1,5 @@
 import { Lease } from "./lease.js";
-import type { SharedJudge } from "./shared-judge.js";
+import type { SharedTier } from "./shared-tier.js";
 
 /** Leases looked at to find one that may go. */
 const SEARCH = 32;
@@ -34,10 +34,10 @@ export class LeaseTable {
   }
 
   /** The lease of a key; one of its own, that is not kept, if there is no room. */
-  enter(key: string, judge: SharedJudge): Lease {
+  enter(key: string, boundTier: SharedTier): Lease {
     const present = this.#leases.get(key);
     if (present !== undefined) return present;
-    const lease = new Lease(key, judge);
+    const lease = new Lease(key, boundTier);
     if (this.#leases.size >= this.#maxKeys) this.#makeRoom();
     if (this.#leases.size < this.#maxKeys) this.#leases.set(key, lease);
     else this.#overflow++;

@@ -1,7 +1,7 @@
 import { isOfOneKey } from "../store/key-error.js";
 import type { Known, Reply } from "../store/protocol.js";
 import type { Share } from "./share.js";
-import type { SharedJudge } from "./shared-judge.js";
+import type { SharedTier } from "./shared-tier.js";
 import { spentAt, type View, viewOf } from "./view.js";
 
 /** How long, in ms, a key's rate is watched before it is told. */
@@ -23,7 +23,7 @@ export interface Parcel {
 
 /** A charge or a return that the store must hear of exactly once. */
 export interface Owed {
-  readonly judge: SharedJudge;
+  readonly boundTier: SharedTier;
   deltas: readonly number[];
   readonly atMs: number;
   readonly quotasOnly: boolean;
@@ -38,7 +38,7 @@ export interface Owed {
 
 /** A call that waits for a take. */
 export interface Waiter {
-  readonly judge: SharedJudge;
+  readonly boundTier: SharedTier;
   readonly costMilli: number;
   readonly decided: (view: View) => void;
   /** The store could not be asked. */
@@ -52,7 +52,7 @@ export interface Waiter {
 /** What one replica holds and knows of one key. */
 export class Lease {
   readonly key: string;
-  judge: SharedJudge;
+  boundTier: SharedTier;
   known: Known | undefined;
   /** When that was learned, by this process's clock. */
   learnedMs = 0;
@@ -84,9 +84,9 @@ export class Lease {
   #used = 0;
   #usedSinceMs = 0;
 
-  constructor(key: string, judge: SharedJudge) {
+  constructor(key: string, boundTier: SharedTier) {
     this.key = key;
-    this.judge = judge;
+    this.boundTier = boundTier;
   }
 
   /** Thousandths held that don't expire before `untilMs`. */
@@ -161,7 +161,7 @@ export class Lease {
   }
 
   /** What the store's denial of `needMilli` means, by what may still come back. */
-  denial({ tier }: SharedJudge, { spent, ...reply }: Reply, needMilli: number, nowMs: number): View {
+  denial({ tier }: SharedTier, { spent, ...reply }: Reply, needMilli: number, nowMs: number): View {
     const backMs = Math.max(reply.backMs, Math.ceil(this.lateUntilMs - nowMs));
     return viewOf(tier, spent, needMilli, { ...reply, backMs });
   }
@@ -174,7 +174,7 @@ export class Lease {
 
   /** Where the key stands for a call of this cost, less what is held here. */
   view(costMilli: number, nowMs: number, storeMs: number): View {
-    const { tier } = this.judge;
+    const { tier } = this.boundTier;
     const atMs = Math.max(storeMs, this.known?.atMs ?? 0);
     const spent = spentAt(tier, this.known, atMs, this.held(nowMs));
     const backMs = Math.max(0, Math.ceil(this.backUntilMs - nowMs));
@@ -187,12 +187,17 @@ export class Lease {
   }
 
   /** Adds a debt to the last one, if that was not sent yet and is of the same kind; returns whether it did. */
-  merge({ judge, deltas, atMs, quotasOnly, tell, unused, away }: Owed): boolean {
+  merge({ boundTier, deltas, atMs, quotasOnly, tell, unused, away }: Owed): boolean {
     const last = this.owed.at(-1);
-    if (last === undefined || last.sent !== undefined || last.judge !== judge || last.quotasOnly !== quotasOnly) {
+    if (
+      last === undefined ||
+      last.sent !== undefined ||
+      last.boundTier !== boundTier ||
+      last.quotasOnly !== quotasOnly
+    ) {
       return false;
     }
-    const isSamePeriod = judge.tier.limits.every(
+    const isSamePeriod = boundTier.tier.limits.every(
       ({ rule }) => rule.type === "bucket" || rule.periodOf(atMs).startMs === rule.periodOf(last.atMs).startMs,
     );
     const isSameSign = deltas.every((delta, index) => Math.sign(delta) === Math.sign(last.deltas[index] ?? 0));

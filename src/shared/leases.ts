@@ -10,7 +10,7 @@ import { type CLOSED, Outage } from "./outage.js";
 import { Returns, type SWEEPS } from "./returns.js";
 import type { Runtime } from "./runtime.js";
 import type { Session, SessionState } from "./session.js";
-import type { SharedCorrection, SharedJudge } from "./shared-judge.js";
+import type { SharedCorrection, SharedTier } from "./shared-tier.js";
 import { Takes } from "./takes.js";
 import { allowedView, spentAt, type View, viewOf } from "./view.js";
 
@@ -45,71 +45,71 @@ export class Leases {
   }
 
   /** Spends a cost above 0 of a tier that has limits. */
-  consume(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
-    const lease = this.#enter(key, judge);
+  consume(key: string, boundTier: SharedTier, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
+    const lease = this.#enter(key, boundTier);
     const nowMs = this.#runtime.now();
     if (lease.use(costMilli, nowMs)) {
       this.#takes.prefetch(lease, nowMs);
       return lease.view(0, nowMs, this.#asker.storeMs(nowMs));
     }
     if (!this.#mayAsk(lease, nowMs)) return this.#outage.decide(lease, costMilli, true);
-    if (this.#options.mode === "exact") return this.#exactly(lease, judge, costMilli);
+    if (this.#options.mode === "exact") return this.#exactly(lease, boundTier, costMilli);
     if (nowMs < lease.believeUntilMs) {
       const view = lease.view(costMilli, nowMs, this.#asker.storeMs(nowMs));
       if (view.denied > 0) return view;
     }
     return new Promise((resolve) => {
       this.#takes.wait(lease, {
-        judge,
+        boundTier,
         costMilli,
         decided: resolve,
-        failed: () => resolve(this.#decideAway(key, judge, costMilli)),
-        alone: () => resolve(this.#exactly(lease, judge, costMilli)),
+        failed: () => resolve(this.#decideAway(key, boundTier, costMilli)),
+        alone: () => resolve(this.#exactly(lease, boundTier, costMilli)),
         misses: 0,
       });
     });
   }
 
   /** What `consume` would say. */
-  peek(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
+  peek(key: string, boundTier: SharedTier, costMilli: number): View | typeof CLOSED | Promise<View | typeof CLOSED> {
     const nowMs = this.#runtime.now();
     const storeMs = this.#asker.storeMs(nowMs);
     const present = this.table.get(key);
-    const lease = present?.judge === judge ? present : undefined;
-    if (!this.#mayAsk(present, nowMs)) return this.#outage.decide(lease ?? new Lease(key, judge), costMilli, false);
+    const lease = present?.boundTier === boundTier ? present : undefined;
+    if (!this.#mayAsk(present, nowMs)) return this.#outage.decide(lease ?? new Lease(key, boundTier), costMilli, false);
     const isFresh = lease?.known !== undefined && nowMs - lease.learnedMs < this.#options.leaseMs;
     if (lease !== undefined && isFresh && lease.parcels.length > 0 && !lease.owes) {
       return lease.view(costMilli, nowMs, storeMs);
     }
     const paid = present?.owes ? this.#debts.settle(present) : Promise.resolve();
     // Another tier may have come in meanwhile.
-    const own = () => (lease?.judge === judge ? lease : undefined);
+    const own = () => (lease?.boundTier === boundTier ? lease : undefined);
     const asked = paid.then(() =>
-      this.#asker.run({ op: "peek", ...this.#asker.about(key, judge, own()?.known), need: costMilli }),
+      this.#asker.run({ op: "peek", ...this.#asker.about(key, boundTier, own()?.known), need: costMilli }),
     );
     return asked.then(
       (reply) => {
         const known = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
         const held = own()?.held(this.#runtime.now()) ?? 0;
-        return viewOf(judge.tier, spentAt(judge.tier, known, reply.nowMs, held), costMilli, reply);
+        return viewOf(boundTier.tier, spentAt(boundTier.tier, known, reply.nowMs, held), costMilli, reply);
       },
-      () => this.#outage.decide(own() ?? new Lease(key, judge), costMilli, false),
+      () => this.#outage.decide(own() ?? new Lease(key, boundTier), costMilli, false),
     );
   }
 
   /** Forgets a key everywhere. */
-  async reset(key: string, judge: SharedJudge): Promise<void> {
+  async reset(key: string, boundTier: SharedTier): Promise<void> {
     const lease = this.table.get(key);
     if (lease !== undefined) this.#forget(lease);
-    await this.#asker.run({ op: "reset", ...this.#asker.about(key, judge, undefined) });
+    await this.#asker.run({ op: "reset", ...this.#asker.about(key, boundTier, undefined) });
   }
 
   /** Corrects a decision, now or when the store is back. */
-  correct(key: string, judge: SharedJudge, { deltaMilli, atMs, quotasOnly }: SharedCorrection): void {
-    const lease = this.table.enter(key, judge);
-    const deltas = judge.tier.limits.map(() => deltaMilli);
+  correct(key: string, boundTier: SharedTier, { deltaMilli, atMs, quotasOnly }: SharedCorrection): void {
+    const lease = this.table.enter(key, boundTier);
+    const deltas = boundTier.tier.limits.map(() => deltaMilli);
     this.#debts.owe(lease, {
-      judge,
+      boundTier,
       deltas,
       atMs,
       quotasOnly,
@@ -186,13 +186,13 @@ export class Leases {
     return this.#asker.state === "ready" && !(lease !== undefined && nowMs < lease.brokenUntilMs);
   }
 
-  #enter(key: string, judge: SharedJudge): Lease {
-    const lease = this.table.enter(key, judge);
-    if (lease.judge !== judge) {
+  #enter(key: string, boundTier: SharedTier): Lease {
+    const lease = this.table.enter(key, boundTier);
+    if (lease.boundTier !== boundTier) {
       this.#returns.giveBack(lease);
       this.#debts.turn(lease);
-      lease.known = converted(lease.known, lease.judge.tier, judge.tier, this.#asker.storeMs());
-      lease.judge = judge;
+      lease.known = converted(lease.known, lease.boundTier.tier, boundTier.tier, this.#asker.storeMs());
+      lease.boundTier = boundTier;
       lease.believeUntilMs = 0;
       lease.former.push(...lease.waiters.splice(0));
     }
@@ -206,34 +206,34 @@ export class Leases {
     lease.lookAgain();
   }
 
-  async #exactly(lease: Lease, judge: SharedJudge, costMilli: number): Promise<View | typeof CLOSED> {
+  async #exactly(lease: Lease, boundTier: SharedTier, costMilli: number): Promise<View | typeof CLOSED> {
     // Whoever has not answered once in time is not waited for again.
-    if (lease.owes && !(await this.#debts.isSettled(lease))) return this.#decideAway(lease.key, judge, costMilli);
+    if (lease.owes && !(await this.#debts.isSettled(lease))) return this.#decideAway(lease.key, boundTier, costMilli);
     try {
-      const about = this.#asker.about(lease.key, judge, lease.judge === judge ? lease.known : undefined);
+      const about = this.#asker.about(lease.key, boundTier, lease.boundTier === boundTier ? lease.known : undefined);
       const reply = await this.#asker.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
-      if (lease.judge === judge) lease.learn(reply, this.#runtime.now());
+      if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
       if (reply.denied === 0) return allowedView(reply, reply.spent);
-      return lease.denial(judge, reply, costMilli, this.#runtime.now());
+      return lease.denial(boundTier, reply, costMilli, this.#runtime.now());
     } catch (error) {
       lease.failed(error, this.#runtime.now());
-      return this.#decideAway(lease.key, judge, costMilli);
+      return this.#decideAway(lease.key, boundTier, costMilli);
     }
   }
 
   /** Decides a call that could not be asked about: under its own tier, should another have come in while it waited. */
-  #decideAway(key: string, judge: SharedJudge, costMilli: number): View | typeof CLOSED {
-    return this.#outage.decide(this.#enter(key, judge), costMilli, true);
+  #decideAway(key: string, boundTier: SharedTier, costMilli: number): View | typeof CLOSED {
+    return this.#outage.decide(this.#enter(key, boundTier), costMilli, true);
   }
 
   async #tellOf(lease: Lease): Promise<void> {
-    const { judge, key, known } = lease;
-    const deltas = judge.tier.limits.map(() => 0);
-    const about = this.#asker.about(key, judge, known);
+    const { boundTier, key, known } = lease;
+    const deltas = boundTier.tier.limits.map(() => 0);
+    const about = this.#asker.about(key, boundTier, known);
     const atMs = known?.atMs ?? 0;
     try {
       const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs, ...ONCE });
-      if (lease.judge === judge) lease.learn(reply, this.#runtime.now());
+      if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
     } catch (error) {
       // Of the other keys it is to hear all the same.
       if (!isOfOneKey(error)) throw error;

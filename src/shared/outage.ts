@@ -29,7 +29,7 @@ export class Outage {
   /** Decides by the outage policy. */
   decide(lease: Lease, costMilli: number, spends: boolean): View | typeof CLOSED {
     const policies = this.#policies;
-    const { tier } = lease.judge;
+    const { tier } = lease.boundTier;
     if (tier.limits.some(({ rule }) => policies[rule.type] === "closed")) return CLOSED;
     const storeMs = this.#asker.storeMs();
     const fresh = () => {

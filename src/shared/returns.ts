@@ -4,7 +4,7 @@ import type { Asker } from "./asker.js";
 import { type Debts, ONCE } from "./debts.js";
 import type { Lease, Parcel } from "./lease.js";
 import type { Runtime } from "./runtime.js";
-import type { SharedJudge } from "./shared-judge.js";
+import type { SharedTier } from "./shared-tier.js";
 
 /** How often in the time of a lease what has expired is given back. */
 export const SWEEPS = 4;
@@ -92,18 +92,18 @@ export class Returns {
   }
 
   #giveAll(lease: Lease, parcels: readonly Parcel[]): Promise<void>[] {
-    return parcels.map((parcel) => this.give(lease, lease.judge, parcel));
+    return parcels.map((parcel) => this.give(lease, lease.boundTier, parcel));
   }
 
   /**
    * Gives a parcel back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. What the
    * store has refused has not counted, and is owed.
    */
-  async give(lease: Lease, judge: SharedJudge, { milli, takenMs }: Parcel): Promise<void> {
-    const deltas = judge.tier.limits.map(() => -milli);
+  async give(lease: Lease, boundTier: SharedTier, { milli, takenMs }: Parcel): Promise<void> {
+    const deltas = boundTier.tier.limits.map(() => -milli);
     const owe = () =>
       this.#debts.owe(lease, {
-        judge,
+        boundTier,
         deltas,
         atMs: takenMs,
         quotasOnly: false,
@@ -113,10 +113,10 @@ export class Returns {
         sent: undefined,
       });
     if (this.#asker.state !== "ready") return owe();
-    const about = this.#asker.about(lease.key, judge, undefined);
+    const about = this.#asker.about(lease.key, boundTier, undefined);
     try {
       const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs: takenMs, ...ONCE });
-      if (lease.judge === judge) lease.learn(reply, this.#runtime.now());
+      if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
     } catch (error) {
       if (isRefusal(error)) owe();
     }

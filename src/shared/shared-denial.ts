@@ -1,5 +1,6 @@
 import type { Frame } from "../engine/frame.js";
-import { Decision, type Judge } from "../limiter/decision.js";
+import type { BoundTier } from "../limiter/bound-tier.js";
+import { Decision } from "../limiter/decision.js";
 import type { View } from "./view.js";
 
 /** A denial over a shared store: how long it stands may hang on what other replicas hold, and on a part of a limit. */
@@ -7,8 +8,8 @@ export class SharedDenial extends Decision {
   declare private readonly waitMs: number;
   declare private readonly provisional: boolean;
 
-  constructor(judge: Judge, key: string, frame: Frame, costMilli: number, { waitMs, isProvisional }: View) {
-    super(judge, key, frame, 0, costMilli, false);
+  constructor(boundTier: BoundTier, key: string, frame: Frame, costMilli: number, { waitMs, isProvisional }: View) {
+    super(boundTier, key, frame, 0, costMilli, false);
     this.waitMs = waitMs;
     this.provisional = isProvisional;
   }

@@ -4,8 +4,9 @@ import { plainTiers } from "../engine/plain-tiers.js";
 import type { Tiers } from "../engine/spec.js";
 import type { Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
+import type { BoundTier } from "../limiter/bound-tier.js";
 import { Calls, type Many } from "../limiter/calls.js";
-import type { Decision, Judge } from "../limiter/decision.js";
+import type { Decision } from "../limiter/decision.js";
 import { checkedKey, excessiveCost, invalidCost, limiterClosed } from "../limiter/misuse.js";
 import { type Observe, Observers } from "../limiter/observers.js";
 import { Sampler } from "../limiter/sampler.js";
@@ -19,8 +20,8 @@ import { ReadyGate } from "./ready-gate.js";
 import { SWEEPS } from "./returns.js";
 import type { Runtime } from "./runtime.js";
 import { Session, type SessionStats } from "./session.js";
-import { type Corrector, SharedJudge } from "./shared-judge.js";
-import { SharedJudges } from "./shared-judges.js";
+import { type Corrector, SharedTier } from "./shared-tier.js";
+import { SharedTiers } from "./shared-tiers.js";
 import { TierCounts } from "./tier-counts.js";
 import { allowedView, type View } from "./view.js";
 
@@ -60,7 +61,7 @@ export class SharedLimiter {
   readonly #settings: SharedSettings;
   readonly #session: Session;
   readonly #leases: Leases;
-  readonly #judges: SharedJudges;
+  readonly #boundTiers: SharedTiers;
   readonly #counts = new TierCounts();
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
@@ -81,7 +82,7 @@ export class SharedLimiter {
       {
         tell: () => this.#leases.tell(),
         knows: () => this.#leases.knows(),
-        kinds: () => this.#judges.kinds,
+        kinds: () => this.#boundTiers.kinds,
         changed: (key, reset) => this.#leases.changed(key, reset),
         wanted: (key) => this.#leases.wanted(key),
         late: (command, reply) => this.#leases.late(command, reply),
@@ -102,11 +103,11 @@ export class SharedLimiter {
       isClosed: () => this.#closing !== undefined,
       clock: () => this.#leases.storeMs(),
       correct: (key, correction) => {
-        const judge = this.#judges.by(correction.tier) ?? new SharedJudge(correction.tier, -1, -1, corrector);
-        this.#leases.correct(key, judge, correction);
+        const boundTier = this.#boundTiers.by(correction.tier) ?? new SharedTier(correction.tier, -1, -1, corrector);
+        this.#leases.correct(key, boundTier, correction);
       },
     };
-    this.#judges = new SharedJudges(settings.tiers, corrector);
+    this.#boundTiers = new SharedTiers(settings.tiers, corrector);
     this.#counts.include(Object.keys(this.tiers));
     this.#sweepLater();
     this.#session.open();
@@ -124,7 +125,7 @@ export class SharedLimiter {
 
   /** The tiers in force. */
   get tiers(): Tiers {
-    return this.#judges.tiers;
+    return this.#boundTiers.tiers;
   }
 
   /** Whether decisions are shared now: not while Redis is away, nor while a server that came back hears what is known. */
@@ -159,15 +160,15 @@ export class SharedLimiter {
    * the policy `closed`, or under `share` while it refuses and the other replicas are not known; thrown or as a rejection.
    */
   consume(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
-    const { judge, own, costMilli } = this.#check(key, tier, cost);
-    const decide = () => this.#askShadows(judge, this.#decide(judge, own, costMilli, true), true);
+    const { boundTier, own, costMilli } = this.#check(key, tier, cost);
+    const decide = () => this.#askShadows(boundTier, this.#decide(boundTier, own, costMilli, true), true);
     return this.#sampler.isDue ? this.#sampler.time(decide) : decide();
   }
 
   /** Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does. */
   peek(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
-    const { judge, own, costMilli } = this.#check(key, tier, cost);
-    return this.#askShadows(judge, this.#decide(judge, own, costMilli, false), false);
+    const { boundTier, own, costMilli } = this.#check(key, tier, cost);
+    return this.#askShadows(boundTier, this.#decide(boundTier, own, costMilli, false), false);
   }
 
   /**
@@ -190,13 +191,13 @@ export class SharedLimiter {
    */
   async reset(key: string): Promise<void> {
     this.#checkOpen();
-    const judges = this.#judges.all;
-    const [judge] = judges;
-    if (judge === undefined) return;
-    const shadows = judges.flatMap(({ shadows }) => shadows);
+    const boundTiers = this.#boundTiers.all;
+    const [boundTier] = boundTiers;
+    if (boundTier === undefined) return;
+    const shadows = boundTiers.flatMap(({ shadows }) => shadows);
     const own = ownKey(checkedKey(key));
     const keys = new Set([own, ...shadows.map((shadow) => shadowKey(own, shadow))]);
-    await Promise.all([...keys].map((reset) => this.#leases.reset(reset, judge)));
+    await Promise.all([...keys].map((reset) => this.#leases.reset(reset, boundTier)));
   }
 
   /**
@@ -207,13 +208,13 @@ export class SharedLimiter {
    */
   reload(tiers: Tiers): void {
     this.#checkOpen();
-    this.#judges.reload(plainTiers(tiers));
+    this.#boundTiers.reload(plainTiers(tiers));
     this.#counts.include(Object.keys(this.tiers));
   }
 
   /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
   maxCost(tier: string): number {
-    return this.#judges.of(tier).tier.maxCostMilli / 1000;
+    return this.#boundTiers.of(tier).tier.maxCostMilli / 1000;
   }
 
   /** What was counted since the limiter was opened, in this replica. */
@@ -271,46 +272,48 @@ export class SharedLimiter {
   }
 
   async #close(): Promise<void> {
-    this.#judges.clear();
+    this.#boundTiers.clear();
     this.#stopSweep();
     this.#readyGate.release(limiterClosed());
     await this.#leases.drain();
     await this.#session.close();
   }
 
-  #check(key: string, tierName: string, cost: number): { judge: SharedJudge; own: string; costMilli: number } {
+  #check(key: string, tierName: string, cost: number): { boundTier: SharedTier; own: string; costMilli: number } {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
     if (Number.isNaN(costMilli)) throw invalidCost(cost);
-    const judge = this.#judges.of(tierName);
+    const boundTier = this.#boundTiers.of(tierName);
     checkedKey(key);
-    if (costMilli > judge.tier.maxCostMilli) {
-      throw excessiveCost(cost, judge.tier.name, judge.tier.maxCostMilli / 1000);
+    if (costMilli > boundTier.tier.maxCostMilli) {
+      throw excessiveCost(cost, boundTier.tier.name, boundTier.tier.maxCostMilli / 1000);
     }
-    return { judge, own: ownKey(key), costMilli };
+    return { boundTier, own: ownKey(key), costMilli };
   }
 
-  #decide(judge: SharedJudge, key: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
-    const { tier } = judge;
+  #decide(boundTier: SharedTier, key: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
+    const { tier } = boundTier;
     if (tier.limits.length === 0) {
       if (spends && costMilli > 0) this.#usage.set(tier.name, (this.#usage.get(tier.name) ?? 0) + costMilli);
       const view = allowedView({ nowMs: this.#leases.storeMs(), lagMs: 0 }, []);
-      return this.#finish(judge, key, costMilli, view, spends);
+      return this.#finish(boundTier, key, costMilli, view, spends);
     }
     this.#checkPart(tier);
     const seen =
-      spends && costMilli > 0 ? this.#leases.consume(key, judge, costMilli) : this.#leases.peek(key, judge, costMilli);
+      spends && costMilli > 0
+        ? this.#leases.consume(key, boundTier, costMilli)
+        : this.#leases.peek(key, boundTier, costMilli);
     return seen instanceof Promise
-      ? seen.then((view) => this.#finish(judge, key, costMilli, view, spends))
-      : this.#finish(judge, key, costMilli, seen, spends);
+      ? seen.then((view) => this.#finish(boundTier, key, costMilli, view, spends))
+      : this.#finish(boundTier, key, costMilli, seen, spends);
   }
 
   /** Has the shadow limits of its tier decide on a call as well. */
   #askShadows(
-    judge: SharedJudge,
+    boundTier: SharedTier,
     decided: Decision | Promise<Decision>,
     spends: boolean,
   ): Decision | Promise<Decision> {
-    if (judge.shadows.length === 0) return decided;
+    if (boundTier.shadows.length === 0) return decided;
     const ask = async (decision: Decision): Promise<Decision> => {
       if (!(decision instanceof ShadowedDecision)) return decision;
       const denials = await decision.askLater((shadow, key, costMilli) =>
@@ -323,8 +326,8 @@ export class SharedLimiter {
   }
 
   /** A shadow limit has a key of its own in Redis, and a lease of its own: it never holds up what is in force. */
-  async #askShadow({ tier }: Judge, key: string, costMilli: number, spends: boolean): Promise<ShadowAnswer> {
-    const shadow = this.#judges.by(tier);
+  async #askShadow({ tier }: BoundTier, key: string, costMilli: number, spends: boolean): Promise<ShadowAnswer> {
+    const shadow = this.#boundTiers.by(tier);
     if (shadow === undefined) return undefined;
     if (costMilli > tier.maxCostMilli) return "denied";
     const own = shadowKey(key, shadow);
@@ -334,13 +337,19 @@ export class SharedLimiter {
     return view === CLOSED ? undefined : shadow.decide(own, costMilli, view, spends);
   }
 
-  #finish(judge: SharedJudge, key: string, costMilli: number, view: View | typeof CLOSED, spends: boolean): Decision {
+  #finish(
+    boundTier: SharedTier,
+    key: string,
+    costMilli: number,
+    view: View | typeof CLOSED,
+    spends: boolean,
+  ): Decision {
     if (view === CLOSED) {
       throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis can't be asked, and the outage policy is closed");
     }
-    const { name, limits } = judge.tier;
+    const { name, limits } = boundTier.tier;
     if (spends) this.#counts.add(name, view.denied === 0 ? undefined : limits[view.denied - 1]?.name);
-    return judge.decide(key, costMilli, view, spends);
+    return boundTier.decide(key, costMilli, view, spends);
   }
 
   /**
@@ -358,7 +367,7 @@ export class SharedLimiter {
   }
 
   #overshoot(): number {
-    const rates = this.#judges.all.flatMap(({ tier }) =>
+    const rates = this.#boundTiers.all.flatMap(({ tier }) =>
       tier.limits.flatMap(({ rule }) => (rule.type === "bucket" ? [rule.perMs / rule.perMilli] : [])),
     );
     return (Math.max(0, ...rates) * this.#settings.leaseMs) / 1000;
@@ -383,6 +392,6 @@ function ownKey(key: string): string {
 }
 
 /** Under which a shadow limit counts what such a key would have spent. */
-function shadowKey(own: string, { tier }: Judge): string {
+function shadowKey(own: string, { tier }: BoundTier): string {
   return `${own}\0${tier.limits.map(({ name }) => name).join()}`;
 }

@@ -6,7 +6,7 @@ import type { Lease, Waiter } from "./lease.js";
 import type { LeaseOptions } from "./lease-options.js";
 import { type Returns, SWEEPS } from "./returns.js";
 import type { Runtime } from "./runtime.js";
-import type { SharedJudge } from "./shared-judge.js";
+import type { SharedTier } from "./shared-tier.js";
 import { allowedView, spentAt } from "./view.js";
 
 /** Takes in vain after which a call asks for itself alone. */
@@ -96,7 +96,7 @@ export class Takes {
   }
 
   async #take(lease: Lease, need: number): Promise<void> {
-    const { judge } = lease;
+    const { boundTier } = lease;
     const leaseMs = this.#leaseMs;
     const sentMs = this.#runtime.now();
     const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
@@ -105,17 +105,17 @@ export class Takes {
     const isSettled = !lease.owes || (await this.#debts.isSettled(lease));
     try {
       if (!isSettled) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard what is owed");
-      const known = lease.judge === judge ? lease.known : undefined;
+      const known = lease.boundTier === boundTier ? lease.known : undefined;
       const divisor = 2 * this.#asker.replicas;
       const reply = await this.#asker.run({
         op: "take",
-        ...this.#asker.about(lease.key, judge, known),
+        ...this.#asker.about(lease.key, boundTier, known),
         need,
         want,
         divisor,
         outMs: this.#outMs,
       });
-      this.#took(lease, judge, need, sentMs, reply);
+      this.#took(lease, boundTier, need, sentMs, reply);
     } catch (error) {
       lease.failed(error, this.#runtime.now());
       lease.taking = false;
@@ -126,25 +126,25 @@ export class Takes {
     this.#serve(lease);
   }
 
-  #took(lease: Lease, judge: SharedJudge, need: number, sentMs: number, reply: Reply): void {
+  #took(lease: Lease, boundTier: SharedTier, need: number, sentMs: number, reply: Reply): void {
     const nowMs = this.#runtime.now();
-    const left = this.#serveFormer(lease, judge, reply);
+    const left = this.#serveFormer(lease, boundTier, reply);
     if (left > 0) {
-      const lastsMs = Math.min(this.#leaseMs, ...periodEnds(judge, reply.nowMs));
+      const lastsMs = Math.min(this.#leaseMs, ...periodEnds(boundTier, reply.nowMs));
       const parcel = { milli: left, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
-      if (lease.judge === judge) {
+      if (lease.boundTier === boundTier) {
         lease.parcels.push(parcel);
         this.#returns.add(lease);
       } else {
-        void this.#returns.give(lease, judge, parcel);
+        void this.#returns.give(lease, boundTier, parcel);
       }
     } else if (reply.granted === 0) {
       lease.noPrefetchUntilMs = nowMs + this.#leaseMs / 4;
     }
-    if (lease.judge !== judge) return;
+    if (lease.boundTier !== boundTier) return;
     lease.learn(reply, nowMs);
     if (reply.denied > 0) {
-      const denial = lease.denial(judge, reply, need, nowMs);
+      const denial = lease.denial(boundTier, reply, need, nowMs);
       lease.believe(denial, nowMs);
       // The answer is for the first, whatever is held by now.
       const first = lease.waiters.shift();
@@ -155,18 +155,18 @@ export class Takes {
   }
 
   /** Decides those who waited when another tier came in, by what was taken for them; returns what is left of it. */
-  #serveFormer(lease: Lease, judge: SharedJudge, reply: Reply): number {
+  #serveFormer(lease: Lease, boundTier: SharedTier, reply: Reply): number {
     const { granted, nowMs, spent } = reply;
     let left = granted;
     const alone: Waiter[] = [];
     for (const waiter of lease.former.splice(0)) {
-      if (waiter.judge !== judge || waiter.costMilli > left) {
+      if (waiter.boundTier !== boundTier || waiter.costMilli > left) {
         alone.push(waiter);
         continue;
       }
       left -= waiter.costMilli;
       const known = { epoch: "", atMs: nowMs, spent };
-      waiter.decided(allowedView(reply, spentAt(judge.tier, known, nowMs, left)));
+      waiter.decided(allowedView(reply, spentAt(boundTier.tier, known, nowMs, left)));
     }
     // Asked for when what is left is on its way back.
     if (alone.length > 0) this.#runtime.soon(() => alone.forEach((waiter) => void waiter.alone()));
@@ -196,6 +196,6 @@ export class Takes {
 }
 
 /** How long the periods of a tier's quotas still last. */
-function periodEnds({ tier }: SharedJudge, nowMs: number): number[] {
+function periodEnds({ tier }: SharedTier, nowMs: number): number[] {
   return tier.limits.flatMap(({ rule }) => (rule.type === "quota" ? [rule.resetMs(nowMs)] : []));
 }

@@ -145,10 +145,10 @@ export class Load {
     await Promise.all(this.#loops);
     clearInterval(this.#watch);
     await Promise.all(this.replicas.map((replica) => replica.close()));
-    const judge = open(this.#storage.url, this.#storage.prefix, "exact", "closed");
-    await judge.ready();
-    const used = LARGE - ((await judge.peek("large", "large")).limits[0]?.remaining ?? 0);
-    await judge.close();
+    const auditor = open(this.#storage.url, this.#storage.prefix, "exact", "closed");
+    await auditor.ready();
+    const used = LARGE - ((await auditor.peek("large", "large")).limits[0]?.remaining ?? 0);
+    await auditor.close();
     const admitted = this.#admitted.large + elsewhere;
     return {
       fault,

@@ -131,7 +131,7 @@ class Changing {
     await this.#world.run(CALM_MS + (poisoned === undefined ? 0 : 4000));
     const violations = await this.#world.close();
     await this.#memory.close();
-    return this.#judge(violations);
+    return this.#verdict(violations);
   }
 
   /** One replica after another takes the new sizes; some go back half-way. */
@@ -191,7 +191,7 @@ class Changing {
     return this.#world.replicas.length === 1 && this.#new === this.#old && this.#refunds === 0 && !this.#hasFaults;
   }
 
-  #judge(violations: string[]): Changes {
+  #verdict(violations: string[]): Changes {
     const { mode, leaseMs, leaks } = this.#world;
     const rule = this.#largest;
     const largest = (rule.capacity / rule.perMilli / 1000) * (1 / BURST);

@@ -1,6 +1,6 @@
 import type { Decision } from "../../src/index.js";
 import { Share } from "../../src/shared/share.js";
-import { SharedJudge } from "../../src/shared/shared-judge.js";
+import { SharedTier } from "../../src/shared/shared-tier.js";
 
 /** What outage policies have said, and the decisions that were made of it: no caller can tell these from others. */
 const views = new WeakSet<object>();
@@ -28,8 +28,8 @@ Share.prototype.decide = function (this: Share, ...call) {
   views.add(view);
   return view;
 };
-const { decide: conclude } = SharedJudge.prototype;
-SharedJudge.prototype.decide = function (this: SharedJudge, ...call) {
+const { decide: conclude } = SharedTier.prototype;
+SharedTier.prototype.decide = function (this: SharedTier, ...call) {
   const decision = conclude.apply(this, call);
   if (views.has(call[2])) decisions.add(decision);
   return decision;

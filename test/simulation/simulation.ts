@@ -128,7 +128,7 @@ class Simulation {
     Object.assign(this.#weather, { stall: 0, loss: 0 });
     await this.#time.runUntil(startMs + LOAD_MS + CALM_MS);
     const violations = await this.#closeAll();
-    return this.#judge([...violations, ...this.#blind.values()]);
+    return this.#verdict([...violations, ...this.#blind.values()]);
   }
 
   /** Closes every limiter; returns which of them has not closed in good time. */
@@ -295,7 +295,7 @@ class Simulation {
   }
 
   // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: the promises one after another, as documented
-  #judge(violations: string[]): Outcome {
+  #verdict(violations: string[]): Outcome {
     const has = (...faults: Fault[]) => this.#faults.some((fault) => faults.includes(fault));
     const forgets = has("restart empty", "failover");
     const isCalm = this.#faults.length === 0 && this.#weather.loss === 0 && this.#leaks.size === 0;

@@ -31,7 +31,7 @@ describe.each(ENGINES)("corrections of the %s engine", (engine) => {
     expect(limiter.consume("third", "anonymous").limits[0]?.remaining).toBe(30 - 20 - 1);
   });
 
-  it("a refund is judged by the tier that was charged, whatever a reload has made of it", () => {
+  it("a refund counts by the tier that was charged, whatever a reload has made of it", () => {
     const { limiter } = open({ engine, tiers: month(10, 1) });
     const first = limiter.consume("k", "t", 5);
     limiter.reload(month(20, 1));

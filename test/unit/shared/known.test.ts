@@ -3,7 +3,7 @@ import { compileTiers } from "../../../src/engine/tier.js";
 import type { Tiers } from "../../../src/index.js";
 import { converted, withOwed } from "../../../src/shared/known.js";
 import type { Owed } from "../../../src/shared/lease.js";
-import { SharedJudge } from "../../../src/shared/shared-judge.js";
+import { SharedTier } from "../../../src/shared/shared-tier.js";
 
 const NOON = Date.UTC(2026, 5, 15, 12);
 const minute = (limit: number) => ({ name: "minute", type: "bucket" as const, limit, windowSeconds: 60, burst: 1 });
@@ -45,9 +45,9 @@ it("buckets keep their fraction, quotas what was used of the same period, and of
 
 it("what the store has not heard of counts as spent, each in the limit and the period that it is of", () => {
   const corrector = { isClosed: () => false, clock: () => NOON, correct: () => undefined };
-  const judge = new SharedJudge(tierOf("free"), 0, 0, corrector);
+  const boundTier = new SharedTier(tierOf("free"), 0, 0, corrector);
   const owe = (deltas: number[], atMs: number, quotasOnly: boolean): Owed => ({
-    ...{ judge, deltas, atMs, quotasOnly },
+    ...{ boundTier, deltas, atMs, quotasOnly },
     ...{ tell: false, unused: false, away: false, sent: undefined },
   });
   const known = { epoch: "one:0", atMs: NOON, spent: spentOf(30, 80) };

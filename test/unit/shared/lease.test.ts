@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { compileTiers } from "../../../src/engine/tier.js";
 import { Lease } from "../../../src/shared/lease.js";
-import { SharedJudge } from "../../../src/shared/shared-judge.js";
+import { SharedTier } from "../../../src/shared/shared-tier.js";
 
 /** A lease with tokens in parcels: how many, and when they expire. */
 function leaseOf(...parcels: [tokens: number, expiresMs: number][]): Lease {
@@ -11,7 +11,7 @@ function leaseOf(...parcels: [tokens: number, expiresMs: number][]): Lease {
   ).values();
   if (tier === undefined) throw new Error("there is no tier");
   const corrector = { isClosed: () => false, clock: () => 0, correct: () => undefined };
-  const lease = new Lease("k", new SharedJudge(tier, 0, 0, corrector));
+  const lease = new Lease("k", new SharedTier(tier, 0, 0, corrector));
   lease.parcels = parcels.map(([tokens, expiresMs]) => ({ milli: tokens * 1000, expiresMs, takenMs: 0 }));
   return lease;
 }

@@ -5,23 +5,23 @@ import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tie
 import { limiterClosed, unknownTier } from "../limiter/misuse.js";
 import { compileOverridden } from "../limiter/overrides.js";
 import { type Kinds, kindsOf } from "../store/limit-kinds.js";
-import { type Corrector, SharedJudge } from "./shared-judge.js";
+import { type Corrector, SharedTier } from "./shared-tier.js";
 
 /** Tiers with overrides that are held ready. */
 const MAX_OVERRIDDEN = 32_768;
 
 /** Who decides for each tier in force in this replica, and for those with overrides that were asked for. */
-export class SharedJudges {
+export class SharedTiers {
   readonly #corrector: Corrector;
   readonly #slots: SlotNames = new Map();
   readonly #maxSlots: number;
   #version = -1;
   #tiers: Tiers;
   #kinds: Kinds = new Map();
-  #judges = new Map<string, SharedJudge>();
-  readonly #overridden = new Recent<string, SharedJudge>(MAX_OVERRIDDEN);
+  #inForce = new Map<string, SharedTier>();
+  readonly #overridden = new Recent<string, SharedTier>(MAX_OVERRIDDEN);
   /** By tier, shadow limits too; those with overrides as long as somebody holds them. */
-  #judgeOfTier = new WeakMap<Tier, SharedJudge>();
+  #boundTierOf = new WeakMap<Tier, SharedTier>();
 
   constructor(tiers: Tiers, corrector: Corrector) {
     this.#corrector = corrector;
@@ -40,8 +40,8 @@ export class SharedJudges {
   }
 
   /** All that are ready; those of shadow limits stand with the tiers that they are of. */
-  get all(): SharedJudge[] {
-    return [...this.#judges.values(), ...this.#overridden.values()];
+  get all(): SharedTier[] {
+    return [...this.#inForce.values(), ...this.#overridden.values()];
   }
 
   /**
@@ -49,13 +49,13 @@ export class SharedJudges {
    *
    * @throws {TollkeeperError} `ERR_TIER_UNKNOWN`, `ERR_LIMITER_CLOSED`
    */
-  of(name: string): SharedJudge {
-    return this.#judges.get(name) ?? this.#overridden.get(name) ?? this.#override(name);
+  of(name: string): SharedTier {
+    return this.#inForce.get(name) ?? this.#overridden.get(name) ?? this.#override(name);
   }
 
   /** Who decides by a compiled tier, also a shadow limit's; undefined if it is in force no more. */
-  by(tier: Tier): SharedJudge | undefined {
-    return this.#judgeOfTier.get(tier);
+  by(tier: Tier): SharedTier | undefined {
+    return this.#boundTierOf.get(tier);
   }
 
   /** @throws {TollkeeperError} `ERR_TIERS_INVALID`; then nothing has changed. */
@@ -65,19 +65,19 @@ export class SharedJudges {
 
   /** Has every look-up find the limiter closed. */
   clear(): void {
-    this.#judges = new Map();
+    this.#inForce = new Map();
     this.#overridden.clear();
   }
 
   /** Makes a tier with overrides ready that was not asked for since the last reload. */
-  #override(name: string): SharedJudge {
+  #override(name: string): SharedTier {
     if (this.#corrector.isClosed()) throw limiterClosed();
     const tier = compileOverridden(name, this.#tiers, this.#slots);
-    if (tier === undefined) throw unknownTier(name, this.#judges);
-    const overridden = new SharedJudge(tier, -1, this.#version, this.#corrector);
-    overridden.shadows.push(...(this.#judges.get(tier.name)?.shadows ?? []));
+    if (tier === undefined) throw unknownTier(name, this.#inForce);
+    const overridden = new SharedTier(tier, -1, this.#version, this.#corrector);
+    overridden.shadows.push(...(this.#inForce.get(tier.name)?.shadows ?? []));
     this.#overridden.set(name, overridden);
-    this.#judgeOfTier.set(tier, overridden);
+    this.#boundTierOf.set(tier, overridden);
     return overridden;
   }
 
@@ -87,18 +87,18 @@ export class SharedJudges {
     compileTiers(tiers, new Map(this.#slots), this.#maxSlots);
     const compiled = compileTiers(split, this.#slots, this.#maxSlots);
     this.#version++;
-    const judges = new Map<string, SharedJudge>();
-    this.#judgeOfTier = new WeakMap();
+    const inForce = new Map<string, SharedTier>();
+    this.#boundTierOf = new WeakMap();
     this.#overridden.clear();
     for (const [id, tier] of [...compiled.values()].entries()) {
-      const judge = new SharedJudge(tier, id, this.#version, this.#corrector);
+      const boundTier = new SharedTier(tier, id, this.#version, this.#corrector);
       const of = shadowedTier(tier.name);
-      if (of === undefined) judges.set(tier.name, judge);
-      else judges.get(of)?.shadows.push(judge);
-      this.#judgeOfTier.set(tier, judge);
+      if (of === undefined) inForce.set(tier.name, boundTier);
+      else inForce.get(of)?.shadows.push(boundTier);
+      this.#boundTierOf.set(tier, boundTier);
     }
-    this.#judges = judges;
-    this.#kinds = kindsOf([...judges.values()].map(({ tier }) => tier));
+    this.#inForce = inForce;
+    this.#kinds = kindsOf([...inForce.values()].map(({ tier }) => tier));
     return joinTiers(split);
   }
 }

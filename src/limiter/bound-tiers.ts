@@ -5,14 +5,14 @@ import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow-tiers.js";
 import type { Tiers } from "../engine/spec.js";
 import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
-import type { Judge } from "./decision.js";
+import type { BoundTier } from "./bound-tier.js";
 import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";
 import { compileOverridden, plainTier } from "./overrides.js";
 
 /** Tiers with overrides that are held ready; as many as the engine holds. */
 const MAX_OVERRIDDEN = 32_768;
 
-/** What all judges of a limiter have in common. */
+/** What all bound tiers of a limiter have in common. */
 interface InCommon {
   readonly engine: Engine;
   readonly clock: () => number;
@@ -23,7 +23,7 @@ interface InCommon {
  * Who decides for each tier in force, and for those with overrides that were asked for. Another thread may reload the
  * tiers at any time: here they are made ready anew once that shows.
  */
-export class Judges {
+export class BoundTiers {
   readonly #inCommon: InCommon;
   readonly #engine: Engine;
   /** The names that this thread's compiled tiers give to slots; only their arithmetic is used here. */
@@ -31,9 +31,9 @@ export class Judges {
   readonly #maxSlots: number;
   #version = 0;
   #tiers: Tiers = {};
-  #judges = new Map<string, Judge>();
+  #inForce = new Map<string, BoundTier>();
   /** Those of tiers with overrides, of the version that was last made ready. */
-  readonly #overridden = new Recent<string, Judge>(MAX_OVERRIDDEN);
+  readonly #overridden = new Recent<string, BoundTier>(MAX_OVERRIDDEN);
 
   constructor(inCommon: InCommon) {
     this.#inCommon = inCommon;
@@ -58,13 +58,13 @@ export class Judges {
    *
    * @throws {TollkeeperError} `ERR_TIER_UNKNOWN`, `ERR_LIMITER_CLOSED`
    */
-  of(name: string): Judge {
-    return this.#judges.get(name) ?? this.#overridden.get(name) ?? this.#lookUp(name);
+  of(name: string): BoundTier {
+    return this.#inForce.get(name) ?? this.#overridden.get(name) ?? this.#lookUp(name);
   }
 
   /** The same if it is ready, and undefined otherwise. */
-  ready(name: string): Judge | undefined {
-    return this.#judges.get(name) ?? this.#overridden.get(name);
+  ready(name: string): BoundTier | undefined {
+    return this.#inForce.get(name) ?? this.#overridden.get(name);
   }
 
   /**
@@ -82,14 +82,14 @@ export class Judges {
    * Who has decided if the tiers were reloaded, maybe by another thread: the amounts are in units of that version.
    * `tierId` is the number under which the engine was asked.
    */
-  ofVersion(version: number, name: string, tierId: number): Judge {
+  ofVersion(version: number, name: string, tierId: number): BoundTier {
     this.refreshIfReloaded();
     const plain = this.#compile(version, new Map(this.#slots));
-    const judge = plain.get(name);
-    if (judge !== undefined) return { ...judge, tierId };
+    const boundTier = plain.get(name);
+    if (boundTier !== undefined) return { ...boundTier, tierId };
     const tier = compileOverridden(name, joinTiers(this.#engine.tiersOf(version)), this.#slots);
     const overridden = tier === undefined ? undefined : plain.get(tier.name);
-    if (tier === undefined || overridden === undefined) throw unknownTier(name, this.#judges);
+    if (tier === undefined || overridden === undefined) throw unknownTier(name, this.#inForce);
     const number = () => this.#engine.overrideTier(version, overridden.tierId, name, tier.spec);
     return { ...overridden, tier, tierId, engine: { adjust: this.#adjustment(number) } };
   }
@@ -97,7 +97,7 @@ export class Judges {
   /** Makes the tiers in force ready for this thread. */
   refresh(): void {
     const { version } = this.#engine;
-    this.#judges = this.#compile(version, this.#slots);
+    this.#inForce = this.#compile(version, this.#slots);
     this.#overridden.clear();
     this.#tiers = joinTiers(this.#engine.tiersOf(version));
     this.#version = version;
@@ -120,7 +120,7 @@ export class Judges {
 
   /** Has every look-up find the limiter closed. */
   clear(): void {
-    this.#judges = new Map();
+    this.#inForce = new Map();
     this.#overridden.clear();
   }
 
@@ -131,7 +131,7 @@ export class Judges {
         return invalidKey(key);
       case OUTCOME.TIER_UNKNOWN:
         this.refresh();
-        return unknownTier(tierName, this.#judges);
+        return unknownTier(tierName, this.#inForce);
       case OUTCOME.COST_EXCEEDS_CAPACITY:
         this.refreshIfReloaded();
         return excessiveCost(cost, plainTier(tierName), this.of(tierName).tier.maxCostMilli / 1000);
@@ -147,29 +147,29 @@ export class Judges {
     }
   }
 
-  #lookUp(name: string): Judge {
+  #lookUp(name: string): BoundTier {
     if (this.#inCommon.isClosed()) throw limiterClosed();
     this.refreshIfReloaded();
-    const judge = this.ready(name) ?? this.#override(name);
-    if (judge === undefined) throw unknownTier(name, this.#judges);
-    return judge;
+    const boundTier = this.ready(name) ?? this.#override(name);
+    if (boundTier === undefined) throw unknownTier(name, this.#inForce);
+    return boundTier;
   }
 
   /** Makes a tier with overrides ready that was not asked for since the last reload. */
-  #override(name: string): Judge | undefined {
+  #override(name: string): BoundTier | undefined {
     const tier = compileOverridden(name, this.#tiers, this.#slots);
     if (tier === undefined) return undefined;
-    const plain = this.#judges.get(tier.name);
+    const plain = this.#inForce.get(tier.name);
     if (plain === undefined) return undefined;
     const { version } = plain;
     const number = () => this.#engine.overrideTier(version, plain.tierId, name, tier.spec);
-    const judge = { ...plain, tier, tierId: number(), engine: { adjust: this.#adjustment(number) } };
-    this.#overridden.set(name, judge);
-    return judge;
+    const boundTier = { ...plain, tier, tierId: number(), engine: { adjust: this.#adjustment(number) } };
+    this.#overridden.set(name, boundTier);
+    return boundTier;
   }
 
   /** How a decision under overrides is corrected, also when the engine has forgotten them since. */
-  #adjustment(number: () => number): Judge["engine"]["adjust"] {
+  #adjustment(number: () => number): BoundTier["engine"]["adjust"] {
     const engine = this.#engine;
     return (key, deltaMilli, decision, flags, nowMs) =>
       engine.adjust(key, deltaMilli, decision, flags, nowMs) ||
@@ -177,15 +177,15 @@ export class Judges {
   }
 
   /** Who decides by a version of the tiers, by name of the tier. */
-  #compile(version: number, slots: SlotNames): Map<string, Judge> {
+  #compile(version: number, slots: SlotNames): Map<string, BoundTier> {
     const engine = this.#engine;
-    const judges = new Map<string, Judge & { shadows: Judge[] }>();
+    const inForce = new Map<string, BoundTier & { shadows: BoundTier[] }>();
     for (const [name, tier] of compileTiers(engine.tiersOf(version), slots)) {
-      const judge = { ...this.#inCommon, version, tierId: engine.tierId(name), tier, shadows: [] };
+      const boundTier = { ...this.#inCommon, version, tierId: engine.tierId(name), tier, shadows: [] };
       const of = shadowedTier(name);
-      if (of === undefined) judges.set(name, judge);
-      else judges.get(of)?.shadows.push(judge);
+      if (of === undefined) inForce.set(name, boundTier);
+      else inForce.get(of)?.shadows.push(boundTier);
     }
-    return judges;
+    return inForce;
   }
 }

@@ -1,7 +1,8 @@
 import type { DecisionRef, Engine } from "../engine/engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "../engine/frame.js";
 import type { Tier } from "../engine/tier.js";
-import { Decision, type Judge } from "../limiter/decision.js";
+import type { BoundTier } from "../limiter/bound-tier.js";
+import { Decision } from "../limiter/decision.js";
 import { ShadowedDecision } from "../limiter/shadow.js";
 import { SharedDenial } from "./shared-denial.js";
 import type { View } from "./view.js";
@@ -18,7 +19,7 @@ export interface SharedCorrection {
   readonly quotasOnly: boolean;
 }
 
-/** How a tier's judge reaches whoever keeps the keys. */
+/** How a bound tier reaches whoever keeps the keys. */
 export interface Corrector {
   readonly isClosed: () => boolean;
   readonly clock: () => number;
@@ -26,14 +27,14 @@ export interface Corrector {
 }
 
 /** A tier that decides with a shared store: the place of an engine, as far as decisions need one. */
-export class SharedJudge implements Judge {
+export class SharedTier implements BoundTier {
   readonly engine: Pick<Engine, "adjust">;
   readonly clock: () => number;
   readonly isClosed: () => boolean;
   readonly version: number;
   readonly tierId: number;
   readonly tier: Tier;
-  readonly shadows: SharedJudge[] = [];
+  readonly shadows: SharedTier[] = [];
 
   constructor(tier: Tier, tierId: number, version: number, corrector: Corrector) {
     this.tier = tier;
