@@ -31,11 +31,12 @@ export async function buildNative(args = []) {
   }
 }
 
-/** Compiles src/ into dist/esm and dist/cjs. */
+/** Compiles the library into dist/esm and dist/cjs, then the service, which finds it there by its name, into dist/service. */
 export async function buildTypeScript() {
   rmSync(join(ROOT, "dist"), { recursive: true, force: true });
   await runTool("tsc", ["-p", "src"], { output: "stderr" });
   await runTool("tsc", ["-p", "src/tsconfig.cjs.json"], { output: "stderr" });
+  await runTool("tsc", ["-p", "src/service"], { output: "stderr" });
   removeImportMeta(join(ROOT, "dist", "cjs", "engine", "binding.js"));
   // Written last, so that set-up can tell by it that all went well.
   writeFileSync(join(ROOT, "dist", "cjs", "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);

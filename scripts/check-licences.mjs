@@ -1,7 +1,6 @@
-// Checks that what users get with tollkeeper may be given away under its own licence.
+// Checks that what users get with the library or the service may be given away under its own licence.
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { runtimeClosure } from "./closure.mjs";
 import { ROOT } from "./run.mjs";
 
 const ALLOWED = [
@@ -31,13 +30,12 @@ function isAllowed(licence) {
     .some((choice) => choice.split(" AND ").every((part) => ALLOWED.includes(part.trim())));
 }
 
-/** What npm installs along with us. */
+/** What npm installs along with the library and the service. */
 function npmPackages() {
-  /** @type {{ packages: Record<string, { dev?: boolean, link?: boolean, license?: string }> }} */
-  const { packages } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
-  return Object.entries(packages)
-    .filter(([path, { dev, link }]) => path !== "" && !dev && !link)
-    .map(([path, { license }]) => ({ name: path.replace("node_modules/", ""), licence: license ?? "" }));
+  return Object.entries(runtimeClosure()).map(([path, { license }]) => ({
+    name: path.replace("node_modules/", ""),
+    licence: license ?? "",
+  }));
 }
 
 /** What is compiled into the native binary, and what tests it. */

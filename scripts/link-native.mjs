@@ -9,7 +9,7 @@ import { ROOT } from "./run.mjs";
 export function linkNative() {
   const scope = join(ROOT, "node_modules", "@tollkeeper");
   mkdirSync(scope, { recursive: true });
-  for (const platform of readdirSync(join(ROOT, "npm"))) {
+  for (const platform of readdirSync(join(ROOT, "npm")).filter((folder) => folder !== "service")) {
     const link = join(scope, `native-${platform}`);
     const isBuilt = existsSync(join(ROOT, "npm", platform, `tollkeeper.${platform}.node`));
     if (isBuilt === existsSync(link)) continue;

@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { pathToFileURL } from "node:url";
 import { wrongImports } from "./check-layers.mjs";
 import { unwantedLicences } from "./check-licences.mjs";
+import { wrongManifests } from "./check-manifests.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
 import { runSteps } from "./steps.mjs";
 
@@ -17,6 +18,7 @@ export const lintSteps = [
   { name: "shellcheck", run: () => run("shellcheck", [".ci/run", ...committed("*.sh")]) },
   { name: "yamllint", run: () => run("yamllint", ["--strict", ...committed("*.yml", "*.yaml", ".yamllint")]) },
   { name: "layers", run: () => refuse(wrongImports(ROOT)) },
+  { name: "manifests", run: () => refuse(wrongManifests(ROOT)) },
   { name: "licences", run: () => refuse(unwantedLicences()) },
 ];
 

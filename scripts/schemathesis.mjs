@@ -12,7 +12,7 @@ import { setUp } from "./setup.mjs";
 const VERSION = "4.32.5";
 const VENV = join(ROOT, "target", `schemathesis-${VERSION}`);
 const PROGRAM = join(VENV, "bin", "schemathesis");
-const CLI = join(ROOT, "dist", "esm", "cli.js");
+const CLI = join(ROOT, "dist", "service", "cli", "main.js");
 
 export async function schemathesis() {
   await setUp();

@@ -4,6 +4,6 @@ import { ROOT } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 
 await setUp();
-const cli = `${ROOT}dist/esm/service/cli/main.js`;
+const cli = `${ROOT}dist/service/cli/main.js`;
 process.argv.splice(1, 1, cli, "serve");
 await import(pathToFileURL(cli).href);

@@ -80,7 +80,7 @@ async function startService(): Promise<Address> {
   const folder = mkdtempSync(join(tmpdir(), "tollkeeper-bench-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   const lines: string[] = [];
-  const module: ServeModule = await import(new URL("../../esm/service/serve.js", import.meta.url).href);
+  const module: ServeModule = await import(new URL("../../service/serve.js", import.meta.url).href);
   const { url } = await module.serve({
     environment: {
       PORT: "0",

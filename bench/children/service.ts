@@ -21,7 +21,7 @@ if (process.send !== undefined) {
   const [, , gatewaySecret = ""] = process.argv;
   const folder = mkdtempSync(join(tmpdir(), "tollkeeper-bench-"));
   process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const module: ServeModule = await import(new URL("../../esm/service/serve.js", import.meta.url).href);
+  const module: ServeModule = await import(new URL("../../service/serve.js", import.meta.url).href);
   const service = await module.serve({
     environment: {
       PORT: "0",

@@ -24,7 +24,7 @@ const { values } = parseArgs({
 });
 /** By which the replicas know the gateway. */
 const SECRET = "the-secret-of-the-gateway-of-a-load-run";
-const CLI = `${ROOT}dist/esm/service/cli/main.js`;
+const CLI = `${ROOT}dist/service/cli/main.js`;
 /** @type {import("node:child_process").ChildProcess[]} */
 const children = [];
 /** @type {(() => Promise<void>)[]} */

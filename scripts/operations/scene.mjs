@@ -162,7 +162,7 @@ export class Scene {
 
   /** @param {string} redisUrl */
   async #startApp(redisUrl) {
-    const child = this.#spawn(process.execPath, [join(ROOT, "dist/esm/service/cli/main.js"), "serve"], {
+    const child = this.#spawn(process.execPath, [join(ROOT, "dist/service/cli/main.js"), "serve"], {
       PORT: "0",
       RATE_LIMIT_REDIS_URL: redisUrl,
       RATE_LIMIT_STORAGE: "memory",

@@ -47,7 +47,7 @@ function refusalOf(variables, files) {
       environment[name] = name === "RATE_LIMIT_CONFIG" ? join(folder, filled.split("/").at(-1) ?? "") : filled;
     }
     const env = { PATH: process.env["PATH"], ...environment };
-    const cli = join(ROOT, "dist/esm/service/cli/main.js");
+    const cli = join(ROOT, "dist/service/cli/main.js");
     const { status, stdout, stderr } = spawnSync(process.execPath, [cli, "check-config"], { env, encoding: "utf8" });
     return status === 0 ? [] : [`the app refuses its settings: ${stderr || stdout}`.replaceAll(`${folder}/`, "")];
   } finally {

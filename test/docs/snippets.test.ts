@@ -126,7 +126,7 @@ describe("sh snippets", () => {
   let key: string;
   let admin: string;
   const folder = mkdtempSync(join(tmpdir(), "snippets-"));
-  const cli = join(ROOT, "dist", "esm", "service", "cli", "main.js");
+  const cli = join(ROOT, "dist", "service", "cli", "main.js");
 
   beforeAll(async () => {
     const own = { RATE_LIMIT_FILE: join(folder, "state"), RATE_LIMIT_DEMO_KEYS: "new" };

@@ -10,7 +10,7 @@ export interface AppProcess {
   stop(): Promise<void>;
 }
 
-const CLI = join(fileURLToPath(new URL("../..", import.meta.url)), "dist/esm/service/cli/main.js");
+const CLI = join(fileURLToPath(new URL("../..", import.meta.url)), "dist/service/cli/main.js");
 
 /** Starts the app as it was built, on a free port of loopback, with these settings. */
 export async function startApp(settings: Readonly<Record<string, string>>): Promise<AppProcess> {

@@ -433,8 +433,8 @@ describe("the Dockerfile", () => {
     ["root", "USER 10001:10001", "USER root", "USER may be numbers"],
     [
       "a shell between",
-      'ENTRYPOINT ["node", "dist/esm/service/cli/main.js"]',
-      "ENTRYPOINT node dist/esm/service/cli/main.js",
+      'ENTRYPOINT ["node", "dist/service/cli/main.js"]',
+      "ENTRYPOINT node dist/service/cli/main.js",
       "exec form",
     ],
     ["a shell in its health check", 'CMD ["node", "-e"', 'CMD node -e "', "HEALTHCHECK in exec form"],
