@@ -4,11 +4,11 @@ import { isMainThread } from "node:worker_threads";
 import type { Engine, EngineOptions } from "./engine/engine.js";
 import { tellOfFallback } from "./engine/fallback.js";
 import { JsEngine } from "./engine/js.js";
+import { maxKeysOf } from "./engine/max-keys.js";
 import { openNative } from "./engine/native.js";
-import { plainTiers } from "./engine/plain-tiers.js";
 import { splitTiers } from "./engine/shadow-tiers.js";
 import type { Tiers } from "./engine/spec.js";
-import { compileTiers } from "./engine/tier.js";
+import { checkTiers } from "./engine/tier.js";
 import { TollkeeperError } from "./errors.js";
 import { guarded } from "./limiter/callback.js";
 import { Limiter } from "./limiter/limiter.js";
@@ -76,8 +76,7 @@ export function createLimiter(options: LimiterOptions): Limiter;
 export function createLimiter(options: SharedLimiterOptions): SharedLimiter;
 export function createLimiter(options: LimiterOptions | SharedLimiterOptions): Limiter | SharedLimiter {
   const { name = "", storage = { type: "memory" }, maxKeys = 1_000_000, clock } = checkOptions(options);
-  const tiers = plainTiers(options.tiers);
-  compileTiers(tiers, new Map());
+  const tiers = checkTiers(options.tiers);
   const onStorageError = guarded("onStorageError", options.onStorageError ?? warn);
   if (storage.type === "redis") return openShared({ ...options, tiers, storage, onStorageError }, maxKeys);
   const file = storage.type === "file" ? resolve(storage.path) : undefined;
@@ -210,7 +209,7 @@ function checkOptions<T extends LimiterOptions | SharedLimiterOptions>(options: 
   if (engine !== undefined && !["auto", "native", "js"].includes(engine)) {
     throw invalid("engine", engine, '"auto", "native" or "js"');
   }
-  if (maxKeys !== undefined && !(Number.isInteger(maxKeys) && maxKeys >= 1 && maxKeys <= 2 ** 32)) {
+  if (maxKeys !== undefined && !(Number.isInteger(maxKeys) && maxKeys >= 1 && maxKeys <= maxKeysOf("native"))) {
     throw invalid("maxKeys", maxKeys, "a whole number, 1 to 4294967296");
   }
   if (clock !== undefined && typeof clock !== "function") throw invalid("clock", clock, "a function");

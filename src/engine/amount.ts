@@ -21,3 +21,8 @@ export function toMilli(value: number): number {
   const milli = Math.round(value * 1000);
   return milli >= 0 && milli <= Number.MAX_SAFE_INTEGER && milli / 1000 === value ? milli : Number.NaN;
 }
+
+/** Whether a value is a number from 0 with at most three decimals, as costs and limits are. */
+export function isThousandths(value: unknown): value is number {
+  return typeof value === "number" && !Number.isNaN(toMilli(value));
+}

@@ -1,15 +1,13 @@
 import { TollkeeperError } from "../errors.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "./frame.js";
+import { maxKeysOf } from "./max-keys.js";
 import { Recent } from "./recent.js";
 import { MemoryRecords } from "./records.js";
 import type { TierSpec, Tiers } from "./spec.js";
 import { KeyState, type Plan, planOf } from "./state.js";
 import { Table } from "./table.js";
 import { compileTiers, type SlotNames, type Tier, type TierLimit } from "./tier.js";
-
-/** Most keys of an engine: what a JavaScript `Map` can hold, roughly. */
-export const MAX_KEYS = 16_000_000;
 
 /** Numbers from here on are those of tiers with overrides, each given once. */
 const FIRST_OVERRIDDEN = 32_768;
@@ -104,10 +102,10 @@ export class JsEngine implements Engine {
   }
 
   private constructor(options: EngineOptions) {
-    if (options.maxKeys > MAX_KEYS) {
+    if (options.maxKeys > maxKeysOf("js")) {
       throw new TollkeeperError(
         "ERR_OPTION_INVALID",
-        `maxKeys is ${options.maxKeys}; with the JavaScript engine it may be at most ${MAX_KEYS}`,
+        `maxKeys is ${options.maxKeys}; with the JavaScript engine it may be at most ${maxKeysOf("js")}`,
       );
     }
     this.#name = options.name;

@@ -47,6 +47,15 @@ export function openNative(options: EngineOptions): { engine: Engine } | { engin
   return reason === undefined ? { engine: new NativeEngine(binding as Binding, options) } : { reason };
 }
 
+/** Whether the native engine can be had in this process; if not, why. */
+export type NativeEngineStatus = { isAvailable: true; reason?: undefined } | { isAvailable: false; reason: string };
+
+/** Looks whether this platform's binary of the native engine is there and can be loaded; looks once a process. */
+export function nativeEngine(): NativeEngineStatus {
+  const { reason } = loadBinding();
+  return reason === undefined ? { isAvailable: true } : { isAvailable: false, reason };
+}
+
 /** The engine in Rust: one table for all threads of the process, hashed keys, file storage. */
 class NativeEngine implements Engine {
   readonly kind = "native";

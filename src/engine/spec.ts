@@ -28,6 +28,11 @@ export interface QuotaSpec {
 /** One limit of a tier. */
 export type LimitSpec = BucketSpec | QuotaSpec;
 
+/** Tokens that a limit can hold, rounded down to thousandths. */
+export function capacityOf(limit: LimitSpec): number {
+  return limit.type === "bucket" ? Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3 : limit.limit;
+}
+
 /** A named set of limits; none at all means unlimited. */
 export interface TierSpec {
   limits: readonly LimitSpec[];

@@ -1,7 +1,7 @@
 import { TollkeeperError } from "../errors.js";
 import { MAX_CAPACITY, toMilli } from "./amount.js";
 import { Bucket } from "./bucket.js";
-import { invalidTiers, placeOf } from "./plain-tiers.js";
+import { invalidTiers, placeOf, plainTiers } from "./plain-tiers.js";
 import { Quota } from "./quota.js";
 import { shadowedTier } from "./shadow-tiers.js";
 import type { BucketSpec, LimitSpec, QuotaSpec, TierSpec, Tiers } from "./spec.js";
@@ -77,6 +77,17 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
   }
   for (const [name, kind] of known) slots.set(name, kind);
   return compiled;
+}
+
+/**
+ * Checks tiers as `createLimiter` and `reload` do, and gives a copy of them in which nothing changes any more.
+ *
+ * @throws {TollkeeperError} `ERR_TIERS_INVALID`, naming the place, what it was and what it may be.
+ */
+export function checkTiers(tiers: Tiers): Tiers {
+  const plain = plainTiers(tiers);
+  compileTiers(plain, new Map());
+  return plain;
 }
 
 /** What a limit counts, which its name stands for wherever it is. */

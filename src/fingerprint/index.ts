@@ -1,9 +1,10 @@
 import { types } from "node:util";
 import { FingerprintError } from "./error.js";
-import { loadFingerprintText, PART } from "./text.js";
+import { type FingerprintText, loadText, PART } from "./text.js";
 import type { BatchAnswer, BatchItem, Comparison, Identification, Signals } from "./types.js";
 
 export { FingerprintError } from "./error.js";
+export type { FingerprintText, RawBatch } from "./text.js";
 export type * from "./types.js";
 
 /** The fingerprint computations, in Rust. They keep nothing and ask nobody. */
@@ -41,7 +42,7 @@ const NOT_JSON = "undefined";
  * @throws {TollkeeperError} `ERR_NATIVE_MISSING`, with the reason.
  */
 export function loadFingerprint(): Fingerprint {
-  const { identify, compare, batch } = loadFingerprintText();
+  const { identify, compare, batch } = loadText();
   return {
     identify: (signals) => JSON.parse(identify(textOf(inText(signals)))) as Identification,
     compare: (a, b) => JSON.parse(compare(textOf({ a: inText(a), b: inText(b) }))) as Comparison,
@@ -60,6 +61,16 @@ export function loadFingerprint(): Fingerprint {
       return answers;
     },
   };
+}
+
+/**
+ * Loads the same computations for those who have JSON text and pass on JSON text, such as a server: what goes in and out is not
+ * made objects of in between.
+ *
+ * @throws {TollkeeperError} `ERR_NATIVE_MISSING`, with the reason.
+ */
+export function loadFingerprintText(): FingerprintText {
+  return loadText();
 }
 
 /** After others' events were served: an immediate would still come before them, one set by an immediate does not. */

@@ -2,7 +2,7 @@ import { loadBinding } from "../engine/binding.js";
 import { TollkeeperError } from "../errors.js";
 import { explained } from "./error.js";
 
-/** The fingerprint computations as the binary has them: JSON text in, JSON text out. */
+/** The fingerprint computations as the binary has them: JSON text in, JSON text out, for those who pass it on as it is. */
 export interface FingerprintText {
   /**
    * From a fingerprint to its identification.
@@ -16,14 +16,18 @@ export interface FingerprintText {
    * @throws {FingerprintError}
    */
   compare(pair: string): string;
+  /** A batch as it comes over HTTP, without bytes yet. */
+  rawBatch(): RawBatch;
+}
+
+/** The same, with what only this library needs. */
+export interface LoadedText extends FingerprintText {
   /**
    * From items to an array of answers, on Node's thread pool; paths of problems count from `first`.
    *
    * @throws {FingerprintError} `ERR_INPUT_TOO_LARGE`, if there are more than 100.
    */
   batch(items: string[], first: number): Promise<string>;
-  /** A batch as it comes over HTTP, without bytes yet. */
-  rawBatch(): RawBatch;
 }
 
 /** A batch as it comes over HTTP. Its bytes are outside of V8's heap, and not counted for the collection of garbage. */
@@ -42,8 +46,13 @@ export interface RawBatch {
    * @throws {FingerprintError} `ERR_INPUT_NOT_JSON`
    */
   outline(): Promise<string>;
-  /** As `batch`, of `count` items of what was outlined. */
-  part(first: number, count: number): Promise<string>;
+  /**
+   * The answers to the first `count` items of what was outlined, as the text of an array. They are computed on Node's thread
+   * pool, a few at a time, so that other calls come in between.
+   *
+   * @throws {FingerprintError}
+   */
+  results(count: number): Promise<string>;
   /** Frees the bytes. Without it they are freed when V8 next collects garbage, which it has no reason to hurry with. */
   free(): void;
 }
@@ -54,19 +63,18 @@ export interface RawBatch {
  */
 export const PART = 10;
 
-/**
- * Loads the computations from the native binary.
- *
- * @throws {TollkeeperError} `ERR_NATIVE_MISSING`, with the reason.
- */
-export function loadFingerprintText(): FingerprintText {
+/** What `crates/node` exports for the computations. */
+interface Binding extends Pick<LoadedText, "identify" | "compare" | "batch"> {
+  RawBatch: new () => Omit<RawBatch, "results"> & { part(first: number, count: number): Promise<string> };
+}
+
+/** @throws {TollkeeperError} `ERR_NATIVE_MISSING`, with the reason. */
+export function loadText(): LoadedText {
   const { binding, reason } = loadBinding();
   if (binding === undefined) {
     throw new TollkeeperError("ERR_NATIVE_MISSING", `fingerprints need the native binary, and ${reason}`);
   }
-  const { identify, compare, batch, RawBatch } = binding as Pick<FingerprintText, "identify" | "compare" | "batch"> & {
-    RawBatch: new () => RawBatch;
-  };
+  const { identify, compare, batch, RawBatch } = binding as Binding;
   return {
     identify: (signals) => computed(() => identify(signals)),
     compare: (pair) => computed(() => compare(pair)),
@@ -77,7 +85,14 @@ export function loadFingerprintText(): FingerprintText {
         push: (chunk) => raw.push(chunk),
         take: (memory) => raw.take(memory),
         outline: () => raw.outline().catch(refused),
-        part: (first, count) => raw.part(first, count).catch(refused),
+        async results(count) {
+          const parts: string[] = [];
+          for (let first = 0; first < count; first += PART) {
+            const array = await raw.part(first, Math.min(PART, count - first)).catch(refused);
+            parts.push(array.slice(1, -1));
+          }
+          return `[${parts.join(",")}]`;
+        },
         free: () => raw.free(),
       };
     },

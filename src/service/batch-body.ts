@@ -1,7 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { errorCodes, type FastifyInstance, type FastifyRequest } from "fastify";
-import { FingerprintError } from "../fingerprint/index.js";
-import { type FingerprintText, PART, type RawBatch } from "../fingerprint/text.js";
+import { FingerprintError, type FingerprintText, type RawBatch } from "tollkeeper/fingerprint";
 import { receive } from "./body.js";
 
 const kept = new WeakMap<FastifyRequest, RawBatch>();
@@ -39,18 +38,13 @@ async function outlineOf(batch: RawBatch): Promise<string> {
   }
 }
 
-/** The text of the results of a body that is good, without the brackets of their array; once. */
+/** The text of the array of results of a body that is good; once. */
 export async function batchResults(request: FastifyRequest, items: number): Promise<string> {
   const batch = kept.get(request);
   if (batch === undefined) throw new Error("the body of a batch was not read by its own parser");
   kept.delete(request);
   try {
-    const parts: string[] = [];
-    for (let first = 0; first < items; first += PART) {
-      const array = await batch.part(first, Math.min(PART, items - first));
-      parts.push(array.slice(1, -1));
-    }
-    return parts.join(",");
+    return await batch.results(items);
   } finally {
     batch.free();
   }

@@ -1,5 +1,5 @@
 import type { FastifyInstance, RouteOptions } from "fastify";
-import type { RouteToll } from "../http/toll.js";
+import type { RouteToll } from "tollkeeper/fastify";
 import type { Config } from "./config/schema.js";
 import type { Scope } from "./management/api-keys.js";
 

@@ -1,7 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { FingerprintError, type FingerprintText } from "tollkeeper/fingerprint";
 import type { z } from "zod";
-import { FingerprintError } from "../fingerprint/index.js";
-import type { FingerprintText } from "../fingerprint/text.js";
 import { batchResults, keepBatchBodies } from "./batch-body.js";
 import type { Costs } from "./costs.js";
 import { answers, securedBy } from "./management/contract.js";
@@ -80,7 +79,7 @@ export async function fingerprintRoutes(
       async (request, reply) => {
         const results = await batchResults(request, request.body.items.length);
         const [start, end] = envelope(request);
-        return reply.type(JSON_TYPE).send(`${start}"results":[${results}]${end}`);
+        return reply.type(JSON_TYPE).send(`${start}"results":${results}${end}`);
       },
     );
   });

@@ -1,7 +1,7 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
-import { TollkeeperError } from "../errors.js";
+import { TollkeeperError } from "tollkeeper";
 import type { Config } from "./config/schema.js";
 import { metricsServer } from "./metrics-server.js";
 

@@ -3,8 +3,8 @@ import swagger from "@fastify/swagger";
 import type { FastifyInstance } from "fastify";
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from "fastify-type-provider-zod";
 import type { OpenAPIV3_1 } from "openapi-types";
-import { VERSION } from "../version.js";
 import { documentationPage } from "./docs-page.js";
+import { VERSION } from "./version.js";
 
 const DESCRIPTION = `Identifies and compares client fingerprints, and keeps callers to the rate and quota of their tier.
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { Counter, Histogram, type Registry } from "prom-client";
+import { problem, sendProblem } from "tollkeeper/fastify";
 import { z } from "zod";
-import { problem, sendProblem } from "../http/problem.js";
 import { answers, answersText } from "./management/contract.js";
 
 /** Seconds; most calls take well under a millisecond. */

@@ -1,10 +1,8 @@
 import type { FastifyInstance } from "fastify";
-import { createLimiter } from "../create.js";
-import { callerOf } from "../fastify/index.js";
+import { createLimiter, type Limiter, type SharedLimiter } from "tollkeeper";
+import { callerOf, sendProblem } from "tollkeeper/fastify";
 import { LimitHeaders } from "../http/headers.js";
-import { quotaExceeded, sendProblem } from "../http/problem.js";
-import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../shared/shared-limiter.js";
+import { quotaExceeded } from "../http/problem.js";
 import type { Caller } from "./management/caller.js";
 import { answers, quotaState, securedBy } from "./management/contract.js";
 import { quotaStateOf } from "./management/quota-state.js";

@@ -1,9 +1,8 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { type ErrorCode, TollkeeperError } from "tollkeeper";
+import { keepToll, type Problem, problem, sendProblem } from "tollkeeper/fastify";
+import { FingerprintError } from "tollkeeper/fingerprint";
 import { z } from "zod";
-import { type ErrorCode, TollkeeperError } from "../errors.js";
-import { keepToll } from "../fastify/index.js";
-import { FingerprintError } from "../fingerprint/index.js";
-import { type Problem, problem, sendProblem } from "../http/problem.js";
 import { BodyInPieces } from "./body.js";
 import { Paths } from "./paths.js";
 

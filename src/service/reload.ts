@@ -1,8 +1,6 @@
 import type { FastifyBaseLogger } from "fastify";
 import { Counter, Gauge, type Registry } from "prom-client";
-import { TollkeeperError } from "../errors.js";
-import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../shared/shared-limiter.js";
+import { type Limiter, type SharedLimiter, TollkeeperError } from "tollkeeper";
 import type { LiveConfig, Reload } from "./config/live.js";
 import type { Config } from "./config/schema.js";
 import { tiersOf } from "./config/tiers.js";

@@ -1,12 +1,15 @@
 import type { FastifyInstance, FastifyServerOptions } from "fastify";
 import { Registry } from "prom-client";
-import { createLimiter, type StorageOptions } from "../create.js";
+import {
+  createLimiter,
+  type Limiter,
+  redactedUrl,
+  type SharedLimiter,
+  type StorageOptions,
+  TollkeeperError,
+} from "tollkeeper";
 import { loadBinding } from "../engine/binding.js";
-import { TollkeeperError } from "../errors.js";
-import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../shared/shared-limiter.js";
 import { isRefusal } from "../store/redis-errors.js";
-import { withoutPassword } from "../store/redis-url.js";
 import { createApp } from "./app.js";
 import type { Environment } from "./config/environment.js";
 import { LiveConfig, type Reload } from "./config/live.js";
@@ -16,8 +19,8 @@ import { watchFile } from "./config/watch.js";
 import { makeDemoKeys, storedDemoKeys } from "./demo.js";
 import { drain } from "./drain.js";
 import { listening, type MetricsPort, openMetricsPort } from "./listen.js";
-import { LogBudget } from "./log-budget.js";
 import { addressOf, credentialsOf, type Directory, openDirectory } from "./management/directory.js";
+import { LogBudget } from "./management/log-budget.js";
 import { registerReloadMetrics, reload } from "./reload.js";
 import { startLines } from "./start-lines.js";
 
@@ -147,7 +150,7 @@ function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void)
     },
   });
   const shared = `shared by all replicas with the prefix ${redisPrefix}`;
-  return { limiter, storage: `${withoutPassword(redisUrl)}, ${mode}, ${shared}` };
+  return { limiter, storage: `${redactedUrl(redisUrl)}, ${mode}, ${shared}` };
 }
 
 /** A default that can't be had is replaced, and what was asked for is not. */

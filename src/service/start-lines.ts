@@ -1,6 +1,6 @@
-import { VERSION } from "../version.js";
 import type { Config } from "./config/schema.js";
 import type { DemoKey } from "./demo.js";
+import { VERSION } from "./version.js";
 
 /** What the start of the service is told from. */
 export interface Start {

@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
 import { type Client, type ClientOptions, RETRY_MS } from "./redis-client.js";
-import { type Address, asCluster, withoutPassword } from "./redis-url.js";
+import { type Address, asCluster, redactedUrl } from "./redis-url.js";
 import { checkRights, type Need } from "./rights.js";
 import { unsuitabilitiesOf } from "./suitability.js";
 
@@ -48,7 +48,7 @@ export async function checkAllRights(
   const ready = mastersOf(client).filter(({ status }) => status === "ready");
   await Promise.all(
     ready.map((server) =>
-      checkRights(server, needs, withoutPassword(options.url), userOf(options)).catch((error: unknown) => {
+      checkRights(server, needs, redactedUrl(options.url), userOf(options)).catch((error: unknown) => {
         // Whatever else is wrong, the command that goes along says it.
         if (error instanceof TollkeeperError) throw error;
       }),
@@ -67,7 +67,7 @@ function mastersOf(client: Client): Redis[] {
 
 function about({ url, address, allowEviction }: InspectionOptions) {
   return {
-    url: withoutPassword(url),
+    url: redactedUrl(url),
     mayBeCluster: address.kind === "cluster" || asCluster(address) !== undefined,
     allowEviction,
   };
@@ -79,7 +79,7 @@ function userOf({ address }: InspectionOptions): string {
 
 async function factsOf(server: Redis, options: InspectionOptions, needs: readonly Need[]): Promise<Facts> {
   await connected(server);
-  const check = () => checkRights(server, needs, withoutPassword(options.url), userOf(options));
+  const check = () => checkRights(server, needs, redactedUrl(options.url), userOf(options));
   const info = await server.info().catch(async (error: unknown) => {
     if (/NOPERM/.test(String(error))) await check();
     throw error;

@@ -3,7 +3,7 @@ import { clusterBehind, type InspectionOptions, inspect } from "./inspection.js"
 import { READ, SCAN, WRITE } from "./lua/records.js";
 import { type Client, clientOf, letGo, RETRY_MS, shield } from "./redis-client.js";
 import { translated } from "./redis-errors.js";
-import { withoutPassword } from "./redis-url.js";
+import { redactedUrl } from "./redis-url.js";
 import { type Need, needsOf } from "./rights.js";
 
 /** Records read, and told, at a time. */
@@ -190,7 +190,7 @@ export class RecordsConnection {
     // Of a command that could not be sent the client says only that; it has said why before.
     const isUnsent = error instanceof Error && /Stream isn't writeable|Connection is closed/.test(error.message);
     const reason = isUnsent ? (this.#fault ?? error) : error;
-    return translated(reason, withoutPassword(this.#options.url), this.#isNew);
+    return translated(reason, redactedUrl(this.#options.url), this.#isNew);
   }
 
   close(): void {

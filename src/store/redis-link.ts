@@ -7,7 +7,7 @@ import { REGISTRY } from "./lua/replicas.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
 import { type Client, clientOf, letGo, RETRY_MS, shield } from "./redis-client.js";
 import { isRefusal, translated } from "./redis-errors.js";
-import { type Address, withoutPassword } from "./redis-url.js";
+import { type Address, redactedUrl } from "./redis-url.js";
 import { type Need, needsOf } from "./rights.js";
 import { atTurnEnd } from "./turn.js";
 import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
@@ -129,7 +129,7 @@ export class RedisLink implements Link {
   }
 
   get #place(): Place {
-    return { url: withoutPassword(this.#options.url), prefix: this.#options.prefix };
+    return { url: redactedUrl(this.#options.url), prefix: this.#options.prefix };
   }
 
   async #ask(call: (client: Scripted) => Promise<unknown>): Promise<unknown> {
@@ -251,7 +251,7 @@ export class RedisLink implements Link {
   }
 
   #report(error: unknown): TollkeeperError {
-    const translation = translated(error, withoutPassword(this.#options.url), this.#server === "");
+    const translation = translated(error, redactedUrl(this.#options.url), this.#server === "");
     if (!this.#closed) this.#options.onProblem(translation);
     return translation;
   }

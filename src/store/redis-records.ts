@@ -4,7 +4,7 @@ import { checkName, checkValue } from "../engine/records.js";
 import { SortedNames } from "../engine/sorted-names.js";
 import { TollkeeperError } from "../errors.js";
 import { type Changes, RecordsConnection, type RedisRecordsOptions } from "./records-connection.js";
-import { withoutPassword } from "./redis-url.js";
+import { redactedUrl } from "./redis-url.js";
 
 /** How often, in ms, it is asked what has changed, in case a message was missed. */
 const POLL_MS = 1000;
@@ -198,7 +198,7 @@ export class RedisRecords implements RecordStore {
     const { url, prefix } = this.#options;
     return new TollkeeperError(
       "ERR_RECORDS_LOST",
-      `Redis at ${withoutPassword(url)} has lost ${lost} of ${inHash + lost} records of accounts and API keys under the ` +
+      `Redis at ${redactedUrl(url)} has lost ${lost} of ${inHash + lost} records of accounts and API keys under the ` +
         `prefix ${prefix}, and no replica that runs knows them: restore {${prefix}}:records from a backup, or begin anew ` +
         `without them: redis-cli DEL {${prefix}}:records {${prefix}}:records-log; redis-cli HDEL {${prefix}}:replicas records`,
     );

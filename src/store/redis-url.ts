@@ -71,8 +71,8 @@ function clusterOf(parts: readonly string[], problem: (reason: string) => Tollke
   return { kind: "cluster", username: login.username, password: login.password, tls, nodes: urls.map((u) => u.node) };
 }
 
-/** The address as it may be shown. */
-export function withoutPassword(text: string): string {
+/** The URL of a Redis as it may be shown or logged: `***` in place of user and password. */
+export function redactedUrl(text: string): string {
   return text.replaceAll(/\/\/[^@/,]*@/g, "//***@").replace(/(sentinelPassword=)[^&]*/, "$1***");
 }
 

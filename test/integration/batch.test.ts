@@ -4,7 +4,7 @@ import { type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
 import { json } from "node:stream/consumers";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { loadFingerprintText } from "../../src/fingerprint/text.js";
+import { loadFingerprintText } from "../../src/fingerprint/index.js";
 import { batch, startService, type TestService } from "./service.js";
 
 const GOOD = '{"id":"good","fingerprint":{"tls":{"ja4":"t13d1517h2_8daaf6152771_cb7bf5808d99"}}}';
@@ -30,10 +30,10 @@ function watched(going: Promise<unknown>) {
         await going;
         return outline;
       },
-      part: (first: number, count: number) => {
-        const part = raw.part(first, count);
-        events.emit(`part of ${number}`, part);
-        return part;
+      results: (count: number) => {
+        const results = raw.results(count);
+        events.emit(`results of ${number}`, results);
+        return results;
       },
       free: () => {
         raw.free();
@@ -161,7 +161,7 @@ describe("the bytes of a body", () => {
     batch.push(end);
     expect([start.length, end.length]).toEqual([0, 3]);
     expect(await batch.outline()).toBe('{"items":[null]}');
-    const [{ problem }] = JSON.parse(await batch.part(0, 1)) as [Result];
+    const [{ problem }] = JSON.parse(await batch.results(1)) as [Result];
     expect(problem?.path).toBe("items[0]");
   });
 
@@ -169,10 +169,10 @@ describe("the bytes of a body", () => {
     const batch = loadFingerprintText().rawBatch();
     batch.push(Buffer.from(`{"items":[${GOOD}]}`));
     await batch.outline();
-    const part = batch.part(0, 1);
+    const results = batch.results(1);
     batch.free();
-    expect(JSON.parse(await part)).toMatchObject([{ id: "good", result: {} }]);
-    await expect(batch.part(0, 1)).rejects.toThrow(
+    expect(JSON.parse(await results)).toMatchObject([{ id: "good", result: {} }]);
+    await expect(batch.results(1)).rejects.toThrow(
       "ERR_ENGINE_FAILED: a batch was asked for items that it does not have",
     );
   });
@@ -327,11 +327,11 @@ describe("a full batch", () => {
     socket.write(raw(pro, `{"items":[${GOOD}]}`));
     const [connection] = await connected;
     await outlined;
-    const [gone, freed, part] = [once(connection, "close"), once(events, "freed 1"), once(events, "part of 1")];
+    const [gone, freed, results] = [once(connection, "close"), once(events, "freed 1"), once(events, "results of 1")];
     socket.destroy();
     await gone;
     goOn();
-    expect(await (await part)[0]).toContain('"id":"good"');
+    expect(await (await results)[0]).toContain('"id":"good"');
     await freed;
     expect(log.filter((line) => JSON.parse(line).level >= 40)).toEqual([]);
   });

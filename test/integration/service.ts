@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import { onTestFinished } from "vitest";
-import { loadFingerprintText } from "../../src/fingerprint/text.js";
+import { loadFingerprintText } from "../../src/fingerprint/index.js";
 import { createLimiter, type Limiter } from "../../src/index.js";
 import { createApp } from "../../src/service/app.js";
 import { readConfiguration } from "../../src/service/config/read.js";

@@ -1,7 +1,5 @@
 import { cpus } from "node:os";
-import { createLimiter } from "../../create.js";
-import { loadBinding } from "../../engine/binding.js";
-import type { Tiers } from "../../engine/spec.js";
+import { createLimiter, nativeEngine, type Tiers } from "tollkeeper";
 import { columns, type Output } from "./output.js";
 
 /** Limits that nobody reaches. */
@@ -33,7 +31,7 @@ export interface BenchOptions {
 
 /** Measures what a decision over two limits costs here, of each engine that there is. */
 export async function bench({ keys, rounds }: BenchOptions, json: boolean, output: Output): Promise<void> {
-  const { reason } = loadBinding();
+  const { reason } = nativeEngine();
   if (reason !== undefined) output.note(`only the JavaScript engine is measured: ${reason}`);
   const figures: Figure[] = [];
   for (const engine of reason === undefined ? (["native", "js"] as const) : (["js"] as const)) {

@@ -1,4 +1,4 @@
-import { withoutPassword } from "../../store/redis-url.js";
+import { redactedUrl } from "tollkeeper";
 import { type Configuration, readConfiguration, sourceText } from "../config/read.js";
 import { type Config, SETTINGS, type SettingName } from "../config/schema.js";
 import { tiersOf } from "../config/tiers.js";
@@ -41,7 +41,7 @@ function asText({ config, sources }: Configuration, { dim }: Output): string[] {
 function shown(config: Config, name: SettingName): unknown {
   const value = config[name];
   if (!SETTINGS[name].secret || value === undefined) return value;
-  return name === "redisUrl" ? withoutPassword(String(value)) : "******";
+  return name === "redisUrl" ? redactedUrl(String(value)) : "******";
 }
 
 function textOf(value: unknown): string {

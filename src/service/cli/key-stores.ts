@@ -1,5 +1,4 @@
-import { createLimiter } from "../../create.js";
-import { TollkeeperError } from "../../errors.js";
+import { createLimiter, TollkeeperError } from "tollkeeper";
 import { type Configuration, readConfiguration } from "../config/read.js";
 import { tiersOf } from "../config/tiers.js";
 import { type ApiKeys, type KeyInfo, SCOPES } from "../management/api-keys.js";

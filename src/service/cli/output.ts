@@ -1,4 +1,4 @@
-import { TollkeeperError } from "../../errors.js";
+import { TollkeeperError } from "tollkeeper";
 import { CommandError, UsageError } from "./exit.js";
 
 /** How long, in ms, something takes before it is said what is going on. */

@@ -1,5 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError } from "commander";
-import { VERSION } from "../../version.js";
+import { VERSION } from "../version.js";
 import { bench } from "./bench.js";
 import { checkConfig } from "./check-config.js";
 import { EXIT, UsageError } from "./exit.js";

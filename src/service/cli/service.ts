@@ -1,4 +1,4 @@
-import { VERSION } from "../../version.js";
+import { VERSION } from "../version.js";
 import { CommandError, UsageError } from "./exit.js";
 import { type Output, patiently } from "./output.js";
 

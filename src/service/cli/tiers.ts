@@ -1,4 +1,4 @@
-import type { LimitSpec } from "../../engine/spec.js";
+import type { LimitSpec } from "tollkeeper";
 import { columns, type Output } from "./output.js";
 import type { ServiceClient } from "./service.js";
 

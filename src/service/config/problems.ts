@@ -1,4 +1,4 @@
-import { TollkeeperError } from "../../errors.js";
+import { TollkeeperError } from "tollkeeper";
 
 /** Problems that are told of one version, and UTF-16 units of each: it may repeat what is in the file. */
 const MAX_TOLD = 50;

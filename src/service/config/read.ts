@@ -1,7 +1,5 @@
+import { checkTiers, maxKeysOf, type TollkeeperError } from "tollkeeper";
 import type { z } from "zod";
-import { MAX_KEYS } from "../../engine/js.js";
-import { compileTiers } from "../../engine/tier.js";
-import type { TollkeeperError } from "../../errors.js";
 import { type Environment, readVariables } from "./environment.js";
 import { type ConfigFile, parseFile } from "./file.js";
 import { PRESETS } from "./presets.js";
@@ -220,15 +218,15 @@ function checkTogether(
   shownVariable: (name: SettingName) => string,
   problems: Problems,
 ): void {
-  if (config.engine === "js" && config.maxKeys > MAX_KEYS) {
-    const mayBe = `a whole number, 1 to ${MAX_KEYS}, with ${SETTINGS.engine.variable}=js`;
+  if (config.engine === "js" && config.maxKeys > maxKeysOf("js")) {
+    const mayBe = `a whole number, 1 to ${maxKeysOf("js")}, with ${SETTINGS.engine.variable}=js`;
     problems.add(() => `${shownVariable("maxKeys")}; it may be ${mayBe}`);
   }
   if (config.requireGateway && config.gatewaySecret === undefined && config.gatewaySecretPrevious === undefined) {
     problems.add(() => `requireGateway is true; it may be true with ${SETTINGS.gatewaySecret.variable} only`);
   }
   try {
-    compileTiers(tiersOf(config), new Map());
+    checkTiers(tiersOf(config));
   } catch (error) {
     const { message } = error as TollkeeperError;
     const path = (/^tiers\S*/.exec(message)?.[0] ?? "tiers").split(/[.[\]]+/);

@@ -1,3 +1,4 @@
+import { maxKeysOf } from "tollkeeper";
 import { z } from "zod";
 import {
   choice,
@@ -120,7 +121,7 @@ export const SETTINGS = {
   maxKeys: integer(
     "RATE_LIMIT_MAX_KEYS",
     1_000_000,
-    [1, 2 ** 32],
+    [1, maxKeysOf("native")],
     "Accounts and addresses held at once (JavaScript engine: 16,000,000).",
   ),
   engine: choice(

@@ -1,4 +1,4 @@
-import type { LimitSpec, TierSpec } from "../../engine/spec.js";
+import type { LimitSpec, TierSpec } from "tollkeeper";
 import type { Config, SettingName } from "./schema.js";
 
 /** Settings that are a limit of a built-in tier. */

@@ -1,7 +1,4 @@
-import type { RecordStore } from "../../engine/record-store.js";
-import type { Tiers } from "../../engine/spec.js";
-import { TollkeeperError } from "../../errors.js";
-import { type Overrides, overriddenTier } from "../../limiter/overrides.js";
+import { type Overrides, overriddenTier, type RecordStore, type Tiers, TollkeeperError } from "tollkeeper";
 
 /** Whose quota calls spend, whichever of its keys they show. */
 export interface Account {

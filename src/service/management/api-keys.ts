@@ -1,7 +1,6 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
-import type { RecordStore } from "../../engine/record-store.js";
-import { TollkeeperError } from "../../errors.js";
+import { type RecordStore, TollkeeperError } from "tollkeeper";
 import { type Account, Accounts } from "./accounts.js";
 import { KeyIndex } from "./key-index.js";
 import type { Page } from "./page.js";

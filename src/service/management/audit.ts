@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
-import { callerOf } from "../../fastify/index.js";
-import { LogBudget } from "../log-budget.js";
+import { callerOf } from "tollkeeper/fastify";
 import { type Caller, whoCalls } from "./caller.js";
+import { LogBudget } from "./log-budget.js";
 
 declare module "fastify" {
   interface FastifyContextConfig {

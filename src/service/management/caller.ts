@@ -1,6 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import { callerOf } from "../../fastify/index.js";
-import type { Identity, Refusal } from "../../http/identity.js";
+import { callerOf, type Identity, type Refusal } from "tollkeeper/fastify";
 import type { Account } from "./accounts.js";
 
 /** A caller of the service. */

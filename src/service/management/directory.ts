@@ -1,6 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { RecordStore } from "../../engine/record-store.js";
-import { TollkeeperError } from "../../errors.js";
+import { type RecordStore, TollkeeperError } from "tollkeeper";
 import { RedisRecords } from "../../store/redis-records.js";
 import { parseAddress } from "../../store/redis-url.js";
 import type { Config } from "../config/schema.js";

@@ -1,10 +1,8 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { FastifyRequest } from "fastify";
-import type { Tiers } from "../../engine/spec.js";
-import type { Refusal } from "../../http/identity.js";
-import { problem } from "../../http/problem.js";
-import { overriddenTier } from "../../limiter/overrides.js";
+import { overriddenTier, type Tiers } from "tollkeeper";
+import { problem, type Refusal } from "tollkeeper/fastify";
 import type { Config } from "../config/schema.js";
 import { ACCOUNT_NAME, type Accounts, LEAST_TIER } from "./accounts.js";
 import type { Caller } from "./caller.js";

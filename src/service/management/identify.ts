@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
-import type { AddressIdentity, Refusal } from "../../http/identity.js";
-import { type Problem, problem } from "../../http/problem.js";
+import { type Problem, problem, type Refusal } from "tollkeeper/fastify";
+import type { AddressIdentity } from "../../http/identity.js";
 import { limiterTierOf } from "./accounts.js";
 import type { ApiKeys, Holder, Scope } from "./api-keys.js";
 import { type Caller, type Identified, noteRefused } from "./caller.js";

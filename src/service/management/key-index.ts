@@ -1,5 +1,4 @@
-import type { RecordStore } from "../../engine/record-store.js";
-import { SortedNames } from "../../engine/sorted-names.js";
+import type { RecordStore } from "tollkeeper";
 
 /** Records read at a time while the index is made. */
 const PART = 1000;
@@ -7,7 +6,8 @@ const PART = 1000;
 /** The names of key records by account, so that nobody has to go through all keys for one account's. */
 export class KeyIndex {
   readonly #accounts = new Map<string, string>();
-  readonly #all = new Map<string, SortedNames>();
+  /** In order: an account has few enough for one more to move the others. */
+  readonly #all = new Map<string, string[]>();
   readonly #live = new Map<string, Set<string>>();
 
   /** Made of the records whose names begin with `prefix`; it follows their changes from then on. */
@@ -26,7 +26,10 @@ export class KeyIndex {
 
   /** At most `size` names of an account's records, in order, after `after`. */
   page(account: string, size: number, after: string): string[] {
-    return this.#all.get(account)?.page("", size, after) ?? [];
+    const names = this.#all.get(account) ?? [];
+    const first = indexIn(names, after);
+    const from = names[first] === after ? first + 1 : first;
+    return names.slice(from, from + size);
   }
 
   /** Those of its keys that were not revoked. */
@@ -40,8 +43,9 @@ export class KeyIndex {
     if (before !== undefined && before !== account) this.#forget(name, before);
     if (account === undefined) return;
     this.#accounts.set(name, account);
-    const all = this.#all.get(account) ?? new SortedNames();
-    all.add(name);
+    const all = this.#all.get(account) ?? [];
+    const index = indexIn(all, name);
+    if (all[index] !== name) all.splice(index, 0, name);
     this.#all.set(account, all);
     const live = this.#live.get(account) ?? new Set();
     if (revoked === null) live.add(name);
@@ -52,9 +56,22 @@ export class KeyIndex {
 
   #forget(name: string, account: string): void {
     this.#accounts.delete(name);
-    this.#all.get(account)?.delete(name);
+    const all = this.#all.get(account) ?? [];
+    const index = indexIn(all, name);
+    if (all[index] === name) all.splice(index, 1);
     this.#live.get(account)?.delete(name);
   }
+}
+
+/** Where a name stands, or would stand, among names that are in order. */
+function indexIn(names: readonly string[], name: string): number {
+  let [low, high] = [0, names.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((names[middle] ?? "") < name) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Nothing of a record that something else has overwritten: that fails the key alone. */

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
+import { problem, sendProblem } from "tollkeeper/fastify";
 import { z } from "zod";
-import { problem, sendProblem } from "../../http/problem.js";
 import { whoCalls } from "./caller.js";
 import { accountName, answers, keyInfo, managed, pageOfItems, pageQuery, scopeName, tierName } from "./contract.js";
 import type { ManagementOptions } from "./options.js";

@@ -1,7 +1,6 @@
 import type { Registry } from "prom-client";
+import type { Limiter, SharedLimiter } from "tollkeeper";
 import type { AddressIdentity } from "../../http/identity.js";
-import type { Limiter } from "../../limiter/limiter.js";
-import type { SharedLimiter } from "../../shared/shared-limiter.js";
 import type { Config } from "../config/schema.js";
 import type { Endpoint } from "../endpoints.js";
 import type { ApiKeys } from "./api-keys.js";

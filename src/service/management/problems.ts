@@ -1,4 +1,4 @@
-import { type Problem, problem } from "../../http/problem.js";
+import { type Problem, problem } from "tollkeeper/fastify";
 
 /** No tier of that name is configured. */
 export function tierUnknown(tier: string, tiers: readonly string[]): Problem {

@@ -1,9 +1,8 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
+import { checkOverrides, type Decision, type Overrides, plainTier, TollkeeperError } from "tollkeeper";
+import { problem, sendProblem } from "tollkeeper/fastify";
 import { z } from "zod";
-import { TollkeeperError } from "../../errors.js";
-import { costExceedsCapacity, problem, sendProblem } from "../../http/problem.js";
-import type { Decision } from "../../limiter/decision.js";
-import { checkOverrides, type Overrides, plainTier } from "../../limiter/overrides.js";
+import { costExceedsCapacity } from "../../http/problem.js";
 import { type Account, tierInForce } from "./accounts.js";
 import { accountInfo, answers, managed, overrides, quotaState, tierName } from "./contract.js";
 import type { ManagementOptions } from "./options.js";

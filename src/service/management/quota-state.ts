@@ -1,7 +1,5 @@
+import type { Decision, LimitSpec, Overrides, Tiers } from "tollkeeper";
 import type { z } from "zod";
-import type { LimitSpec, Tiers } from "../../engine/spec.js";
-import type { Decision } from "../../limiter/decision.js";
-import type { Overrides } from "../../limiter/overrides.js";
 import type { limitState, quotaState } from "./contract.js";
 
 /** Where a caller stands, as the API tells it: every limit that any tier has, null where this caller has none. */

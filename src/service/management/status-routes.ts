@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
-import { VERSION } from "../../version.js";
 import { metricsAsJson } from "../metrics-server.js";
+import { VERSION } from "../version.js";
 import { answers, answersText, limitState, managed, pageOfItems, pageQuery } from "./contract.js";
 import type { ManagementOptions } from "./options.js";
 import { pageOf } from "./page.js";

@@ -1,5 +1,5 @@
+import type { Tiers } from "tollkeeper";
 import { z } from "zod";
-import type { Tiers } from "../../engine/spec.js";
 import type { AddressIdentity } from "../../http/identity.js";
 import { ACCOUNT_NAME, type Account, type Accounts, limiterTierOf } from "./accounts.js";
 

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type BatchItem, FingerprintError, loadFingerprint, type Signals } from "../../../src/fingerprint/index.js";
-import { loadFingerprintText } from "../../../src/fingerprint/text.js";
+import { loadText } from "../../../src/fingerprint/text.js";
 
 const { identify, compare, batch } = loadFingerprint();
 const data = new URL("../../../crates/fingerprint/data/curl.json", import.meta.url);
@@ -100,7 +100,7 @@ describe("a batch", () => {
   });
 
   it("of text is held to the size that one job may have", async () => {
-    const { batch } = loadFingerprintText();
+    const { batch } = loadText();
     await expect(batch(Array(101).fill("{}"), 0)).rejects.toMatchObject({
       name: "FingerprintError",
       code: "ERR_INPUT_TOO_LARGE",

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { TollkeeperError } from "../../../src/index.js";
-import { parseAddress, withoutPassword } from "../../../src/store/redis-url.js";
+import { parseAddress, redactedUrl } from "../../../src/store/redis-url.js";
 
 describe("address", () => {
   it.each([
@@ -62,8 +62,8 @@ describe("address", () => {
   });
 
   it("is shown without its passwords", () => {
-    expect(withoutPassword("redis://u:p@a:1,redis://:q@b")).toBe("redis://***@a:1,redis://***@b");
-    expect(withoutPassword("redis-sentinel://:p@a/m?sentinelPassword=s")).toBe(
+    expect(redactedUrl("redis://u:p@a:1,redis://:q@b")).toBe("redis://***@a:1,redis://***@b");
+    expect(redactedUrl("redis-sentinel://:p@a/m?sentinelPassword=s")).toBe(
       "redis-sentinel://***@a/m?sentinelPassword=***",
     );
   });

@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished, vi } from "vitest";
-import { LogBudget, type Omitted } from "../../../src/service/log-budget.js";
+import { LogBudget, type Omitted } from "../../../../src/service/management/log-budget.js";
 
 function open() {
   vi.useFakeTimers();
