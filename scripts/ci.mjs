@@ -12,6 +12,7 @@ import { printTotals, testSteps } from "./test.mjs";
 const before = changedFiles();
 const passed = await runSteps([
   ...lintSteps,
+  { name: "API reference", run: () => run("npm", ["run", "--silent", "docs"]) },
   ...proofLintSteps,
   ...auditSteps,
   ...testSteps({ coverage: true }),

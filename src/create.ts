@@ -21,11 +21,14 @@ import { parseAddress } from "./store/redis-url.js";
 
 /** Where the state of keys is kept. */
 export type StorageOptions =
-  /** In this process, as long as it lives. */
-  | { type: "memory" }
-  /** In a file of this host, which one process at a time may open. */
   | {
+      /** In this process, as long as it lives. */
+      type: "memory";
+    }
+  | {
+      /** In a file of this host, which one process at a time may open; needs the native engine. */
       type: "file";
+      /** Where; it is made if it is not there. Its folder has to be. */
       path: string;
       /** How much usage, in ms, a crash may forget: 10 to 60,000, 1,000 by default. */
       flushMs?: number;
@@ -33,6 +36,7 @@ export type StorageOptions =
 
 /** How `createLimiter` makes a limiter. */
 export interface LimiterOptions {
+  /** What each plan allows. Over all tiers a limiter tells at most four limits apart by name. */
   tiers: Tiers;
   /**
    * Limiters of one name share one table, in every thread of the process; with the JavaScript engine, which can't do that,
@@ -62,6 +66,7 @@ export interface LimiterOptions {
 
 /** How `createLimiter` makes a limiter that shares what it counts with other replicas; `engine` has no part in it. */
 export interface SharedLimiterOptions extends Omit<LimiterOptions, "storage"> {
+  /** The Redis that they share. */
   storage: RedisStorage;
 }
 
@@ -71,6 +76,26 @@ export interface SharedLimiterOptions extends Omit<LimiterOptions, "storage"> {
  *
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`, `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`, `ERR_NATIVE_MISSING`,
  * `ERR_NAME_NEEDS_NATIVE`, or an `ERR_STORAGE_…` for a file that can't be used, which is then left as it was.
+ *
+ * @example
+ * ```ts
+ * import { createLimiter } from "tollkeeper";
+ *
+ * const limiter = createLimiter({
+ *   tiers: {
+ *     free: {
+ *       limits: [
+ *         { name: "minute", type: "bucket", limit: 100, windowSeconds: 60, burst: 1.5 },
+ *         { name: "month", type: "quota", limit: 50_000, period: "month" },
+ *       ],
+ *     },
+ *     partner: { limits: [] },
+ *   },
+ * });
+ *
+ * console.log(limiter.consume("acct:42", "free").allowed); // true
+ * await limiter.close();
+ * ```
  */
 export function createLimiter(options: LimiterOptions): Limiter;
 export function createLimiter(options: SharedLimiterOptions): SharedLimiter;

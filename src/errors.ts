@@ -47,14 +47,17 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 
 /** Misuse or a fault, never a denial: a denial is a {@link Decision}. `code` is stable, `message` is for people. */
 export class TollkeeperError extends Error {
+  /** Stable: what went wrong, for programs. */
   readonly code: ErrorCode;
 
+  /** @internal */
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "TollkeeperError";
     this.code = code;
   }
 
+  /** Whether it is one, of whichever copy of this package: the ESM and the CommonJS build are two. */
   static override [Symbol.hasInstance](error: unknown): boolean {
     // biome-ignore lint/complexity/noThisInStatic: a class derived from this one asks for itself
     return isOfCopy(error, TollkeeperError, this);

@@ -7,7 +7,7 @@ export {
 export type { EngineStats, TierStats } from "./engine/engine.js";
 export { maxKeysOf } from "./engine/max-keys.js";
 export { type NativeEngineStatus, nativeEngine } from "./engine/native.js";
-export type { RecordStore } from "./engine/record-store.js";
+export type { RecordListener, RecordStore } from "./engine/record-store.js";
 export {
   type BucketSpec,
   capacityOf,
@@ -18,12 +18,16 @@ export {
 } from "./engine/spec.js";
 export { checkTiers } from "./engine/tier.js";
 export { ERROR_CODES, type ErrorCode, TollkeeperError } from "./errors.js";
+export type { Many } from "./limiter/calls.js";
 export type { Decision, LimitState } from "./limiter/decision.js";
 export type { Limiter, LimiterStats } from "./limiter/limiter.js";
+export type { Observe } from "./limiter/observers.js";
 export { checkOverrides, type LimitOverride, type Overrides, overriddenTier, plainTier } from "./limiter/overrides.js";
 export type { ShadowDenials } from "./limiter/shadow.js";
 export { openRecords, type SharedRecords } from "./shared/open-records.js";
+export type { SessionState, SessionStats } from "./shared/session.js";
 export type { OutagePolicies, OutagePolicy } from "./shared/share.js";
 export type { SharedLimiter, SharedLimiterStats } from "./shared/shared-limiter.js";
 export type { RedisStorage } from "./shared/storage-options.js";
+export type { Credentials } from "./store/redis-client.js";
 export { redactedUrl } from "./store/redis-url.js";

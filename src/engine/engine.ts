@@ -4,7 +4,9 @@ import type { TierSpec, Tiers } from "./spec.js";
 
 /** Decisions of one tier since the limiter was opened. */
 export interface TierStats {
+  /** Its name. */
   tier: string;
+  /** Decisions that let the call in. */
   allowed: number;
   /** Denials by the limit that denied. */
   denied: Record<string, number>;
@@ -18,6 +20,7 @@ export interface EngineStats {
   evictions: number;
   /** Decisions made on the shared overflow bucket of their tier because `maxKeys` was reached. */
   overflow: number;
+  /** The same by tier. */
   tiers: TierStats[];
 }
 

@@ -5,6 +5,7 @@ export type RecordListener = (name: string, value: string | undefined) => void;
 
 /** Named records, durable when the storage is. */
 export interface RecordStore {
+  /** The value of a record; `undefined` if there is none of that name. */
   get(name: string): string | undefined;
   /** Every record whose name begins with `prefix`, ordered by name. */
   list(prefix: string): [name: string, value: string][];

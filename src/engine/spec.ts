@@ -1,6 +1,34 @@
-/** A token bucket: `limit` tokens a window, refilled continuously, holding at most `limit × burst`. */
+/**
+ * A token bucket: `limit` tokens a window, refilled continuously, holding at most `limit × burst`.
+ *
+ * A new key has `limit` tokens at once, and not the burst: that fills up only while it is left alone. So in any window at
+ * most `limit × burst + limit` calls pass. `burst: 1` allows what the rate says and no more than that at once; 1.5 forgives
+ * callers who come in bursts; where a contract says "never more than N a minute", take a `limit` of N / (burst + 1).
+ *
+ * @example
+ * ```ts
+ * import { createLimiter } from "tollkeeper";
+ *
+ * let now = 0;
+ * const limiter = createLimiter({
+ *   tiers: { free: { limits: [{ name: "minute", type: "bucket", limit: 100, windowSeconds: 60, burst: 1.5 }] } },
+ *   clock: () => now,
+ * });
+ * const left = () => limiter.peek("acct:42", "free").limits[0]?.remaining;
+ *
+ * console.log(left()); // 100
+ * limiter.consume("acct:42", "free", 100);
+ * now += 600; // one token a 100th of the window
+ * console.log(left()); // 1
+ * now += 90_000; // alone for a minute and a half
+ * console.log(left()); // 150
+ * await limiter.close();
+ * ```
+ */
 export interface BucketSpec {
+  /** What the limit is called in decisions, header fields and metrics; the same name in another tier is the same count. */
   name: string;
+  /** A rate. */
   type: "bucket";
   /** Tokens refilled in one window; above 0, at most three decimals. */
   limit: number;
@@ -12,12 +40,28 @@ export interface BucketSpec {
   shadow?: boolean | undefined;
 }
 
-/** A quota: `limit` tokens per calendar period in UTC. */
+/**
+ * A quota: `limit` tokens per calendar period in UTC. Used is what was allowed; a new period begins with nothing used.
+ *
+ * @example A month that begins on the 15th, when the customer pays.
+ * ```ts
+ * import { createLimiter, type QuotaSpec } from "tollkeeper";
+ *
+ * const month: QuotaSpec = { name: "month", type: "quota", limit: 50_000, period: "month", anchorDay: 15 };
+ * const limiter = createLimiter({ tiers: { free: { limits: [month] } }, clock: () => Date.UTC(2027, 0, 14) });
+ *
+ * console.log(limiter.consume("acct:42", "free").limits[0]?.resetMs); // 86400000
+ * await limiter.close();
+ * ```
+ */
 export interface QuotaSpec {
+  /** What the limit is called in decisions, header fields and metrics; the same name in another tier is the same count. */
   name: string;
+  /** An amount. */
   type: "quota";
   /** Tokens of one period; above 0, at most three decimals. */
   limit: number;
+  /** How long a period is. */
   period: "day" | "month";
   /** Day of the month, 1 to 31, on which a month begins; clamped to the month's last day. 1 by default. */
   anchorDay?: number | undefined;
@@ -25,7 +69,7 @@ export interface QuotaSpec {
   shadow?: boolean | undefined;
 }
 
-/** One limit of a tier. */
+/** One limit of a tier: a rate, a {@link BucketSpec}, or an amount, a {@link QuotaSpec}. */
 export type LimitSpec = BucketSpec | QuotaSpec;
 
 /** Tokens that a limit can hold, rounded down to thousandths. */
@@ -35,6 +79,7 @@ export function capacityOf(limit: LimitSpec): number {
 
 /** A named set of limits; none at all means unlimited. */
 export interface TierSpec {
+  /** All of them are asked at each call. */
   limits: readonly LimitSpec[];
 }
 

@@ -7,6 +7,7 @@ export class FingerprintError extends Error {
   /** JSON path of the field, such as `tls.client_hello`; empty for the whole input. */
   readonly path: string;
 
+  /** @internal */
   constructor(code: string, path: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "FingerprintError";
@@ -14,6 +15,7 @@ export class FingerprintError extends Error {
     this.path = path;
   }
 
+  /** Whether it is one, of whichever copy of this package. */
   static override [Symbol.hasInstance](error: unknown): boolean {
     // biome-ignore lint/complexity/noThisInStatic: a class derived from this one asks for itself
     return isOfCopy(error, FingerprintError, this);

@@ -12,6 +12,7 @@ const { LIMIT_MASK, OVERFLOW, BEHIND: IS_BEHIND } = OUTCOME;
 
 /** Where one limit stands after a decision. */
 export interface LimitState {
+  /** As configured. */
   name: string;
   /** Tokens of one window or period, as configured. */
   limit: number;
@@ -26,6 +27,22 @@ const NONE: readonly string[] = [];
 /**
  * The answer to one call. A denial is an answer like any other; what is not read costs nothing.
  *
+ * @example
+ * ```ts
+ * import { createLimiter } from "tollkeeper";
+ *
+ * const limiter = createLimiter({
+ *   tiers: { free: { limits: [{ name: "minute", type: "bucket", limit: 2, windowSeconds: 60, burst: 1 }] } },
+ *   clock: () => 0,
+ * });
+ * limiter.consume("acct:42", "free", 2);
+ *
+ * const { allowed, deniedBy, retryAfterMs, limits } = limiter.consume("acct:42", "free");
+ * console.log(allowed, deniedBy, retryAfterMs); // false minute 30000
+ * console.log(limits); // [ { name: 'minute', limit: 2, remaining: 0, resetMs: 60000 } ]
+ * await limiter.close();
+ * ```
+ *
  * One is made for every call, so it is one flat object: its private fields are TypeScript's and not the language's, the
  * amounts are not in an array, and fields are declared only, or each would first be made as `undefined`. Each of these
  * would double what a `Decision` costs.
@@ -33,9 +50,12 @@ const NONE: readonly string[] = [];
 export class Decision {
   /** Whether the call may go on; if not, nothing was spent. */
   declare readonly allowed: boolean;
+  /** @internal */
   declare protected readonly boundTier: BoundTier;
+  /** @internal */
   declare protected readonly key: string;
   declare private readonly outcome: number;
+  /** @internal */
   declare protected readonly costMilli: number;
   declare private readonly nowMs: number;
   /** How long the key stands still: its last instant lies so far ahead of the clock. */
@@ -47,7 +67,11 @@ export class Decision {
   /** Whether it can still be refunded or settled. */
   declare private open: boolean;
 
-  /** Made by a limiter; copies a row of the engine's frame, which begins at `at`. `spends` is false for a peek. */
+  /**
+   * Made by a limiter; copies a row of the engine's frame, which begins at `at`. `spends` is false for a peek.
+   *
+   * @internal
+   */
   constructor(boundTier: BoundTier, key: string, frame: Frame, at: number, costMilli: number, spends: boolean) {
     const outcome = (frame[at + CODE] as number) | 0; // A whole number to V8, too.
     this.boundTier = boundTier;
@@ -138,6 +162,20 @@ export class Decision {
    * @param part `"quotas"` gives back to the quotas only: the call failed, but it did take its place in the rate.
    * @returns Whether it did: once for an allowed decision, never for a denial or a peek, nor after `close`.
    * @throws {TollkeeperError} `ERR_OPTION_INVALID`, `ERR_CLOCK_INVALID`
+   *
+   * @example
+   * ```ts
+   * import { createLimiter } from "tollkeeper";
+   *
+   * const limiter = createLimiter({
+   *   tiers: { free: { limits: [{ name: "day", type: "quota", limit: 100, period: "day" }] } },
+   * });
+   * const decision = limiter.consume("acct:42", "free", 10);
+   *
+   * console.log(decision.refund(), decision.refund()); // true false
+   * console.log(limiter.peek("acct:42", "free").limits[0]?.remaining); // 100
+   * await limiter.close();
+   * ```
    */
   refund(part: "all" | "quotas" = "all"): boolean {
     if (part !== "all" && part !== "quotas") {
@@ -154,6 +192,20 @@ export class Decision {
    * @param actual Tokens, from 0, at most three decimals.
    * @returns Whether it did: a decision is refunded or settled once.
    * @throws {TollkeeperError} `ERR_COST_INVALID`
+   *
+   * @example
+   * ```ts
+   * import { createLimiter } from "tollkeeper";
+   *
+   * const limiter = createLimiter({
+   *   tiers: { free: { limits: [{ name: "day", type: "quota", limit: 100, period: "day" }] } },
+   * });
+   * const decision = limiter.consume("acct:42", "free", 50); // at most
+   * decision.settle(12.5); // in truth
+   *
+   * console.log(limiter.peek("acct:42", "free").limits[0]?.remaining); // 87.5
+   * await limiter.close();
+   * ```
    */
   settle(actual: number): boolean {
     const actualMilli = typeof actual === "number" ? toMilli(actual) : Number.NaN;
@@ -176,11 +228,16 @@ export class Decision {
     return index === 0 ? this.spent0 : index === 1 ? this.spent1 : index === 2 ? this.spent2 : this.spent3;
   }
 
-  /** Corrects it as another decision on the same call was corrected; `flags` as of {@link Engine.adjust}. */
+  /**
+   * Corrects it as another decision on the same call was corrected; `flags` as of {@link Engine.adjust}.
+   *
+   * @internal
+   */
   amend(deltaMilli: number, flags: number): void {
     this.correct(deltaMilli, flags);
   }
 
+  /** @internal */
   protected correct(deltaMilli: number, flags: number): boolean {
     const { engine, version, tierId, clock, isClosed } = this.boundTier;
     if (!this.open || isClosed()) return false;

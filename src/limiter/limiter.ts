@@ -32,6 +32,7 @@ export interface LimiterSettings {
 
 /** What a limiter has counted since it was opened. */
 export interface LimiterStats extends EngineStats {
+  /** Which engine decides. */
   engine: Engine["kind"];
   /** What shadow mode would have denied, in this thread. */
   shadow: ShadowDenials[];
@@ -50,6 +51,7 @@ export class Limiter {
   #closed = false;
   #closing: Promise<void> | undefined;
 
+  /** @internal */
   constructor({ engine, fallbackReason, clock, flushMs, onStorageError }: LimiterSettings) {
     this.fallbackReason = fallbackReason;
     this.#engine = engine;
@@ -97,13 +99,43 @@ export class Limiter {
    * @param cost Tokens, from 0, at most three decimals; 0 always passes and touches nothing.
    * @throws {TollkeeperError} on misuse: `ERR_KEY_INVALID`, `ERR_TIER_UNKNOWN`, `ERR_COST_INVALID`,
    * `ERR_COST_EXCEEDS_CAPACITY`, `ERR_CLOCK_INVALID`, `ERR_LIMITER_CLOSED`.
+   *
+   * @example
+   * ```ts
+   * import { createLimiter } from "tollkeeper";
+   *
+   * const limiter = createLimiter({
+   *   tiers: { free: { limits: [{ name: "minute", type: "bucket", limit: 100, windowSeconds: 60, burst: 1.5 }] } },
+   * });
+   * const decision = limiter.consume("acct:42", "free", 2);
+   * if (!decision.allowed) throw new Error(`try again in ${decision.retryAfterMs} ms`);
+   *
+   * console.log(decision.limits[0]?.remaining); // 98
+   * await limiter.close();
+   * ```
    */
   consume(key: string, tier: string, cost = 1): Decision {
     if (this.#sampler.isDue) return this.#sampler.time(() => this.#decide(key, tier, cost, true)) as Decision;
     return this.#decide(key, tier, cost, true);
   }
 
-  /** Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does. */
+  /**
+   * Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does.
+   *
+   * @example
+   * ```ts
+   * import { createLimiter } from "tollkeeper";
+   *
+   * const limiter = createLimiter({
+   *   tiers: { free: { limits: [{ name: "day", type: "quota", limit: 3, period: "day" }] } },
+   * });
+   * limiter.consume("acct:42", "free", 2);
+   *
+   * console.log(limiter.peek("acct:42", "free", 2).allowed); // false
+   * console.log(limiter.peek("acct:42", "free", 0).limits[0]?.remaining); // 1
+   * await limiter.close();
+   * ```
+   */
   peek(key: string, tier: string, cost = 1): Decision {
     return this.#decide(key, tier, cost, false);
   }
@@ -172,7 +204,7 @@ export class Limiter {
     return this.#sampler.add(observe);
   }
 
-  /** Counts a denial that is not enforced; the plugin does, in shadow mode. */
+  /** Counts a denial that is not enforced: adapters do, in shadow mode. The limit is empty if the cost exceeds them all. */
   countShadow(tier: string, limit: string): void {
     this.#shadowCounts.add(tier, limit);
   }

@@ -4,8 +4,11 @@ import { Decision } from "./decision.js";
 
 /** What shadow mode would have denied. */
 export interface ShadowDenials {
+  /** The caller's tier. */
   tier: string;
+  /** The limit; empty for a call that costs more than its tier ever holds. */
   limit: string;
+  /** Calls. */
   denials: number;
 }
 

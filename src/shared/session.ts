@@ -37,7 +37,9 @@ export interface SessionHost {
 
 /** How the session has fared. */
 export interface SessionStats {
+  /** Whether decisions are shared now. */
   readonly state: SessionState;
+  /** Replicas that the store has heard of lately, this one among them. */
   readonly replicas: number;
   /** Commands by operation and outcome. */
   readonly commands: ReadonlyMap<string, number>;

@@ -37,15 +37,19 @@ export interface SharedSettings extends LeaseOptions {
 
 /** What a shared limiter has counted since it was opened. */
 export interface SharedLimiterStats {
+  /** Where it is decided. */
   engine: "redis";
   /** Keys of which something is known or held. */
   keys: number;
+  /** Keys of which nothing is known or held any more, or that made room. */
   evictions: number;
   /** Calls whose key found no room. */
   overflow: number;
+  /** Decisions by tier, in this replica. */
   tiers: TierStats[];
   /** What shadow mode would have denied, in this thread. */
   shadow: ShadowDenials[];
+  /** How the store has fared, and what is out. */
   store: SessionStats & {
     /** Tokens taken ahead and not yet handed out, as of a quarter of `leaseMs` ago at most. */
     leaseOutstanding: number;

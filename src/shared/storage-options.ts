@@ -6,6 +6,7 @@ import type { OutagePolicies, OutagePolicy } from "./share.js";
 
 /** Storage that replicas share, in Redis 6.2 or later, or Valkey. */
 export interface RedisStorage {
+  /** Redis, or what speaks like it. */
   type: "redis";
   /**
    * `redis://[user:password@]host[:6379][/db]`, `rediss://` for TLS,

@@ -24,6 +24,7 @@ export type Client = Redis | Cluster;
 export interface Credentials {
   /** The one of the URL if left out. */
   username?: string;
+  /** As Redis has it. */
   password: string;
 }
 
