@@ -1,3 +1,5 @@
+import { inspect } from "node:util";
+
 /**
  * Every code that a {@link TollkeeperError} can carry, with what it means. `docs/errors.md` explains each; a test
  * holds the two together.
@@ -72,4 +74,17 @@ export function isOfCopy(error: unknown, own: new (...args: never) => Error, ask
   const { name, code } = (error ?? {}) as { name?: unknown; code?: unknown };
   if (asked === own && name === own.name && typeof code === "string" && code.startsWith("ERR_")) return true;
   return Function.prototype[Symbol.hasInstance].call(asked as typeof own, error);
+}
+
+/**
+ * An option that can't be used.
+ *
+ * @param option Its path, such as `storage.url`.
+ * @param was What was given; shown as text.
+ * @param mayBe What may be given.
+ */
+export function optionInvalid(option: string, was: unknown, mayBe: string): TollkeeperError {
+  const shown =
+    typeof was === "object" ? inspect(was, { depth: 1, breakLength: Number.POSITIVE_INFINITY }) : String(was);
+  return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${shown}; it may be ${mayBe}`);
 }

@@ -7,7 +7,7 @@ import rateLimit from "@fastify/rate-limit";
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { RateLimiterMemory } from "rate-limiter-flexible";
 import { createLimiter } from "tollkeeper";
-import tollkeeper from "tollkeeper/fastify";
+import tollkeeper, { type FieldOptions } from "tollkeeper/fastify";
 import { serve } from "../child.js";
 import { AMPLE } from "../contestants.js";
 import { Holds } from "./holds.js";
@@ -22,8 +22,8 @@ export interface Address {
 /** What each server adds to the same route. */
 export const SERVERS = {
   "bare Fastify": async () => undefined,
-  "tollkeeper, two fields": (app) => withTollkeeper(app, false),
-  "tollkeeper, all fields": (app) => withTollkeeper(app, true),
+  "tollkeeper, two fields": (app) => withTollkeeper(app, {}),
+  "tollkeeper, all fields": (app) => withTollkeeper(app, { x: "epoch", tier: true }),
   "@fastify/rate-limit": async (app) => {
     await app.register(rateLimit, { max: AMPLE_MAX, timeWindow: "1 hour", keyGenerator: callerOf });
   },
@@ -47,12 +47,12 @@ const SERVICE = "fingerprint-api";
 
 const AMPLE_MAX = 1e9;
 
-async function withTollkeeper(app: FastifyInstance, extendedHeaders: boolean): Promise<void> {
+async function withTollkeeper(app: FastifyInstance, fields: FieldOptions): Promise<void> {
   const limiter = createLimiter({ engine: "native", tiers: AMPLE });
   await app.register(tollkeeper, {
     limiter,
     identify: (request) => ({ key: callerOf(request), tier: "t" }),
-    extendedHeaders,
+    fields,
   });
 }
 

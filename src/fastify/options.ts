@@ -1,46 +1,56 @@
-import { TollkeeperError } from "../errors.js";
-import type { AddressIdentityOptions, Identify } from "../http/identity.js";
-import type { Limiter } from "../limiter/limiter.js";
-import type { SharedLimiter } from "../shared/shared-limiter.js";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import { optionInvalid } from "../errors.js";
+import { type AddressIdentityOptions, type Identify, LAYER_OPTIONS, type LayerOptions } from "../http/index.js";
+import type { Decision } from "../limiter/decision.js";
+import { identifyByAddress } from "./identify.js";
 
-/** How the plugin is registered. */
-export interface TollkeeperOptions extends AddressIdentityOptions {
-  limiter: Limiter | SharedLimiter;
+/** How the plugin is registered. Registered more than once, each has limits of its own that calls pass. */
+export interface TollkeeperOptions extends AddressIdentityOptions, Omit<LayerOptions<FastifyRequest>, "identify"> {
   /** Says who calls. By default callers are told apart by address, and the options for that stand beside this one. */
-  identify?: Identify;
-  /** Whether the `X-` fields are sent beside `RateLimit` and `RateLimit-Policy`; true by default. */
-  extendedHeaders?: boolean;
-  /** Shadow mode: decides and counts, and denies nobody; false by default. A function is asked at each denial. */
-  shadow?: boolean | (() => boolean);
+  identify?: Identify<FastifyRequest> | undefined;
+  /**
+   * When calls are charged: `"onRequest"`, before their body is read, by default; or `"preHandler"`, where a key or cost
+   * comes from the body or from a hook that knows who is logged in. Bodies are then read for nothing.
+   */
+  hook?: "onRequest" | "preHandler" | undefined;
+  /**
+   * Answers a call that was denied, in place of the problem document: the status and the fields are set, and what it
+   * returns is sent as a handler's is. It may be async.
+   */
+  onDenied?: ((request: FastifyRequest, reply: FastifyReply, decision: Decision) => unknown) | undefined;
 }
 
 const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
-const OPTIONS = ["limiter", "identify", "extendedHeaders", "shadow", ...ADDRESS_OPTIONS];
+const OPTIONS: readonly string[] = [...LAYER_OPTIONS, "hook", "onDenied", ...ADDRESS_OPTIONS];
 
-/** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
-export function checkOptions(options: TollkeeperOptions): void {
+/**
+ * The options of the limits themselves; what else the plugin takes is checked.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function layerOptions(options: TollkeeperOptions): LayerOptions<FastifyRequest> {
   const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option) && option !== "prefix");
-  if (unknown !== undefined) throw invalid(`${unknown} is unknown; it may be one of ${OPTIONS.join(", ")}`);
-  const { limiter, identify, extendedHeaders, shadow } = options;
-  if (typeof limiter?.consume !== "function")
-    throw invalid("limiter is missing; it may be what createLimiter returned");
-  if (extendedHeaders !== undefined && typeof extendedHeaders !== "boolean")
-    throw invalid("extendedHeaders may be true or false");
-  if (!["undefined", "boolean", "function"].includes(typeof shadow))
-    throw invalid("shadow may be true, false or a function that returns one of them");
+  if (unknown !== undefined) throw optionInvalid(unknown, "unknown", `one of ${OPTIONS.join(", ")}`);
+  const { limiter, identify, hook, onDenied } = options;
+  if (hook !== undefined && hook !== "onRequest" && hook !== "preHandler") {
+    throw optionInvalid("hook", hook, '"onRequest" or "preHandler"');
+  }
+  if (onDenied !== undefined && typeof onDenied !== "function") throw optionInvalid("onDenied", onDenied, "a function");
   if (identify === undefined) {
     const tiers = options.trusted?.length ? ["anonymous", "trusted"] : ["anonymous"];
-    const missing = tiers.find((tier) => !Object.hasOwn(limiter.tiers, tier));
-    if (missing !== undefined)
-      throw invalid(`the limiter has no tier ${missing}, which callers known by address are of`);
-    return;
+    const missing = tiers.find((tier) => limiter?.tiers !== undefined && !Object.hasOwn(limiter.tiers, tier));
+    if (missing !== undefined) {
+      throw optionInvalid(
+        "limiter",
+        `without a tier ${missing}`,
+        "one with it, since callers known by address are of it",
+      );
+    }
+    return { ...options, identify: identifyByAddress(options) };
   }
-  if (typeof identify !== "function") throw invalid("identify may be a function");
   const idle = ADDRESS_OPTIONS.find((option) => options[option] !== undefined);
-  if (idle !== undefined)
-    throw invalid(`${idle} has no effect beside identify; call identifyByAddress({ ${idle} }) in it`);
-}
-
-function invalid(message: string): TollkeeperError {
-  return new TollkeeperError("ERR_OPTION_INVALID", message);
+  if (idle !== undefined) {
+    throw optionInvalid(idle, options[idle], `left out beside identify; call identifyByAddress({ ${idle} }) in it`);
+  }
+  return { ...options, identify };
 }

@@ -1,4 +1,3 @@
-import type { FastifyReply } from "fastify";
 import type { TierSpec } from "../engine/spec.js";
 import type { Decision, LimitState } from "../limiter/decision.js";
 import { LastNumber } from "./field.js";
@@ -18,66 +17,117 @@ export const LIMIT_FIELDS = [
   "X-Should-Retry",
 ];
 
-/** Writes what a decision leaves the caller into the header of the answer. */
-export class LimitHeaders {
-  readonly #extended: boolean;
-  /** By tier as configured: a reload brings other objects, and the old ones go with their policies. */
-  readonly #policies = new WeakMap<TierSpec, TierPolicy>();
-  /** The one asked for last, since neighbouring calls are often of one tier. */
-  #last: { spec: TierSpec; policy: TierPolicy } | undefined;
+/** Header fields: names in lower case, and their text. */
+export type Fields = readonly (readonly [name: string, text: string])[];
 
-  readonly #reset = new LastNumber();
-  readonly #cost = new LastNumber();
-
-  /** `extended`: whether the `X-` fields are written too. */
-  constructor(extended: boolean) {
-    this.#extended = extended;
-  }
-
-  /** The policy under which a decision was made. */
-  policyOf({ tierSpec }: Decision): TierPolicy {
-    if (this.#last?.spec === tierSpec) return this.#last.policy;
-    let policy = this.#policies.get(tierSpec);
-    if (policy === undefined) {
-      policy = new TierPolicy(tierSpec);
-      this.#policies.set(tierSpec, policy);
-    }
-    this.#last = { spec: tierSpec, policy };
-    return policy;
-  }
-
-  /** `cost` is that of the call, where it is not the decision's. */
-  write(reply: FastifyReply, decision: Decision, cost = decision.cost): void {
-    const { tier, limits, atMs, clockMs } = decision;
-    const policy = this.policyOf(decision);
-    let state = "";
-    if (limits.length > 0) {
-      state = policy.stateField(limits);
-      reply.header("ratelimit-policy", policy.policyField(atMs));
-      reply.header("ratelimit", state);
-    }
-    if (!this.#extended) return;
-    // As text, since Node would make it of a number once to check the field and once more to send it.
-    const index = leastLeft(limits);
-    const least = limits[index];
-    if (least !== undefined) {
-      reply.header("x-ratelimit-limit", policy.limitTexts[index]);
-      reply.header("x-ratelimit-remaining", policy.remainingIn(state, index));
-      reply.header("x-ratelimit-reset", this.#reset.textOf(Math.ceil((clockMs + least.resetMs) / 1000)));
-    }
-    reply.header("x-quota-tier", tier);
-    if (policy.monthly >= 0) reply.header("x-quota-monthly-remaining", policy.remainingIn(state, policy.monthly));
-    reply.header("x-request-cost", this.#cost.textOf(cost));
-  }
+/** Which fields say how a caller stands. */
+export interface FieldOptions {
+  /** Whether `RateLimit` and `RateLimit-Policy` are sent; true by default. */
+  draft?: boolean | undefined;
+  /**
+   * Has `X-RateLimit-Limit`, `-Remaining` and `-Reset`, `X-Quota-Monthly-Remaining` and `X-Request-Cost` sent as well, the
+   * reset in seconds since 1970 (`"epoch"`) or from now (`"delta"`); none of them by default.
+   */
+  x?: "epoch" | "delta" | undefined;
+  /** Whether callers are told the name of their tier: in `X-Quota-Tier`, and in problem documents; false by default. */
+  tier?: boolean | undefined;
 }
+
+/** By tier as configured: a reload brings other objects, and the old ones go with their policies. */
+const policies = new WeakMap<TierSpec, TierPolicy>();
+/** The one asked for last, since neighbouring calls are often of one tier. */
+let last: { spec: TierSpec; policy: TierPolicy } | undefined;
+
+/** The policy under which a decision was made. */
+export function policyOf({ tierSpec }: Decision): TierPolicy {
+  if (last?.spec === tierSpec) return last.policy;
+  let policy = policies.get(tierSpec);
+  if (policy === undefined) {
+    policy = new TierPolicy(tierSpec);
+    policies.set(tierSpec, policy);
+  }
+  last = { spec: tierSpec, policy };
+  return policy;
+}
+
+/** The period of the quota that denied for good; undefined for any other decision. */
+export function deniedPeriodOf(decision: Decision): "day" | "month" | undefined {
+  // While other replicas hold tokens of it, a quota is not used up for its period.
+  return decision.isProvisional ? undefined : policyOf(decision).periodOf(decision.deniedBy);
+}
+
+const reset = new LastNumber();
+const costs = new LastNumber();
+
+/** What a decision leaves the caller. `cost` is that of the call, where it is not the decision's. */
+export function stateFields(
+  decision: Decision,
+  { draft = true, x, tier = false }: FieldOptions,
+  cost = decision.cost,
+): [name: string, text: string][] {
+  const fields: [name: string, text: string][] = [];
+  if (!draft && x === undefined) return fields;
+  const { limits } = decision;
+  const policy = policyOf(decision);
+  let state = "";
+  if (limits.length > 0) {
+    state = policy.stateField(limits);
+    if (draft) fields.push(["ratelimit-policy", policy.policyField(decision.atMs)], ["ratelimit", state]);
+  }
+  if (x === undefined) return fields;
+  // As text, since Node would make it of a number once to check the field and once more to send it.
+  const index = leastLeft(limits);
+  const least = limits[index];
+  if (least !== undefined) {
+    const resetMs = x === "epoch" ? decision.clockMs + least.resetMs : least.resetMs;
+    fields.push(
+      ["x-ratelimit-limit", policy.limitTexts[index] as string],
+      ["x-ratelimit-remaining", policy.remainingIn(state, index)],
+      ["x-ratelimit-reset", reset.textOf(Math.ceil(resetMs / 1000))],
+    );
+  }
+  if (tier) fields.push(["x-quota-tier", decision.tier]);
+  if (policy.monthly >= 0) fields.push(["x-quota-monthly-remaining", policy.remainingIn(state, policy.monthly)]);
+  fields.push(["x-request-cost", costs.textOf(cost)]);
+  return fields;
+}
+
+/** What a denial adds to them. */
+export function denialFields(decision: Decision): [name: string, text: string][] {
+  const retryAfter: [string, string] = ["retry-after", String(Math.ceil(decision.retryAfterMs / 1000))];
+  // Clients made by common generators sleep for Retry-After, which would be weeks.
+  return deniedPeriodOf(decision) === undefined ? [retryAfter] : [retryAfter, ["x-should-retry", "false"]];
+}
+
+/**
+ * The header fields of the answer to a call: what the decision on it leaves the caller, and when to come again if it was
+ * denied.
+ */
+export function fieldsOf(decision: Decision, options: FieldOptions = {}): Fields {
+  const fields = stateFields(decision, options);
+  return decision.allowed ? fields : [...fields, ...denialFields(decision)];
+}
+
+/** Which of two decisions leaves less; of equal ones, the first. */
+export function tighterOf(first: Decision, second: Decision): Decision {
+  if (first.allowed !== second.allowed) return first.allowed ? second : first;
+  const least = (limits: LimitState[]) => limits[leastLeft(limits)] ?? UNLIMITED;
+  return isLess(least(second.limits), least(first.limits)) ? second : first;
+}
+
+type Left = Pick<LimitState, "remaining" | "resetMs">;
+
+const UNLIMITED: Left = { remaining: Number.POSITIVE_INFINITY, resetMs: 0 };
 
 /** Index of the limit with the fewest tokens left; of several, of the one that takes longest. */
 function leastLeft(limits: readonly LimitState[]): number {
   let least = 0;
   for (let index = 1; index < limits.length; index++) {
-    const { remaining, resetMs } = limits[index] as LimitState;
-    const before = limits[least] as LimitState;
-    if (remaining < before.remaining || (remaining === before.remaining && resetMs > before.resetMs)) least = index;
+    if (isLess(limits[index] as LimitState, limits[least] as LimitState)) least = index;
   }
   return least;
+}
+
+function isLess(left: Left, right: Left): boolean {
+  return left.remaining < right.remaining || (left.remaining === right.remaining && left.resetMs > right.resetMs);
 }

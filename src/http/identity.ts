@@ -1,10 +1,9 @@
-import type { Server } from "node:http";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { IncomingMessage } from "node:http";
 import { TollkeeperError } from "../errors.js";
-import { type AddressOptions, AddressReader, networksOf } from "./address.js";
+import { type AddressOptions, AddressReader, type HeaderFields, networksOf } from "./address.js";
+import type { MaybePromise } from "./maybe-promise.js";
 import { type Ip, isWithin, type Network, parseIp } from "./network.js";
 import { type Problem, problem } from "./problem.js";
-import { namedProxies, ownTrustProxy } from "./trust-proxy.js";
 
 /** Answers a call with a problem instead of letting it through. */
 export interface Refusal {
@@ -21,7 +20,7 @@ export interface Identity extends Partial<Refusal> {
 }
 
 /** Says who calls; without a key nothing is charged and the call is refused. */
-export type Identify = (request: FastifyRequest) => Identity | Refusal | PromiseLike<Identity | Refusal>;
+export type Identify<Request> = (request: Request) => MaybePromise<Identity | Refusal>;
 
 /**
  * Nobody gets in because a look-up came back empty.
@@ -48,39 +47,34 @@ const ADDRESS_UNKNOWN: Refusal = {
   refusal: problem(403, "address_unknown", "The call has no key, and the address that it comes from can't be known."),
 };
 
-/** Told once of a request that says for whom it calls, by a peer that is not trusted. */
-export type OnIgnored = (request: FastifyRequest) => void;
-
-/** Tells callers apart by address. */
+/** Tells callers apart by address. A caller without one is refused: it gets neither a pass nor a bucket with others. */
 export class AddressIdentity {
-  readonly #options: AddressIdentityOptions;
+  readonly #reader: AddressReader;
   readonly #trusted: readonly Network[];
   readonly #known = new WeakMap<Ip, Identity>();
-  #onIgnored: OnIgnored | undefined;
-  #reader: AddressReader;
-  /** The server whose own option is taken for want of another. */
-  #server: Server | undefined;
+  #onIgnored: (() => void) | undefined;
 
   /**
-   * @param onIgnored By default a process warning.
+   * @param onIgnored Told once that a call says for whom it is made, by a peer that is not trusted; by default a process
+   * warning.
    * @throws {TollkeeperError} `ERR_OPTION_INVALID`
    */
-  constructor(options: AddressIdentityOptions, onIgnored: OnIgnored = warnOfIgnored) {
-    this.#options = options;
+  constructor(options: AddressIdentityOptions, onIgnored: () => void = warnOfIgnored) {
     this.#reader = new AddressReader(options);
     this.#trusted = networksOf("trusted", options.trusted ?? []);
     this.#onIgnored = onIgnored;
   }
 
-  /** The caller at the address from which a request comes. */
-  ofRequest(request: FastifyRequest): Identity | Refusal {
-    const { raw, server: app } = request;
-    if (this.#options.trustProxy === undefined && app.server !== this.#server) this.#takeOwn(app);
-    if (this.#onIgnored !== undefined && this.#reader.ignores(raw)) {
-      this.#onIgnored(request);
-      this.#onIgnored = undefined;
-    }
-    return this.#of(this.#reader.read(raw));
+  /** The caller at the address from which a call comes that Node's server has received. */
+  ofMessage(message: IncomingMessage): Identity | Refusal {
+    if (this.#onIgnored !== undefined && this.#reader.ignores(message)) this.#tellIgnored();
+    return this.#of(this.#reader.read(message));
+  }
+
+  /** The same of any other call: by the address of its peer, and its header. */
+  ofPeer(peer: string | undefined, headers: HeaderFields): Identity | Refusal {
+    if (this.#onIgnored !== undefined && this.#reader.ignoresOf(peer, headers)) this.#tellIgnored();
+    return this.#of(this.#reader.find(peer, headers));
   }
 
   /** The caller at an address that somebody trustworthy has told. */
@@ -88,9 +82,9 @@ export class AddressIdentity {
     return this.#of(parseIp(address));
   }
 
-  #takeOwn(app: FastifyInstance): void {
-    this.#server = app.server;
-    this.#reader = new AddressReader(this.#options, namedProxies(ownTrustProxy(app)));
+  #tellIgnored(): void {
+    this.#onIgnored?.();
+    this.#onIgnored = undefined;
   }
 
   #of(ip: Ip | undefined): Identity | Refusal {
@@ -104,27 +98,10 @@ export class AddressIdentity {
   }
 }
 
-/**
- * Tells callers apart by address. A caller without one is refused: it gets neither an unlimited pass nor a bucket
- * shared with others like it.
- *
- * @throws {TollkeeperError} `ERR_OPTION_INVALID`
- */
-export function identifyByAddress(
-  options: AddressIdentityOptions = {},
-): (request: FastifyRequest) => Identity | Refusal {
-  const identity = new AddressIdentity(options);
-  return (request) => identity.ofRequest(request);
-}
-
-function warnOfIgnored({ server }: FastifyRequest): void {
-  const own = ownTrustProxy(server);
-  const ownToo = own
-    ? `; Fastify's own trustProxy (${typeof own === "function" ? "a function" : JSON.stringify(own)}) is not taken for it unless it names networks that hold not every address`
-    : "";
+function warnOfIgnored(): void {
   process.emitWarning(
     "X-Forwarded-For comes from a peer that is not trusted and is ignored: all callers behind that peer count as one. " +
-      `If it is your proxy, name its network in tollkeeper's option trustProxy${ownToo}`,
+      "If it is your proxy, name its network in tollkeeper's option trustProxy",
     { type: "TollkeeperWarning", code: "TOLLKEEPER_PROXY_NOT_TRUSTED" },
   );
 }

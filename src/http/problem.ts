@@ -1,6 +1,6 @@
 import { STATUS_CODES } from "node:http";
-import type { FastifyReply } from "fastify";
 import type { Decision } from "../limiter/decision.js";
+import { deniedPeriodOf } from "./headers.js";
 
 /** A problem document of RFC 9457, with the members that the type of problem adds. */
 export interface Problem {
@@ -30,13 +30,25 @@ const EXCEEDED = {
   month: { code: "monthly_quota_exceeded", what: "monthly quota" },
 };
 
-/** A call that would pass later. `period` is that of the quota that denied for good; undefined for any other denial. */
-export function quotaExceeded(decision: Decision, period: "day" | "month" | undefined): Problem {
+/** How much a problem document tells. */
+export interface ProblemOptions {
+  /** Whether it names the tier; false by default. */
+  tier?: boolean | undefined;
+}
+
+/** The answer to a call that was denied, and would pass later; undefined for one that was allowed. */
+export function problemOf(decision: Decision, options: ProblemOptions = {}): Problem | undefined {
+  return decision.allowed ? undefined : quotaExceeded(decision, options);
+}
+
+/** A call that would pass later. */
+export function quotaExceeded(decision: Decision, { tier = false }: ProblemOptions): Problem {
   const retryAfter = Math.ceil(decision.retryAfterMs / 1000);
-  const { code, what } = EXCEEDED[period ?? "rate"];
+  const { code, what } = EXCEEDED[deniedPeriodOf(decision) ?? "rate"];
+  const ofTier = tier ? ` of tier ${decision.tier}` : "";
   const detail = decision.isProvisional
-    ? `What is left of tier ${decision.tier} is on its way between servers; ask again in ${retryAfter} s.`
-    : `The ${what} of tier ${decision.tier} is used up; this call passes in ${retryAfter} s.`;
+    ? `What is left${ofTier} is on its way between servers; ask again in ${retryAfter} s.`
+    : `The ${what}${ofTier} is used up; this call passes in ${retryAfter} s.`;
   return {
     type: QUOTA_EXCEEDED,
     title: "Request cannot be satisfied as assigned quota has been exceeded",
@@ -48,9 +60,10 @@ export function quotaExceeded(decision: Decision, period: "day" | "month" | unde
   };
 }
 
-/** A call that can never pass. Costs are in tokens. */
-export function costExceedsCapacity(cost: number, maximum: number, tier: string): Problem {
-  const detail = `The call costs ${cost}; tier ${tier} never holds more than ${maximum}.`;
+/** A call that can never pass. Costs are in tokens; `tier` is named if it is given. */
+export function costExceedsCapacity(cost: number, maximum: number, tier?: string): Problem {
+  const holder = tier === undefined ? "its limits never hold" : `tier ${tier} never holds`;
+  const detail = `The call costs ${cost}; ${holder} more than ${maximum}.`;
   return problem(422, "cost_exceeds_capacity", detail, { cost, maximum });
 }
 
@@ -63,18 +76,4 @@ export function temporaryReducedCapacity(): Problem {
     detail: "The limits can't be checked just now.",
     code: "limiter_unavailable",
   };
-}
-
-/** Answers with a problem document, which no cache keeps. */
-export function sendProblem(
-  reply: FastifyReply,
-  document: Problem,
-  headers: Record<string, string> = {},
-): FastifyReply {
-  return reply
-    .code(document.status)
-    .headers(headers)
-    .header("cache-control", "no-store")
-    .header("content-type", "application/problem+json")
-    .send(Buffer.from(JSON.stringify(document))); // As bytes, since Fastify adds a charset to a string's content type.
 }

@@ -1,92 +1,107 @@
-import type { FastifyRequest } from "fastify";
-import { TollkeeperError } from "../errors.js";
-import { shown } from "../limiter/misuse.js";
+import { optionInvalid } from "../errors.js";
+import type { Identify } from "./identity.js";
 
-/** What a route costs, in the route's `config.toll`; a route that says nothing costs 1. */
-export type RouteToll = FixedToll | (() => FixedToll);
+/** What a route costs; one that says nothing costs 1. */
+export type RouteToll<Request> = FixedToll<Request> | (() => FixedToll<Request>);
 
 /** A toll; a function gives one where it changes while the app runs: the same object as long as it does not. */
-export type FixedToll =
+export type FixedToll<Request> =
   | {
-      /** Tokens spent before the body is read: from 0, at most three decimals; 1 by default, 0 is free. */
-      cost?: number;
+      /**
+       * Tokens spent before the body is read: from 0, at most three decimals; 1 by default, 0 is free. Or a function of the
+       * call that says how many.
+       */
+      cost?: number | ((request: Request) => number) | undefined;
       /** Tokens that the call costs once its body is known and valid, at least `cost`. All are spent or none. */
-      total?: (request: FastifyRequest) => number;
+      total?: ((request: Request) => number) | undefined;
       /**
        * Whether callers are identified though the route costs 0; false by default. A caller that is refused is charged 1,
        * so that trying keys is not free.
        */
-      identified?: boolean;
+      identified?: boolean | undefined;
+      /**
+       * The tier whose limits are in force here, whatever the caller's own. Callers are counted under it by themselves, over
+       * all routes that name it: by the key `${key}\0${tier}`.
+       */
+      tier?: string | undefined;
+      /** Says who calls, in place of the layer's own. */
+      identify?: Identify<Request> | undefined;
     }
   /** Free: nobody is identified and nothing is counted. */
   | false;
 
 /** A route's toll, checked. */
-export interface Toll {
+export interface Toll<Request> {
   cost: number;
-  total: ((request: FastifyRequest) => number) | undefined;
+  /** Where the cost is told of each call by itself. */
+  costOf: ((request: Request) => number) | undefined;
+  total: ((request: Request) => number) | undefined;
   /** Whether it matters who calls. */
   identified: boolean;
+  tier: string | undefined;
+  identify: Identify<Request> | undefined;
 }
 
-const ONE: Toll = { cost: 1, total: undefined, identified: true };
-const FREE: Toll = { cost: 0, total: undefined, identified: false };
+const NOTHING_ELSE = { costOf: undefined, total: undefined, tier: undefined, identify: undefined };
+const ONE: Toll<never> = { cost: 1, identified: true, ...NOTHING_ELSE };
+const FREE: Toll<never> = { cost: 0, identified: false, ...NOTHING_ELSE };
 
-const FIELDS = ["cost", "total", "identified"];
+const FIELDS = ["cost", "total", "identified", "tier", "identify"];
 
 /** Checked tolls by the route's own object, so that each is checked once. */
-const checked = new WeakMap<object, Toll>();
+const checked = new WeakMap<object, Toll<never>>();
 
 /**
- * The toll of the route that a request has found; 1 if it has found none, since guessing routes is not free.
+ * The toll that is configured for a route; 1 where nothing is.
  *
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
-export function tollOf(request: FastifyRequest): Toll {
-  const { toll: configured } = request.routeOptions.config;
-  if (configured === undefined) return ONE;
+export function tollOf<Request>(configured: RouteToll<Request> | undefined): Toll<Request> {
+  if (configured === undefined) return ONE as Toll<Request>;
   const toll = typeof configured === "function" ? configured() : configured;
-  if (toll === false) return FREE;
+  if (toll === false) return FREE as Toll<Request>;
+  if (typeof toll !== "object" || toll === null) throw invalid("", toll, `{ ${FIELDS.join(", ")} } or false`);
   let known = checked.get(toll);
   if (known === undefined) {
-    known = checkToll(toll);
+    known = checkedToll(toll) as Toll<never>;
     checked.set(toll, known);
   }
-  return known;
+  return known as Toll<Request>;
 }
 
-/** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
-export function checkToll(configured: RouteToll | undefined): Toll {
-  if (configured === undefined) return ONE;
-  const toll = typeof configured === "function" ? configured() : configured;
-  if (toll === false) return FREE;
-  if (typeof toll !== "object" || toll === null) throw invalid("toll", toll, "{ cost, total, identified } or false");
+function checkedToll<Request>(toll: Exclude<FixedToll<Request>, false>): Toll<Request> {
   const unknown = Object.keys(toll).find((field) => !FIELDS.includes(field));
-  if (unknown !== undefined) throw invalid(`toll.${unknown}`, "an unknown field", "cost, total or identified");
-  const { cost = 1, total, identified = cost !== 0 } = toll;
-  if (typeof cost !== "number" || !(cost >= 0) || Math.round(cost * 1000) / 1000 !== cost) {
-    throw invalid("toll.cost", cost, "a number from 0 with at most three decimals");
+  if (unknown !== undefined) throw invalid(`.${unknown}`, "an unknown field", `one of ${FIELDS.join(", ")}`);
+  const { cost = 1, total, identified = cost !== 0, tier, identify } = toll;
+  const costOf = typeof cost === "function" ? cost : undefined;
+  if (costOf === undefined && !isCost(cost, 0)) {
+    throw invalid(".cost", cost, "a number from 0 with at most three decimals, or a function of the request");
   }
-  if (total !== undefined && typeof total !== "function")
-    throw invalid("toll.total", total, "a function of the request");
-  if (total !== undefined && cost === 0) throw invalid("toll.cost", cost, "above 0 where toll.total is given");
-  if (typeof identified !== "boolean") throw invalid("toll.identified", identified, "true or false");
-  if (!identified && cost !== 0) throw invalid("toll.identified", identified, "true where the route costs something");
-  return { cost, total, identified };
+  if (total !== undefined && typeof total !== "function") throw invalid(".total", total, "a function of the request");
+  if (total !== undefined && cost === 0) throw invalid(".cost", cost, "above 0 where toll.total is given");
+  if (typeof identified !== "boolean") throw invalid(".identified", identified, "true or false");
+  if (!identified && cost !== 0) throw invalid(".identified", identified, "true where the route costs something");
+  if (tier !== undefined && typeof tier !== "string") throw invalid(".tier", tier, "the name of a tier");
+  if (identify !== undefined && typeof identify !== "function")
+    throw invalid(".identify", identify, "a function of the request");
+  return { cost: typeof cost === "number" ? cost : 1, costOf, total, identified, tier, identify };
 }
 
 /**
- * Checks what a toll's `total` has given, where `first` was charged before.
+ * Checks what a toll's own function has given: tokens, at least `least`.
  *
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
-export function checkTotal(total: unknown, first: number): void {
-  const isNumber = typeof total === "number" && Number.isFinite(total);
-  if (isNumber && total >= first && Math.round(total * 1000) / 1000 === total) return;
-  const mayBe = `a number from ${first}, the route's cost, with at most three decimals`;
-  throw new TollkeeperError("ERR_OPTION_INVALID", `config.toll.total returned ${shown(total)}; it may return ${mayBe}`);
+export function checkedCost(field: "cost" | "total", cost: unknown, least: number): number {
+  if (isCost(cost, least)) return cost;
+  const from = least === 0 ? "a number from 0" : `a number from ${least}, the route's cost,`;
+  throw optionInvalid(`config.toll.${field}()`, cost, `${from} with at most three decimals`);
 }
 
-function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
-  return new TollkeeperError("ERR_OPTION_INVALID", `config.${option} is ${shown(was)}; it may be ${mayBe}`);
+function isCost(cost: unknown, least: number): cost is number {
+  return typeof cost === "number" && Number.isFinite(cost) && cost >= least && Math.round(cost * 1000) / 1000 === cost;
+}
+
+function invalid(field: string, was: unknown, mayBe: string): Error {
+  return optionInvalid(`config.toll${field}`, was, mayBe);
 }

@@ -7,9 +7,8 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Limiter, SharedLimiter } from "tollkeeper";
 import tollkeeper, { keepToll, LIMIT_FIELDS, problem, sendProblem } from "tollkeeper/fastify";
 import { type FingerprintText, loadFingerprintText } from "tollkeeper/fingerprint";
+import { AddressIdentity, type FieldOptions, hasBody, isPreflight } from "tollkeeper/http";
 import { registerLimiterMetrics } from "tollkeeper/prometheus";
-import { isPreflight } from "../fastify/preflight.js";
-import { AddressIdentity } from "../http/identity.js";
 import { takeJson } from "./body.js";
 import type { Config } from "./config/schema.js";
 import { costsOf } from "./costs.js";
@@ -101,14 +100,14 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     };
     const call = { ...preflight, preflight: false }; // An OPTIONS that is none is for the limits, like any call.
     const delegator = ({ raw }: FastifyRequest, use: (error: null, options: FastifyCorsOptions) => void): void =>
-      use(null, isPreflight(raw) ? preflight : call);
+      use(null, isPreflight({ method: raw.method, headers: raw.headers, hasBody: hasBody(raw) }) ? preflight : call);
     await app.register(cors, { delegator });
   }
-  const callers = followingCallers(options);
+  const callers = followingCallers(options, app);
   await app.register(tollkeeper, {
     limiter,
     identify: (request) => callers().identify(request),
-    extendedHeaders: config.headers,
+    fields: fieldsOfAnswers(config),
     shadow: () => config.shadow,
   });
 
@@ -126,22 +125,27 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const costs = costsOf(config, itemsOf);
   await app.register(fingerprintRoutes, { load, costs });
   await app.register(fingerprintRoutes, { load, costs, prefix: "/v1" });
-  await app.register(ownQuota, { limiter, extendedHeaders: config.headers });
+  await app.register(ownQuota, { limiter, fields: fieldsOfAnswers(config) });
   await app.register(management, { config, limiter, keys, registry, addresses: () => callers().addresses, endpoints });
   await app.register(documentationRoutes);
   await app.ready();
   return app;
 }
 
+/** What the header of every answer says. */
+function fieldsOfAnswers({ headers }: Config): FieldOptions {
+  return { x: headers ? "epoch" : undefined, tier: true };
+}
+
 /** How callers are told apart, by the configuration as it is at the time of the call. */
-function followingCallers({ config, keys, limiter }: AppOptions) {
+function followingCallers({ config, keys, limiter }: AppOptions, app: FastifyInstance) {
   const make = () => {
     const { trustProxy, ipWhitelist: trusted, ipv6Prefix, requireAuthentication } = config;
     const { requireGateway, gatewayAccount } = config;
     const gatewaySecrets = [config.gatewaySecret, config.gatewaySecretPrevious].filter(
       (secret) => secret !== undefined,
     );
-    const addresses = new AddressIdentity({ trustProxy, trusted, ipv6Prefix }, warnOfIgnored);
+    const addresses = new AddressIdentity({ trustProxy, trusted, ipv6Prefix }, () => warnOfIgnored(app));
     const tiers = () => limiter.tiers;
     const identify = identifyCaller({
       keys,
@@ -164,7 +168,7 @@ function followingCallers({ config, keys, limiter }: AppOptions) {
 }
 
 /** Of a peer whose address is in no log. */
-function warnOfIgnored({ log }: FastifyRequest): void {
+function warnOfIgnored({ log }: FastifyInstance): void {
   log.warn(
     "X-Forwarded-For comes from a peer that is not trusted and is ignored: all callers behind that peer count as one; " +
       "if it is your proxy, name its network in RATE_LIMIT_TRUST_PROXY",

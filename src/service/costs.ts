@@ -1,5 +1,5 @@
 import type { FastifyRequest } from "fastify";
-import type { FixedToll } from "../http/toll.js";
+import type { FixedToll } from "tollkeeper/fastify";
 import type { Config } from "./config/schema.js";
 
 /** What the fingerprint routes cost, as the configuration has it at the time of a call. */

@@ -32,5 +32,6 @@ export function noteEndpoints(app: FastifyInstance, config: Config): () => Endpo
 
 function costOf(configured: RouteToll | undefined): number {
   const toll = typeof configured === "function" ? configured() : configured;
-  return toll === false ? 0 : (toll?.cost ?? 1);
+  if (toll === false) return 0;
+  return typeof toll?.cost === "number" ? toll.cost : 1;
 }

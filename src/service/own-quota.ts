@@ -1,8 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { createLimiter, type Limiter, type SharedLimiter } from "tollkeeper";
-import { callerOf, sendProblem } from "tollkeeper/fastify";
-import { LimitHeaders } from "../http/headers.js";
-import { quotaExceeded } from "../http/problem.js";
+import { callerOf, type FieldOptions, sendProblem } from "tollkeeper/fastify";
+import { fieldsOf, problemOf } from "tollkeeper/http";
 import type { Caller } from "./management/caller.js";
 import { answers, quotaState, securedBy } from "./management/contract.js";
 import { quotaStateOf } from "./management/quota-state.js";
@@ -15,12 +14,11 @@ const MAX_KEYS = 100_000;
 /** `GET /v1/quota`: where the caller stands. It costs nothing, and is limited for itself. */
 export async function ownQuota(
   app: FastifyInstance,
-  { limiter, extendedHeaders }: { limiter: Limiter | SharedLimiter; extendedHeaders: boolean },
+  { limiter, fields }: { limiter: Limiter | SharedLimiter; fields: FieldOptions },
 ): Promise<void> {
   const limit = { name: "looks", type: "bucket", limit: LOOKS, windowSeconds: 60, burst: 1 } as const;
   const looks = createLimiter({ tiers: { looks: { limits: [limit] } }, engine: "js", maxKeys: MAX_KEYS });
   app.addHook("onClose", () => looks.close());
-  const headers = new LimitHeaders(extendedHeaders);
 
   app.get(
     "/v1/quota",
@@ -38,13 +36,10 @@ export async function ownQuota(
       const { key, tier, account } = callerOf(request) as Caller;
       const look = looks.consume(key, "looks");
       reply.header("cache-control", "no-store");
-      if (!look.allowed) {
-        headers.write(reply, look);
-        const document = quotaExceeded(look, undefined);
-        return sendProblem(reply, document, { "retry-after": String(document["retry_after"]) });
-      }
+      const problem = problemOf(look, fields);
+      if (problem !== undefined) return sendProblem(reply, problem, Object.fromEntries(fieldsOf(look, fields)));
       const decision = await limiter.peek(key, tier, 0);
-      headers.write(reply, decision);
+      for (const [name, text] of fieldsOf(decision, fields)) reply.header(name, text);
       return quotaStateOf(key, decision, account?.overrides ?? null, limiter.tiers);
     },
   );

@@ -65,7 +65,7 @@ describe("the whole plugin in shadow mode", () => {
   it("is off by default, and is nothing else than on or off", async () => {
     const { app } = await appWith(undefined);
     expect((await app.inject("/dear")).statusCode).toBe(422);
-    await expect(appWith("yes" as never)).rejects.toThrow("shadow may be true, false or a function");
+    await expect(appWith("yes" as never)).rejects.toThrow("it may be true, false or a function");
   });
 
   it("is RATE_LIMIT_SHADOW of the service; a batch is counted once", async () => {

@@ -1,5 +1,5 @@
+import { holdEverything, type Network, parseNetwork } from "tollkeeper/http";
 import { z } from "zod";
-import { holdEverything, type Network, parseNetwork } from "../../http/network.js";
 import { MAX_ENTRIES } from "./bounds.js";
 
 /** One setting: what it may be, how it is written in the environment, and what to say when it is something else. */

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { type Problem, problem, type Refusal } from "tollkeeper/fastify";
-import type { AddressIdentity } from "../../http/identity.js";
+import type { AddressIdentity } from "tollkeeper/http";
 import { limiterTierOf } from "./accounts.js";
 import type { ApiKeys, Holder, Scope } from "./api-keys.js";
 import { type Caller, type Identified, noteRefused } from "./caller.js";
@@ -79,7 +79,7 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     if (consumer !== undefined) return consumer;
     const address = () => {
       if (isVouchedFor) return addresses.ofText(gateway.addressOf(request));
-      return requireGateway ? PAST_THE_GATEWAY : addresses.ofRequest(request);
+      return requireGateway ? PAST_THE_GATEWAY : addresses.ofMessage(request.raw);
     };
     const credential = credentialOf(request);
     if (typeof credential === "string") return byKey(request, credential, address);

@@ -1,6 +1,6 @@
 import type { Registry } from "prom-client";
 import type { Limiter, SharedLimiter } from "tollkeeper";
-import type { AddressIdentity } from "../../http/identity.js";
+import type { AddressIdentity } from "tollkeeper/http";
 import type { Config } from "../config/schema.js";
 import type { Endpoint } from "../endpoints.js";
 import type { ApiKeys } from "./api-keys.js";

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { checkOverrides, type Decision, type Overrides, plainTier, TollkeeperError } from "tollkeeper";
 import { problem, sendProblem } from "tollkeeper/fastify";
+import { costExceedsCapacity } from "tollkeeper/http";
 import { z } from "zod";
-import { costExceedsCapacity } from "../../http/problem.js";
 import { type Account, tierInForce } from "./accounts.js";
 import { accountInfo, answers, managed, overrides, quotaState, tierName } from "./contract.js";
 import type { ManagementOptions } from "./options.js";

@@ -1,6 +1,6 @@
 import type { Tiers } from "tollkeeper";
+import type { AddressIdentity } from "tollkeeper/http";
 import { z } from "zod";
-import type { AddressIdentity } from "../../http/identity.js";
 import { ACCOUNT_NAME, type Account, type Accounts, limiterTierOf } from "./accounts.js";
 
 /** Whose limits are meant: an account, or an address. */

@@ -33,7 +33,7 @@ const FAULTS: Record<string, Fault> = {
   "too long a key": { options: { identify: () => ({ ...GOLD, key: "a".repeat(513) }) }, log: /513/ },
   "neither a key nor a refusal": { options: { identify: () => ({}) as never }, log: /identify returned neither/ },
   "a clock that gives nothing": { clock: () => Number.NaN, log: /the clock gave NaN/ },
-  "a total that is none": { toll: { total: () => Number.NaN }, log: /config.toll.total returned NaN/ },
+  "a total that is none": { toll: { total: () => Number.NaN }, log: /config\.toll\.total\(\) is NaN/ },
   "a toll that is none": { toll: () => ({ secret: 1 }), log: /config.toll.secret/ },
   "a store that is away": { thrown: store("ERR_STORE_UNAVAILABLE"), status: 503, log: /secret of the store/ },
   "a store that refuses": { thrown: store("ERR_STORE_REFUSED"), status: 503, log: /secret of the store/ },

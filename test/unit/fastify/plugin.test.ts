@@ -22,7 +22,7 @@ async function openApp(options: Partial<TollkeeperOptions> = {}): Promise<Fastif
   const app = fastify();
   onTestFinished(() => app.close());
   app.get("/early", async () => "registered before the plugin");
-  await app.register(tollkeeper, { limiter: openLimiter(), ...options });
+  await app.register(tollkeeper, { limiter: openLimiter(), fields: { x: "epoch" }, ...options });
   app.get("/one", async ({ toll }) => ({ cost: toll?.cost, allowed: toll?.allowed }));
   app.get("/two", { config: { toll: { cost: 2 } } }, async () => "two");
   app.get("/free", { config: { toll: false } }, async ({ toll }) => ({ toll: toll ?? null }));
@@ -58,7 +58,7 @@ describe("a route", () => {
       const caller = { key: "acct:42", tier: "daily" };
       return headers["x-refuse"] === undefined ? caller : { ...caller, refusal };
     };
-    await app.register(tollkeeper, { limiter, identify });
+    await app.register(tollkeeper, { limiter, identify, fields: { x: "epoch" } });
     const config = { toll: { cost: 0, identified: true } };
     app.get("/known", { config }, async (request) => ({ caller: callerOf(request), toll: request.toll ?? null }));
     expect((await app.inject("/known")).json()).toEqual({ caller: { key: "acct:42", tier: "daily" }, toll: null });
@@ -192,7 +192,7 @@ describe("the address", () => {
   it("is not Fastify's request.ip, which trustProxy: true lets the client choose", async () => {
     const app = fastify({ trustProxy: true });
     onTestFinished(() => app.close());
-    await app.register(tollkeeper, { limiter: openLimiter() });
+    await app.register(tollkeeper, { limiter: openLimiter(), fields: { x: "epoch" } });
     app.get("/", async () => "ok");
     const from = (header: string) => app.inject({ url: "/", headers: { "x-forwarded-for": header } });
     expect((await from("203.0.113.1")).headers["x-ratelimit-remaining"]).toBe("4");
@@ -257,14 +257,24 @@ it("a daily quota that is used up has a code of its own, and the advice not to r
 
 describe("options", () => {
   it.each([
-    [{ limiter: undefined }, /limiter is missing/],
+    [{ limiter: undefined }, /limiter is undefined; it may be what createLimiter returned/],
     [{ limter: 1 }, /limter is unknown/],
     [{ trustProxy: true }, /choose its own address/],
     [{ trustProxy: 1 }, /choose its own address/],
-    [{ extendedHeaders: "no" }, /extendedHeaders/],
+    [{ fields: "no" }, /fields is no; it may be/],
+    [{ fields: { y: true } }, /fields.y is unknown/],
+    [{ fields: { x: "iso" } }, /fields.x is iso; it may be "epoch", "delta"/],
+    [{ fields: { tier: 1 } }, /fields.tier is 1; it may be true or false/],
+    [{ hook: "onSend" }, /hook is onSend; it may be "onRequest" or "preHandler"/],
+    [{ refundOn: "never" }, /refundOn is never/],
+    [{ onDenied: {} }, /onDenied is {}; it may be a function/],
+    [{ shadow: "yes" }, /shadow is yes/],
     [{ identify: "address" }, /identify/],
-    [{ identify: () => ({ key: "a", tier: "b" }), trustProxy: [] }, /trustProxy has no effect beside identify/],
-    [{ limiter: openLimiter, trusted: [] }, /limiter is missing/],
+    [
+      { identify: () => ({ key: "a", tier: "b" }), trustProxy: [] },
+      /trustProxy is \[\]; it may be left out beside identify/,
+    ],
+    [{ limiter: openLimiter, trusted: [] }, /^limiter is function openLimiter/],
   ])("%j are refused", async (options, message) => {
     await expect(openApp(options as never)).rejects.toMatchObject({
       code: "ERR_OPTION_INVALID",
@@ -274,8 +284,8 @@ describe("options", () => {
 
   it("need the tiers that addresses are of", async () => {
     const limiter = openLimiter({ free: { limits: [] } });
-    await expect(openApp({ limiter })).rejects.toThrow(/no tier anonymous/);
+    await expect(openApp({ limiter })).rejects.toThrow(/without a tier anonymous/);
     const half = openLimiter({ anonymous: { limits: [] } });
-    await expect(openApp({ limiter: half, trusted: ["10.0.0.0/8"] })).rejects.toThrow(/no tier trusted/);
+    await expect(openApp({ limiter: half, trusted: ["10.0.0.0/8"] })).rejects.toThrow(/without a tier trusted/);
   });
 });

@@ -206,7 +206,7 @@ it("a preflight over HTTP/2 that has a body, of whatever length, is a call like 
     await app.close();
     await limiter.close();
   });
-  await app.register(tollkeeper, { limiter } as never);
+  await app.register(tollkeeper, { limiter, fields: { x: "epoch" } } as never);
   await app.register(cors as never);
   const origin = await app.listen({ port: 0, host: "127.0.0.1" });
   const client = connect(origin);

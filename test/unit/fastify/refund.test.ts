@@ -21,7 +21,11 @@ async function open(add: (app: FastifyInstance) => void = () => undefined) {
     await app.close();
     await limiter.close();
   });
-  await app.register(tollkeeper, { limiter, identify: () => ({ key: "acct:1", tier: "free" }) });
+  await app.register(tollkeeper, {
+    limiter,
+    identify: () => ({ key: "acct:1", tier: "free" }),
+    fields: { x: "epoch" },
+  });
   add(app);
   const remaining = () => limiter.peek("acct:1", "free", 0).limits.map(({ remaining }) => remaining);
   return { app, remaining };

@@ -19,7 +19,7 @@ async function open(server: FastifyServerOptions, options: Partial<TollkeeperOpt
     await limiter.close();
   });
   const add = async (app: FastifyInstance) => {
-    await app.register(tollkeeper, { limiter, ...options });
+    await app.register(tollkeeper, { limiter, fields: { x: "epoch" }, ...options });
     app.get("/", async () => "ok");
   };
   if (isNested) await app.register(async (child) => void (await child.register(add)));

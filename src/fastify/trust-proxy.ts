@@ -1,6 +1,6 @@
+import { isIPv4 } from "node:net";
 import type { FastifyInstance } from "fastify";
-import ipaddr from "ipaddr.js";
-import { holdEverything, type Network, parseNetwork } from "./network.js";
+import { holdEverything, parseNetwork } from "../http/index.js";
 
 /** The names of networks that Fastify knows, through `@fastify/proxy-addr`. */
 const NAMED = new Map([
@@ -23,20 +23,24 @@ export function ownTrustProxy(app: FastifyInstance): unknown {
 }
 
 /**
- * The networks that such an option names; none if it is `true`, a hop count, a function, or has anything in it that is no
+ * The networks that such an option names, in CIDR notation; none if it is `true`, a hop count, a function, or has anything in it that is no
  * network: part of a list would be another list.
  */
-export function namedProxies(own: unknown): Network[] {
+export function namedProxies(own: unknown): string[] {
   const list = typeof own === "string" ? own.split(",") : own;
   if (!Array.isArray(list)) return [];
   const texts = list.map((text) => String(text).trim()).flatMap((text) => NAMED.get(text) ?? [withPrefixLength(text)]);
   const networks = texts.map(parseNetwork).filter((network) => typeof network !== "string");
-  return networks.length === texts.length && !holdEverything(networks) ? networks : [];
+  return networks.length === texts.length && !holdEverything(networks) ? texts : [];
 }
 
 /** Fastify takes netmasks too: `10.0.0.0/255.0.0.0`. */
 function withPrefixLength(text: string): string {
   const [address = "", mask = ""] = text.split("/");
-  if (!ipaddr.IPv4.isValidFourPartDecimal(mask)) return text;
-  return `${address}/${ipaddr.IPv4.parse(mask).prefixLengthFromSubnetMask()}`;
+  if (!isIPv4(mask)) return text;
+  const bits = mask
+    .split(".")
+    .map((part) => Number(part).toString(2).padStart(8, "0"))
+    .join("");
+  return `${address}/${/^1*0*$/.test(bits) ? bits.lastIndexOf("1") + 1 : mask}`;
 }

@@ -1,0 +1,256 @@
+import { TollkeeperError } from "../errors.js";
+import type { Decision } from "../limiter/decision.js";
+import { plainTier } from "../limiter/overrides.js";
+import { type Answer, type Denial, denial, faultOf, PASS } from "./answer.js";
+import { denialFields, type Fields, stateFields, tighterOf } from "./headers.js";
+import { checkIdentity, type Identity, type Refusal } from "./identity.js";
+import type { Layer } from "./layer.js";
+import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
+import { costExceedsCapacity, quotaExceeded, temporaryReducedCapacity } from "./problem.js";
+import { checkedCost, type Toll } from "./toll.js";
+
+/** After how many seconds a call is worth trying again that could not be decided. */
+const RETRY_AFTER: Fields = [["retry-after", "1"]];
+const NO_FIELDS: Fields = [];
+
+/**
+ * One call at one layer of limits: it is charged before its body is read, charged whole once that is known, and gets back
+ * what it should not have paid when it is answered. Adapters make one for every call, and do what it answers.
+ *
+ * Where a call passes several layers, each is told of the one before. What a denied call has spent at the others is given
+ * back to it: all of it before its body is read, and later to the quotas only, or large bodies could be sent for nothing.
+ */
+export class Call<Request> {
+  /** The decision on it; undefined where it cost nothing, or has not been made. */
+  declare decision: Decision | undefined;
+  declare readonly layer: Layer<Request>;
+  /** The same call at the layer before, and at the next. */
+  declare readonly previous: Call<Request> | undefined;
+  declare private next: Call<Request> | undefined;
+  declare private readonly request: Request;
+  declare private readonly toll: Toll<Request>;
+  declare private identity: Identity | undefined;
+  declare private isLetIn: boolean;
+  /** Whether its body is known. */
+  declare private isWhole: boolean;
+  /** Whether it was good enough to be handled, and its whole cost spent. */
+  declare private isHandled: boolean;
+
+  constructor(layer: Layer<Request>, request: Request, toll: Toll<Request>, previous?: Call<Request>) {
+    this.layer = layer;
+    this.request = request;
+    this.toll = toll;
+    this.previous = previous;
+    this.next = undefined;
+    this.decision = undefined;
+    this.identity = undefined;
+    this.isLetIn = false;
+    this.isWhole = false;
+    this.isHandled = false;
+    if (previous !== undefined) previous.next = this;
+  }
+
+  /** Who calls, as `identify` has said; undefined where nobody was asked, or was refused. */
+  get caller(): Identity | undefined {
+    return this.isLetIn ? this.identity : undefined;
+  }
+
+  /**
+   * Asks who calls, and charges whoever that is. Never throws or rejects.
+   *
+   * @param isWhole Whether the body is known already, and the whole cost is charged at once.
+   */
+  begin(isWhole = false): MaybePromise<Answer> {
+    this.isWhole = isWhole;
+    try {
+      const identity = (this.toll.identify ?? this.layer.identify)(this.request);
+      const answer = isThenable(identity) ? andThen(identity, (later) => this.enter(later)) : this.enter(identity);
+      return isThenable(answer) ? answer.then(undefined, faultOf) : answer;
+    } catch (error) {
+      return faultOf(error);
+    }
+  }
+
+  /** Spends the whole cost in place of the first, once the body is known and before the call is handled. */
+  complete(): MaybePromise<Answer> {
+    if (this.toll.total === undefined || !this.isLetIn) {
+      this.isHandled = true;
+      return PASS;
+    }
+    this.isWhole = true;
+    const handled = (answer: Answer): Answer => {
+      this.isHandled = answer.type === "pass";
+      return answer;
+    };
+    try {
+      const answer = andThen(this.presentCaller(), (caller) => this.chargeWhole(caller));
+      return isThenable(answer) ? answer.then(handled, faultOf) : handled(answer);
+    } catch (error) {
+      return faultOf(error);
+    }
+  }
+
+  /** Has nothing given back for a fault of the call's own that it is refused for before it is handled. */
+  keep(): void {
+    this.isHandled = true;
+  }
+
+  /**
+   * Gives back what the call should not have paid, now that its answer has been sent. Not to be told where the caller has
+   * gone away: else a client could have all the work done and never pay.
+   *
+   * @throws {TollkeeperError} as `decision.refund` does, or what a function given as `refundOn` throws.
+   */
+  end(status: number): void {
+    if (!this.isLetIn || this.decision === undefined) return;
+    const part = this.partFor(status);
+    if (part) this.decision.refund(part);
+  }
+
+  private partFor(status: number): "all" | "quotas" | false {
+    const { isHandled } = this;
+    const { refundOn } = this.layer;
+    if (refundOn === "failure") return (status >= 500 || (status >= 400 && !isHandled)) && "quotas";
+    if (refundOn === "success") return status < 400 && "all";
+    return refundOn({ status, isHandled }, this.request);
+  }
+
+  private enter(identity: Identity | Refusal): MaybePromise<Answer> {
+    checkIdentity(identity);
+    if (!("key" in identity)) return refused(identity, NO_FIELDS);
+    this.identity = identity;
+    const cost = this.firstCost();
+    if (cost > 0) return this.charge(identity, cost);
+    return identity.refusal ? this.charge(identity, 1) : this.admit(identity, NO_FIELDS);
+  }
+
+  private firstCost(): number {
+    const { costOf, total } = this.toll;
+    let { cost } = this.toll;
+    if (costOf !== undefined) cost = checkedCost("cost", costOf(this.request), total === undefined ? 0 : 0.001);
+    return this.isWhole && total !== undefined ? checkedCost("total", total(this.request), cost) : cost;
+  }
+
+  /** The caller of a call whose body has come; asked again if a reload has taken its tier away meanwhile. */
+  private presentCaller(): MaybePromise<Identity | Refusal> {
+    const { identity, layer, toll } = this;
+    if (identity !== undefined && Object.hasOwn(layer.limiter.tiers, plainTier(identity.tier))) return identity;
+    return (toll.identify ?? layer.identify)(this.request);
+  }
+
+  private chargeWhole(identity: Identity | Refusal): MaybePromise<Answer> {
+    checkIdentity(identity);
+    if (!("key" in identity) || identity.refusal) return refused(identity as Refusal, NO_FIELDS);
+    this.identity = identity;
+    const { decision, layer } = this;
+    const given = this.toll.total?.(this.request);
+    // In shadow mode a call goes on that was denied, and is not denied twice.
+    if (decision === undefined || !decision.allowed) return PASS;
+    const total = checkedCost("total", given, decision.cost);
+    if (total === decision.cost) return PASS;
+    const { key, tier } = this.chargedTo(identity);
+    const maxCost = layer.limiter.maxCost(tier);
+    if (total > maxCost) return this.exceeded(tier, total, stateFields(decision, layer.fields, total));
+    // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
+    const rest = Math.round((total - decision.cost) * 1000) / 1000;
+    return andThen(layer.limiter.peek(key, tier, rest), ({ allowed }) => {
+      decision.refund(allowed ? "all" : "quotas");
+      return this.charge(identity, total);
+    });
+  }
+
+  /** Whose tokens are spent: those of the caller, or of the caller under the tier that the route names. */
+  private chargedTo({ key, tier }: Identity): { key: string; tier: string } {
+    const own = this.toll.tier;
+    return own === undefined ? { key, tier } : { key: `${key}\0${own}`, tier: own };
+  }
+
+  private charge(identity: Identity, cost: number): MaybePromise<Answer> {
+    const { key, tier } = this.toll.tier === undefined ? identity : this.chargedTo(identity);
+    try {
+      const decision = this.layer.limiter.consume(key, tier, cost);
+      if (!isThenable(decision)) return this.conclude(identity, decision);
+      return decision.then(
+        (decided) => this.conclude(identity, decided),
+        (error: unknown) => this.failed(error, tier, cost),
+      );
+    } catch (error) {
+      return this.failed(error, tier, cost);
+    }
+  }
+
+  private conclude(identity: Identity, decision: Decision): Answer {
+    this.decision = decision;
+    const { fields, limiter, isShadow } = this.layer;
+    if (!decision.allowed) {
+      if (!isShadow()) {
+        const told = [...stateFields(decision, fields), ...denialFields(decision)];
+        return this.deny(denial(quotaExceeded(decision, fields), told, { decision }));
+      }
+      limiter.countShadow(decision.tier, decision.deniedBy ?? "");
+    }
+    const isTold = (this.previous === undefined && this.next === undefined) || tightestOf(this) === decision;
+    return this.admit(identity, isTold ? stateFields(decision, fields) : NO_FIELDS);
+  }
+
+  /** Lets a call in that was charged, or refuses it all the same. */
+  private admit(identity: Identity, fields: Fields): Answer {
+    if (identity.refusal) return refused(identity as Refusal, fields);
+    this.isLetIn = true;
+    this.isHandled = this.isWhole;
+    return { type: "pass", fields };
+  }
+
+  private failed(error: unknown, tier: string, cost: number): Answer {
+    const code = error instanceof TollkeeperError ? error.code : undefined;
+    if (code === "ERR_COST_EXCEEDS_CAPACITY") return this.exceeded(tier, cost, NO_FIELDS);
+    if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code?.startsWith("ERR_STORE_")) {
+      return this.deny(denial(temporaryReducedCapacity(), RETRY_AFTER, { cause: error }));
+    }
+    throw error;
+  }
+
+  /** Answers a call that can never pass. */
+  private exceeded(tier: string, cost: number, fields: Fields): Answer {
+    const { limiter, isShadow, fields: told } = this.layer;
+    const plain = plainTier(tier);
+    if (!isShadow()) {
+      const document = costExceedsCapacity(cost, limiter.maxCost(tier), told.tier ? plain : undefined);
+      return this.deny(denial(document, fields));
+    }
+    limiter.countShadow(plain, "");
+    return this.isLetIn || this.identity === undefined ? PASS : this.admit(this.identity, NO_FIELDS);
+  }
+
+  /** Gives back what the call has spent at other layers. */
+  private deny(answer: Denial): Denial {
+    const part = this.isWhole ? "quotas" : "all";
+    for (let call = this.previous; call !== undefined; call = call.previous) call.decision?.refund(part);
+    for (let call = this.next; call !== undefined; call = call.next) call.decision?.refund(part);
+    return answer;
+  }
+}
+
+/** The decisions on a call at all layers, in the order of these. */
+export function decisionsOf<Request>(last: Call<Request>): Decision[] {
+  const decisions: Decision[] = [];
+  for (let call: Call<Request> | undefined = last; call !== undefined; call = call.previous) {
+    if (call.decision !== undefined) decisions.unshift(call.decision);
+  }
+  return decisions;
+}
+
+/** The decision on a call that leaves least, over all layers that it has come to. */
+export function tightestOf<Request>(call: Call<Request>): Decision | undefined {
+  if (call.previous === undefined && call["next"] === undefined) return call.decision;
+  let last = call;
+  while (last["next"] !== undefined) last = last["next"];
+  return decisionsOf(last).reduce<Decision | undefined>(
+    (least, decision) => (least ? tighterOf(least, decision) : decision),
+    undefined,
+  );
+}
+
+function refused({ refusal, headers = {} }: Refusal, fields: Fields): Denial {
+  return denial(refusal, [...fields, ...Object.entries(headers)]);
+}

@@ -1,0 +1,18 @@
+export { addressOf, type HeaderFields } from "./address.js";
+export { type Answer, type Denial, type Fault, faultOf, type Pass } from "./answer.js";
+export { Call, decisionsOf, tightestOf } from "./call.js";
+export { type FieldOptions, type Fields, fieldsOf, LIMIT_FIELDS } from "./headers.js";
+export {
+  AddressIdentity,
+  type AddressIdentityOptions,
+  type Identify,
+  type Identity,
+  type Refusal,
+} from "./identity.js";
+export { type FinalAnswer, LAYER_OPTIONS, Layer, type LayerOptions, type RefundOn } from "./layer.js";
+export type { Limits } from "./limits.js";
+export { isThenable, type MaybePromise } from "./maybe-promise.js";
+export { holdEverything, type Network, parseNetwork } from "./network.js";
+export { hasBody, isPreflight, type PreflightCall } from "./preflight.js";
+export { costExceedsCapacity, type Problem, type ProblemOptions, problem, problemOf } from "./problem.js";
+export { type FixedToll, type RouteToll, type Toll, tollOf } from "./toll.js";

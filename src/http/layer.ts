@@ -1,0 +1,86 @@
+import { optionInvalid } from "../errors.js";
+import type { FieldOptions } from "./headers.js";
+import type { Identify } from "./identity.js";
+import type { Limits } from "./limits.js";
+
+/** The answer to a call, when its status is final. */
+export interface FinalAnswer {
+  status: number;
+  /** Whether the call was good enough to be handled; false where it was rejected before. */
+  isHandled: boolean;
+}
+
+/**
+ * What of its cost an answered call gets back.
+ *
+ * - `"failure"`: quotas get back what was spent by calls that failed through the server's fault (5xx), or were rejected
+ *   before they were handled (4xx).
+ * - `"success"`: what an answer below 400 has spent is given back whole, so that only failures count.
+ * - A function says so of each answer: `"all"`, `"quotas"` (the call did take its place in the rate), or false.
+ */
+export type RefundOn<Request> =
+  | "failure"
+  | "success"
+  | ((answer: FinalAnswer, request: Request) => "all" | "quotas" | false);
+
+/** Limits that calls pass, as every adapter takes them. */
+export interface LayerOptions<Request> {
+  limiter: Limits;
+  /** Says who calls. */
+  identify: Identify<Request>;
+  /** Which fields say how a caller stands; `false` for none. */
+  fields?: FieldOptions | false | undefined;
+  /** Shadow mode: decides and counts, and denies nobody; false by default. A function is asked at each denial. */
+  shadow?: boolean | (() => boolean) | undefined;
+  /** What of its cost an answered call gets back; `"failure"` by default. Nothing, where the caller has gone away. */
+  refundOn?: RefundOn<Request> | undefined;
+}
+
+/** Names of the options that a {@link Layer} checks. */
+export const LAYER_OPTIONS = ["limiter", "identify", "fields", "shadow", "refundOn"] as const;
+
+const FIELDS = ["draft", "x", "tier"];
+
+/** Limits that calls pass, ready to be asked. An app may have several. */
+export class Layer<Request> {
+  readonly limiter: Limits;
+  readonly identify: Identify<Request>;
+  readonly fields: FieldOptions;
+  readonly refundOn: RefundOn<Request>;
+  /** Whether nobody is denied just now. */
+  readonly isShadow: () => boolean;
+
+  /** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
+  constructor({ limiter, identify, fields = {}, shadow = false, refundOn = "failure" }: LayerOptions<Request>) {
+    if (typeof limiter?.consume !== "function") throw optionInvalid("limiter", limiter, "what createLimiter returned");
+    if (typeof identify !== "function") throw optionInvalid("identify", identify, "a function");
+    if (typeof shadow !== "boolean" && typeof shadow !== "function") {
+      throw optionInvalid("shadow", shadow, "true, false or a function that returns one of them");
+    }
+    if (refundOn !== "failure" && refundOn !== "success" && typeof refundOn !== "function") {
+      throw optionInvalid("refundOn", refundOn, '"failure", "success" or a function of the answer');
+    }
+    this.limiter = limiter;
+    this.identify = identify;
+    this.fields = fields === false ? { draft: false } : checkedFields(fields);
+    this.refundOn = refundOn;
+    this.isShadow = typeof shadow === "function" ? shadow : () => shadow;
+  }
+}
+
+function checkedFields(fields: unknown): FieldOptions {
+  if (typeof fields !== "object" || fields === null) {
+    throw optionInvalid("fields", fields, "{ draft, x, tier } or false");
+  }
+  const unknown = Object.keys(fields).find((field) => !FIELDS.includes(field));
+  if (unknown !== undefined) throw optionInvalid(`fields.${unknown}`, "unknown", `one of ${FIELDS.join(", ")}`);
+  const { draft, x, tier } = fields as Record<string, unknown>;
+  for (const [name, value] of Object.entries({ draft, tier })) {
+    if (value !== undefined && typeof value !== "boolean")
+      throw optionInvalid(`fields.${name}`, value, "true or false");
+  }
+  if (x !== undefined && x !== "epoch" && x !== "delta") {
+    throw optionInvalid("fields.x", x, '"epoch", "delta" or left out for none');
+  }
+  return { ...(fields as FieldOptions) };
+}

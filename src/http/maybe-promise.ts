@@ -1,0 +1,12 @@
+/** What is there at once, or later. */
+export type MaybePromise<T> = T | PromiseLike<T>;
+
+/** Whether it comes later. Promises of other realms and libraries count too. */
+export function isThenable<T>(value: MaybePromise<T>): value is PromiseLike<T> {
+  return typeof (value as { then?: unknown } | null)?.then === "function";
+}
+
+/** Goes on with a value: at once where it is there. A module that exported a `then` would be taken for a promise. */
+export function andThen<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
+  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
+}
