@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   ERR_STORAGE_REPLACED: "the storage file was removed, cut short or replaced while open",
   ERR_STORAGE_EXPOSED: "the storage file was open to others than its owner",
   ERR_STORAGE_IO: "the storage file can't be read or written",
+  ERR_PACKAGE_MISSING: "a package that the app has to bring is not installed",
   ERR_STORE_UNAVAILABLE: "the store shared by the replicas can't be asked just now",
   ERR_STORE_REFUSED: "the store refuses the user, the password or the right",
   ERR_STORE_UNSUITABLE: "the store is of a version or set-up that can't be relied on",

@@ -1,5 +1,6 @@
 import { TollkeeperError } from "../errors.js";
 import { clusterBehind, type InspectionOptions, inspect } from "./inspection.js";
+import { loadIoredis } from "./ioredis.js";
 import { READ, SCAN, WRITE } from "./lua/records.js";
 import { type Client, clientOf, letGo, RETRY_MS, shield } from "./redis-client.js";
 import { translated } from "./redis-errors.js";
@@ -68,7 +69,7 @@ export class RecordsConnection {
 
   /** Begins to connect; `changed` is called when something may have changed, and resolves when that was looked at. */
   async open(changed: () => Promise<void>): Promise<void> {
-    const ioredis = await import("ioredis");
+    const ioredis = await loadIoredis();
     if (this.#closed) return;
     const isWanted = () => !this.#closed;
     const opening = Promise.all([

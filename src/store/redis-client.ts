@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from "node:tls";
 import type { Cluster, Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
+import type { Ioredis } from "./ioredis.js";
 import type { Address } from "./redis-url.js";
 
 /** The longest pause, in ms, before a connection is tried anew. */
@@ -27,8 +28,6 @@ export interface Credentials {
   /** As Redis has it. */
   password: string;
 }
-
-type Ioredis = Pick<typeof import("ioredis"), "Redis" | "Cluster">;
 
 /**
  * A client that connects for as long as `isWanted` says so. Nothing is queued or sent again behind our back: what is late

@@ -1,10 +1,12 @@
 import { type ErrorCode, TollkeeperError } from "../errors.js";
 
-/** Whether a store that answers does not let itself be used, until somebody changes a right or a setting. */
+/** Whether a store can't be used until somebody changes a right, a setting, or what is installed here. */
 export function isRefusal(error: unknown): boolean {
   const { code } = error as { code?: unknown };
-  return error instanceof TollkeeperError && (code === "ERR_STORE_REFUSED" || code === "ERR_STORE_UNSUITABLE");
+  return error instanceof TollkeeperError && REFUSALS.includes(String(code));
 }
+
+const REFUSALS = ["ERR_STORE_REFUSED", "ERR_STORE_UNSUITABLE", "ERR_PACKAGE_MISSING"];
 
 /** What an error says, what it means, and what mends it; the first that fits. */
 const MEANINGS: readonly (readonly [says: RegExp, code: ErrorCode, told: (text: string) => string])[] = [

@@ -1,5 +1,6 @@
 import { TollkeeperError } from "../errors.js";
 import { checkAllRights, clusterBehind, type Facts, type InspectionOptions, inspect } from "./inspection.js";
+import { loadIoredis } from "./ioredis.js";
 import { keyFault } from "./key-error.js";
 import { conflictsWith, kindsText, type Place } from "./limit-kinds.js";
 import { SCRIPT } from "./lua/keys.js";
@@ -150,7 +151,7 @@ export class RedisLink implements Link {
   }
 
   async #connect(events: LinkEvents): Promise<void> {
-    const ioredis = await import("ioredis");
+    const ioredis = await loadIoredis();
     if (this.#closed) return;
     const isWanted = () => !this.#closed;
     const [client, subscriber] = (await Promise.all([

@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   cpSync,
@@ -47,6 +47,23 @@ export function tools(packages: Record<string, string>): string {
   return folder;
 }
 
+/** What a program printed, and how it ended. */
+export interface Ran {
+  stdout: string;
+  stderr: string;
+  status: number | null;
+}
+
+/** Runs a program, while this process goes on, so that it may be asked by it. */
+export function run(cwd: string, program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
+  return new Promise((resolve) => {
+    const options = { cwd, env: { ...ENVIRONMENT, ...env }, maxBuffer: 2 ** 26 };
+    const child = execFile(program, args, options, (_, stdout, stderr) => {
+      resolve({ stdout, stderr, status: child.exitCode });
+    });
+  });
+}
+
 /** A project in a new folder, with tollkeeper as npm would install it. */
 export class Project {
   readonly folder: string;
@@ -71,7 +88,7 @@ export class Project {
     writeFileSync(join(this.folder, file), content);
   }
 
-  run(program: string, args: readonly string[]): { stdout: string; stderr: string; status: number | null } {
+  run(program: string, args: readonly string[]): Ran {
     const { stdout, stderr, status } = spawnSync(program, args, {
       cwd: this.folder,
       env: ENVIRONMENT,
@@ -80,7 +97,7 @@ export class Project {
     return { stdout, stderr, status };
   }
 
-  node(...args: string[]): ReturnType<Project["run"]> {
+  node(...args: string[]): Ran {
     return this.run(process.execPath, args);
   }
 }
