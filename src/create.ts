@@ -15,9 +15,16 @@ import { Limiter } from "./limiter/limiter.js";
 import { checkedNow } from "./limiter/misuse.js";
 import { PROCESS } from "./shared/runtime.js";
 import { SharedLimiter } from "./shared/shared-limiter.js";
-import { checkRedis, invalid, PREFIX, PREFIX_MAY_BE, policiesOf, type RedisStorage } from "./shared/storage-options.js";
+import {
+  checkRedis,
+  invalid,
+  PREFIX,
+  PREFIX_MAY_BE,
+  placeOf,
+  policiesOf,
+  type RedisStorage,
+} from "./shared/storage-options.js";
 import { RedisLink } from "./store/redis-link.js";
-import { parseAddress } from "./store/redis-url.js";
 
 /** Where the state of keys is kept. */
 export type StorageOptions =
@@ -123,7 +130,6 @@ export function createLimiter(options: LimiterOptions | SharedLimiterOptions): L
 function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimiter {
   const { tiers, name = "tollkeeper", storage, clock, onStorageError = warn } = options;
   const {
-    url,
     prefix = name,
     mode = "leased",
     leaseMs = 1000,
@@ -133,8 +139,7 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     allowEviction = false,
   } = storage;
   const link = new RedisLink({
-    address: parseAddress(url, "storage.url"),
-    url,
+    ...placeOf(storage),
     prefix,
     replica: randomBytes(6).toString("base64url"),
     tls,

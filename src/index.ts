@@ -29,5 +29,6 @@ export type { SessionState, SessionStats } from "./shared/session.js";
 export type { OutagePolicies, OutagePolicy } from "./shared/share.js";
 export type { SharedLimiter, SharedLimiterStats } from "./shared/shared-limiter.js";
 export type { RedisStorage } from "./shared/storage-options.js";
-export type { Credentials } from "./store/redis-client.js";
+export type { RedisClient } from "./store/given-client.js";
+export type { Credentials } from "./store/login.js";
 export { redactedUrl } from "./store/redis-url.js";

@@ -1,7 +1,6 @@
 import type { RecordStore } from "../engine/record-store.js";
 import { RedisRecords } from "../store/redis-records.js";
-import { parseAddress } from "../store/redis-url.js";
-import { checkRedis, type RedisStorage } from "./storage-options.js";
+import { checkRedis, placeOf, type RedisStorage } from "./storage-options.js";
 
 /** Records that all replicas share. */
 export interface SharedRecords extends RecordStore {
@@ -24,9 +23,9 @@ export interface SharedRecords extends RecordStore {
  */
 export async function openRecords(storage: RedisStorage): Promise<SharedRecords> {
   checkRedis(storage);
-  const { url, prefix = "tollkeeper", tls, timeoutMs = 50, allowEviction = false, credentials } = storage;
-  const address = parseAddress(url, "storage.url");
-  const records = new RedisRecords({ address, url, prefix, tls, timeoutMs, allowEviction, credentials });
+  const { prefix = "tollkeeper", tls, timeoutMs = 50, allowEviction = false, credentials } = storage;
+  const options = { ...placeOf(storage), prefix, tls, timeoutMs, allowEviction, credentials };
+  const records = new RedisRecords(options);
   await records.open();
   return records;
 }

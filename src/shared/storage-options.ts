@@ -1,7 +1,8 @@
 import type { ConnectionOptions } from "node:tls";
 import { TollkeeperError } from "../errors.js";
-import type { Credentials } from "../store/redis-client.js";
-import { parseAddress } from "../store/redis-url.js";
+import { addressOfClient, checkClient, type RedisClient } from "../store/given-client.js";
+import type { Credentials } from "../store/login.js";
+import { type Address, parseAddress, urlOf } from "../store/redis-url.js";
 import type { OutagePolicies, OutagePolicy } from "./share.js";
 
 /** Storage that replicas share, in Redis 6.2 or later, or Valkey. */
@@ -12,9 +13,17 @@ export interface RedisStorage {
    * `redis://[user:password@]host[:6379][/db]`, `rediss://` for TLS,
    * `redis-sentinel://[user:password@]host[:26379],host,…/master[/db][?sentinelPassword=…]`, `rediss-sentinel://` for
    * TLS to servers and Sentinels, or one or more nodes of a Cluster, `redis-cluster://host:port,host:port`,
-   * `rediss-cluster://…`, or `redis://host:port,redis://host:port`; a single `redis://` that is one is found out.
+   * `rediss-cluster://…`, or `redis://host:port,redis://host:port`; a single `redis://` that is one is found out;
+   * `valkey://` and `valkeys://` for `redis://` and `rediss://`; `unix://[user:password@]/path[?db=1]` for a socket.
    */
-  url: string;
+  url?: string;
+  /**
+   * In place of a URL, a `Redis` or `Cluster` of ioredis 5 or 6 that the app has made: it says where Redis is and who to be.
+   * Connections of the limiter's own are made beside it, so it may be in any state and used for anything; it is never
+   * changed or closed. Once the app ends it, Redis counts as away until the app has it connect again. It may not have a
+   * `keyPrefix`.
+   */
+  client?: RedisClient;
   /** Whether tokens are taken ahead (`"leased"`, the default) or every call asks Redis (`"exact"`). */
   mode?: "leased" | "exact";
   /** How long, in ms, tokens taken ahead may be handed out: 10 to 5,000, 1,000 by default. */
@@ -31,11 +40,12 @@ export interface RedisStorage {
    * `tollkeeper`. Replicas share what they count if they have the same, and count apart otherwise.
    */
   prefix?: string;
-  /** Node's own options for TLS, such as `ca`, where the URL is `rediss://`. */
+  /** Node's own options for TLS, such as `ca`, where the URL is `rediss://`; a client has its own. */
   tls?: ConnectionOptions;
   /**
-   * Who to be, in place of the user and password of the URL: asked anew before each connection, for those that change.
-   * Connections that there are stay.
+   * Who to be, in place of the user and password of the URL or client: asked anew before each connection, for those that
+   * change. Connections that there are stay. What it throws, or a wait of more than 5 s, is told to `onStorageError`, and
+   * it is asked again.
    */
   credentials?: () => Credentials | Promise<Credentials>;
   /**
@@ -48,6 +58,7 @@ export interface RedisStorage {
 const OPTIONS = [
   "type",
   "url",
+  "client",
   "mode",
   "leaseMs",
   "timeoutMs",
@@ -69,10 +80,14 @@ const MAY_BE = '"share", "open" or "closed"';
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
 export function checkRedis(storage: RedisStorage): void {
-  const { url, mode, leaseMs, timeoutMs, onOutage, prefix, tls, credentials, allowEviction } = storage;
+  const { url, client, mode, leaseMs, timeoutMs, onOutage, prefix, tls, credentials, allowEviction } = storage;
   const unknown = Object.keys(storage).find((option) => !OPTIONS.includes(option));
   if (unknown !== undefined) throw invalid(`storage.${unknown}`, "unknown", `one of ${OPTIONS.join(", ")}`);
-  parseAddress(url, "storage.url");
+  if (client === undefined && url === undefined) {
+    throw invalid("storage.url", url, "the URL of a Redis, or storage.client be an ioredis client");
+  }
+  if (client === undefined) parseAddress(url, "storage.url");
+  else checkGiven(client, storage);
   if (mode !== undefined && mode !== "leased" && mode !== "exact") {
     throw invalid("storage.mode", mode, '"leased" or "exact"');
   }
@@ -91,6 +106,26 @@ export function checkRedis(storage: RedisStorage): void {
   checkPolicy(onOutage);
 }
 
+/**
+ * Where Redis is, and as what it may be told of.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function placeOf({ url, client }: Pick<RedisStorage, "url" | "client">): Place {
+  if (client === undefined) {
+    const address = parseAddress(url, "storage.url");
+    return { address, url: String(url) };
+  }
+  const address = addressOfClient(client);
+  return { address, client, url: urlOf(address) };
+}
+
+interface Place {
+  readonly address: Address;
+  readonly url: string;
+  readonly client?: RedisClient;
+}
+
 /** The policy for each type of limit. */
 export function policiesOf(onOutage: RedisStorage["onOutage"]): OutagePolicies {
   if (typeof onOutage === "string") return { bucket: onOutage, quota: onOutage };
@@ -101,6 +136,19 @@ export function policiesOf(onOutage: RedisStorage["onOutage"]): OutagePolicies {
 export function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
   const shown = typeof was === "object" ? JSON.stringify(was) : String(was);
   return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${shown}; it may be ${mayBe}`);
+}
+
+/** Two places, or two ways to speak to one, would leave it open which is meant. */
+function checkGiven(client: unknown, { url, tls }: RedisStorage): void {
+  for (const [option, value] of Object.entries({ url, tls })) {
+    if (value === undefined) continue;
+    const message = `storage.${option} and storage.client are both given; it may be either`;
+    throw new TollkeeperError(
+      "ERR_OPTION_INVALID",
+      option === "tls" ? `${message}: a client has its own tls` : message,
+    );
+  }
+  checkClient(client, "storage.client");
 }
 
 function checkPolicy(onOutage: unknown): void {

@@ -48,7 +48,7 @@ export async function checkAllRights(
   const ready = mastersOf(client).filter(({ status }) => status === "ready");
   await Promise.all(
     ready.map((server) =>
-      checkRights(server, needs, redactedUrl(options.url), userOf(options)).catch((error: unknown) => {
+      checkRights(server, needs, redactedUrl(options.url)).catch((error: unknown) => {
         // Whatever else is wrong, the command that goes along says it.
         if (error instanceof TollkeeperError) throw error;
       }),
@@ -57,38 +57,37 @@ export async function checkAllRights(
 }
 
 /** The address of the Cluster whose node a server has turned out to be, as services of others give but one. */
-export function clusterBehind(address: Address, facts: Facts): Address | undefined {
-  return facts.get("redis_mode") === "cluster" ? asCluster(address) : undefined;
+export function clusterBehind({ address, client }: ClientOptions, facts: Facts): Address | undefined {
+  return client === undefined && facts.get("redis_mode") === "cluster" ? asCluster(address) : undefined;
 }
 
 function mastersOf(client: Client): Redis[] {
   return "nodes" in client ? client.nodes("master") : [client];
 }
 
-function about({ url, address, allowEviction }: InspectionOptions) {
+function about({ url, address, client, allowEviction }: InspectionOptions) {
   return {
     url: redactedUrl(url),
-    mayBeCluster: address.kind === "cluster" || asCluster(address) !== undefined,
+    mayBeCluster: address.kind === "cluster" || (client === undefined && asCluster(address) !== undefined),
     allowEviction,
   };
 }
 
-function userOf({ address }: InspectionOptions): string {
-  return address.username ?? "default";
-}
-
 async function factsOf(server: Redis, options: InspectionOptions, needs: readonly Need[]): Promise<Facts> {
   await connected(server);
-  const check = () => checkRights(server, needs, redactedUrl(options.url), userOf(options));
-  const info = await server.info().catch(async (error: unknown) => {
+  const check = () => checkRights(server, needs, redactedUrl(options.url));
+  // In capitals it is what the server says, and nothing that the app has ioredis make of it.
+  const info = await server.call("INFO").catch(async (error: unknown) => {
     if (/NOPERM/.test(String(error))) await check();
     throw error;
   });
   const facts = new Map(
-    info.split("\r\n").flatMap((line) => {
-      const at = line.indexOf(":");
-      return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];
-    }),
+    String(info)
+      .split("\r\n")
+      .flatMap((line) => {
+        const at = line.indexOf(":");
+        return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];
+      }),
   );
   const fatal = unsuitabilitiesOf(facts, about(options)).find(({ fatal }) => fatal);
   if (fatal !== undefined) throw fatal.error;

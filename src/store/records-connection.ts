@@ -1,8 +1,7 @@
 import { TollkeeperError } from "../errors.js";
 import { clusterBehind, type InspectionOptions, inspect } from "./inspection.js";
-import { loadIoredis } from "./ioredis.js";
 import { READ, SCAN, WRITE } from "./lua/records.js";
-import { type Client, clientOf, letGo, RETRY_MS, shield } from "./redis-client.js";
+import { type Client, letGo, pairOf, RETRY_MS, shield } from "./redis-client.js";
 import { translated } from "./redis-errors.js";
 import { redactedUrl } from "./redis-url.js";
 import { type Need, needsOf } from "./rights.js";
@@ -67,18 +66,17 @@ export class RecordsConnection {
     this.#channel = `{${prefix}}:records-changes`;
   }
 
-  /** Begins to connect; `changed` is called when something may have changed, and resolves when that was looked at. */
+  /**
+   * Begins to connect; `changed` is called when something may have changed, and resolves when that was looked at.
+   *
+   * @throws {TollkeeperError} `ERR_PACKAGE_MISSING`
+   */
   async open(changed: () => Promise<void>): Promise<void> {
-    const ioredis = await loadIoredis();
-    if (this.#closed) return;
     const isWanted = () => !this.#closed;
-    const opening = Promise.all([
-      clientOf(ioredis, this.#options, isWanted),
-      clientOf(ioredis, this.#options, isWanted),
-    ]);
-    const opened = await opening.catch((error: unknown) => {
+    const opened = await pairOf(this.#options, isWanted).catch((error: unknown) => {
+      if (error instanceof TollkeeperError && error.code === "ERR_PACKAGE_MISSING") throw error;
       this.#fault = error;
-      setTimeout(() => void this.open(changed), RETRY_MS).unref();
+      setTimeout(() => this.#closed || void this.open(changed), RETRY_MS).unref();
     });
     if (opened === undefined) return;
     const [client, subscriber] = opened as [Client & Scripted, Client];
@@ -93,7 +91,7 @@ export class RecordsConnection {
       this.#fault = undefined;
       // What is only a risk, the limiter's own connection tells.
       this.#inspection = inspect(client, this.#options, this.#needs, () => undefined).then((facts) => {
-        const address = clusterBehind(this.#options.address, facts);
+        const address = clusterBehind(this.#options, facts);
         if (address === undefined) return;
         this.#disconnect();
         this.#options = { ...this.#options, address };

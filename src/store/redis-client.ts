@@ -1,7 +1,10 @@
 import type { ConnectionOptions } from "node:tls";
 import type { Cluster, Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
-import type { Ioredis } from "./ioredis.js";
+import { beside, follow, type Manner, unfollow } from "./beside.js";
+import { loginOfClient, type RedisClient } from "./given-client.js";
+import { type Ioredis, loadIoredis } from "./ioredis.js";
+import { type Credentials, Login } from "./login.js";
 import type { Address } from "./redis-url.js";
 
 /** The longest pause, in ms, before a connection is tried anew. */
@@ -11,7 +14,10 @@ const SILENT_MS = 2000;
 
 /** How a connection is made. */
 export interface ClientOptions {
+  /** Where Redis is; of a client that was given, as far as can be told. */
   address: Address;
+  /** The app's own client, beside which connections are made, in place of making them to the address. */
+  client?: RedisClient | undefined;
   tls: ConnectionOptions | undefined;
   /** How long, in ms, an answer is waited for. */
   timeoutMs: number;
@@ -21,115 +27,122 @@ export interface ClientOptions {
 
 export type Client = Redis | Cluster;
 
-/** Who to be, on a connection that is made now. */
-export interface Credentials {
-  /** The one of the URL if left out. */
-  username?: string;
-  /** As Redis has it. */
-  password: string;
+/**
+ * Two clients, one to ask and one to be told of changes. They connect for as long as `isWanted` says so, and while the app's
+ * own client is not ended where one was given. Nothing is queued or sent again behind our back: what is late is decided
+ * otherwise, and must not be charged too.
+ *
+ * @throws {TollkeeperError} `ERR_STORE_REFUSED` if there are no credentials to begin with; `ERR_PACKAGE_MISSING`
+ */
+export async function pairOf(options: ClientOptions, isWanted: () => boolean): Promise<[Client, Client]> {
+  const { address, client: given, credentials } = options;
+  const login = new Login(() => (given === undefined ? address : loginOfClient(given)), credentials);
+  await login.renew();
+  const manner = mannerOf(options, login);
+  const make = given === undefined ? openerOf(await loadIoredis(), options, manner) : () => beside(given, manner);
+  const pair: [Client, Client] = [make(), make()];
+  for (const client of pair) keep(client, login, given, isWanted);
+  return pair;
 }
 
-/**
- * A client that connects for as long as `isWanted` says so. Nothing is queued or sent again behind our back: what is late
- * is decided otherwise, and must not be charged too.
- *
- * @throws {TollkeeperError} `ERR_STORE_REFUSED` if there are no credentials to begin with
- */
-export async function clientOf(ioredis: Ioredis, options: ClientOptions, isWanted: () => boolean): Promise<Client> {
-  const login = new Login(options);
-  await login.renew();
-  const client = open(ioredis, options, login);
+/** Keeps a client connected. */
+function keep(client: Client, login: Login, given: RedisClient | undefined, isWanted: () => boolean): void {
+  const tell = (error: unknown) => void client.emit("error", error);
+  let attempts = 0;
+  const connect = async (): Promise<void> => {
+    if (!isWanted() || (client.status !== "wait" && client.status !== "end")) return;
+    if (given?.status === "end") return tell(endedByApp());
+    if (!("nodes" in client)) Object.assign(client.options, login.present);
+    await client.connect().catch(() => undefined); // What fails is told as an event, and ends the connection.
+  };
+  const connectAnew = (): void => {
+    login.renew().then(connect, (error: unknown) => {
+      tell(error);
+      connectLater();
+    });
+  };
+  const connectLater = (): void => {
+    if (isWanted()) setTimeout(connectAnew, Math.min(20 * 2 ** Math.min(++attempts, 10), RETRY_MS)).unref();
+  };
+  client.on("end", connectLater);
+  client.on("ready", () => {
+    attempts = 0;
+  });
   // A Cluster refuses commands for a node while it connects, and connects with the first command.
   client.on("+node", (node: Redis) => {
-    Object.assign(node.options, login.present);
+    login.leadInto(node.options, tell);
     node.connect().catch(() => undefined);
   });
-  const renew = (): void => {
-    const renewed = () => void ("nodes" in client || Object.assign(client.options, login.present));
-    login.renew().then(renewed, (error: unknown) => client.emit("error", error));
-  };
-  client.on("reconnecting", renew).on("-node", renew);
-  // ioredis gives up for good where Sentinels tell of another master while it connects to the one before.
-  client.on("end", () => {
-    const revive = (): void => {
-      if (isWanted() && client.status === "end") client.connect().catch(() => undefined);
-    };
-    if (isWanted()) setTimeout(revive, RETRY_MS).unref();
-  });
-  return client;
+  client.on("-node", () => void login.renew().catch(tell));
+  if (given !== undefined) follow(client, given, connectAnew);
+  setImmediate(connect); // Whoever asked for it listens by then.
 }
 
-/** The user and password to connect with. */
-class Login {
-  readonly #options: ClientOptions;
-  present: { username?: string; password?: string };
-
-  constructor(options: ClientOptions) {
-    const { username, password } = options.address;
-    this.#options = options;
-    this.present = { ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }) };
-  }
-
-  /** Asks for them anew, where they may change. */
-  async renew(): Promise<void> {
-    const { credentials } = this.#options;
-    if (credentials === undefined) return;
-    try {
-      const { username, password } = await credentials();
-      if (typeof password !== "string") throw new TypeError(`it gave a password of type ${typeof password}`);
-      this.present = { ...this.present, ...(username === undefined ? {} : { username }), password };
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new TollkeeperError("ERR_STORE_REFUSED", `there is no password for Redis: ${why}`, { cause });
-    }
-  }
+function endedByApp(): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_STORE_UNAVAILABLE",
+    "the app has ended the Redis client that it gave as storage.client; once it connects again, so do we",
+  );
 }
 
-function open(ioredis: Ioredis, { address, tls, timeoutMs }: ClientOptions, login: Login): Client {
-  const common = {
-    ...login.present,
-    ...(address.tls ? { tls: tls ?? {} } : {}),
-    protocol: 2 as const,
-    connectTimeout: 2000,
-    // A firewall can forget a connection without a word; TCP would try it for a quarter of an hour.
-    socketTimeout: Math.max(SILENT_MS, 2 * timeoutMs),
-    enableOfflineQueue: false,
-    // It asks for INFO, which a user may not have the right to, and says so on the console; we look ourselves.
-    enableReadyCheck: false,
-    autoResendUnfulfilledCommands: false,
-    autoResubscribe: false,
-    maxRetriesPerRequest: 0,
-    // A master that was made a replica while we were connected.
-    reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
-    retryStrategy: (times: number) => Math.min(20 * 2 ** Math.min(times, 10), RETRY_MS),
+function mannerOf({ timeoutMs }: ClientOptions, login: Login): Manner {
+  return {
+    connection: {
+      ...login.present,
+      protocol: 2,
+      connectTimeout: 2000,
+      // A firewall can forget a connection without a word; TCP would try it for a quarter of an hour.
+      socketTimeout: Math.max(SILENT_MS, 2 * timeoutMs),
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      // It asks for INFO, which a user may not have the right to, and says so on the console; we look ourselves.
+      enableReadyCheck: false,
+      autoResendUnfulfilledCommands: false,
+      autoResubscribe: false,
+      maxRetriesPerRequest: 0,
+      // A master that was made a replica while we were connected.
+      reconnectOnError: (error: Error) => error.message.startsWith("READONLY"),
+      // We connect anew ourselves, since it would not wait for credentials.
+      retryStrategy: null,
+    },
+    sentinel: { sentinelRetryStrategy: () => RETRY_MS, failoverDetector: true },
+    cluster: {
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      // It asks one node by chance, which may just be connecting, and begins anew half a second later; we ask them all.
+      enableReadyCheck: false,
+      retryDelayOnFailover: 0,
+      slotsRefreshTimeout: 500,
+      clusterRetryStrategy: () => RETRY_MS,
+      slotsRefreshInterval: 2000,
+    },
   };
+}
+
+function openerOf({ Redis, Cluster }: Ioredis, { address, tls }: ClientOptions, manner: Manner): () => Client {
+  const connection = { ...manner.connection, ...(address.tls ? { tls: tls ?? {} } : {}) };
   switch (address.kind) {
     case "server":
-      return new ioredis.Redis({ ...common, ...address.node, db: address.db });
+      return () => new Redis({ ...connection, ...address.node, db: address.db });
     case "sentinel":
-      return new ioredis.Redis({
-        ...common,
-        sentinels: [...address.nodes],
-        name: address.master,
-        db: address.db,
-        ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: tls ?? {} } : {}),
-        ...(address.sentinelPassword === undefined ? {} : { sentinelPassword: address.sentinelPassword }),
-        sentinelRetryStrategy: () => RETRY_MS,
-        failoverDetector: true,
-      });
+      return () =>
+        new Redis({
+          ...connection,
+          ...manner.sentinel,
+          sentinels: [...address.nodes],
+          name: address.master,
+          db: address.db,
+          ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: tls ?? {} } : {}),
+          ...(address.sentinelPassword === undefined ? {} : { sentinelPassword: address.sentinelPassword }),
+        });
     case "cluster":
-      return new ioredis.Cluster([...address.nodes], {
-        redisOptions: common,
-        // A certificate is for the name of a node, not for the address behind it.
-        ...(address.tls ? { dnsLookup: (host, found) => found(null, host) } : {}),
-        enableOfflineQueue: false,
-        // It asks one node by chance, which may just be connecting, and begins anew half a second later; we ask them all.
-        enableReadyCheck: false,
-        retryDelayOnFailover: 0,
-        slotsRefreshTimeout: 500,
-        clusterRetryStrategy: () => RETRY_MS,
-        slotsRefreshInterval: 2000,
-      });
+      return () =>
+        new Cluster([...address.nodes], {
+          ...manner.cluster,
+          redisOptions: connection,
+          // A certificate is for the name of a node, not for the address behind it.
+          ...(address.tls ? { dnsLookup: (host, found) => found(null, host) } : {}),
+        });
   }
 }
 
@@ -145,6 +158,7 @@ export function shield(client: Client): void {
 
 /** Ends a connection for good: nobody hears of it any more, and it is not made anew. */
 export function letGo(client: Client): void {
+  unfollow(client);
   client.removeAllListeners("end").removeAllListeners("ready");
   shield(client);
   client.disconnect();

@@ -13,7 +13,7 @@ const MEANINGS: readonly (readonly [says: RegExp, code: ErrorCode, told: (text: 
   [
     /WRONGPASS|NOAUTH|invalid password|AUTH .*(called|failed)/i,
     "ERR_STORE_REFUSED",
-    (text) => `refuses the user or password (${text}); correct them in the URL, or in what gives them`,
+    (text) => `refuses the user or password (${text}); correct them in the URL, the client, or what gives them`,
   ],
   [
     /NOPERM|user executing the script|ACL failure|No permissions to access/,
@@ -37,7 +37,7 @@ const MEANINGS: readonly (readonly [says: RegExp, code: ErrorCode, told: (text: 
     "ERR_STORE_UNSUITABLE",
     (text) => `has Sentinels that know no such master (${text}); correct its name in the URL`,
   ],
-  [/DB index/i, "ERR_STORE_FAILED", (text) => `answered: ${text}; correct the database in the URL`],
+  [/DB index/i, "ERR_STORE_FAILED", (text) => `answered: ${text}; correct the database in the URL or the client`],
   [
     /max number of clients|max clients/i,
     "ERR_STORE_UNAVAILABLE",
@@ -114,6 +114,15 @@ export function translated(error: unknown, url: string, isNew: boolean): Tollkee
     "ERR_STORE_UNAVAILABLE",
     `Redis at ${url} can't be reached: ${text}${isNew ? hintOf(text, url) : ""}`,
     { cause: error },
+  );
+}
+
+/** What was answered is no answer of our scripts. */
+export function strange(url: string): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_STORE_FAILED",
+    `Redis at ${url} answered something else than was asked; see what stands between, and whether the app has ioredis ` +
+      "transform replies",
   );
 }
 

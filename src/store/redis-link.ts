@@ -1,13 +1,12 @@
 import { TollkeeperError } from "../errors.js";
 import { checkAllRights, clusterBehind, type Facts, type InspectionOptions, inspect } from "./inspection.js";
-import { loadIoredis } from "./ioredis.js";
 import { keyFault } from "./key-error.js";
 import { conflictsWith, kindsText, type Place } from "./limit-kinds.js";
 import { SCRIPT } from "./lua/keys.js";
 import { REGISTRY } from "./lua/replicas.js";
 import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
-import { type Client, clientOf, letGo, RETRY_MS, shield } from "./redis-client.js";
-import { isRefusal, translated } from "./redis-errors.js";
+import { type Client, letGo, pairOf, RETRY_MS, shield } from "./redis-client.js";
+import { isRefusal, strange, translated } from "./redis-errors.js";
 import { type Address, redactedUrl } from "./redis-url.js";
 import { type Need, needsOf } from "./rights.js";
 import { atTurnEnd } from "./turn.js";
@@ -121,7 +120,7 @@ export class RedisLink implements Link {
           const reply = replies[index];
           if (reply instanceof Error) one.reject(this.#report(keyFault(reply, one.command.key, this.#place) ?? reply));
           else if (Array.isArray(reply)) one.resolve(replyOf(reply));
-          else one.reject(this.#report(strange(this.#place)));
+          else one.reject(this.#report(strange(this.#place.url)));
         }
       })
       .catch((error: unknown) => {
@@ -151,13 +150,8 @@ export class RedisLink implements Link {
   }
 
   async #connect(events: LinkEvents): Promise<void> {
-    const ioredis = await loadIoredis();
-    if (this.#closed) return;
     const isWanted = () => !this.#closed;
-    const [client, subscriber] = (await Promise.all([
-      clientOf(ioredis, this.#options, isWanted),
-      clientOf(ioredis, this.#options, isWanted),
-    ])) as [Client & Scripted, Client];
+    const [client, subscriber] = (await pairOf(this.#options, isWanted)) as [Client & Scripted, Client];
     client.defineCommand("tollkeeperKeys", { lua: SCRIPT });
     client.defineCommand("tollkeeperRegistry", { numberOfKeys: 1, lua: REGISTRY });
     client.on("error", (error: unknown) => {
@@ -170,7 +164,7 @@ export class RedisLink implements Link {
     client.on("ready", () => {
       this.#inspect(client).then(
         (facts) => {
-          const cluster = clusterBehind(this.#options.address, facts);
+          const cluster = clusterBehind(this.#options, facts);
           if (cluster !== undefined) return this.#become(cluster, events);
           this.#young = Number(facts.get("uptime_in_seconds")) < YOUNG_S;
           this.#server = this.#isCluster ? "cluster" : (facts.get("run_id") ?? "").slice(0, 12);
@@ -256,12 +250,4 @@ export class RedisLink implements Link {
     if (!this.#closed) this.#options.onProblem(translation);
     return translation;
   }
-}
-
-/** What was answered is no answer of the script: a proxy has mixed up a connection, or something else than Redis is there. */
-function strange({ url }: Place): TollkeeperError {
-  return new TollkeeperError(
-    "ERR_STORE_FAILED",
-    `Redis at ${url} answered something else than was asked; see what stands between`,
-  );
 }

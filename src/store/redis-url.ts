@@ -1,9 +1,14 @@
 import { TollkeeperError } from "../errors.js";
 
-/** A server, as ioredis takes it. */
+/** A server that is reached over the network, as ioredis takes it. */
 interface Node {
   readonly host: string;
   readonly port: number;
+}
+
+/** A server of this host, as ioredis takes it. */
+interface Socket {
+  readonly path: string;
 }
 
 /** Where Redis is: one server, a master that Sentinels know by name, or a Cluster. */
@@ -12,7 +17,7 @@ export type Address = {
   readonly password: string | undefined;
   readonly tls: boolean;
 } & (
-  | { readonly kind: "server"; readonly node: Node; readonly db: number }
+  | { readonly kind: "server"; readonly node: Node | Socket; readonly db: number }
   | {
       readonly kind: "sentinel";
       readonly nodes: readonly Node[];
@@ -23,8 +28,11 @@ export type Address = {
   | { readonly kind: "cluster"; readonly nodes: readonly Node[] }
 );
 
+type Problem = (reason: string) => TollkeeperError;
+
 const MAY_BE =
-  "redis://[user:password@]host[:6379][/db], rediss:// for TLS, " +
+  "redis://[user:password@]host[:6379][/db], rediss:// for TLS, or valkey:// and valkeys:// alike, " +
+  "unix://[user:password@]/path[?db=1], " +
   "redis-sentinel://[user:password@]host[:26379],host,…/master[/db], " +
   "redis-cluster://[user:password@]host[:6379],host,… or nodes of a Cluster as redis://host:port,redis://host:port,…";
 
@@ -38,29 +46,36 @@ export function parseAddress(text: unknown, option: string): Address {
   const problem = (reason: string) =>
     new TollkeeperError("ERR_OPTION_INVALID", `${option} can't be used: ${reason}; it may be ${MAY_BE}`);
   if (typeof text !== "string" || text === "") throw problem(`it is ${text === "" ? "empty" : typeof text}`);
+  try {
+    return addressOf(text, problem);
+  } catch (error) {
+    if (error instanceof TollkeeperError) throw error;
+    // What Node says shows the text, and with it a password.
+    throw problem(error instanceof URIError ? "it has a % that begins no code, as %25 does" : "it is not a URL");
+  }
+}
+
+function addressOf(text: string, problem: Problem): Address {
   if (/^rediss?-sentinel:/.test(text)) return sentinels(text, problem);
   const [, secure, rest] = /^redis(s?)-cluster:\/\/(.*)$/.exec(text) ?? [];
-  if (rest !== undefined)
-    return clusterOf(
-      rest.split(",").map((part) => `redis${secure}://${part.trim()}`),
-      problem,
-    );
-  const urls = text.split(",").map((part) => serverOf(part.trim(), problem));
-  const [first] = urls;
-  if (first === undefined) throw problem("it is empty");
-  const { username, password, tls, node, db } = first;
-  if (urls.length === 1) return { kind: "server", username, password, tls, node, db };
-  return clusterOf(text.split(","), problem);
+  if (rest !== undefined) {
+    const parts = rest.split(",").map((part) => `redis${secure}://${part.trim()}`);
+    return clusterOf(parts, problem);
+  }
+  const parts = text.split(",");
+  const [first = "", ...others] = parts;
+  return others.length > 0 ? clusterOf(parts, problem) : { kind: "server", ...serverOf(first.trim(), problem) };
 }
 
 /** The address of a Cluster, of that of one of its nodes, which names the others; undefined if it can't be one. */
 export function asCluster(address: Address): Address | undefined {
   if (address.kind !== "server" || address.db !== 0) return undefined;
   const { username, password, tls, node } = address;
+  if ("path" in node) return undefined;
   return { kind: "cluster", username, password, tls, nodes: [node] };
 }
 
-function clusterOf(parts: readonly string[], problem: (reason: string) => TollkeeperError): Address {
+function clusterOf(parts: readonly string[], problem: Problem): Address {
   const urls = parts.map((part) => serverOf(part.trim(), problem));
   const [first] = urls;
   if (first === undefined) throw problem("it names no node");
@@ -68,32 +83,81 @@ function clusterOf(parts: readonly string[], problem: (reason: string) => Tollke
   if (urls.some((url) => url.tls !== tls)) throw problem("some nodes are rediss:// and some redis://");
   if (urls.some((url) => url.db !== 0)) throw problem("a Cluster has no databases but 0");
   const login = urls.find((url) => url.password !== undefined) ?? first;
-  return { kind: "cluster", username: login.username, password: login.password, tls, nodes: urls.map((u) => u.node) };
+  const nodes = urls.map(({ node }) => {
+    if ("path" in node) throw problem("a node of a Cluster has no Unix socket that the others could name");
+    return node;
+  });
+  return { kind: "cluster", username: login.username, password: login.password, tls, nodes };
 }
 
-/** The URL of a Redis as it may be shown or logged: `***` in place of user and password. */
-export function redactedUrl(text: string): string {
-  return text.replaceAll(/\/\/[^@/,]*@/g, "//***@").replace(/(sentinelPassword=)[^&]*/, "$1***");
-}
-
-function serverOf(text: string, problem: (reason: string) => TollkeeperError) {
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1];
-  if (scheme !== "redis" && scheme !== "rediss") {
-    throw problem(scheme === undefined ? "it has no scheme" : `its scheme is ${scheme}:`);
+/** The URL of an address, without its user and passwords. */
+export function urlOf(address: Address): string {
+  const secure = address.tls ? "s" : "";
+  const database = (db: number) => (db === 0 ? "" : `/${db}`);
+  const list = (nodes: readonly Node[]) => nodes.map(({ host, port }) => `${host}:${port}`).join(",");
+  switch (address.kind) {
+    case "server": {
+      const { node, db } = address;
+      if ("path" in node) return `unix://${node.path}${db === 0 ? "" : `?db=${db}`}`;
+      return `redis${secure}://${list([node])}${database(db)}`;
+    }
+    case "sentinel":
+      return `redis${secure}-sentinel://${list(address.nodes)}/${address.master}${database(address.db)}`;
+    case "cluster":
+      return `redis${secure}-cluster://${list(address.nodes)}`;
   }
+}
+
+/**
+ * The address as it may be shown, also one that can't be used: a password may hold what should have been written as `%40`
+ * or the like, so all up to the last `@` of each part is hidden.
+ */
+export function redactedUrl(text: string): string {
+  return text
+    .split(/,(?=[^,/@]*:\/\/)/)
+    .map((part) => part.replace(/\/\/.*@/s, "//***@").replaceAll(/(password=)[^&]*/gi, "$1***"))
+    .join(",");
+}
+
+/** Whether TLS is spoken, by the scheme of a server's URL. */
+const SCHEMES: ReadonlyMap<string, boolean> = new Map([
+  ["redis", false],
+  ["rediss", true],
+  ["valkey", false],
+  ["valkeys", true],
+]);
+
+function serverOf(text: string, problem: Problem) {
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(text)?.[1];
+  if (scheme === "unix" || scheme === "redis+unix") return socketOf(text, problem);
+  const tls = SCHEMES.get(scheme ?? "");
+  if (tls === undefined) throw problem(scheme === undefined ? "it has no scheme" : `its scheme is ${scheme}:`);
   if (!URL.canParse(text)) throw problem("it is not a URL");
   const url = new URL(text);
   if (url.hostname === "") throw problem("it names no host");
   if (url.search !== "") throw problem("it has parameters after a ?");
+  return { ...loginOf(url), tls, node: nodeOf(url.host, 6379), db: databaseOf(url.pathname, problem) };
+}
+
+/** The URL of a Unix socket, as redis-py and ioredis take it; the database has no place but behind a `?`. */
+function socketOf(text: string, problem: Problem) {
+  // A user and password stand before no host, which is no URL to Node.
+  const [, login = "", path, query = ""] = /^[a-z+]+:\/\/(?:([^/]*)@)?(\/[^?]*)?(\?.*)?$/.exec(text) ?? [];
+  if (path === undefined || path.endsWith("/")) {
+    throw problem("it names no socket by its whole path, as unix:///run/redis.sock does");
+  }
+  const url = new URL(`redis://${login === "" ? "" : `${login}@`}host${path}${query}`);
+  const other = [...url.searchParams.keys()].find((name) => name !== "db");
+  if (other !== undefined) throw problem(`it has the parameter ${other} after the ?, where only db may be`);
   return {
     ...loginOf(url),
-    tls: scheme === "rediss",
-    node: nodeOf(url.host, 6379),
-    db: databaseOf(url.pathname, problem),
+    tls: false,
+    node: { path: decodeURIComponent(path) },
+    db: databaseOf(url.searchParams.get("db") ?? "", problem),
   };
 }
 
-function sentinels(text: string, problem: (reason: string) => TollkeeperError): Address {
+function sentinels(text: string, problem: Problem): Address {
   const [, secure, login = "", hosts, path = "", query = ""] =
     /^redis(s?)-sentinel:\/\/(?:([^@/]*)@)?([^/?@]+)(\/[^?]*)?(\?.*)?$/.exec(text) ?? [];
   if (hosts === undefined) throw problem("it names no Sentinel");
@@ -127,7 +191,7 @@ function nodeOf(host: string, port: number): Node {
   return { host: bracketed ?? plain ?? "", port: own === undefined ? port : Number(own) };
 }
 
-function databaseOf(path: string, problem: (reason: string) => TollkeeperError): number {
+function databaseOf(path: string, problem: Problem): number {
   const db = path.replace(/^\//, "");
   if (!/^\d{0,5}$/.test(db)) throw problem(`its database is ${db}`);
   return Number(db);

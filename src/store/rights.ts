@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Redis } from "ioredis";
 import { TollkeeperError } from "../errors.js";
+import { strange } from "./redis-errors.js";
 
 /** What each command takes after its key, harmless to a key that holds nothing; a command of no key has `undefined`. */
 const ARGUMENTS: Readonly<Record<string, readonly string[] | undefined>> = {
@@ -114,10 +115,11 @@ export function lineOf(needs: readonly Need[]): string[] {
  *
  * @throws {TollkeeperError} `ERR_STORE_REFUSED`, naming it and the rule that allows it; what the client throws
  */
-export async function checkRights(server: Redis, needs: readonly Need[], url: string, user: string): Promise<void> {
-  const missing = (await evaluate(server, lineOf(needs))) as number[];
+export async function checkRights(server: Redis, needs: readonly Need[], url: string): Promise<void> {
+  const missing = await evaluate(server, lineOf(needs));
+  if (!Array.isArray(missing)) throw strange(url);
   const refused = missing.flatMap((place) => needs[place - 1] ?? []);
-  if (refused.length > 0) throw refusal(refused, url, user);
+  if (refused.length > 0) throw refusal(refused, url, server.options.username || "default");
 }
 
 async function evaluate(server: Redis, line: readonly string[]): Promise<unknown> {

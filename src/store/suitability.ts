@@ -33,7 +33,10 @@ export function unsuitabilitiesOf(
     add(true, "is a Sentinel; give its address as redis-sentinel://host:port/master");
   }
   if (info.get("redis_mode") === "cluster" && !mayBeCluster) {
-    add(true, "is a node of a Cluster, which has no databases but 0; leave the database out of its address");
+    add(
+      true,
+      "is a node of a Cluster, which has no databases but 0; leave the database out of its address, or give an ioredis Cluster",
+    );
   }
   if (info.get("role") === "slave") {
     add(true, "is a replica, which can't be written to; give the address of its master, or of its Sentinels");

@@ -6,6 +6,15 @@ describe("address", () => {
   it.each([
     ["redis://h", { kind: "server", node: { host: "h", port: 6379 }, db: 0, tls: false }],
     ["rediss://u:p%40@h:1/2", { username: "u", password: "p@", node: { host: "h", port: 1 }, db: 2, tls: true }],
+    ["valkey://u:p@h/1", { kind: "server", username: "u", node: { host: "h", port: 6379 }, db: 1, tls: false }],
+    ["valkeys://h:1", { kind: "server", node: { host: "h", port: 1 }, tls: true }],
+    ["valkeys://a:1,valkeys://b:2", { kind: "cluster", tls: true, nodes: [{ host: "a" }, { host: "b" }] }],
+    ["unix:///run/redis.sock", { kind: "server", node: { path: "/run/redis.sock" }, db: 0, tls: false }],
+    [
+      "redis+unix://u:p%40@/run/a%20b.sock?db=3",
+      { kind: "server", username: "u", password: "p@", node: { path: "/run/a b.sock" }, db: 3 },
+    ],
+    ["unix://:p@ss@/run/redis.sock", { username: undefined, password: "p@ss", node: { path: "/run/redis.sock" } }],
     ["redis://[::1]:7", { node: { host: "::1", port: 7 } }],
     [
       "redis-sentinel://:p@a,b:1,[::1]:2/m/3?sentinelPassword=s",
@@ -49,6 +58,17 @@ describe("address", () => {
     ["redis://h:99999", "it is not a URL"],
     ["redis://h/x", "its database is x"],
     ["redis://h?password=secret", "it has parameters after a ?"],
+    ["redis://:100%@h", "it has a % that begins no code, as %25 does"],
+    ["redis-sentinel://:a?secret@a/m", "it is not a URL"],
+    ["unix://run/redis.sock", "it names no socket by its whole path, as unix:///run/redis.sock does"],
+    ["unix:/run/redis.sock", "it names no socket by its whole path"],
+    ["unix://", "it names no socket by its whole path"],
+    ["redis+unix:///run/", "it names no socket by its whole path"],
+    ["unix:///run/redis.sock?password=secret", "it has the parameter password after the ?, where only db may be"],
+    ["unix:///run/redis.sock?db=x", "its database is x"],
+    ["unix:///a.sock,unix:///b.sock", "a node of a Cluster has no Unix socket"],
+    ["/run/redis.sock", "it has no scheme"],
+    ["redis+socket:///run/redis.sock", "its scheme is redis+socket:"],
     ["redis://a,rediss://b", "some nodes are rediss:// and some redis://"],
     ["redis://a/1,redis://b/1", "a Cluster has no databases but 0"],
     ["redis-sentinel://a", "it does not name the master that the Sentinels watch"],
@@ -61,10 +81,19 @@ describe("address", () => {
     expect(parse).not.toThrow("secret");
   });
 
-  it("is shown without its passwords", () => {
-    expect(redactedUrl("redis://u:p@a:1,redis://:q@b")).toBe("redis://***@a:1,redis://***@b");
-    expect(redactedUrl("redis-sentinel://:p@a/m?sentinelPassword=s")).toBe(
-      "redis-sentinel://***@a/m?sentinelPassword=***",
-    );
+  it.each([
+    ["redis://u:p@a:1,redis://:q@b", "redis://***@a:1,redis://***@b"],
+    ["redis-sentinel://:p@a/m?sentinelPassword=s", "redis-sentinel://***@a/m?sentinelPassword=***"],
+    ["redis-cluster://:p@a:1,b:2", "redis-cluster://***@a:1,b:2"],
+    ["valkeys://u:p@a/1", "valkeys://***@a/1"],
+    ["redis+unix://u:p@/run/redis.sock?db=1", "redis+unix://***@/run/redis.sock?db=1"],
+    ["unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"],
+    ["unix:///run/redis.sock?password=p&db=1", "unix:///run/redis.sock?password=***&db=1"],
+    // None of these can be used, but they are shown all the same.
+    ["redis://:p@ss@a", "redis://***@a"],
+    ["redis://:p/q@a/1", "redis://***@a/1"],
+    ["redis://:p,q@a,redis://:r@b", "redis://***@a,redis://***@b"],
+  ])("%s is shown without its passwords", (text, shown) => {
+    expect(redactedUrl(text)).toBe(shown);
   });
 });
