@@ -8,7 +8,7 @@ import { ROOT } from "./run.mjs";
 /** @typedef {Record<string, string>} Ranges */
 
 /** All that `npm install tollkeeper` may bring, beside itself and the platform's binary. */
-const OF_THE_LIBRARY = ["fastify-plugin", "ipaddr.js", "structured-headers"];
+const OF_THE_LIBRARY = ["ipaddr.js", "structured-headers"];
 /** What no source names, and is needed all the same: as a peer of fastify-type-provider-zod and of its types. */
 const UNNAMED = ["openapi-types"];
 

@@ -141,8 +141,8 @@ export class SharedLimiter {
    * Resolves when decisions are shared. Calls may be made before; they are decided by the outage policy.
    *
    * @throws {TollkeeperError} if that takes longer than `patienceMs`: `ERR_STORE_REFUSED` or `ERR_STORE_UNSUITABLE` if
-   * Redis answers and can't be used, `ERR_STORE_UNAVAILABLE` otherwise; what keeps it from it is told to
-   * `onStorageError`. `ERR_LIMITER_CLOSED`
+   * Redis answers and can't be used, `ERR_PACKAGE_MISSING` without ioredis, `ERR_STORE_UNAVAILABLE` otherwise; what keeps
+   * it from it is told to `onStorageError`. `ERR_LIMITER_CLOSED`
    */
   async ready(patienceMs = 10_000): Promise<void> {
     this.#checkOpen();

@@ -1,11 +1,14 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { packLibrary, packPlatform, platformPackages } from "../../scripts/pack.mjs";
+import { LIBRARY, SERVICE } from "../../scripts/closure.mjs";
+import { platformPackages } from "../../scripts/pack.mjs";
 import { ROOT } from "../../scripts/run.mjs";
+import { BINARY, PLATFORM, run } from "./project.js";
+import { manifestIn, Registry } from "./registry.js";
 
 const TIERS = `{ free: { limits: [{ name: "minute", type: "bucket", limit: 10, windowSeconds: 60, burst: 1.5 }] } }`;
 const USE = `
@@ -13,42 +16,43 @@ const USE = `
   const { allowed, limits } = limiter.consume("acct:42", "free", 2);
   console.log(JSON.stringify([limiter.engine, allowed, limits[0].remaining]));
 `;
-/** Node and the system's tools, but no cargo. */
-const PATH = [dirname(process.execPath), "/usr/bin", "/bin"].join(delimiter);
-const ENVIRONMENT = { ...process.env, PATH, NODE_V8_COVERAGE: undefined, NODE_OPTIONS: undefined };
-
 let folder: string;
-let tarballs: { root: string; platforms: Record<string, string> };
+let registry: Registry;
 
-beforeAll(() => {
+beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
-  const output = join(folder, "tarballs");
-  const platforms = platformPackages().map((platform) => [platform.name, packPlatform(output, platform)]);
-  tarballs = { root: packLibrary(output), platforms: Object.fromEntries(platforms) };
+  registry = await Registry.open();
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  await registry.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
-/** An empty project that installs the tarball; npm finds the platform packages beside it instead of in the registry. */
-function install(name: string, ...args: string[]): string {
+/** An empty project in which npm has installed these. */
+async function install(name: string, ...args: string[]): Promise<string> {
   const project = join(folder, name);
   mkdirSync(project);
-  const overrides = Object.fromEntries(
-    Object.entries(tarballs.platforms).map(([name, path]) => [name, `file:${path}`]),
-  );
-  writeFileSync(join(project, "package.json"), JSON.stringify({ name, private: true, overrides }));
-  const options = ["--prefer-offline", "--no-audit", "--no-fund", "--omit=dev", "--loglevel=error"];
-  execFileSync("npm", ["install", ...options, ...args, tarballs.root], { cwd: project, env: ENVIRONMENT });
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name, private: true }));
+  const options = [`--registry=${registry.url}`, "--no-audit", "--no-fund", "--loglevel=error"];
+  const installed = await run(project, "npm", ["install", ...options, ...args]);
+  expect(installed, installed.stderr).toMatchObject({ status: 0 });
   return project;
 }
 
-function node(project: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const { stdout, stderr, status } = spawnSync(process.execPath, args, {
-    cwd: project,
-    env: { ...ENVIRONMENT, ...env },
-    encoding: "utf8",
-  });
-  return { stdout, stderr, status };
-}
+const node = (project: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
+  run(project, process.execPath, args, env);
+
+/** What is said where Redis is to be asked without ioredis. */
+const ASK_REDIS = `
+  const onStorageError = ({ code, message }) => console.log("told", code + ": " + message);
+  const storage = { type: "redis", url: "redis://127.0.0.1:1" };
+  const limiter = createLimiter({ tiers: ${TIERS}, storage, onStorageError });
+  const alive = setInterval(() => undefined, 1000);
+  const print = (what) => ({ code, message }) => console.log(what, code + ": " + message);
+  limiter.ready(200).catch(print("ready"))
+    .then(() => limiter.consume("acct:42", "free")).then(() => console.log("decided"), print("consume"))
+    .then(() => limiter.close()).then(() => clearInterval(alive));
+`;
 
 function esm(engine: string): string[] {
   return [
@@ -63,48 +67,53 @@ function commonJs(engine: string): string[] {
   return ["--no-experimental-require-module", "--input-type=commonjs", "-e", code];
 }
 
-describe("the packed package", () => {
-  it("holds what runs and its types, and no sources, tests or paths of this machine", () => {
-    const files = execFileSync("tar", ["-tzf", tarballs.root], { encoding: "utf8" }).trim().split("\n");
-    const stray = files.filter(
-      (file) =>
-        !/^package\/(package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/(esm|cjs)\/(package\.json|.+\.(c?js|d\.c?ts)))$/.test(
-          file,
-        ),
-    );
-    expect(stray).toEqual([]);
-    for (const tarball of [tarballs.root, ...Object.values(tarballs.platforms)]) {
-      const content = execFileSync("tar", ["-xzOf", tarball], { maxBuffer: 2 ** 28 });
-      expect([ROOT, `${homedir()}/.`].filter((path) => content.includes(path))).toEqual([]);
-      console.log(
-        `${tarball.slice(dirname(tarball).length + 1)}: ${Math.ceil(readFileSync(tarball).length / 1024)} KiB`,
-      );
-    }
+describe("what is packed", () => {
+  const filesIn = (name: string) => {
+    const list = execFileSync("tar", ["-tzf", registry.tarball(name)], { encoding: "utf8" });
+    return list
+      .trim()
+      .split("\n")
+      .map((file) => file.replace("package/", ""));
+  };
+  const DOCUMENTS = ["package.json", "README.md", "LICENSE", "CHANGELOG.md"];
+
+  it.each([
+    [LIBRARY.name, /^dist\/(esm|cjs)\/(package\.json|(?!service).+\.(js|d\.ts))$/, "dist/esm/index.js"],
+    [SERVICE.name, /^dist\/(?!esm|cjs).+\.js$/, "dist/cli/main.js"],
+    [`@tollkeeper/native-${PLATFORM}`, /^tollkeeper\..+\.node$/, BINARY],
+  ])("of %s is what runs and its types, without sources, tests or paths of this machine", (name, pattern, main) => {
+    const files = filesIn(name);
+    expect(files).toContain(main);
+    expect(files.filter((file) => !pattern.test(file) && !DOCUMENTS.includes(file))).toEqual([]);
+    const tarball = registry.tarball(name);
+    const content = execFileSync("tar", ["-xzOf", tarball], { maxBuffer: 2 ** 28 });
+    expect([ROOT, `${homedir()}/.`].filter((path) => content.includes(path))).toEqual([]);
+    console.log(`${name}: ${Math.ceil(statSync(tarball).size / 1024)} KiB`);
   });
 
-  it("asks for every platform package in its own version, and for nothing to be run or built", () => {
-    const manifest = JSON.parse(
-      execFileSync("tar", ["-xzOf", tarballs.root, "package/package.json"], { encoding: "utf8" }),
-    );
-    const versions = Object.keys(tarballs.platforms).map((name) => [name, manifest.version]);
-    expect(manifest.optionalDependencies).toEqual(Object.fromEntries(versions));
+  it("of the library asks for every platform's package in its own version, and for nothing to be run or built", async () => {
+    const manifest = await manifestIn(registry.tarball(LIBRARY.name));
+    const versions = platformPackages().map(({ name }) => [name, manifest["version"]]);
+    expect(manifest["optionalDependencies"]).toEqual(Object.fromEntries(versions));
     expect(manifest).not.toHaveProperty("scripts");
+    expect(manifest).not.toHaveProperty("bin");
   });
 
   it.each([
     ["publint", ["run", "--strict"]],
     // node10 knows no exports, so it can't find the entries beside the main one.
     ["attw", ["--profile", "node16"]],
-  ])("is fine by %s", (tool, args) => {
-    const { stdout, stderr, status } = node(ROOT, [join("node_modules", ".bin", tool), ...args, tarballs.root]);
+  ])("of the library is fine by %s", async (tool, args) => {
+    const program = join("node_modules", ".bin", tool);
+    const { stdout, stderr, status } = await node(ROOT, [program, ...args, registry.tarball(LIBRARY.name)]);
     expect({ output: `${stdout}${stderr}`, status }).toMatchObject({ status: 0 });
   });
 });
 
 describe("installed where a binary is packed for", () => {
   let project: string;
-  beforeAll(() => {
-    project = install("with-native", "@types/node@20", "fastify", "ioredis", "prom-client");
+  beforeAll(async () => {
+    project = await install("with-native", "tollkeeper", "fastify", "prom-client");
   });
 
   it("brings the platform package of this machine and no other", () => {
@@ -117,29 +126,29 @@ describe("installed where a binary is packed for", () => {
   it.each([
     ["ESM", esm],
     ["CommonJS", commonJs],
-  ])("decides natively from %s", (_, code) => {
-    expect(node(project, code("native"))).toEqual({ stdout: '["native",true,8]\n', stderr: "", status: 0 });
-    expect(node(project, code("auto"))).toEqual({ stdout: '["native",true,8]\n', stderr: "", status: 0 });
+  ])("decides natively from %s", async (_, code) => {
+    expect(await node(project, code("native"))).toEqual({ stdout: '["native",true,8]\n', stderr: "", status: 0 });
+    expect(await node(project, code("auto"))).toEqual({ stdout: '["native",true,8]\n', stderr: "", status: 0 });
   });
 
-  it.each(["fastify", "prometheus", "fingerprint"])("has the same exports of tollkeeper/%s for both", (entry) => {
+  it.each(["fastify", "prometheus", "fingerprint"])("has the same exports of tollkeeper/%s for both", async (entry) => {
     const print =
       "console.log(Object.keys(entry).filter((name) => !/default|__esModule|module.exports/.test(name)).sort().join())";
-    const imported = node(project, [
+    const imported = await node(project, [
       "--input-type=module",
       "-e",
       `import * as entry from "tollkeeper/${entry}"; ${print}`,
     ]);
     const code = `const entry = require("tollkeeper/${entry}"); ${print}`;
-    const required = node(project, ["--no-experimental-require-module", "-e", code]);
+    const required = await node(project, ["--no-experimental-require-module", "-e", code]);
     expect(imported).toMatchObject({ stderr: "", status: 0 });
     expect(required).toEqual(imported);
   });
 
-  it("loads nothing but itself on import", () => {
+  it("loads nothing but itself on import", async () => {
     const coverage = join(folder, "loaded");
     const code = `const start = performance.now(); await import("tollkeeper"); console.log(performance.now() - start);`;
-    const { stdout } = node(project, ["--input-type=module", "-e", code], { NODE_V8_COVERAGE: coverage });
+    const { stdout } = await node(project, ["--input-type=module", "-e", code], { NODE_V8_COVERAGE: coverage });
     const loaded = readdirSync(coverage).flatMap((file) => {
       const { result } = JSON.parse(readFileSync(join(coverage, file), "utf8")) as { result: { url: string }[] };
       return result.map(({ url }) => url).filter((url) => url.includes("/node_modules/"));
@@ -149,39 +158,62 @@ describe("installed where a binary is packed for", () => {
     expect(loaded.filter((url) => !url.startsWith(own))).toEqual([]);
     console.log(`import "tollkeeper": ${Number(stdout).toFixed(1)} ms`);
   });
-
-  it.each([
-    ["nodenext, ESM", "nodenext", "nodenext", "consumer.mts"],
-    ["nodenext, CommonJS", "nodenext", "nodenext", "consumer.cts"],
-    ["bundler", "esnext", "bundler", "consumer.ts"],
-  ])("has types for %s", (_, module, resolution, name) => {
-    cpSync(fileURLToPath(new URL("consumer/consumer.ts", import.meta.url)), join(project, name));
-    const options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--types", "node"];
-    const tsc = join(ROOT, "node_modules", ".bin", "tsc");
-    const args = [tsc, ...options, "--module", module, "--moduleResolution", resolution, name];
-    expect(node(project, args)).toEqual({ stdout: "", stderr: "", status: 0 });
-  });
 });
 
 describe("installed where no binary is", () => {
   let project: string;
-  beforeAll(() => {
-    project = install("without-native", "--omit=optional");
+  beforeAll(async () => {
+    project = await install("without-native", "tollkeeper", "--omit=optional");
   });
 
   it.each([
     ["ESM", esm],
     ["CommonJS", commonJs],
-  ])("decides in JavaScript from %s", (_, code) => {
-    const { stdout, stderr, status } = node(project, code("auto"));
+  ])("decides in JavaScript from %s", async (_, code) => {
+    const { stdout, stderr, status } = await node(project, code("auto"));
     expect({ stdout, status }).toEqual({ stdout: '["js",true,8]\n', status: 0 });
     expect(stderr).toMatch(/TOLLKEEPER_JS_ENGINE.* @tollkeeper\/native-\S+ is not installed/);
   });
 
-  it("says what is missing when asked for the native engine", () => {
-    const { stderr, status } = node(project, esm("native"));
+  it("says what is missing when asked for the native engine", async () => {
+    const { stderr, status } = await node(project, esm("native"));
     expect(status).toBe(1);
     expect(stderr).toMatch(/ERR_NATIVE_MISSING/);
     expect(stderr).toMatch(/engine is "native", but .*@tollkeeper\/native-\S+ is not installed/);
+  });
+});
+
+describe("installed alone", () => {
+  let project: string;
+  beforeAll(async () => {
+    project = await install("alone", "tollkeeper");
+  });
+
+  it.each([
+    ["ESM", ["--input-type=module", "-e", `import { createLimiter } from "tollkeeper"; ${ASK_REDIS}`]],
+    ["CommonJS", ["-e", `const { createLimiter } = require("tollkeeper"); ${ASK_REDIS}`]],
+  ])("says to install ioredis where Redis is asked for, from %s", async (_, args) => {
+    const { stdout, stderr, status } = await node(project, args);
+    expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
+    const missing = "ERR_PACKAGE_MISSING: .*ioredis, which is not installed; npm install ioredis";
+    expect(stdout).toMatch(
+      new RegExp(`^told ${missing}\nready ${missing}\nconsume ERR_STORE_UNAVAILABLE.*ioredis.*\n$`),
+    );
+  });
+
+  it("names prom-client where tollkeeper/prometheus is loaded without it", async () => {
+    const { stderr, status } = await node(project, ["--input-type=module", "-e", 'import "tollkeeper/prometheus"']);
+    expect(status).toBe(1);
+    expect(stderr).toContain("Cannot find package 'prom-client'");
+  });
+
+  it.each(["fastify", "fingerprint"])("loads tollkeeper/%s", async (entry) => {
+    const code = `import "tollkeeper/${entry}"; require("tollkeeper/${entry}")`;
+    const args = [
+      "--input-type=module",
+      "-e",
+      code.replace("require", 'import { createRequire } from "node:module"; createRequire(process.cwd() + "/x")'),
+    ];
+    expect(await node(project, args)).toEqual({ stdout: "", stderr: "", status: 0 });
   });
 });
