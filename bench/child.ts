@@ -43,16 +43,16 @@ export class Child<Question, Answer> {
   ask(question: Question): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const child = this.#process;
-      const settle = (): void => {
+      const finish = (): void => {
         child.off("message", answered);
         child.off("close", ended);
       };
       const answered = (answer: unknown): void => {
-        settle();
+        finish();
         resolve(answer as Answer);
       };
       const ended = (code: number | null, signal: string | null): void => {
-        settle();
+        finish();
         reject(new Error(reasonIn(this.#errors) ?? `ended with ${signal ?? `code ${code}`}: ${this.#errors}`));
       };
       child.once("message", answered).once("close", ended);

@@ -44,7 +44,7 @@ export class ModelRedis {
   readonly commands = new Map<string, number>();
   /** Keys that have nothing left when they are first seen. */
   readonly exhausted = new Set<string>();
-  greetings = 0;
+  heartbeats = 0;
   readonly #time: SimulatedTime;
   readonly #replicas: readonly string[];
   readonly #keys = new Map<string, { atMs: number; spent: number[] }>();
@@ -59,8 +59,8 @@ export class ModelRedis {
     return {
       open: (events: { connected(server: string): void }) => void this.#time.after(0, () => events.connected("model")),
       send: (command: Command) => this.#answered(() => this.#run(command)),
-      greet: () => {
-        this.greetings++;
+      heartbeat: () => {
+        this.heartbeats++;
         return this.#answered(() => ({ replicas: this.#replicas, recoveringMs: 0 }));
       },
       close: async () => undefined,
@@ -70,7 +70,7 @@ export class ModelRedis {
   /** Begins to count anew. */
   reset(): void {
     this.commands.clear();
-    this.greetings = 0;
+    this.heartbeats = 0;
   }
 
   #answered<T>(run: () => T): Promise<T> {

@@ -158,12 +158,12 @@ async function simulate(setup: Setup, tier: TierName, shard: Shard, effort: Effo
       const arrive = (): void => {
         const limiter = limiters[Math.floor(next() * setup.replicas)];
         const decided = limiter?.consume(tally.key, tier);
-        const settle = (decision: { allowed: boolean } | undefined): void => {
+        const finish = (decision: { allowed: boolean } | undefined): void => {
           if (time.nowMs >= startMs) tally.requests++;
           if (decision?.allowed) tally.admit(time.nowMs, time.nowMs >= startMs);
         };
-        if (decided instanceof Promise) void decided.then(settle);
-        else settle(decided);
+        if (decided instanceof Promise) void decided.then(finish);
+        else finish(decided);
         time.after(-Math.log(1 - next()) * meanMs, arrive);
       };
       time.after(-Math.log(1 - next()) * meanMs, arrive);
@@ -206,7 +206,7 @@ function findingOf(
   groups: readonly { stratum: Stratum; tallies: readonly Tally[] }[],
   server: ModelRedis,
 ): Finding {
-  let commands = server.greetings;
+  let commands = server.heartbeats;
   let requests = 0;
   let admitted = 0;
   for (const { stratum, tallies } of groups) {

@@ -30,10 +30,10 @@ serve(async (): Promise<Weight> => {
   if (decide === undefined) throw new Error(`${name} can't be called`);
   // What V8 needs for short-lived strings is there before the first key is.
   for (let from = 0; from < 1_000_000; from += CHUNK) chunk(from, CHUNK);
-  await settled();
+  await steady();
   const before = process.memoryUsage();
   for (let from = 0; from < keys; from += CHUNK) await decide(chunk(from, Math.min(CHUNK, keys - from)))();
-  await settled();
+  await steady();
   const after = process.memoryUsage();
   return {
     residentBytes: (after.rss - before.rss) / keys,
@@ -53,7 +53,7 @@ function collect(): number {
   return performance.now() - start;
 }
 
-async function settled(): Promise<void> {
+async function steady(): Promise<void> {
   collect();
   collect();
   await sleep(SETTLE_MS);

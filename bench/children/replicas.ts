@@ -69,12 +69,12 @@ async function play(startMs: number, calls: readonly Call[]): Promise<Played> {
       const index = next++;
       calledMs[index] = hostMs();
       const decided = limiters[call.replica]?.consume(call.key, call.tier);
-      const settle = (decision: { allowed: boolean } | undefined): void => {
+      const finish = (decision: { allowed: boolean } | undefined): void => {
         answeredMs[index] = hostMs();
         allowed[index] = decision?.allowed ? 1 : 0;
       };
-      if (decided instanceof Promise) answers.push(decided.then(settle));
-      else settle(decided);
+      if (decided instanceof Promise) answers.push(decided.then(finish));
+      else finish(decided);
     }
     await pause(1);
   }

@@ -5,7 +5,7 @@ import { maxKeysOf } from "./max-keys.js";
 import { Recent } from "./recent.js";
 import { MemoryRecords } from "./records.js";
 import type { TierSpec, Tiers } from "./spec.js";
-import { KeyState, type Plan, planOf } from "./state.js";
+import { KeyState, type RuleSet, ruleSetOf } from "./state.js";
 import { Table } from "./table.js";
 import { compileTiers, type SlotNames, type Tier, type TierLimit } from "./tier.js";
 
@@ -41,7 +41,7 @@ interface TierEntry {
   readonly counts: Counts;
   /** Undefined once a reload has dropped the tier. */
   tier: Tier | undefined;
-  plan: Plan;
+  rules: RuleSet;
 }
 
 /** A tier with overrides. */
@@ -63,7 +63,7 @@ export class JsEngine implements Engine {
   readonly #slots: SlotNames = new Map();
   readonly #entries: TierEntry[] = [];
   /** The tiers of every version by number, for corrections of what an old one has decided. */
-  readonly #editions: Map<number, Tier>[] = [];
+  readonly #compiledVersions: Map<number, Tier>[] = [];
   readonly #ids = new Map<string, number>();
   readonly #overridden = new Recent<number, OverriddenEntry>(MAX_OVERRIDDEN);
   /** Numbers of tiers with overrides, by version and name. */
@@ -131,11 +131,11 @@ export class JsEngine implements Engine {
     const held = this.#overriddenIds.get(own);
     if (held !== undefined && this.#overridden.get(held) !== undefined) return held;
     const plain = this.#entries[tier];
-    if (plain === undefined || this.#editions[version]?.has(tier) !== true) return -1;
+    if (plain === undefined || this.#compiledVersions[version]?.has(tier) !== true) return -1;
     const compiled = compileTiers({ [plain.name]: spec }, new Map(this.#slots), this.#slots.size).get(plain.name);
     if (compiled === undefined) return -1;
     const id = FIRST_OVERRIDDEN + this.#overriddenMade++;
-    this.#overridden.set(id, { version, name, counts: plain.counts, tier: compiled, plan: planOf(compiled) });
+    this.#overridden.set(id, { version, name, counts: plain.counts, tier: compiled, rules: ruleSetOf(compiled) });
     this.#overriddenIds.set(own, id);
     return id;
   }
@@ -178,9 +178,9 @@ export class JsEngine implements Engine {
     let state = this.#table.get(key);
     if (state === undefined && !changes && tier.limits.length > 0 && !this.#table.hasRoom(this.#roomMs(now))) {
       overflow = OUTCOME.OVERFLOW;
-      state = this.#overflow.get(entry.name)?.copy() ?? new KeyState(tier, entry.plan, now);
+      state = this.#overflow.get(entry.name)?.copy() ?? new KeyState(tier, entry.rules, now);
     } else if (state === undefined) {
-      state = new KeyState(tier, entry.plan, now);
+      state = new KeyState(tier, entry.rules, now);
       if (changes && !this.#table.add(key, state, this.#roomMs(now))) {
         overflow = OUTCOME.OVERFLOW;
         entry.counts.overflow++;
@@ -189,7 +189,7 @@ export class JsEngine implements Engine {
     } else if (!changes) {
       state = state.copy();
     }
-    state.enter(tier, entry.plan, now);
+    state.bringTo(tier, entry.rules, now);
     const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, state.atMs);
     if (changes && denied === 0) state.charge(tier, costMilli);
     if (spends) count(entry, tier, denied);
@@ -227,12 +227,12 @@ export class JsEngine implements Engine {
     const now = instant(nowMs);
     const overridden = tier < FIRST_OVERRIDDEN ? undefined : this.#overriddenOf(version, tier);
     const name = overridden?.name ?? this.#entries[tier]?.name;
-    const charged = overridden?.tier ?? this.#editions[version]?.get(tier);
+    const charged = overridden?.tier ?? this.#compiledVersions[version]?.get(tier);
     if (name === undefined || charged === undefined) return false;
     const charges = deltaMilli > 0 && charged.limits.length > 0;
     let state = flags & ADJUST.OVERFLOW ? undefined : this.#table.get(key);
     if (state === undefined && (charges || flags & ADJUST.OVERFLOW)) {
-      state = new KeyState(charged, planOf(charged), now);
+      state = new KeyState(charged, ruleSetOf(charged), now);
       if (flags & ADJUST.OVERFLOW || !this.#table.add(key, state, this.#roomMs(now))) {
         state = this.#shared(name, state, now);
       }
@@ -275,18 +275,18 @@ export class JsEngine implements Engine {
     if (names.size > FIRST_OVERRIDDEN) throw new TollkeeperError("ERR_TIERS_INVALID", "there are too many tiers");
     for (const entry of this.#entries) entry.tier = undefined;
     const edition = new Map<number, Tier>();
-    this.#editions.push(edition);
+    this.#compiledVersions.push(edition);
     for (const [name, tier] of compiled) {
       const id = this.#ids.get(name) ?? this.#entries.length;
       edition.set(id, tier);
       const before = this.#entries[id];
       if (before) {
         before.tier = tier;
-        before.plan = planOf(tier);
+        before.rules = ruleSetOf(tier);
       } else {
         this.#ids.set(name, id);
         const counts = { allowed: 0, denied: new Map<string, number>(), overflow: 0 };
-        this.#entries.push({ name, counts, tier, plan: planOf(tier) });
+        this.#entries.push({ name, counts, tier, rules: ruleSetOf(tier) });
       }
     }
   }

@@ -3,10 +3,10 @@ import type { Quota } from "./quota.js";
 import type { Tier } from "./tier.js";
 
 /** The rule that governs each slot of a key, by slot: those of its last tier, and older ones where that tier has none. */
-export type Plan = readonly (Bucket | Quota | undefined)[];
+export type RuleSet = readonly (Bucket | Quota | undefined)[];
 
-/** The plan of a key that has only ever been in one tier. */
-export function planOf(tier: Tier): Plan {
+/** The rules of a key that has only ever been in one tier. */
+export function ruleSetOf(tier: Tier): RuleSet {
   const plan: (Bucket | Quota | undefined)[] = [];
   for (const { slot, rule } of tier.limits) plan[slot] = rule;
   return plan;
@@ -16,22 +16,22 @@ export function planOf(tier: Tier): Plan {
 export class KeyState {
   /** The instant up to which buckets are refilled and quotas rolled, in ms since the epoch. */
   atMs: number;
-  plan: Plan;
+  rules: RuleSet;
   /** The amount spent per slot, in the units of the slot's rule. */
   readonly spent: number[] = [];
 
   /** A key at its first call. */
-  constructor(tier: Tier, plan: Plan, nowMs: number) {
+  constructor(tier: Tier, plan: RuleSet, nowMs: number) {
     this.atMs = nowMs;
-    this.plan = plan;
+    this.rules = plan;
     for (const { slot, rule } of tier.limits) this.spent[slot] = rule.initial;
   }
 
   /** Brings the key to `nowMs` under the rules that govern it. */
   advance(nowMs: number): void {
     if (nowMs <= this.atMs) return;
-    for (let slot = 0; slot < this.plan.length; slot++) {
-      const rule = this.plan[slot];
+    for (let slot = 0; slot < this.rules.length; slot++) {
+      const rule = this.rules[slot];
       if (rule === undefined) continue;
       const spent = this.spent[slot] as number;
       this.spent[slot] =
@@ -41,9 +41,9 @@ export class KeyState {
   }
 
   /** Brings the key to `nowMs` and under a tier: see *Tier change* in the documentation of limits. */
-  enter(tier: Tier, plan: Plan, nowMs: number): void {
+  bringTo(tier: Tier, plan: RuleSet, nowMs: number): void {
     const beforeMs = this.atMs;
-    const before = this.plan;
+    const before = this.rules;
     const spentBefore = before === plan ? this.spent : [...this.spent];
     this.advance(nowMs);
     // A key that was in tiers with more limits is under those as well, for good.
@@ -64,7 +64,7 @@ export class KeyState {
       // Not what the old quota has left of it, whose period may have ended where this one's goes on.
       else this.spent[slot] = rule.converted(spentBefore[slot] as number, from as Quota, beforeMs, this.atMs);
     }
-    this.plan = merged ?? plan;
+    this.rules = merged ?? plan;
   }
 
   /** Spends a cost of every limit of the tier that the key is under. */
@@ -78,7 +78,7 @@ export class KeyState {
    */
   correct(charged: Tier, deltaMilli: number, chargedAtMs: number, quotasOnly: boolean): void {
     for (const { slot, rule: chargedRule } of charged.limits) {
-      const rule = this.plan[slot];
+      const rule = this.rules[slot];
       if (rule === undefined) continue;
       const spent = this.spent[slot] as number;
       if (rule.type === "bucket") {
@@ -91,7 +91,7 @@ export class KeyState {
 
   /** Whether every bucket is full and no quota is used at `nowMs`. */
   isIdle(nowMs: number): boolean {
-    return this.plan.every((rule, slot) => {
+    return this.rules.every((rule, slot) => {
       if (rule === undefined) return true;
       const spent = this.spent[slot] as number;
       return rule.type === "bucket"
@@ -102,7 +102,7 @@ export class KeyState {
 
   /** Whether forgetting the key would change no later decision: idle, and new keys begin with full buckets too. */
   isAsNew(nowMs: number): boolean {
-    return this.plan.every((rule) => rule === undefined || rule.initial === 0) && this.isIdle(nowMs);
+    return this.rules.every((rule) => rule === undefined || rule.initial === 0) && this.isIdle(nowMs);
   }
 
   copy(): KeyState {

@@ -53,7 +53,7 @@ export class ShadowedDecision extends Decision {
   /** Has each shadow limit decide; returns those that would have denied the call. */
   ask(decide: (shadow: BoundTier, key: string, costMilli: number) => ShadowAnswer): readonly string[] {
     if (this.isAsked)
-      for (const shadow of this.boundTier.shadows) this.heed(shadow, decide(shadow, this.key, this.costMilli));
+      for (const shadow of this.boundTier.shadows) this.record(shadow, decide(shadow, this.key, this.costMilli));
     return this.denials;
   }
 
@@ -64,7 +64,7 @@ export class ShadowedDecision extends Decision {
     if (this.isAsked) {
       const { boundTier, key, costMilli } = this;
       const answers = await Promise.all(boundTier.shadows.map((shadow) => decide(shadow, key, costMilli)));
-      boundTier.shadows.forEach((shadow, index) => void this.heed(shadow, answers[index]));
+      boundTier.shadows.forEach((shadow, index) => void this.record(shadow, answers[index]));
     }
     return this.denials;
   }
@@ -80,7 +80,7 @@ export class ShadowedDecision extends Decision {
     return this.allowed && this.costMilli > 0;
   }
 
-  private heed(shadow: BoundTier, answer: ShadowAnswer): void {
+  private record(shadow: BoundTier, answer: ShadowAnswer): void {
     if (answer === undefined) return;
     if (answer !== "denied" && answer.allowed) this.spentOf.push(answer);
     else this.denials.push(...shadow.tier.limits.map(({ name }) => name));

@@ -1,4 +1,4 @@
-import type { OutagePolicies } from "./share.js";
+import type { OutagePolicies } from "./outage-policy.js";
 
 /** How limits are shared. */
 export interface LeaseOptions {

@@ -4,7 +4,7 @@ import type { SharedTier } from "./shared-tier.js";
 /** Leases looked at to find one that may go. */
 const SEARCH = 32;
 
-/** The leases of at most so many keys; one that was not used for long, and holds and owes nothing, makes room. */
+/** The leases of at most so many keys; one that was not used for long, and of which nothing is held or unreconciled, makes room. */
 export class LeaseTable {
   readonly #maxKeys: number;
   readonly #leases = new Map<string, Lease>();
@@ -34,7 +34,7 @@ export class LeaseTable {
   }
 
   /** The lease of a key; one of its own, that is not kept, if there is no room. */
-  enter(key: string, boundTier: SharedTier): Lease {
+  obtain(key: string, boundTier: SharedTier): Lease {
     const present = this.#leases.get(key);
     if (present !== undefined) return present;
     const lease = new Lease(key, boundTier);

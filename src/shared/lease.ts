@@ -1,19 +1,19 @@
 import { isOfOneKey } from "../store/key-error.js";
-import type { Known, Reply } from "../store/protocol.js";
-import type { Share } from "./share.js";
+import type { Reply, Snapshot } from "../store/protocol.js";
+import type { FallbackLimits } from "./fallback-limits.js";
+import { type Outcome, outcomeOf, spentAt } from "./outcome.js";
 import type { SharedTier } from "./shared-tier.js";
-import { spentAt, type View, viewOf } from "./view.js";
 
 /** How long, in ms, a key's rate is watched before it is told. */
 const RATE_WINDOW_MS = 100;
-/** How long, in ms, a denial is believed at most, and a key left alone whose count in the store is not ours. */
+/** How long, in ms, a denial is remembered at most, and a key left alone whose count in the store is not ours. */
 const LOOK_AGAIN_MS = 5000;
 
 /** How long, in ms, a take that had no answer in time may have been granted all the same, and not have come back. */
 const LATE_MS = 1000;
 
 /** Tokens taken together: they may be handed out until they expire. */
-export interface Parcel {
+export interface Grant {
   milli: number;
   /** By this process's clock. */
   readonly expiresMs: number;
@@ -22,7 +22,7 @@ export interface Parcel {
 }
 
 /** A charge or a return that the store must hear of exactly once. */
-export interface Owed {
+export interface Unreconciled {
   readonly boundTier: SharedTier;
   deltas: readonly number[];
   readonly atMs: number;
@@ -31,16 +31,16 @@ export interface Owed {
   /** Whether what is given back was handed out to nobody. */
   readonly unused: boolean;
   /** Whether it was admitted while the store was away. */
-  readonly away: boolean;
-  /** Its number, what was known of the key and when it was, by this process's clock, when it was first sent. */
-  sent: { readonly number: number; readonly known: Known | undefined; readonly atMs: number } | undefined;
+  readonly duringOutage: boolean;
+  /** Its sequence, what was known of the key and when it was, by this process's clock, when it was first sent. */
+  sent: { readonly sequence: number; readonly snapshot: Snapshot | undefined; readonly atMs: number } | undefined;
 }
 
 /** A call that waits for a take. */
-export interface Waiter {
+export interface PendingCall {
   readonly boundTier: SharedTier;
   readonly costMilli: number;
-  readonly decided: (view: View) => void;
+  readonly decided: (outcome: Outcome) => void;
   /** The store could not be asked. */
   readonly failed: () => void;
   /** No take of the lease serves it: the store is asked for this call alone. */
@@ -53,12 +53,12 @@ export interface Waiter {
 export class Lease {
   readonly key: string;
   boundTier: SharedTier;
-  known: Known | undefined;
+  snapshot: Snapshot | undefined;
   /** When that was learned, by this process's clock. */
   learnedMs = 0;
-  parcels: Parcel[] = [];
-  /** Until when a denial is believed, by this process's clock. */
-  believeUntilMs = 0;
+  grants: Grant[] = [];
+  /** Until when a denial is remembered, by this process's clock. */
+  denyUntilMs = 0;
   /** Until when tokens that other replicas hold may come back, by this process's clock. */
   backUntilMs = 0;
   /** Until when tokens of a take without an answer may come back, by this process's clock. */
@@ -71,13 +71,13 @@ export class Lease {
   isLow = false;
   taking = false;
   /** Calls of the present tier that wait for a take. */
-  waiters: Waiter[] = [];
+  pending: PendingCall[] = [];
   /** Calls of an earlier tier that wait for the take that is under way. */
-  former: Waiter[] = [];
-  share: Share | undefined;
-  owed: Owed[] = [];
-  /** Settled when the debts are paid, or as many of them as can be. */
-  paying: Promise<void> | undefined;
+  stalePending: PendingCall[] = [];
+  fallback: FallbackLimits | undefined;
+  unreconciled: Unreconciled[] = [];
+  /** Resolved when all that is unreconciled was sent, or as much of it as can be. */
+  flushing: Promise<void> | undefined;
   usedMs = 0;
   /** Thousandths used per ms of late. */
   rate = 0;
@@ -92,14 +92,14 @@ export class Lease {
   /** Thousandths held that don't expire before `untilMs`. */
   held(untilMs: number): number {
     let held = 0;
-    for (const { milli, expiresMs } of this.parcels) if (expiresMs > untilMs) held += milli;
+    for (const { milli, expiresMs } of this.grants) if (expiresMs > untilMs) held += milli;
     return held;
   }
 
   /** Thousandths held that will be used before they expire, as it goes. */
   usable(nowMs: number): number {
     let usable = 0;
-    for (const { milli, expiresMs } of this.parcels) {
+    for (const { milli, expiresMs } of this.grants) {
       if (expiresMs > nowMs) usable += Math.max(0, Math.min(milli, this.rate * (expiresMs - nowMs) - usable));
     }
     return Math.floor(usable);
@@ -110,10 +110,10 @@ export class Lease {
     this.usedMs = nowMs;
     if (this.held(nowMs) < costMilli) return false;
     let rest = costMilli;
-    for (const parcel of this.parcels) {
-      if (parcel.expiresMs <= nowMs) continue;
-      const part = Math.min(rest, parcel.milli);
-      parcel.milli -= part;
+    for (const grant of this.grants) {
+      if (grant.expiresMs <= nowMs) continue;
+      const part = Math.min(rest, grant.milli);
+      grant.milli -= part;
       rest -= part;
       if (rest === 0) break;
     }
@@ -133,24 +133,24 @@ export class Lease {
   }
 
   /** Takes out the tokens that may not be handed out any more: the expired, or all if they lie idle. */
-  expired(nowMs: number, idleMs: number): Parcel[] {
+  expired(nowMs: number, idleMs: number): Grant[] {
     const isIdle = nowMs - this.usedMs >= idleMs;
-    const gone = this.parcels.filter((parcel) => parcel.milli > 0 && (isIdle || parcel.expiresMs <= nowMs));
-    if (gone.length > 0 || this.parcels.some(({ milli }) => milli === 0)) {
-      this.parcels = isIdle ? [] : this.parcels.filter(({ milli, expiresMs }) => milli > 0 && expiresMs > nowMs);
+    const gone = this.grants.filter((grant) => grant.milli > 0 && (isIdle || grant.expiresMs <= nowMs));
+    if (gone.length > 0 || this.grants.some(({ milli }) => milli === 0)) {
+      this.grants = isIdle ? [] : this.grants.filter(({ milli, expiresMs }) => milli > 0 && expiresMs > nowMs);
     }
     return gone;
   }
 
   learn({ epoch, nowMs: atMs, spent }: Reply, nowMs: number): void {
-    if (epoch === "" || (this.known?.epoch === epoch && this.known.atMs > atMs)) return;
-    this.known = { epoch, atMs, spent };
+    if (epoch === "" || (this.snapshot?.epoch === epoch && this.snapshot.atMs > atMs)) return;
+    this.snapshot = { epoch, atMs, spent };
     this.learnedMs = nowMs;
   }
 
   /** Remembers a denial. */
-  believe({ waitMs, isProvisional }: View, nowMs: number): void {
-    this.believeUntilMs = nowMs + Math.min(waitMs, LOOK_AGAIN_MS);
+  rememberDenial({ waitMs, isProvisional }: Outcome, nowMs: number): void {
+    this.denyUntilMs = nowMs + Math.min(waitMs, LOOK_AGAIN_MS);
     this.backUntilMs = isProvisional ? nowMs + waitMs : 0;
   }
 
@@ -161,34 +161,34 @@ export class Lease {
   }
 
   /** What the store's denial of `needMilli` means, by what may still come back. */
-  denial({ tier }: SharedTier, { spent, ...reply }: Reply, needMilli: number, nowMs: number): View {
+  denial({ tier }: SharedTier, { spent, ...reply }: Reply, needMilli: number, nowMs: number): Outcome {
     const backMs = Math.max(reply.backMs, Math.ceil(this.lateUntilMs - nowMs));
-    return viewOf(tier, spent, needMilli, { ...reply, backMs });
+    return outcomeOf(tier, spent, needMilli, { ...reply, backMs });
   }
 
   /** Lets the store be asked again, since somebody has changed the key there. */
   lookAgain(): void {
-    this.believeUntilMs = 0;
+    this.denyUntilMs = 0;
     this.brokenUntilMs = 0;
   }
 
   /** Where the key stands for a call of this cost, less what is held here. */
-  view(costMilli: number, nowMs: number, storeMs: number): View {
+  outcome(costMilli: number, nowMs: number, storeMs: number): Outcome {
     const { tier } = this.boundTier;
-    const atMs = Math.max(storeMs, this.known?.atMs ?? 0);
-    const spent = spentAt(tier, this.known, atMs, this.held(nowMs));
+    const atMs = Math.max(storeMs, this.snapshot?.atMs ?? 0);
+    const spent = spentAt(tier, this.snapshot, atMs, this.held(nowMs));
     const backMs = Math.max(0, Math.ceil(this.backUntilMs - nowMs));
-    return viewOf(tier, spent, costMilli, { nowMs: atMs, lagMs: atMs - storeMs, backMs });
+    return outcomeOf(tier, spent, costMilli, { nowMs: atMs, lagMs: atMs - storeMs, backMs });
   }
 
   /** Whether the store has not heard of something. */
-  get owes(): boolean {
-    return this.owed.length > 0 || this.share !== undefined;
+  get hasUnreconciled(): boolean {
+    return this.unreconciled.length > 0 || this.fallback !== undefined;
   }
 
-  /** Adds a debt to the last one, if that was not sent yet and is of the same kind; returns whether it did. */
-  merge({ boundTier, deltas, atMs, quotasOnly, tell, unused, away }: Owed): boolean {
-    const last = this.owed.at(-1);
+  /** Adds to the last that is unreconciled, if that was not sent yet and is of the same kind; returns whether it did. */
+  merge({ boundTier, deltas, atMs, quotasOnly, tell, unused, duringOutage }: Unreconciled): boolean {
+    const last = this.unreconciled.at(-1);
     if (
       last === undefined ||
       last.sent !== undefined ||
@@ -201,20 +201,26 @@ export class Lease {
       ({ rule }) => rule.type === "bucket" || rule.periodOf(atMs).startMs === rule.periodOf(last.atMs).startMs,
     );
     const isSameSign = deltas.every((delta, index) => Math.sign(delta) === Math.sign(last.deltas[index] ?? 0));
-    if (!isSamePeriod || !isSameSign || last.tell !== tell || last.unused !== unused || last.away !== away)
+    if (
+      !isSamePeriod ||
+      !isSameSign ||
+      last.tell !== tell ||
+      last.unused !== unused ||
+      last.duringOutage !== duringOutage
+    )
       return false;
     last.deltas = last.deltas.map((delta, index) => delta + (deltas[index] ?? 0));
     return true;
   }
 
-  /** Whether forgetting it now loses nothing that is owed or held. */
+  /** Whether forgetting it now loses nothing that is unreconciled or held. */
   get mayGo(): boolean {
     return (
       !this.taking &&
-      this.parcels.length === 0 &&
-      this.waiters.length === 0 &&
-      this.owed.length === 0 &&
-      this.share === undefined
+      this.grants.length === 0 &&
+      this.pending.length === 0 &&
+      this.unreconciled.length === 0 &&
+      this.fallback === undefined
     );
   }
 }

@@ -1,38 +1,38 @@
 import { TollkeeperError } from "../errors.js";
 import { isOfOneKey } from "../store/key-error.js";
-import type { Kinds } from "../store/limit-kinds.js";
-import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "../store/protocol.js";
+import type { LimitKinds } from "../store/limit-kinds.js";
+import type { Command, Heartbeat, Link, LinkEvents, Membership, Reply } from "../store/protocol.js";
 import { Deadline } from "./deadline.js";
 import type { Runtime } from "./runtime.js";
 
 /** How often, in ms, a replica is heard of, and a store that was away is tried. */
 const HEARTBEAT_MS = 1000;
 const PROBE_MS = 250;
-/** How often, in ms, a replica that waits for the others asks whether they have told what they know. */
-const SETTLE_MS = 50;
+/** How often, in ms, a replica that waits for the others asks whether they have reported what they know. */
+const RECOVERY_MS = 50;
 /** Misses in a row after which the store counts as away. */
 const MISSES = 3;
 
 /**
  * - `unavailable`: nothing is asked; the outage policy decides.
- * - `recovering`: the server is another one than before, and what it has lost is being told; the outage policy decides.
+ * - `recovering`: the server is another one than before, and what it has lost is being reported; the outage policy decides.
  * - `ready`: decisions are shared.
  */
 export type SessionState = "unavailable" | "recovering" | "ready";
 
 /** What the session is made for. */
 export interface SessionHost {
-  /** Tells a server what was known before it, and resolves when it has heard. */
-  tell(): Promise<void>;
-  knows(): boolean;
-  kinds(): Kinds;
-  entered(state: SessionState): void;
+  /** Reports to a server what was known before it, and resolves when it has heard. */
+  report(): Promise<void>;
+  hasState(): boolean;
+  kinds(): LimitKinds;
+  stateChanged(state: SessionState): void;
   changed(key: string, reset: boolean): void;
   wanted(key: string): void;
   /** A command that was given up has been carried out after all. */
   late(command: Command, reply: Reply): void;
-  /** Takes the tokens that unlimited tiers have spent since the last call. */
-  takeUsage(): ReadonlyMap<string, number>;
+  /** Gives the tokens that unlimited tiers have spent since the last call. */
+  drainUsage(): ReadonlyMap<string, number>;
 }
 
 /** How the session has fared. */
@@ -57,12 +57,12 @@ export class Session {
   #state: SessionState = "unavailable";
   #connected = false;
   /** The server that has heard what this replica knows. */
-  #toldServer: string | undefined;
+  #reportedTo: string | undefined;
   #server = "";
   #misses = 0;
   #replicas: readonly string[] = [];
   #cancel: (() => void) | undefined;
-  #greeting = false;
+  #isBeating = false;
   #refusal: TollkeeperError | undefined;
   #closed = false;
 
@@ -87,11 +87,11 @@ export class Session {
       connected: (server) => this.#connectedTo(server),
       disconnected: () => {
         this.#connected = false;
-        this.#enter("unavailable");
+        this.#become("unavailable");
       },
       refused: (error) => {
         this.#refusal = error;
-        this.#enter("unavailable");
+        this.#become("unavailable");
       },
       changed: (key, reset) => this.#host.changed(key, reset),
       wanted: (key) => this.#host.wanted(key),
@@ -134,7 +134,7 @@ export class Session {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancel?.();
-    if (this.#connected) await this.#greet({ told: true, leaves: true }).catch(() => undefined);
+    if (this.#connected) await this.#heartbeat({ hasReported: true, isLeaving: true }).catch(() => undefined);
     this.#state = "unavailable";
     await this.#link.close();
   }
@@ -152,61 +152,61 @@ export class Session {
   }
 
   async #beat(): Promise<void> {
-    if (this.#closed || this.#greeting) return;
-    this.#greeting = true;
+    if (this.#closed || this.#isBeating) return;
+    this.#isBeating = true;
     let next = PROBE_MS;
     try {
       if (this.#connected) next = await this.#gather();
     } catch {
       // What is wrong was reported by the link, and the miss was counted; one of them alone opens no circuit.
-      if (this.#state === "recovering") this.#enter("unavailable");
+      if (this.#state === "recovering") this.#become("unavailable");
     } finally {
-      this.#greeting = false;
+      this.#isBeating = false;
     }
     this.#beatIn(next);
   }
 
-  /** Greets, tells what a server must know, and finds out whether decisions can be shared; returns when to go on. */
+  /** Sends a heartbeat, reports what a server must know, and finds out whether decisions can be shared; returns when to go on. */
   async #gather(): Promise<number> {
     const server = this.#server;
-    let roll = await this.#greet({ told: this.#toldServer === server, leaves: false });
-    if (roll.isFull) {
+    let membership = await this.#heartbeat({ hasReported: this.#reportedTo === server, isLeaving: false });
+    if (membership.isFull) {
       // Asking it would fail key by key, and with each turn from one state to the other every part would be dealt anew.
-      this.#replicas = roll.replicas;
-      this.#enter("unavailable");
+      this.#replicas = membership.replicas;
+      this.#become("unavailable");
       return HEARTBEAT_MS;
     }
-    if (this.#toldServer !== server) {
-      if (roll.recoveringMs > 0 || this.#toldServer !== undefined) {
-        this.#enter("recovering");
-        await this.#host.tell();
+    if (this.#reportedTo !== server) {
+      if (membership.recoveringMs > 0 || this.#reportedTo !== undefined) {
+        this.#become("recovering");
+        await this.#host.report();
       }
       if (server !== this.#server) return 0;
-      this.#toldServer = server;
-      roll = await this.#greet({ told: true, leaves: false });
+      this.#reportedTo = server;
+      membership = await this.#heartbeat({ hasReported: true, isLeaving: false });
     }
     if (!this.#connected || server !== this.#server) return PROBE_MS;
-    this.#replicas = roll.replicas;
-    if (roll.recoveringMs === 0) {
-      this.#enter("ready");
+    this.#replicas = membership.replicas;
+    if (membership.recoveringMs === 0) {
+      this.#become("ready");
       return HEARTBEAT_MS;
     }
-    this.#enter("recovering");
-    return Math.min(SETTLE_MS, roll.recoveringMs);
+    this.#become("recovering");
+    return Math.min(RECOVERY_MS, membership.recoveringMs);
   }
 
-  #greet(state: Pick<Greeting, "told" | "leaves">): Promise<Roll> {
+  #heartbeat(state: Pick<Heartbeat, "hasReported" | "isLeaving">): Promise<Membership> {
     const host = this.#host;
-    const about = { peers: this.#replicas, knows: host.knows(), kinds: host.kinds(), usage: host.takeUsage() };
-    return this.#within("greet", this.#link.greet({ ...state, ...about }), () => undefined);
+    const about = { peers: this.#replicas, hasState: host.hasState(), kinds: host.kinds(), usage: host.drainUsage() };
+    return this.#within("heartbeat", this.#link.heartbeat({ ...state, ...about }), () => undefined);
   }
 
-  #enter(state: SessionState): void {
+  #become(state: SessionState): void {
     if (this.#closed || this.#state === state) return;
     if (state === "ready") this.#refusal = undefined;
     this.#state = state;
-    this.#host.entered(state);
-    if (state === "unavailable" && !this.#greeting) this.#beatIn(PROBE_MS);
+    this.#host.stateChanged(state);
+    if (state === "unavailable" && !this.#isBeating) this.#beatIn(PROBE_MS);
   }
 
   #within<T>(operation: string, answer: Promise<T>, late: (value: T) => void): Promise<T> {
@@ -245,7 +245,7 @@ export class Session {
   #missed(operation: string, outcome: string): void {
     this.#count(operation, outcome);
     this.#misses++;
-    if (this.#misses >= MISSES) this.#enter("unavailable");
+    if (this.#misses >= MISSES) this.#become("unavailable");
   }
 
   #count(operation: string, outcome: string): void {

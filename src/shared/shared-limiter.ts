@@ -13,17 +13,17 @@ import { Sampler } from "../limiter/sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "../limiter/shadow.js";
 import type { Link } from "../store/protocol.js";
 import type { LeaseOptions } from "./lease-options.js";
+import { SWEEPS } from "./lease-releaser.js";
 import { LeaseTable } from "./lease-table.js";
 import { Leases } from "./leases.js";
 import { CLOSED } from "./outage.js";
+import { allowedOutcome, type Outcome } from "./outcome.js";
 import { ReadyGate } from "./ready-gate.js";
-import { SWEEPS } from "./returns.js";
 import type { Runtime } from "./runtime.js";
 import { Session, type SessionStats } from "./session.js";
 import { type Corrector, SharedTier } from "./shared-tier.js";
 import { SharedTiers } from "./shared-tiers.js";
 import { TierCounts } from "./tier-counts.js";
-import { allowedView, type View } from "./view.js";
 
 /** How a shared limiter works. */
 export interface SharedSettings extends LeaseOptions {
@@ -84,17 +84,17 @@ export class SharedLimiter {
       settings.runtime,
       settings.timeoutMs,
       {
-        tell: () => this.#leases.tell(),
-        knows: () => this.#leases.knows(),
+        report: () => this.#leases.report(),
+        hasState: () => this.#leases.hasState(),
         kinds: () => this.#boundTiers.kinds,
         changed: (key, reset) => this.#leases.changed(key, reset),
         wanted: (key) => this.#leases.wanted(key),
         late: (command, reply) => this.#leases.late(command, reply),
-        entered: (state) => {
-          this.#leases.entered(state);
+        stateChanged: (state) => {
+          this.#leases.stateChanged(state);
           if (state === "ready") this.#readyGate.release();
         },
-        takeUsage: () => {
+        drainUsage: () => {
           const usage = this.#usage;
           this.#usage = new Map();
           return usage;
@@ -132,7 +132,7 @@ export class SharedLimiter {
     return this.#boundTiers.tiers;
   }
 
-  /** Whether decisions are shared now: not while Redis is away, nor while a server that came back hears what is known. */
+  /** Whether decisions are shared now: not while Redis is away, nor while a server that came back hears what was known. */
   get isReady(): boolean {
     return this.#session.state === "ready";
   }
@@ -267,7 +267,7 @@ export class SharedLimiter {
   }
 
   /**
-   * Gives back what is leased, charges what is owed, and lets go. Decisions made from then on throw
+   * Gives back what is leased, charges what is unreconciled, and lets go. Decisions made from then on throw
    * `ERR_LIMITER_CLOSED`. Calling it again is fine.
    */
   close(): Promise<void> {
@@ -298,8 +298,8 @@ export class SharedLimiter {
     const { tier } = boundTier;
     if (tier.limits.length === 0) {
       if (spends && costMilli > 0) this.#usage.set(tier.name, (this.#usage.get(tier.name) ?? 0) + costMilli);
-      const view = allowedView({ nowMs: this.#leases.storeMs(), lagMs: 0 }, []);
-      return this.#finish(boundTier, key, costMilli, view, spends);
+      const outcome = allowedOutcome({ nowMs: this.#leases.storeMs(), lagMs: 0 }, []);
+      return this.#finish(boundTier, key, costMilli, outcome, spends);
     }
     this.#checkPart(tier);
     const seen =
@@ -307,7 +307,7 @@ export class SharedLimiter {
         ? this.#leases.consume(key, boundTier, costMilli)
         : this.#leases.peek(key, boundTier, costMilli);
     return seen instanceof Promise
-      ? seen.then((view) => this.#finish(boundTier, key, costMilli, view, spends))
+      ? seen.then((outcome) => this.#finish(boundTier, key, costMilli, outcome, spends))
       : this.#finish(boundTier, key, costMilli, seen, spends);
   }
 
@@ -335,25 +335,25 @@ export class SharedLimiter {
     if (shadow === undefined) return undefined;
     if (costMilli > tier.maxCostMilli) return "denied";
     const own = shadowKey(key, shadow);
-    const view = await (spends
+    const outcome = await (spends
       ? this.#leases.consume(own, shadow, costMilli)
       : this.#leases.peek(own, shadow, costMilli));
-    return view === CLOSED ? undefined : shadow.decide(own, costMilli, view, spends);
+    return outcome === CLOSED ? undefined : shadow.decide(own, costMilli, outcome, spends);
   }
 
   #finish(
     boundTier: SharedTier,
     key: string,
     costMilli: number,
-    view: View | typeof CLOSED,
+    outcome: Outcome | typeof CLOSED,
     spends: boolean,
   ): Decision {
-    if (view === CLOSED) {
+    if (outcome === CLOSED) {
       throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis can't be asked, and the outage policy is closed");
     }
     const { name, limits } = boundTier.tier;
-    if (spends) this.#counts.add(name, view.denied === 0 ? undefined : limits[view.denied - 1]?.name);
-    return boundTier.decide(key, costMilli, view, spends);
+    if (spends) this.#counts.add(name, outcome.denied === 0 ? undefined : limits[outcome.denied - 1]?.name);
+    return boundTier.decide(key, costMilli, outcome, spends);
   }
 
   /**

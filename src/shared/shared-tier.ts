@@ -4,8 +4,8 @@ import type { Tier } from "../engine/tier.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import { Decision } from "../limiter/decision.js";
 import { ShadowedDecision } from "../limiter/shadow.js";
+import type { Outcome } from "./outcome.js";
 import { SharedDenial } from "./shared-denial.js";
-import type { View } from "./view.js";
 
 /** The one row from which decisions are copied. */
 const frame: Frame = new Float64Array(FRAME.ROW);
@@ -51,13 +51,13 @@ export class SharedTier implements BoundTier {
   }
 
   /** Makes a decision of where a key stands after the call. */
-  decide(key: string, costMilli: number, view: View, spends: boolean): Decision {
-    const { denied, nowMs, lagMs, spent } = view;
+  decide(key: string, costMilli: number, outcome: Outcome, spends: boolean): Decision {
+    const { denied, nowMs, lagMs, spent } = outcome;
     frame[FRAME.CODE] = lagMs > 0 ? denied | OUTCOME.BEHIND : denied;
     frame[FRAME.BEHIND] = lagMs;
     frame[FRAME.NOW] = nowMs;
     for (let index = 0; index < spent.length; index++) frame[FRAME.SPENT + index] = spent[index] as number;
-    if (denied > 0) return new SharedDenial(this, key, frame, costMilli, view);
+    if (denied > 0) return new SharedDenial(this, key, frame, costMilli, outcome);
     const Made = this.shadows.length === 0 ? Decision : ShadowedDecision;
     return new Made(this, key, frame, 0, costMilli, spends);
   }

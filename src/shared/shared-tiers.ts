@@ -4,7 +4,7 @@ import type { Tiers } from "../engine/spec.js";
 import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import { limiterClosed, unknownTier } from "../limiter/misuse.js";
 import { compileOverridden } from "../limiter/overrides.js";
-import { type Kinds, kindsOf } from "../store/limit-kinds.js";
+import { kindsOf, type LimitKinds } from "../store/limit-kinds.js";
 import { type Corrector, SharedTier } from "./shared-tier.js";
 
 /** Tiers with overrides that are held ready. */
@@ -17,7 +17,7 @@ export class SharedTiers {
   readonly #maxSlots: number;
   #version = -1;
   #tiers: Tiers;
-  #kinds: Kinds = new Map();
+  #kinds: LimitKinds = new Map();
   #inForce = new Map<string, SharedTier>();
   readonly #overridden = new Recent<string, SharedTier>(MAX_OVERRIDDEN);
   /** By tier, shadow limits too; those with overrides as long as somebody holds them. */
@@ -35,7 +35,7 @@ export class SharedTiers {
   }
 
   /** What the names of the limits in force stand for; those of shadow limits are counted apart. */
-  get kinds(): Kinds {
+  get kinds(): LimitKinds {
     return this.#kinds;
   }
 

@@ -3,7 +3,7 @@ import { TollkeeperError } from "../errors.js";
 import { addressOfClient, checkClient, type RedisClient } from "../store/given-client.js";
 import type { Credentials } from "../store/login.js";
 import { type Address, parseAddress, urlOf } from "../store/redis-url.js";
-import type { OutagePolicies, OutagePolicy } from "./share.js";
+import type { OutagePolicies, OutagePolicy } from "./outage-policy.js";
 
 /** Storage that replicas share, in Redis 6.2 or later, or Valkey. */
 export interface RedisStorage {

@@ -1,5 +1,5 @@
 import { type ErrorCode, TollkeeperError } from "../errors.js";
-import { conflict, type Place } from "./limit-kinds.js";
+import { conflict, type StoreRef } from "./limit-kinds.js";
 import { nameOf } from "./wire.js";
 
 /** What can be wrong with one key while the store is there and serves all others. */
@@ -22,14 +22,14 @@ export function isRefusal(error: unknown): boolean {
 }
 
 /** An error that the script has answered for a key (see `script.ts`); undefined if it is none of its own. */
-export function keyFault(answer: Error, key: string, place: Place): TollkeeperError | undefined {
+export function keyFault(answer: Error, key: string, storeRef: StoreRef): TollkeeperError | undefined {
   const [, word, detail = ""] = /^(FOREIGN|KIND) (.+)$/.exec(answer.message) ?? [];
   switch (word) {
     case "FOREIGN":
-      return foreign(detail, key, place, answer);
+      return foreign(detail, key, storeRef, answer);
     case "KIND": {
       const [limit = "", here = "", there] = detail.split(",");
-      return conflict(limit, here, `counted as a ${there} in a key that the outage policy decides on`, place, {
+      return conflict(limit, here, `counted as a ${there} in a key that the outage policy decides on`, storeRef, {
         cause: answer,
       });
     }
@@ -38,7 +38,7 @@ export function keyFault(answer: Error, key: string, place: Place): TollkeeperEr
   }
 }
 
-function foreign(type: string, key: string, { url, prefix }: Place, cause: Error): TollkeeperError {
+function foreign(type: string, key: string, { url, prefix }: StoreRef, cause: Error): TollkeeperError {
   const what = type === "hash" ? "a hash of somebody else's" : `a ${type}`;
   const start = nameOf(prefix, key.slice(0, Math.min(SHOWN, Math.floor(key.length / 2)))).slice(0, -1);
   return new TollkeeperError(

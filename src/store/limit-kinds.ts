@@ -2,16 +2,16 @@ import { kindOf, type Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
 
 /** What each limit's name stands for: its kind, and the days on which a month begins, as text. */
-export type Kinds = ReadonlyMap<string, string>;
+export type LimitKinds = ReadonlyMap<string, string>;
 
 /** Where limits are shared, as it may be shown. */
-export interface Place {
+export interface StoreRef {
   readonly url: string;
   readonly prefix: string;
 }
 
 /** What the names of these tiers stand for. */
-export function kindsOf(tiers: Iterable<Tier>): Kinds {
+export function kindsOf(tiers: Iterable<Tier>): LimitKinds {
   const rules = [...tiers].flatMap(({ limits }) => limits);
   return new Map(
     rules.map(({ name, rule }) => {
@@ -23,16 +23,18 @@ export function kindsOf(tiers: Iterable<Tier>): Kinds {
 }
 
 /** As replicas tell each other. */
-export function kindsText(kinds: Kinds): string {
+export function kindsText(kinds: LimitKinds): string {
   return [...kinds].map((entry) => entry.join("=")).join(",");
 }
 
 /** The conflicts with a replica that has told other kinds. */
-export function conflictsWith(told: string, kinds: Kinds, place: Place): TollkeeperError[] {
+export function conflictsWith(told: string, kinds: LimitKinds, storeRef: StoreRef): TollkeeperError[] {
   const theirs = new Map(told.split(",").map((entry) => entry.split("=") as [string, string]));
   return [...kinds].flatMap(([name, here]) => {
     const there = theirs.get(name);
-    return there === undefined || there === here ? [] : [conflict(name, here, `a ${there} in another replica`, place)];
+    return there === undefined || there === here
+      ? []
+      : [conflict(name, here, `a ${there} in another replica`, storeRef)];
   });
 }
 
@@ -41,7 +43,7 @@ export function conflict(
   limit: string,
   here: string,
   elsewhere: string,
-  { url, prefix }: Place,
+  { url, prefix }: StoreRef,
   options?: ErrorOptions,
 ): TollkeeperError {
   return new TollkeeperError(

@@ -1,20 +1,20 @@
 import type { Tier } from "../engine/tier.js";
 import type { TollkeeperError } from "../errors.js";
-import type { Kinds } from "./limit-kinds.js";
+import type { LimitKinds } from "./limit-kinds.js";
 
 /** What a caller knows of a key from an earlier answer: amounts in the units of the tier's limits, in their order, where known. */
-export interface Known {
+export interface Snapshot {
   readonly epoch: string;
   /** The store's time, in ms, at which the amounts held. */
   readonly atMs: number;
   readonly spent: readonly (number | undefined)[];
 }
 
-/** One step of the protocol; `script.ts` says what each does. Amounts are in thousandths of a token. */
+/** One step of the protocol; `lua/keys.ts` says what each does. Amounts are in thousandths of a token. */
 export type Command = {
   readonly key: string;
   readonly tier: Tier;
-  readonly known: Known | undefined;
+  readonly snapshot: Snapshot | undefined;
   /** The time to decide by, in ms since the epoch; the store's own if undefined. */
   readonly nowMs: number | undefined;
 } & (
@@ -45,13 +45,13 @@ interface Adjust {
   /** Whether others are told, who may remember a denial that no longer holds. */
   readonly tell: boolean;
   /** Counts the caller's corrections upward, so that one sent twice counts once; undefined where none is sent twice. */
-  readonly number: number | undefined;
-  /** Whether it was sent before; `known` is then what was known at that time. */
-  readonly again: boolean;
+  readonly sequence: number | undefined;
+  /** Whether it was sent before; `snapshot` is then the one of that time. */
+  readonly isRetry: boolean;
   /** Whether what is given back was handed out to nobody: then a bucket takes back only what it has not refilled since `atMs`. */
   readonly unused: boolean;
   /** Whether it was admitted while the store was away: it counts for limits too of which the store holds nothing. */
-  readonly away: boolean;
+  readonly duringOutage: boolean;
 }
 
 /** What a command was answered. */
@@ -72,24 +72,24 @@ export interface Reply {
 }
 
 /** How a replica reports to the others. */
-export interface Greeting {
+export interface Heartbeat {
   /** The replicas that this one knew last. */
   readonly peers: readonly string[];
   /** Whether it knows amounts of keys at all. */
-  readonly knows: boolean;
-  /** Whether it has told the server all that it knows. */
-  readonly told: boolean;
+  readonly hasState: boolean;
+  /** Whether it has reported to the server all that it knows. */
+  readonly hasReported: boolean;
   /** Whether it leaves for good. */
-  readonly leaves: boolean;
+  readonly isLeaving: boolean;
   /** What the names of its limits stand for, which replicas must agree on. */
-  readonly kinds: Kinds;
-  /** Tokens spent by unlimited tiers since the last greeting, in thousandths. */
+  readonly kinds: LimitKinds;
+  /** Tokens spent by unlimited tiers since the last heartbeat, in thousandths. */
   readonly usage: ReadonlyMap<string, number>;
 }
 
-/** What a greeting was answered. */
-export interface Roll {
-  /** Replicas heard of lately, the greeting one among them. */
+/** What a heartbeat was answered. */
+export interface Membership {
+  /** Replicas heard of lately, the asking one among them. */
   readonly replicas: readonly string[];
   /** How long, in ms at most, decisions still have to wait for others to tell what they know; 0 if not at all. */
   readonly recoveringMs: number;
@@ -115,6 +115,6 @@ export interface Link {
   /** Begins to connect, and to connect anew whenever the connection breaks. */
   open(events: LinkEvents): void;
   send(command: Command): Promise<Reply>;
-  greet(greeting: Greeting): Promise<Roll>;
+  heartbeat(heartbeat: Heartbeat): Promise<Membership>;
   close(): Promise<void>;
 }

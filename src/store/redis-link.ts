@@ -1,10 +1,10 @@
 import { TollkeeperError } from "../errors.js";
 import { checkAllRights, clusterBehind, type Facts, type InspectionOptions, inspect } from "./inspection.js";
 import { keyFault } from "./key-error.js";
-import { conflictsWith, kindsText, type Place } from "./limit-kinds.js";
+import { conflictsWith, kindsText, type StoreRef } from "./limit-kinds.js";
 import { SCRIPT } from "./lua/keys.js";
 import { REGISTRY } from "./lua/replicas.js";
-import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "./protocol.js";
+import type { Command, Heartbeat, Link, LinkEvents, Membership, Reply } from "./protocol.js";
 import { type Client, letGo, pairOf, RETRY_MS, shield } from "./redis-client.js";
 import { isRefusal, strange, translated } from "./redis-errors.js";
 import { type Address, redactedUrl } from "./redis-url.js";
@@ -12,8 +12,8 @@ import { type Need, needsOf } from "./rights.js";
 import { atTurnEnd } from "./turn.js";
 import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
 
-/** Seconds for which a server counts as young: it may just have come back without what it knew. */
-const YOUNG_S = 5;
+/** Seconds for which a server has just started: it may have come back without what it knew. */
+const JUST_STARTED_S = 5;
 /** After how long, in ms, a server that can't be used is looked at again. */
 const LOOK_AGAIN_MS = 2000;
 
@@ -47,7 +47,7 @@ export class RedisLink implements Link {
   #subscriber: Client | undefined;
   #waiting: Waiting[] = [];
   #server = "";
-  #young = false;
+  #hasJustStarted = false;
   #closed = false;
 
   constructor(options: RedisLinkOptions) {
@@ -66,8 +66,8 @@ export class RedisLink implements Link {
     });
   }
 
-  async greet({ peers, knows, told, leaves, kinds, usage }: Greeting): Promise<Roll> {
-    const flags = [knows, told, leaves, this.#young].map((flag) => (flag ? "1" : "0"));
+  async heartbeat({ peers, hasState, hasReported, isLeaving, kinds, usage }: Heartbeat): Promise<Membership> {
+    const flags = [hasState, hasReported, isLeaving, this.#hasJustStarted].map((flag) => (flag ? "1" : "0"));
     const counts = [...usage].flatMap(([tier, tokens]) => [tier, String(tokens)]);
     const { prefix, replica } = this.#options;
     const line = [this.#server, replica, ...flags, kindsText(kinds), String(peers.length), ...peers, ...counts];
@@ -81,7 +81,7 @@ export class RedisLink implements Link {
     if (asked.status === "rejected") throw this.#refused(asked.reason);
     const [recoveringMs, replicas, others, full] = asked.value as [number, string[], string[], number];
     if (full === 1) this.#report(new Error("OOM when a replica reports"));
-    for (const error of others.flatMap((told) => conflictsWith(told, kinds, this.#place))) this.#report(error);
+    for (const error of others.flatMap((told) => conflictsWith(told, kinds, this.#storeRef))) this.#report(error);
     return { recoveringMs, replicas, isFull: full === 1 };
   }
 
@@ -118,9 +118,10 @@ export class RedisLink implements Link {
         if (refused !== undefined) this.#report(new Error(String(refused)));
         for (const [index, one] of sent.entries()) {
           const reply = replies[index];
-          if (reply instanceof Error) one.reject(this.#report(keyFault(reply, one.command.key, this.#place) ?? reply));
+          if (reply instanceof Error)
+            one.reject(this.#report(keyFault(reply, one.command.key, this.#storeRef) ?? reply));
           else if (Array.isArray(reply)) one.resolve(replyOf(reply));
-          else one.reject(this.#report(strange(this.#place.url)));
+          else one.reject(this.#report(strange(this.#storeRef.url)));
         }
       })
       .catch((error: unknown) => {
@@ -128,7 +129,7 @@ export class RedisLink implements Link {
       });
   }
 
-  get #place(): Place {
+  get #storeRef(): StoreRef {
     return { url: redactedUrl(this.#options.url), prefix: this.#options.prefix };
   }
 
@@ -166,7 +167,7 @@ export class RedisLink implements Link {
         (facts) => {
           const cluster = clusterBehind(this.#options, facts);
           if (cluster !== undefined) return this.#become(cluster, events);
-          this.#young = Number(facts.get("uptime_in_seconds")) < YOUNG_S;
+          this.#hasJustStarted = Number(facts.get("uptime_in_seconds")) < JUST_STARTED_S;
           this.#server = this.#isCluster ? "cluster" : (facts.get("run_id") ?? "").slice(0, 12);
           events.connected(this.#server);
         },

@@ -16,13 +16,13 @@ export function argumentsOf(commands: readonly Command[], { server, channel, cal
   const tiers: Tier[] = [];
   const line: string[] = [];
   for (const command of commands) {
-    const { op, tier, known, nowMs } = command;
-    let place = tiers.indexOf(tier);
-    if (place < 0) place = tiers.push(tier) - 1;
-    line.push(op, text(nowMs), String(place + 1), known?.epoch ?? "", text(known?.atMs));
+    const { op, tier, snapshot, nowMs } = command;
+    let tierIndex = tiers.indexOf(tier);
+    if (tierIndex < 0) tierIndex = tiers.push(tier) - 1;
+    line.push(op, text(nowMs), String(tierIndex + 1), snapshot?.epoch ?? "", text(snapshot?.atMs));
     pushNumbers(line, command);
     for (let index = 0; index < tier.limits.length; index++) {
-      line.push(text(known?.spent[index]), op === "adjust" ? text(command.deltas[index]) : "");
+      line.push(text(snapshot?.spent[index]), op === "adjust" ? text(command.deltas[index]) : "");
     }
   }
   return [server, channel, caller, String(tiers.length), ...tiers.flatMap(rulesOf), ...line];
@@ -66,7 +66,7 @@ function pushNumbers(line: string[], command: Command): void {
       line.push(text(command.need), "", "", "");
       break;
     case "adjust":
-      line.push(text(command.atMs), flagsOf(command), text(command.number), "");
+      line.push(text(command.atMs), flagsOf(command), text(command.sequence), "");
       break;
     case "reset":
     case "leave":
@@ -75,8 +75,8 @@ function pushNumbers(line: string[], command: Command): void {
   }
 }
 
-function flagsOf({ quotasOnly, tell, again, unused, away }: Command & { op: "adjust" }): string {
-  return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (again ? 4 : 0) + (unused ? 8 : 0) + (away ? 16 : 0));
+function flagsOf({ quotasOnly, tell, isRetry, unused, duringOutage }: Command & { op: "adjust" }): string {
+  return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (isRetry ? 4 : 0) + (unused ? 8 : 0) + (duringOutage ? 16 : 0));
 }
 
 function rulesOf(tier: Tier): readonly string[] {

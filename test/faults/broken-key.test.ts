@@ -81,9 +81,9 @@ it.each(["exact", "leased"] as const)(
     const client = connect();
     await client.set(nameOf(prefix, "acct:customer-string"), "1");
     const count = (name: string) => limiter.stats().store.commands.get(name) ?? 0;
-    const greeted = count("greet ok");
+    const beaten = count("heartbeat ok");
     let calls = 0;
-    while (count("greet ok") < greeted + 2) {
+    while (count("heartbeat ok") < beaten + 2) {
       expect((await limiter.consume("acct:customer-string", "t", 0.001)).allowed).toBe(true);
       expect(limiter.isReady).toBe(true);
       calls++;

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { createLimiter, type SharedLimiter, type TollkeeperError } from "../../src/index.js";
-import type { OutagePolicy } from "../../src/shared/share.js";
+import type { OutagePolicy } from "../../src/shared/outage-policy.js";
 
 /** How long, in ms, a call waits for Redis in these tests, and how often each replica calls. */
 export const TIMEOUT_MS = 100;
@@ -54,7 +54,7 @@ export interface Row {
   lost: number;
   /** Of the large quota: spent in Redis and handed out to nobody. */
   stranded: number;
-  /** From the end of the fault until the last replica decided by Redis again, and had charged what it owed. */
+  /** From the end of the fault until the last replica decided by Redis again, and had charged what was unreconciled. */
   sharedAgainMs: number;
 }
 
@@ -103,11 +103,11 @@ export class Load {
     return load;
   }
 
-  /** What has yet to come until all share, owe nothing, and have not decided alone for a while. */
+  /** What has yet to come until all share, have nothing unreconciled, and have not decided alone for a while. */
   get awaited(): string[] {
     const apart = this.replicas.flatMap((replica, index) => {
       const { state, unreconciled, commands } = replica.stats().store;
-      const is = `${this.mode}, ${this.policy}, replica ${index}: ${state}, owes ${unreconciled}`;
+      const is = `${this.mode}, ${this.policy}, replica ${index}: ${state}, unreconciled ${unreconciled}`;
       return isAlone(replica) ? [`${is}, ${JSON.stringify([...commands])}`] : [];
     });
     return performance.now() - this.#lastAloneMs > SETTLED_MS ? apart : [...apart, "decided alone of late"];

@@ -1,7 +1,7 @@
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { createLimiter, type TollkeeperError } from "../../src/index.js";
-import type { OutagePolicy } from "../../src/shared/share.js";
+import type { OutagePolicy } from "../../src/shared/outage-policy.js";
 import { RedisRecords } from "../../src/store/redis-records.js";
 import { parseAddress } from "../../src/store/redis-url.js";
 import { forFile, RedisServer } from "../redis/server.js";

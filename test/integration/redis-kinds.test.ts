@@ -206,7 +206,7 @@ it("apps that mean the same are told nothing, nor is one that opens when the oth
   await same.limiter.close();
   const other = await app("day quota", { prefix });
   const named = await app({ ...(KINDS["bucket"] as LimitSpec), name: "rate" }, { prefix });
-  const heard = ({ limiter }: App) => limiter.stats().store.commands.get("greet ok") ?? 0;
+  const heard = ({ limiter }: App) => limiter.stats().store.commands.get("heartbeat ok") ?? 0;
   const before = heard(other);
   await expect.poll(() => heard(other), { timeout: 5000 }).toBeGreaterThan(before + 1);
   expect([one, same, other, named].flatMap(({ told }) => told)).toEqual([]);

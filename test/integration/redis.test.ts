@@ -149,9 +149,9 @@ describe.each(["exact", "leased"] as const)("replicas that share Redis, %s", (mo
     expect([count("take ok"), count("take failed")]).toEqual([2, 2]);
 
     for (let call = 0; call < 100; call++) await limiter.consumeMany(["string", `fine-${call}`], "free");
-    const [failed, greeted] = [count("adjust failed"), count("greet ok")];
+    const [failed, beaten] = [count("adjust failed"), count("heartbeat ok")];
     // Others go on, or the circuit would open.
-    for (let call = 0; count("greet ok") < greeted + 2; call++) await limiter.consume(`more-${call}`, "free");
+    for (let call = 0; count("heartbeat ok") < beaten + 2; call++) await limiter.consume(`more-${call}`, "free");
     expect(count("adjust failed") - failed).toBeLessThan(50);
   });
 

@@ -22,7 +22,7 @@ it("a correction made while another is being acknowledged is sent, at whatever m
     let acknowledge: () => void = () => undefined;
     const link: Link = {
       open: (events: LinkEvents) => void time.after(0, () => events.connected("one")),
-      greet: async () => ({ replicas: ["mine"], recoveringMs: 0 }),
+      heartbeat: async () => ({ replicas: ["mine"], recoveringMs: 0 }),
       close: async () => undefined,
       send: ({ op }: Command) =>
         new Promise((resolve) => {

@@ -174,7 +174,7 @@ class Changing {
       key.quota++;
       if (!random.chance(this.#refunds)) return;
       time.after(random.between(0, 1500), () => {
-        // What a share has refilled meanwhile it has not charged; a bucket would get that back twice.
+        // What fallback limits have refilled meanwhile it has not charged; a bucket would get that back twice.
         decision.refund(byPolicy ? "quotas" : "all");
         key.quota--;
         // In whole ms, as the store counts the time of others.

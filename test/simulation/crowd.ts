@@ -49,10 +49,10 @@ export async function crowd(seed: number, mutation: Mutation = {}): Promise<{ vi
     for (const key of KEYS) call(resident, key, false);
     const dead = deaths.filter((atMs) => atMs > time.nowMs - REMEMBERED_MS - 2 * EVERY_MS).length;
     for (const key of KEYS) {
-      const numbers = server.keys.numbers(key);
-      most = Math.max(most, numbers);
+      const sequences = server.keys.sequences(key);
+      most = Math.max(most, sequences);
       const may = world.alive.length + dead;
-      if (numbers > may) violations.push(`${key}: ${numbers} numbers, for ${may} who may still send`);
+      if (sequences > may) violations.push(`${key}: ${sequences} numbers, for ${may} who may still send`);
     }
   }
   await world.run(REMEMBERED_MS + LIFE_MS);
@@ -62,7 +62,7 @@ export async function crowd(seed: number, mutation: Mutation = {}): Promise<{ vi
     const [used, served] = [world.used(key, "day"), net.get(key) ?? 0];
     if (used < served) violations.push(`${key}: ${(served - used) / 1000} not charged`);
     if (killed === 0 && used > served) violations.push(`${key}: ${(used - served) / 1000} charged too much`);
-    if (server.keys.numbers(key) > 1) violations.push(`${key}: ${server.keys.numbers(key)} numbers of nobody`);
+    if (server.keys.sequences(key) > 1) violations.push(`${key}: ${server.keys.sequences(key)} numbers of nobody`);
   }
   return { violations, most };
 }

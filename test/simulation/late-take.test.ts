@@ -15,7 +15,7 @@ it("nothing is final while a take without an answer may have been granted, and i
   let takes = 0;
   const link: Link = {
     open: (events: LinkEvents) => void time.after(0, () => events.connected("one")),
-    greet: async () => ({ replicas: ["mine"], recoveringMs: 0, isFull: false }),
+    heartbeat: async () => ({ replicas: ["mine"], recoveringMs: 0, isFull: false }),
     close: async () => undefined,
     // The first is granted, the second is lost on the way back, and from then on there is nothing left.
     send: ({ op }) => {

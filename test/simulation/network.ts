@@ -1,5 +1,5 @@
 import type { SimulatedTime } from "../../bench/simulated-time.js";
-import type { Command, Greeting, Link, LinkEvents, Reply, Roll } from "../../src/store/protocol.js";
+import type { Command, Heartbeat, Link, LinkEvents, Membership, Reply } from "../../src/store/protocol.js";
 import type { Random } from "./random.js";
 import type { Server } from "./server.js";
 
@@ -106,9 +106,9 @@ export class SimulatedLink implements Link {
     );
   }
 
-  greet(greeting: Greeting): Promise<Roll> {
+  heartbeat(heartbeat: Heartbeat): Promise<Membership> {
     return this.#transport(
-      () => this.#server.greet(greeting, this.caller),
+      () => this.#server.heartbeat(heartbeat, this.caller),
       () => undefined,
       () => undefined,
     );
@@ -171,7 +171,7 @@ export class SimulatedLink implements Link {
 
 /** What is lost with a command that never arrives: only what was to be given back and is not sent again. */
 function leakOf(command: Command): number {
-  return command.op === "adjust" && command.number === undefined ? givenBack(command) : 0;
+  return command.op === "adjust" && command.sequence === undefined ? givenBack(command) : 0;
 }
 
 function givenBack(command: Command): number {

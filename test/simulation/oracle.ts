@@ -1,6 +1,6 @@
 import type { Bucket } from "../../src/engine/bucket.js";
 import type { Tier } from "../../src/engine/tier.js";
-import { Twin } from "./twin.js";
+import { ScriptModel } from "./script-model.js";
 
 /** A call let in: when, and how much it cost, in thousandths. */
 export interface Admission {
@@ -46,22 +46,22 @@ export function levelAt(rule: Bucket, admissions: readonly Admission[], nowMs: n
 
 /** What a limiter that knows everything at once would have let in of these calls, in thousandths. */
 export function ideal(key: string, tier: Tier, arrivals: readonly Arrival[]): number {
-  const twin = new Twin();
+  const model = new ScriptModel();
   let admitted = 0;
   for (const { atMs, costMilli } of arrivals) {
     const take = {
       op: "take",
       key,
       tier,
-      known: undefined,
+      snapshot: undefined,
       nowMs: atMs,
       need: costMilli,
       want: 0,
       divisor: 1,
       outMs: 0,
     } as const;
-    const asker = { server: "ideal", caller: "ideal", nowMs: atMs, publish: () => undefined };
-    if (twin.run(take, asker).denied === 0) admitted += costMilli;
+    const asking = { server: "ideal", caller: "ideal", nowMs: atMs, publish: () => undefined };
+    if (model.run(take, asking).denied === 0) admitted += costMilli;
   }
   return admitted;
 }

@@ -1,37 +1,37 @@
 import type { Decision } from "../../src/index.js";
-import { Share } from "../../src/shared/share.js";
+import { FallbackLimits } from "../../src/shared/fallback-limits.js";
 import { SharedTier } from "../../src/shared/shared-tier.js";
 
 /** What outage policies have said, and the decisions that were made of it: no caller can tell these from others. */
-const views = new WeakSet<object>();
+const outcomes = new WeakSet<object>();
 const decisions = new WeakSet<Decision>();
-/** When a share was first asked, and what shares have refilled of what they let in, in thousandths by limit. */
-const askedMs = new WeakMap<Share, number>();
+/** When fallback limits were first asked, and what they have refilled of what they let in, in thousandths by limit. */
+const askedMs = new WeakMap<FallbackLimits, number>();
 export const refilled = new Map<string, number>();
 
-const { decide, debts } = Share.prototype;
-Share.prototype.debts = function (this: Share, nowMs) {
-  const owed = debts.call(this, nowMs);
+const { decide, charges } = FallbackLimits.prototype;
+FallbackLimits.prototype.charges = function (this: FallbackLimits, nowMs) {
+  const unreconciled = charges.call(this, nowMs);
   this.tier.limits.forEach(({ name, rule }, index) => {
-    if (owed === undefined || rule.type === "quota") return;
+    if (unreconciled === undefined || rule.type === "quota") return;
     const most = ((nowMs - (askedMs.get(this) ?? nowMs)) * rule.perMs) / rule.perMilli;
     const limit = `${this.tier.name}.${name}`;
-    // A debt rounded up past what was let in owes nothing back.
-    const part = Math.max(0, Math.min(most, this.admitted - (owed.deltas[index] ?? 0)));
+    // What is rounded up past what was let in leaves nothing to give back.
+    const part = Math.max(0, Math.min(most, this.admitted - (unreconciled.deltas[index] ?? 0)));
     refilled.set(limit, (refilled.get(limit) ?? 0) + part);
   });
-  return owed;
+  return unreconciled;
 };
-Share.prototype.decide = function (this: Share, ...call) {
+FallbackLimits.prototype.decide = function (this: FallbackLimits, ...call) {
   if (!askedMs.has(this)) askedMs.set(this, call[1]);
-  const view = decide.apply(this, call);
-  views.add(view);
-  return view;
+  const outcome = decide.apply(this, call);
+  outcomes.add(outcome);
+  return outcome;
 };
 const { decide: conclude } = SharedTier.prototype;
 SharedTier.prototype.decide = function (this: SharedTier, ...call) {
   const decision = conclude.apply(this, call);
-  if (views.has(call[2])) decisions.add(decision);
+  if (outcomes.has(call[2])) decisions.add(decision);
   return decision;
 };
 

@@ -8,7 +8,7 @@ import { Server } from "./server.js";
 const server = await redisForFile();
 const KEY = "registry";
 
-/** How two registries answer a greeting: Redis running the script, and the server of the simulation. */
+/** How two registries answer a heartbeat: Redis running the script, and the server of the simulation. */
 function registries() {
   const redis = new Redis({ host: "127.0.0.1", port: server.port, protocol: 2 });
   onTestFinished(() => redis.disconnect());
@@ -17,11 +17,11 @@ function registries() {
   return { redis, time, simulated };
 }
 
-const greetingOf = (told: boolean, peers: string[]) => ({
+const heartbeatOf = (hasReported: boolean, peers: string[]) => ({
   peers,
-  knows: true,
-  told,
-  leaves: false,
+  hasState: true,
+  hasReported,
+  isLeaving: false,
   kinds: new Map(),
   usage: new Map(),
 });
@@ -29,27 +29,27 @@ const greetingOf = (told: boolean, peers: string[]) => ({
 it("whoever was there before an outage of any length is waited for, in Redis as in the simulation", async () => {
   const { redis, time, simulated } = registries();
   const names = ["a", "b", "c", "d", "e"];
-  const greet = async (run: string, replica: string, told: boolean, peers: string[]) => {
-    const flags = ["1", told ? "1" : "0", "0", "0"];
+  const heartbeat = async (run: string, replica: string, hasReported: boolean, peers: string[]) => {
+    const flags = ["1", hasReported ? "1" : "0", "0", "0"];
     const line = [run, replica, ...flags, "", String(peers.length), ...peers];
     const [recoveringMs, replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, string[]];
-    const roll = simulated.greet(greetingOf(told, peers), replica);
-    expect(replicas.toSorted()).toEqual(roll.replicas.toSorted());
-    expect(recoveringMs > 0).toBe(roll.recoveringMs > 0);
+    const membership = simulated.heartbeat(heartbeatOf(hasReported, peers), replica);
+    expect(replicas.toSorted()).toEqual(membership.replicas.toSorted());
+    expect(recoveringMs > 0).toBe(membership.recoveringMs > 0);
     return { replicas, isRecovering: recoveringMs > 0 };
   };
-  for (const name of names) await greet("run1", name, true, []);
+  for (const name of names) await heartbeat("run1", name, true, []);
 
-  // An hour passes without a server: their last greetings are as old, and none of them has left.
+  // An hour passes without a server: their last heartbeats are as old, and none of them has left.
   const longAgo = Date.now() - 3_600_000;
   expect(longAgo).toBeLessThan(Date.now() - ABSENT_MS);
   for (const name of names) await redis.hset(KEY, `p:${name}`, longAgo);
   await time.runUntil(time.nowMs + 3_600_000);
   simulated.failOver(0);
 
-  expect(await greet("run2", "a", false, names)).toMatchObject({ isRecovering: true });
+  expect(await heartbeat("run2", "a", false, names)).toMatchObject({ isRecovering: true });
   for (const name of names) {
-    const { replicas, isRecovering } = await greet("run2", name, true, names);
+    const { replicas, isRecovering } = await heartbeat("run2", name, true, names);
     expect(replicas.toSorted()).toEqual(names);
     expect(isRecovering).toBe(name !== "e");
   }

@@ -37,7 +37,7 @@ class Forgetful implements Link {
     return new Promise((resolve) => this.#time.after(20, () => resolve({ ...reply, epoch: "two:0" })));
   }
 
-  async greet() {
+  async heartbeat() {
     return { replicas: ["mine"], recoveringMs: 0 };
   }
 
@@ -57,6 +57,6 @@ it("a correction that was not acknowledged is sent again as what it was, whateve
   await time.runUntil(START + 500);
   expect(await next).toMatchObject({ allowed: true });
   const [first, ...others] = link.corrections;
-  expect(first).toMatchObject({ deltas: [-1000], number: 1, again: false, known: { epoch: "one:0" } });
-  expect(others).toEqual([{ ...first, again: true }]);
+  expect(first).toMatchObject({ deltas: [-1000], sequence: 1, isRetry: false, snapshot: { epoch: "one:0" } });
+  expect(others).toEqual([{ ...first, isRetry: true }]);
 });

@@ -1,8 +1,8 @@
 import type { SimulatedTime } from "../../bench/simulated-time.js";
 import { TollkeeperError } from "../../src/errors.js";
 import { ABSENT_MS } from "../../src/store/lua/replicas.js";
-import type { Command, Greeting, Reply, Roll } from "../../src/store/protocol.js";
-import { Twin } from "./twin.js";
+import type { Command, Heartbeat, Membership, Reply } from "../../src/store/protocol.js";
+import { ScriptModel } from "./script-model.js";
 
 const HOLD_MS = 1000;
 const YOUNG_MS = 5000;
@@ -29,7 +29,7 @@ export class Server {
   readonly #time: SimulatedTime;
   #run = 1;
   #startedMs: number;
-  keys = new Twin();
+  keys = new ScriptModel();
   #registry = emptyRegistry();
   #writes: Write[] = [];
   /** Told to every replica that is connected. */
@@ -88,16 +88,16 @@ export class Server {
     return reply;
   }
 
-  greet({ peers, knows, told, leaves }: Greeting, caller: string): Roll {
+  heartbeat({ peers, hasState, hasReported, isLeaving }: Heartbeat, caller: string): Membership {
     const { nowMs } = this.#time;
     const registry = this.#registry;
-    if (registry.run !== this.id) this.#meet(registry, knows);
-    if (registry.settleMs > nowMs && !told) {
+    if (registry.run !== this.id) this.#meet(registry, hasState);
+    if (registry.settleMs > nowMs && !hasReported) {
       for (const peer of peers) if (!registry.heard.has(peer)) this.#await(registry, peer);
     }
     registry.heard.set(caller, nowMs);
-    if (told || leaves) registry.awaited.delete(caller);
-    if (leaves) registry.heard.delete(caller);
+    if (hasReported || isLeaving) registry.awaited.delete(caller);
+    if (isLeaving) registry.heard.delete(caller);
     for (const [replica, heardMs] of registry.heard) {
       if (nowMs - heardMs <= ABSENT_MS) continue;
       registry.heard.delete(replica);
@@ -107,17 +107,17 @@ export class Server {
     return { replicas: [...registry.heard.keys()], recoveringMs: Math.max(waits, registry.holdMs - nowMs, 0) };
   }
 
-  /** The first greeting of a server that the registry does not know. */
-  #meet(registry: Registry, knows: boolean): void {
+  /** The first heartbeat of a server that the registry does not know. */
+  #meet(registry: Registry, hasState: boolean): void {
     const { nowMs } = this.#time;
     const before = registry.run;
     registry.run = this.id;
-    const isYoung = nowMs - this.#startedMs < YOUNG_MS;
-    if (before !== undefined || knows || isYoung) {
+    const hasJustStarted = nowMs - this.#startedMs < YOUNG_MS;
+    if (before !== undefined || hasState || hasJustStarted) {
       registry.settleMs = nowMs + ABSENT_MS;
       for (const replica of registry.heard.keys()) this.#await(registry, replica);
     }
-    if (before === undefined && !knows && isYoung) registry.holdMs = nowMs + HOLD_MS;
+    if (before === undefined && !hasState && hasJustStarted) registry.holdMs = nowMs + HOLD_MS;
   }
 
   #await({ heard, awaited }: Registry, replica: string): void {
@@ -129,7 +129,7 @@ export class Server {
   restartEmpty(): void {
     this.#run++;
     this.#startedMs = this.#time.nowMs;
-    this.keys = new Twin();
+    this.keys = new ScriptModel();
     this.#registry = emptyRegistry();
     this.#writes = [];
   }

@@ -52,13 +52,13 @@ const MUTATIONS: Record<string, { sabotage: Sabotage; caughtBy: RegExp }> = {
     caughtBy: /could have been/,
   },
   "no healing": {
-    sabotage: (command) => ({ ...command, known: undefined }),
+    sabotage: (command) => ({ ...command, snapshot: undefined }),
     caughtBy: /day: .* not charged|rate: .* not charged/,
   },
   "double charge": {
     sabotage: (command) =>
       command.op === "adjust" && command.deltas.some((delta) => delta > 0)
-        ? { ...command, number: undefined }
+        ? { ...command, sequence: undefined }
         : command,
     caughtBy: /day: .* charged too much/,
   },
@@ -83,5 +83,5 @@ function rangeOf(text: string): [number, number] {
 }
 
 function isReturn(command: Command): boolean {
-  return command.op === "adjust" && command.number === undefined && command.deltas.some((delta) => delta < 0);
+  return command.op === "adjust" && command.sequence === undefined && command.deltas.some((delta) => delta < 0);
 }

@@ -124,7 +124,7 @@ class Simulation {
       this.#time.after(2500 + 4000 * fault + this.#random.between(0, 500), () => this.#break());
     }
     await this.#time.runUntil(startMs + LOAD_MS);
-    // All is well again; debts are paid, leases given back, and everybody leaves.
+    // All is well again; what was unreconciled is charged, leases are given back, and everybody leaves.
     Object.assign(this.#weather, { stall: 0, loss: 0 });
     await this.#time.runUntil(startMs + LOAD_MS + CALM_MS);
     const violations = await this.#closeAll();
@@ -145,18 +145,18 @@ class Simulation {
     return [...open.keys()].map((caller) => `${caller} has not closed within ${CLOSE_MS} ms`);
   }
 
-  /** Nothing is granted while the store has not heard of what was let in, unless its replica still owes it. */
+  /** Nothing is granted while the store has not heard of what was let in, unless its replica has yet to say so. */
   #granted(key: string): void {
     const ledger = this.#ledgers.get(key);
     if (ledger === undefined || this.#crossesMidnight) return;
-    const owed = this.#replicas.reduce(
+    const unreconciled = this.#replicas.reduce(
       (sum, { limiter, isAlive }) =>
         sum + (isAlive && !this.#isClosing ? limiter.stats().store.unreconciled * 1000 : 0),
       this.#excused(),
     );
     for (const { name, rule } of ledger.tier.limits) {
       if (rule.type === "bucket") continue;
-      const missing = ledger.admittedMilli - owed - (this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0);
+      const missing = ledger.admittedMilli - unreconciled - (this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0);
       if (missing <= 0 || this.#blind.has(key)) continue;
       this.#blind.set(key, `${key}.${name}: granted while ${missing / 1000} were not charged`);
     }
@@ -315,7 +315,7 @@ class Simulation {
           const level = levelAt(rule, admissions, this.#time.nowMs);
           const used = this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0;
           const lost = level - used / rule.perMilli - allowed - excused - (refilled.get(`${key}.${name}`) ?? 0);
-          // Debts are rounded to thousandths.
+          // What is charged after an outage is rounded to thousandths.
           if (lost > 1) violations.push(`${key}.${name}: ${lost / 1000} not charged`);
           if (allowed > 0) overshoot = Math.max(overshoot, over / allowed);
           continue;

@@ -3,8 +3,8 @@ import type { Tiers } from "../../src/index.js";
 import { SharedLimiter } from "../../src/shared/shared-limiter.js";
 import { type Garble, type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
 import { Random } from "./random.js";
+import { ScriptModel } from "./script-model.js";
 import { Server } from "./server.js";
-import { Twin } from "./twin.js";
 
 export const NOON = Date.UTC(2026, 5, 15, 12);
 
@@ -52,7 +52,7 @@ export class World {
     this.#garble = garble ?? ((reply) => reply);
     this.server = new Server(this.time);
     this.server.isUnguarded = isUnguarded;
-    if (isHoarding) this.server.keys = new Twin(Number.POSITIVE_INFINITY);
+    if (isHoarding) this.server.keys = new ScriptModel(Number.POSITIVE_INFINITY);
     const others = (caller: string) => this.alive.filter(({ link }) => link.caller !== caller);
     this.server.publish = (caller, key, reset) => {
       for (const { link } of others(caller)) link.changed(key, reset);

@@ -21,8 +21,8 @@ export interface KeyInfo {
   revoked: string | null;
 }
 
-/** Who shows a key that is good. */
-export interface Holder {
+/** A key that is good, and whose it is. */
+export interface VerifiedKey {
   readonly id: string;
   readonly account: Account;
   readonly scopes: readonly Scope[];
@@ -72,7 +72,7 @@ export class ApiKeys {
   readonly #index: KeyIndex;
   #pepper: string | undefined;
   readonly #clock: () => number;
-  readonly #found = new Map<string, { holder: Holder; untilMs: number }>();
+  readonly #found = new Map<string, { verified: VerifiedKey; untilMs: number }>();
   /** The version of the records that what was found is of. */
   #version = -1;
   /** The version of the records at which no key was without a pepper. */
@@ -102,7 +102,7 @@ export class ApiKeys {
   }
 
   /** Who shows a key; undefined if it is malformed, unknown or revoked, or of no account. */
-  find(key: string): Holder | undefined {
+  find(key: string): VerifiedKey | undefined {
     const nowMs = this.#clock();
     const { version } = this.#records;
     if (version !== this.#version) {
@@ -110,13 +110,13 @@ export class ApiKeys {
       this.#version = version;
     }
     const found = this.#found.get(key);
-    if (found !== undefined && nowMs < found.untilMs) return found.holder;
+    if (found !== undefined && nowMs < found.untilMs) return found.verified;
     this.#found.delete(key);
-    const holder = isWellFormed(key) ? this.#lookUp(key) : undefined;
-    if (holder === undefined) return undefined;
+    const verified = isWellFormed(key) ? this.#lookUp(key) : undefined;
+    if (verified === undefined) return undefined;
     if (this.#found.size === CACHE_KEYS) this.#found.delete(this.#found.keys().next().value ?? "");
-    this.#found.set(key, { holder, untilMs: nowMs + CACHE_MS });
-    return holder;
+    this.#found.set(key, { verified, untilMs: nowMs + CACHE_MS });
+    return verified;
   }
 
   /** Keys by id, from the one after `after` on; of one account, or of all. Looks at no more than it gives, and one. */
@@ -198,7 +198,7 @@ export class ApiKeys {
     return { ...info, key };
   }
 
-  #lookUp(key: string): Holder | undefined {
+  #lookUp(key: string): VerifiedKey | undefined {
     this.#pepper ??= this.#records.get(PEPPER);
     if (this.#pepper === undefined) return undefined;
     const name = nameOf(key, this.#pepper);

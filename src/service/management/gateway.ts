@@ -56,8 +56,8 @@ export class Gateway {
     this.#accounts = accounts;
   }
 
-  /** Whether a call carries the secret. All are compared, in a time that says nothing of how far they agree. */
-  vouchesFor({ headers }: FastifyRequest): boolean {
+  /** Whether a call is the gateway's: it carries the secret. All are compared, in a time that says nothing of how far they agree. */
+  authenticates({ headers }: FastifyRequest): boolean {
     const secret = headers["x-gateway-auth"];
     if (this.#digests.length === 0 || typeof secret !== "string") return false;
     const given = digest(secret);

@@ -2,7 +2,7 @@ import type { FastifyRequest } from "fastify";
 import { type Problem, problem, type Refusal } from "tollkeeper/fastify";
 import type { AddressIdentity } from "tollkeeper/http";
 import { limiterTierOf } from "./accounts.js";
-import type { ApiKeys, Holder, Scope } from "./api-keys.js";
+import type { ApiKeys, Scope, VerifiedKey } from "./api-keys.js";
 import { type Caller, type Identified, noteRefused } from "./caller.js";
 import { Gateway, type GatewayOptions } from "./gateway.js";
 
@@ -33,7 +33,7 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
   const { keys, addresses, requireAuthentication, requireGateway } = options;
   const gateway = new Gateway(options, keys.accounts);
   /** What is remembered with a key that was found, for as long as that is and the tiers are these. */
-  let callers = new WeakMap<Holder, Caller>();
+  let callers = new WeakMap<VerifiedKey, Caller>();
   let tiers = options.tiers();
 
   /** Refuses a call at the expense of its address; without one there is nobody to charge, and nothing is told. */
@@ -43,17 +43,17 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     return { ...from, refusal: problem(status, code, detail), ...challenge };
   };
 
-  const holderOf = (holder: Holder): Caller => {
+  const callerOf = (verified: VerifiedKey): Caller => {
     const inForce = options.tiers();
     if (inForce !== tiers) {
       tiers = inForce;
       callers = new WeakMap();
     }
-    let caller = callers.get(holder);
+    let caller = callers.get(verified);
     if (caller === undefined) {
-      const { id, account } = holder;
+      const { id, account } = verified;
       caller = { key: `acct:${account.name}`, tier: limiterTierOf(account, tiers), keyId: id, account };
-      callers.set(holder, caller);
+      callers.set(verified, caller);
     }
     return caller;
   };
@@ -61,12 +61,12 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
   const byKey = (request: FastifyRequest, key: string, address: () => Identified): Identified => {
     const { scope } = request.routeOptions.config;
     if (!keys.isFresh) return { refusal: KEYS_UNKNOWN, headers: { "retry-after": "1" } };
-    const holder = keys.find(key);
-    if (holder === undefined) {
+    const verified = keys.find(key);
+    if (verified === undefined) {
       return refuse(address(), 401, "api_key_invalid", "The API key is malformed, unknown or revoked.");
     }
-    const caller = holderOf(holder);
-    if (scope === undefined || holder.scopes.includes(scope)) return caller;
+    const caller = callerOf(verified);
+    if (scope === undefined || verified.scopes.includes(scope)) return caller;
     noteRefused(request, caller);
     return refuse(caller, 403, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);
   };
@@ -74,11 +74,11 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
   return (request) => {
     if (request.raw.rawHeaders.length > 2 * MAX_FIELDS) return { refusal: TOO_MANY_FIELDS };
     const { keyless = true } = request.routeOptions.config;
-    const isVouchedFor = gateway.vouchesFor(request);
-    const consumer = isVouchedFor && keyless ? gateway.consumerOf(request) : undefined;
+    const isGateway = gateway.authenticates(request);
+    const consumer = isGateway && keyless ? gateway.consumerOf(request) : undefined;
     if (consumer !== undefined) return consumer;
     const address = () => {
-      if (isVouchedFor) return addresses.ofText(gateway.addressOf(request));
+      if (isGateway) return addresses.ofText(gateway.addressOf(request));
       return requireGateway ? PAST_THE_GATEWAY : addresses.ofMessage(request.raw);
     };
     const credential = credentialOf(request);

@@ -3,8 +3,8 @@ import { compileTiers } from "../../../src/engine/tier.js";
 import { Lease } from "../../../src/shared/lease.js";
 import { SharedTier } from "../../../src/shared/shared-tier.js";
 
-/** A lease with tokens in parcels: how many, and when they expire. */
-function leaseOf(...parcels: [tokens: number, expiresMs: number][]): Lease {
+/** A lease with tokens in grants: how many, and when they expire. */
+function leaseOf(...grants: [tokens: number, expiresMs: number][]): Lease {
   const [tier] = compileTiers(
     { t: { limits: [{ name: "day", type: "quota", limit: 100, period: "day" }] } },
     new Map(),
@@ -12,7 +12,7 @@ function leaseOf(...parcels: [tokens: number, expiresMs: number][]): Lease {
   if (tier === undefined) throw new Error("there is no tier");
   const corrector = { isClosed: () => false, clock: () => 0, correct: () => undefined };
   const lease = new Lease("k", new SharedTier(tier, 0, 0, corrector));
-  lease.parcels = parcels.map(([tokens, expiresMs]) => ({ milli: tokens * 1000, expiresMs, takenMs: 0 }));
+  lease.grants = grants.map(([tokens, expiresMs]) => ({ milli: tokens * 1000, expiresMs, takenMs: 0 }));
   return lease;
 }
 
@@ -29,7 +29,7 @@ it("tokens count as usable as far as the key's rate will use them before they ex
 it("uses the tokens that expire first, and none that have expired", () => {
   const lease = leaseOf([2, 1000], [2, 2000]);
   expect(lease.use(3000, 500)).toBe(true);
-  expect(lease.parcels.map(({ milli }) => milli)).toEqual([0, 1000]);
+  expect(lease.grants.map(({ milli }) => milli)).toEqual([0, 1000]);
   expect(lease.use(1000, 2000)).toBe(false);
   expect(lease.held(1500)).toBe(1000);
 });

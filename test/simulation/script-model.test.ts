@@ -4,11 +4,11 @@ import { beforeAll, expect, it, onTestFinished } from "vitest";
 import { compileTiers, type Tier } from "../../src/engine/tier.js";
 import type { TierSpec } from "../../src/index.js";
 import { SCRIPT } from "../../src/store/lua/keys.js";
-import type { Command, Known, Reply } from "../../src/store/protocol.js";
+import type { Command, Reply, Snapshot } from "../../src/store/protocol.js";
 import { argumentsOf, replyOf } from "../../src/store/wire.js";
 import { DECEMBER_30_2026, tiers } from "../conformance/operations.js";
 import { type RedisServer, redisForFile } from "../redis/server.js";
-import { Twin } from "./twin.js";
+import { ScriptModel } from "./script-model.js";
 
 let server: RedisServer;
 beforeAll(async () => {
@@ -40,10 +40,10 @@ const step = fc.record({
   delta: fc.integer({ min: -5000, max: 5000 }),
   agoMs: fc.oneof(fc.integer({ min: 0, max: 100_000 }), fc.integer({ min: 0, max: 100 })),
   quotasOnly: fc.boolean(),
-  again: fc.boolean(),
+  isRetry: fc.boolean(),
   unused: fc.boolean(),
-  away: fc.boolean(),
-  number: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
+  duringOutage: fc.boolean(),
+  sequence: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
   /** Which earlier answer the caller still knows; none if there are fewer. */
   knows: fc.nat(12),
 });
@@ -56,9 +56,10 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
   return { limits: tier.limits.map((limit) => ({ ...limit, name: ELSEWHERE[limit.name] ?? limit.name })) };
 }
 
-function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: number): Command {
-  const { op, key, need, want, divisor, outMs, delta, quotasOnly, again, unused, away, number, agoMs } = next;
-  const about = { key, tier, known, nowMs };
+function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs: number): Command {
+  const { op, key, need, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage, sequence, agoMs } =
+    next;
+  const about = { key, tier, snapshot, nowMs };
   switch (op) {
     case "take":
       return { ...about, op, need, want, divisor, outMs };
@@ -75,10 +76,10 @@ function commandOf(next: Step, tier: Tier, known: Known | undefined, nowMs: numb
         atMs: nowMs - agoMs,
         quotasOnly,
         tell: true,
-        number,
-        again,
+        sequence,
+        isRetry,
         unused,
-        away,
+        duringOutage,
       };
   }
 }
@@ -91,7 +92,7 @@ function answerOf(run: () => Reply): Reply | string {
   }
 }
 
-it("the twin of the simulation answers and publishes as the script does", async () => {
+it("the model of the script answers and publishes as the script does", async () => {
   const redis = new Redis({ host: "127.0.0.1", port: server.port, protocol: 2 });
   const subscriber = new Redis({ host: "127.0.0.1", port: server.port, protocol: 2 });
   onTestFinished(() => {
@@ -108,26 +109,26 @@ it("the twin of the simulation answers and publishes as the script does", async 
       await redis.flushall();
       const others = { d: elsewhere(specs["a"]), e: elsewhere(specs["b"]) };
       const compiled = new Map([...compileTiers(specs, new Map()), ...compileTiers(others, new Map())]);
-      const twin = new Twin();
+      const model = new ScriptModel();
       const told: string[] = [];
-      const known: Known[] = [];
+      const snapshot: Snapshot[] = [];
       let nowMs = DECEMBER_30_2026;
       for (const next of run) {
         nowMs += next.advanceMs;
         const tier = compiled.get(next.tier) as Tier;
         if (tier.limits.length === 0) continue; // Of those the store is never asked.
-        const knows = known[known.length - next.knows];
+        const knows = snapshot[snapshot.length - next.knows];
         const command = commandOf(next, tier, knows?.spent.length === tier.limits.length ? knows : undefined, nowMs);
         const { server, caller } = next;
         const publish = (key: string, reset: boolean) => told.push(`${caller} ${reset ? "reset" : "change"} ${key}`);
         const want = (key: string) => told.push(`${caller} return ${key}`);
-        const expected = answerOf(() => twin.run(command, { server, caller, nowMs, publish, want }));
+        const expected = answerOf(() => model.run(command, { server, caller, nowMs, publish, want }));
         const args = argumentsOf([command], { server, channel: "channel", caller });
         const [reply] = (await redis.eval(SCRIPT, 1, next.key, ...args)) as (unknown[] | Error)[];
         const actual = reply instanceof Error ? reply.message : replyOf(reply ?? []);
         expect(actual, JSON.stringify(next)).toEqual(expected);
         if (typeof actual === "string") conflicts++;
-        else if (actual.epoch !== "") known.push({ epoch: actual.epoch, atMs: actual.nowMs, spent: actual.spent });
+        else if (actual.epoch !== "") snapshot.push({ epoch: actual.epoch, atMs: actual.nowMs, spent: actual.spent });
         steps++;
       }
       await subscriber.ping(); // What was published before this is here when it is answered.
@@ -149,29 +150,29 @@ it("keeps a bucket's fraction when a server that lost writes is told of it by a 
       new Map(),
     ),
   ) as Record<"free" | "paid", Tier>;
-  const twin = new Twin();
+  const model = new ScriptModel();
   const run = (server: string, command: Command) =>
-    twin.run(command, { server, caller: "x", nowMs: DECEMBER_30_2026, publish: () => undefined });
+    model.run(command, { server, caller: "x", nowMs: DECEMBER_30_2026, publish: () => undefined });
   const about = { key: "k", nowMs: DECEMBER_30_2026 };
   const take = { ...about, op: "take", want: 0, divisor: 1, outMs: 0 } as const;
-  const { epoch, nowMs, spent } = run("one", { ...take, tier: paid, known: undefined, need: 500_000 });
-  run("one", { ...take, tier: free, known: undefined, need: 0 });
+  const { epoch, nowMs, spent } = run("one", { ...take, tier: paid, snapshot: undefined, need: 500_000 });
+  run("one", { ...take, tier: free, snapshot: undefined, need: 0 });
   const told = run("two", {
     ...about,
     op: "adjust",
     tier: paid,
-    known: { epoch, atMs: nowMs, spent },
+    snapshot: { epoch, atMs: nowMs, spent },
     deltas: [0],
     atMs: nowMs,
     quotasOnly: false,
     tell: false,
-    number: undefined,
-    again: false,
+    sequence: undefined,
+    isRetry: false,
     unused: false,
-    away: false,
+    duringOutage: false,
   });
   // Half of it, in the units of whoever asks.
   expect(told.spent).toEqual(spent);
-  const { granted } = run("two", { ...take, tier: free, known: undefined, need: 50_000 });
+  const { granted } = run("two", { ...take, tier: free, snapshot: undefined, need: 50_000 });
   expect(granted).toBe(50_000);
 });

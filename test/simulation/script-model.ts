@@ -16,7 +16,7 @@ interface Slot {
 
 /** The last correction of a replica. */
 interface Correction {
-  readonly number: number;
+  readonly sequence: number;
   readonly atMs: number;
 }
 
@@ -31,7 +31,7 @@ interface Hash {
 }
 
 /** Who asks, and when. */
-export interface Asker {
+export interface Caller {
   readonly server: string;
   readonly caller: string;
   readonly nowMs: number;
@@ -42,7 +42,7 @@ export interface Asker {
 }
 
 /** The keys of a server as the script of `src/store/lua/keys.ts` keeps them; a test holds the two together. */
-export class Twin {
+export class ScriptModel {
   readonly #hashes = new Map<string, Hash>();
   readonly #rememberedMs: number;
 
@@ -52,7 +52,7 @@ export class Twin {
   }
 
   /** How many replicas' corrections of a key are known by their numbers. */
-  numbers(key: string): number {
+  sequences(key: string): number {
     return this.#hashes.get(key)?.corrections.size ?? 0;
   }
 
@@ -76,16 +76,16 @@ export class Twin {
 
   /** Throws what the script answers where a name stands for another kind of limit. */
   // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: one step of the protocol, in the order of the script
-  run(command: Command, asker: Asker): Reply {
+  run(command: Command, asking: Caller): Reply {
     const { key, tier, op } = command;
     const stored = this.#hashes.get(key);
     const before = stored?.atMs ?? -1;
-    const nowMs = op === "reset" ? asker.nowMs : Math.max(asker.nowMs, before);
-    const lagMs = nowMs - asker.nowMs;
-    const stays = stored?.epoch.startsWith(`${asker.server}:`) === true;
-    const epoch = stays ? stored.epoch : `${asker.server}:${nowMs}`;
+    const nowMs = op === "reset" ? asking.nowMs : Math.max(asking.nowMs, before);
+    const lagMs = nowMs - asking.nowMs;
+    const stays = stored?.epoch.startsWith(`${asking.server}:`) === true;
+    const epoch = stays ? stored.epoch : `${asking.server}:${nowMs}`;
     if (op === "leave") {
-      stored?.corrections.delete(asker.caller);
+      stored?.corrections.delete(asking.caller);
       return { denied: 0, granted: 0, nowMs, lagMs, epoch: "", backMs: 0, spent: [] };
     }
     if (op === "reset") {
@@ -94,7 +94,7 @@ export class Twin {
       if (stored !== undefined) {
         this.#hashes.set(key, { ...emptyHash(), epoch: renewed, ended: stored.epoch });
       }
-      asker.publish(key, true);
+      asking.publish(key, true);
       const now = stored === undefined ? epoch : renewed;
       return { denied: 0, granted: 0, nowMs, lagMs: 0, epoch: now, backMs: 0, spent: [] };
     }
@@ -130,18 +130,19 @@ export class Twin {
     });
 
     if (op === "adjust") {
-      const { number, deltas, atMs, quotasOnly, tell, known, again, unused, away } = command;
-      const lapsed = again && known?.epoch !== epoch;
-      if (number !== undefined && number <= (hash.corrections.get(asker.caller)?.number ?? 0)) return answer(0, 0);
+      const { sequence, deltas, atMs, quotasOnly, tell, snapshot, isRetry, unused, duringOutage } = command;
+      const lapsed = isRetry && snapshot?.epoch !== epoch;
+      if (sequence !== undefined && sequence <= (hash.corrections.get(asking.caller)?.sequence ?? 0))
+        return answer(0, 0);
       if (hash.slots.size === 0) {
-        if (!deltas.some((delta) => delta > 0) && known === undefined) {
+        if (!deltas.some((delta) => delta > 0) && snapshot === undefined) {
           return { denied: 0, granted: 0, nowMs, lagMs, epoch: "", backMs: 0, spent: [] };
         }
         enter();
       }
       const heals = mayHeal(hash, command);
       tier.limits.forEach(({ name, rule }, index) => {
-        const isTold = (heals && known?.spent[index] !== undefined) || (away && (deltas[index] ?? 0) > 0);
+        const isTold = (heals && snapshot?.spent[index] !== undefined) || (duringOutage && (deltas[index] ?? 0) > 0);
         if (isTold && !hash.slots.has(name)) {
           hash.slots.set(name, { rule, spent: rule.initial, healed: 0, was: undefined });
         }
@@ -159,9 +160,9 @@ export class Twin {
         const change = changeOf(delta, charged, slot.rule, unused ? Math.max(0, nowMs - atMs) : 0);
         slot.spent = Math.min(MAX_AMOUNT, Math.max(0, slot.spent + change));
       });
-      if (number !== undefined) hash.corrections.set(asker.caller, { number, atMs: asker.nowMs });
-      this.#save(key, hash, asker);
-      if (tell) asker.publish(key, false);
+      if (sequence !== undefined) hash.corrections.set(asking.caller, { sequence, atMs: asking.nowMs });
+      this.#save(key, hash, asking);
+      if (tell) asking.publish(key, false);
       return answer(0, 0);
     }
 
@@ -181,8 +182,8 @@ export class Twin {
         rule.type === "bucket" ? Math.floor((rule.capacity - spent) / rule.perMilli) : rule.maxCostMilli - spent;
       left = Math.min(left, has);
     });
-    const leftMs = hash.out.untilMs - asker.nowMs;
-    const outMs = hash.out.holder === asker.caller || leftMs > LONGEST_OUT_MS ? 0 : Math.max(0, leftMs);
+    const leftMs = hash.out.untilMs - asking.nowMs;
+    const outMs = hash.out.holder === asking.caller || leftMs > LONGEST_OUT_MS ? 0 : Math.max(0, leftMs);
     const backMs = denied > 0 && outMs < longest + lagMs ? outMs : 0;
     if (op === "peek") return answer(denied, 0, backMs);
     let granted = 0;
@@ -191,9 +192,11 @@ export class Twin {
       const ahead = Math.max(0, wanted - (wanted % 1000));
       granted = command.need + ahead;
       if (ahead > 0) {
-        const untilMs = asker.nowMs + command.outMs;
+        const untilMs = asking.nowMs + command.outMs;
         hash.out =
-          outMs > 0 ? { untilMs: Math.max(untilMs, hash.out.untilMs), holder: "*" } : { untilMs, holder: asker.caller };
+          outMs > 0
+            ? { untilMs: Math.max(untilMs, hash.out.untilMs), holder: "*" }
+            : { untilMs, holder: asking.caller };
       }
       for (const { name, rule } of tier.limits) {
         const slot = hash.slots.get(name);
@@ -201,13 +204,13 @@ export class Twin {
           slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * (rule.type === "bucket" ? rule.perMilli : 1));
       }
     }
-    this.#save(key, hash, asker);
-    if (changed) asker.publish(key, false);
-    if (backMs > 0) asker.want?.(key);
+    this.#save(key, hash, asking);
+    if (changed) asking.publish(key, false);
+    if (backMs > 0) asking.want?.(key);
     return answer(denied, granted, backMs);
   }
 
-  #save(key: string, hash: Hash, { caller, nowMs }: Asker): void {
+  #save(key: string, hash: Hash, { caller, nowMs }: Caller): void {
     for (const [replica, { atMs }] of hash.corrections) {
       if (replica !== caller && Math.abs(nowMs - atMs) > this.#rememberedMs) hash.corrections.delete(replica);
     }
@@ -252,24 +255,26 @@ function changeOf(delta: number, from: Bucket | Quota, to: Bucket | Quota, refil
   return delta < 0 ? Math.min(0, change + refillMs * to.perMs) : change;
 }
 
-function mayHeal(hash: Hash, { known }: Command): boolean {
-  return known !== undefined && known.epoch !== "" && known.epoch !== hash.epoch && known.epoch !== hash.ended;
+function mayHeal(hash: Hash, { snapshot }: Command): boolean {
+  return (
+    snapshot !== undefined && snapshot.epoch !== "" && snapshot.epoch !== hash.epoch && snapshot.epoch !== hash.ended
+  );
 }
 
 function heal(hash: Hash, command: Command): void {
-  const { tier, known } = command;
-  if (known === undefined || !mayHeal(hash, command)) return;
+  const { tier, snapshot } = command;
+  if (snapshot === undefined || !mayHeal(hash, command)) return;
   tier.limits.forEach(({ name, rule }, index) => {
     const slot = hash.slots.get(name);
-    const amount = known.spent[index];
+    const amount = snapshot.spent[index];
     if (slot === undefined || amount === undefined) return;
     if (rule.type === "bucket" && slot.rule.type === "bucket") {
-      const left = rule.refilled(amount, Math.max(0, hash.atMs - known.atMs));
+      const left = rule.refilled(amount, Math.max(0, hash.atMs - snapshot.atMs));
       slot.spent = Math.max(slot.spent, slot.rule.converted(left, rule));
     } else if (
       rule.type === "quota" &&
       slot.rule.type === "quota" &&
-      slot.rule.converted(amount, rule, Math.min(known.atMs, hash.atMs), hash.atMs) > slot.healed
+      slot.rule.converted(amount, rule, Math.min(snapshot.atMs, hash.atMs), hash.atMs) > slot.healed
     ) {
       slot.spent = Math.min(MAX_AMOUNT, slot.spent + amount - slot.healed);
       slot.healed = amount;

@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import { compileTiers } from "../../../src/engine/tier.js";
 import type { Tiers } from "../../../src/index.js";
-import { converted, withOwed } from "../../../src/shared/known.js";
-import type { Owed } from "../../../src/shared/lease.js";
+import type { Unreconciled } from "../../../src/shared/lease.js";
 import { SharedTier } from "../../../src/shared/shared-tier.js";
+import { converted, withUnreconciled } from "../../../src/shared/snapshot.js";
 
 const NOON = Date.UTC(2026, 5, 15, 12);
 const minute = (limit: number) => ({ name: "minute", type: "bucket" as const, limit, windowSeconds: 60, burst: 1 });
@@ -35,8 +35,8 @@ const spentOf = (minutes: number, days: number) => {
 };
 
 it("buckets keep their fraction, quotas what was used of the same period, and of a limit that is new nothing is known", () => {
-  const known = { epoch: "one:0", atMs: NOON, spent: spentOf(30, 80) };
-  const now = converted(known, tierOf("free"), tierOf("paid"), NOON + 10_000);
+  const snapshot = { epoch: "one:0", atMs: NOON, spent: spentOf(30, 80) };
+  const now = converted(snapshot, tierOf("free"), tierOf("paid"), NOON + 10_000);
   expect(now).toMatchObject({ epoch: "one:0", atMs: NOON + 10_000 });
   // 30 of 60, of which ten seconds have refilled ten: a third.
   expect(tokens("paid", now?.spent ?? [])).toEqual([undefined, 80, 200]);
@@ -46,16 +46,16 @@ it("buckets keep their fraction, quotas what was used of the same period, and of
 it("what the store has not heard of counts as spent, each in the limit and the period that it is of", () => {
   const corrector = { isClosed: () => false, clock: () => NOON, correct: () => undefined };
   const boundTier = new SharedTier(tierOf("free"), 0, 0, corrector);
-  const owe = (deltas: number[], atMs: number, quotasOnly: boolean): Owed => ({
+  const entryOf = (deltas: number[], atMs: number, quotasOnly: boolean): Unreconciled => ({
     ...{ boundTier, deltas, atMs, quotasOnly },
-    ...{ tell: false, unused: false, away: false, sent: undefined },
+    ...{ tell: false, unused: false, duringOutage: false, sent: undefined },
   });
-  const known = { epoch: "one:0", atMs: NOON, spent: spentOf(30, 80) };
-  const owed = [
-    owe([5000, 7000], NOON, false),
-    owe([-1000, -1000], NOON, true),
-    owe([2000, 2000], NOON - 86_400_000, false),
+  const snapshot = { epoch: "one:0", atMs: NOON, spent: spentOf(30, 80) };
+  const unreconciled = [
+    entryOf([5000, 7000], NOON, false),
+    entryOf([-1000, -1000], NOON, true),
+    entryOf([2000, 2000], NOON - 86_400_000, false),
   ];
-  expect(tokens("free", withOwed(tierOf("free"), known, owed, NOON))).toEqual([37, 86]);
-  expect(tokens("paid", withOwed(tierOf("paid"), undefined, owed, NOON))).toEqual([0, 6, 70]); // The same fraction of ten times as much.
+  expect(tokens("free", withUnreconciled(tierOf("free"), snapshot, unreconciled, NOON))).toEqual([37, 86]);
+  expect(tokens("paid", withUnreconciled(tierOf("paid"), undefined, unreconciled, NOON))).toEqual([0, 6, 70]); // The same fraction of ten times as much.
 });

@@ -1,27 +1,27 @@
 import { isRefusal } from "../store/key-error.js";
 import type { Command, Reply } from "../store/protocol.js";
-import type { Asker } from "./asker.js";
-import { type Debts, ONCE } from "./debts.js";
-import type { Lease, Parcel } from "./lease.js";
+import type { Grant, Lease } from "./lease.js";
+import { ONCE, type Outbox } from "./outbox.js";
 import type { Runtime } from "./runtime.js";
 import type { SharedTier } from "./shared-tier.js";
+import type { StoreClient } from "./store-client.js";
 
 /** How often in the time of a lease what has expired is given back. */
 export const SWEEPS = 4;
 
 /** Gives back what was taken and is not used. */
-export class Returns {
-  readonly #asker: Asker;
-  readonly #debts: Debts;
+export class LeaseReleaser {
+  readonly #client: StoreClient;
+  readonly #outbox: Outbox;
   readonly #runtime: Runtime;
   readonly #leaseMs: number;
   /** Leases that hold tokens. */
   readonly #live = new Set<Lease>();
   #leased = 0;
 
-  constructor(asker: Asker, debts: Debts, runtime: Runtime, leaseMs: number) {
-    this.#asker = asker;
-    this.#debts = debts;
+  constructor(client: StoreClient, outbox: Outbox, runtime: Runtime, leaseMs: number) {
+    this.#client = client;
+    this.#outbox = outbox;
     this.#runtime = runtime;
     this.#leaseMs = leaseMs;
   }
@@ -33,7 +33,7 @@ export class Returns {
 
   /** Forgets what a lease holds. */
   drop(lease: Lease): void {
-    lease.parcels = [];
+    lease.grants = [];
     this.#live.delete(lease);
   }
 
@@ -44,12 +44,12 @@ export class Returns {
 
   /** Gives back all that a lease holds. */
   giveBack(lease: Lease): void {
-    this.#expel(lease, this.#takeAll(lease));
+    this.#expel(lease, this.#removeAll(lease));
   }
 
-  /** Gives back everything; settled when it has arrived. */
+  /** Gives back everything; resolved when it has arrived. */
   drain(): Promise<void>[] {
-    return [...this.#live].flatMap((lease) => this.#giveAll(lease, this.#takeAll(lease)));
+    return [...this.#live].flatMap((lease) => this.#giveAll(lease, this.#removeAll(lease)));
   }
 
   /** Gives back what has expired or lies idle. Called {@link SWEEPS} times in `leaseMs`. */
@@ -67,7 +67,7 @@ export class Returns {
   late(command: Command, reply: Reply): void {
     if (command.op !== "take" || reply.granted === 0) return;
     const deltas = command.tier.limits.map(() => -reply.granted);
-    void this.#asker
+    void this.#client
       .run({
         ...command,
         op: "adjust",
@@ -79,43 +79,43 @@ export class Returns {
       .catch(() => undefined);
   }
 
-  /** Takes out all that is held. */
-  #takeAll(lease: Lease): Parcel[] {
-    const parcels = lease.parcels.filter(({ milli }) => milli > 0);
-    lease.parcels = [];
-    return parcels;
+  /** Removes all that is held. */
+  #removeAll(lease: Lease): Grant[] {
+    const grants = lease.grants.filter(({ milli }) => milli > 0);
+    lease.grants = [];
+    return grants;
   }
 
-  #expel(lease: Lease, parcels: readonly Parcel[]): void {
-    if (lease.parcels.length === 0) this.#live.delete(lease);
-    for (const given of this.#giveAll(lease, parcels)) given.catch(() => undefined);
+  #expel(lease: Lease, grants: readonly Grant[]): void {
+    if (lease.grants.length === 0) this.#live.delete(lease);
+    for (const given of this.#giveAll(lease, grants)) given.catch(() => undefined);
   }
 
-  #giveAll(lease: Lease, parcels: readonly Parcel[]): Promise<void>[] {
-    return parcels.map((parcel) => this.give(lease, lease.boundTier, parcel));
+  #giveAll(lease: Lease, grants: readonly Grant[]): Promise<void>[] {
+    return grants.map((grant) => this.give(lease, lease.boundTier, grant));
   }
 
   /**
-   * Gives a parcel back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. What the
-   * store has refused has not counted, and is owed.
+   * Gives a grant back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. What the
+   * store has refused has not counted, and is queued.
    */
-  async give(lease: Lease, boundTier: SharedTier, { milli, takenMs }: Parcel): Promise<void> {
+  async give(lease: Lease, boundTier: SharedTier, { milli, takenMs }: Grant): Promise<void> {
     const deltas = boundTier.tier.limits.map(() => -milli);
     const owe = () =>
-      this.#debts.owe(lease, {
+      this.#outbox.queue(lease, {
         boundTier,
         deltas,
         atMs: takenMs,
         quotasOnly: false,
         tell: false,
         unused: true,
-        away: false,
+        duringOutage: false,
         sent: undefined,
       });
-    if (this.#asker.state !== "ready") return owe();
-    const about = this.#asker.about(lease.key, boundTier, undefined);
+    if (this.#client.state !== "ready") return owe();
+    const about = this.#client.about(lease.key, boundTier, undefined);
     try {
-      const reply = await this.#asker.run({ op: "adjust", ...about, deltas, atMs: takenMs, ...ONCE });
+      const reply = await this.#client.run({ op: "adjust", ...about, deltas, atMs: takenMs, ...ONCE });
       if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
     } catch (error) {
       if (isRefusal(error)) owe();

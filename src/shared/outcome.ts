@@ -1,11 +1,11 @@
 import type { Tier } from "../engine/tier.js";
-import type { Known, Reply } from "../store/protocol.js";
+import type { Reply, Snapshot } from "../store/protocol.js";
 
 /** Where a key stands as far as one replica can tell. */
-export interface View {
+export interface Outcome {
   /** The limit that denies with the longest wait, counted from 1; 0 if none does. */
   readonly denied: number;
-  /** How long, in ms, until the call would pass, or is worth another try if the denial is {@link View.isProvisional}. */
+  /** How long, in ms, until the call would pass, or is worth another try if the denial is {@link Outcome.isProvisional}. */
   readonly waitMs: number;
   /** Whether tokens that other replicas hold may still come back and end the denial early. */
   readonly isProvisional: boolean;
@@ -17,16 +17,16 @@ export interface View {
 }
 
 /** What a key has spent at `nowMs`, less what this replica has leased and not used; undefined amounts are a new key's. */
-export function spentAt(tier: Tier, known: Known | undefined, nowMs: number, heldMilli: number): number[] {
+export function spentAt(tier: Tier, snapshot: Snapshot | undefined, nowMs: number, heldMilli: number): number[] {
   const amounts: number[] = [];
   for (const { rule } of tier.limits) {
-    const spent = known?.spent[amounts.length];
-    if (known === undefined || spent === undefined) {
+    const spent = snapshot?.spent[amounts.length];
+    if (snapshot === undefined || spent === undefined) {
       amounts.push(rule.initial);
     } else if (rule.type === "quota") {
-      amounts.push(Math.max(0, rule.rolled(spent, known.atMs, nowMs) - heldMilli));
+      amounts.push(Math.max(0, rule.rolled(spent, snapshot.atMs, nowMs) - heldMilli));
     } else {
-      const elapsedMs = Math.max(0, nowMs - known.atMs);
+      const elapsedMs = Math.max(0, nowMs - snapshot.atMs);
       amounts.push(Math.max(0, rule.refilled(spent, elapsedMs) - heldMilli * rule.perMilli));
     }
   }
@@ -37,12 +37,12 @@ export function spentAt(tier: Tier, known: Known | undefined, nowMs: number, hel
  * What a call of `costMilli` would be told if these amounts were all: the key's time is ahead of the store's by `lagMs`,
  * and tokens that others hold may come back for `backMs`.
  */
-export function viewOf(
+export function outcomeOf(
   tier: Tier,
   spent: readonly number[],
   costMilli: number,
   { nowMs, lagMs, backMs }: Pick<Reply, "nowMs" | "lagMs" | "backMs">,
-): View {
+): Outcome {
   let denied = 0;
   let waitMs = 0;
   if (costMilli > 0) {
@@ -60,6 +60,6 @@ export function viewOf(
 }
 
 /** Where a key stands after a call that was allowed. */
-export function allowedView({ nowMs, lagMs }: Pick<View, "nowMs" | "lagMs">, spent: readonly number[]): View {
+export function allowedOutcome({ nowMs, lagMs }: Pick<Outcome, "nowMs" | "lagMs">, spent: readonly number[]): Outcome {
   return { denied: 0, waitMs: 0, isProvisional: false, nowMs, lagMs, spent };
 }

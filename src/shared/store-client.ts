@@ -1,10 +1,10 @@
-import type { Command, Known, Reply } from "../store/protocol.js";
+import type { Command, Reply, Snapshot } from "../store/protocol.js";
 import type { Runtime } from "./runtime.js";
 import type { Session, SessionState } from "./session.js";
 import type { SharedTier } from "./shared-tier.js";
 
 /** Asks the store, and learns what time it is there. */
-export class Asker {
+export class StoreClient {
   readonly #session: Session;
   readonly #runtime: Runtime;
   readonly #clock: (() => number) | undefined;
@@ -33,8 +33,8 @@ export class Asker {
   }
 
   /** What every command says of a key. */
-  about(key: string, { tier }: SharedTier, known: Known | undefined) {
-    return { key, tier, known, nowMs: this.#clock?.() };
+  about(key: string, { tier }: SharedTier, snapshot: Snapshot | undefined) {
+    return { key, tier, snapshot, nowMs: this.#clock?.() };
   }
 
   /** Rejects at the deadline at the latest. */

@@ -1,22 +1,22 @@
 import { TollkeeperError } from "../errors.js";
 import type { Reply } from "../store/protocol.js";
-import type { Asker } from "./asker.js";
-import type { Debts } from "./debts.js";
-import type { Lease, Waiter } from "./lease.js";
+import type { Lease, PendingCall } from "./lease.js";
 import type { LeaseOptions } from "./lease-options.js";
-import { type Returns, SWEEPS } from "./returns.js";
+import { type LeaseReleaser, SWEEPS } from "./lease-releaser.js";
+import type { Outbox } from "./outbox.js";
+import { allowedOutcome, spentAt } from "./outcome.js";
 import type { Runtime } from "./runtime.js";
 import type { SharedTier } from "./shared-tier.js";
-import { allowedView, spentAt } from "./view.js";
+import type { StoreClient } from "./store-client.js";
 
 /** Takes in vain after which a call asks for itself alone. */
 const MISSES = 3;
 
 /** Takes tokens ahead, and decides those who wait for them. */
-export class Takes {
-  readonly #asker: Asker;
-  readonly #debts: Debts;
-  readonly #returns: Returns;
+export class LeaseAcquirer {
+  readonly #client: StoreClient;
+  readonly #outbox: Outbox;
+  readonly #releaser: LeaseReleaser;
   readonly #runtime: Runtime;
   readonly #leaseMs: number;
   readonly #outMs: number;
@@ -26,15 +26,15 @@ export class Takes {
   #isEnding = false;
 
   constructor(
-    asker: Asker,
-    debts: Debts,
-    returns: Returns,
+    client: StoreClient,
+    outbox: Outbox,
+    releaser: LeaseReleaser,
     runtime: Runtime,
     { leaseMs, timeoutMs }: Pick<LeaseOptions, "leaseMs" | "timeoutMs">,
   ) {
-    this.#asker = asker;
-    this.#debts = debts;
-    this.#returns = returns;
+    this.#client = client;
+    this.#outbox = outbox;
+    this.#releaser = releaser;
     this.#runtime = runtime;
     this.#leaseMs = leaseMs;
     // Until the sweep after it has expired, and then until it has arrived.
@@ -42,8 +42,8 @@ export class Takes {
   }
 
   /** Has a call wait for tokens of the next take. */
-  wait(lease: Lease, waiter: Waiter): void {
-    lease.waiters.push(waiter);
+  wait(lease: Lease, call: PendingCall): void {
+    lease.pending.push(call);
     if (!lease.taking) this.#takeSoon(lease);
   }
 
@@ -69,8 +69,8 @@ export class Takes {
     lease.taking = true;
     this.#runtime.soon(() => {
       // What is taken now is of the present tier.
-      for (const waiter of lease.former.splice(0)) waiter.alone();
-      const [first] = lease.waiters;
+      for (const call of lease.stalePending.splice(0)) call.alone();
+      const [first] = lease.pending;
       if (first === undefined) {
         lease.taking = false;
         return;
@@ -84,7 +84,7 @@ export class Takes {
   #prefetchAll(): void {
     for (const lease of this.#low.splice(0)) {
       lease.isLow = false;
-      if (lease.taking || this.#isEnding || this.#asker.state !== "ready") continue;
+      if (lease.taking || this.#isEnding || this.#client.state !== "ready") continue;
       lease.taking = true;
       this.#begin(this.#take(lease, 0));
     }
@@ -99,17 +99,18 @@ export class Takes {
     const { boundTier } = lease;
     const leaseMs = this.#leaseMs;
     const sentMs = this.#runtime.now();
-    const waiting = lease.waiters.reduce((sum, { costMilli }) => sum + costMilli, 0);
+    const waiting = lease.pending.reduce((sum, { costMilli }) => sum + costMilli, 0);
     const ahead = lease.demand(leaseMs, sentMs) - lease.usable(sentMs);
     const want = Math.max(need, waiting - lease.held(sentMs), ahead);
-    const isSettled = !lease.owes || (await this.#debts.isSettled(lease));
+    const isFlushed = !lease.hasUnreconciled || (await this.#outbox.isFlushed(lease));
     try {
-      if (!isSettled) throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard what is owed");
-      const known = lease.boundTier === boundTier ? lease.known : undefined;
-      const divisor = 2 * this.#asker.replicas;
-      const reply = await this.#asker.run({
+      if (!isFlushed)
+        throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard of what was admitted before");
+      const snapshot = lease.boundTier === boundTier ? lease.snapshot : undefined;
+      const divisor = 2 * this.#client.replicas;
+      const reply = await this.#client.run({
         op: "take",
-        ...this.#asker.about(lease.key, boundTier, known),
+        ...this.#client.about(lease.key, boundTier, snapshot),
         need,
         want,
         divisor,
@@ -119,7 +120,7 @@ export class Takes {
     } catch (error) {
       lease.failed(error, this.#runtime.now());
       lease.taking = false;
-      for (const waiter of [...lease.former.splice(0), ...lease.waiters.splice(0)]) waiter.failed();
+      for (const call of [...lease.stalePending.splice(0), ...lease.pending.splice(0)]) call.failed();
       return;
     }
     lease.taking = false;
@@ -128,15 +129,15 @@ export class Takes {
 
   #took(lease: Lease, boundTier: SharedTier, need: number, sentMs: number, reply: Reply): void {
     const nowMs = this.#runtime.now();
-    const left = this.#serveFormer(lease, boundTier, reply);
+    const left = this.#serveStale(lease, boundTier, reply);
     if (left > 0) {
       const lastsMs = Math.min(this.#leaseMs, ...periodEnds(boundTier, reply.nowMs));
-      const parcel = { milli: left, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
+      const grant = { milli: left, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
       if (lease.boundTier === boundTier) {
-        lease.parcels.push(parcel);
-        this.#returns.add(lease);
+        lease.grants.push(grant);
+        this.#releaser.add(lease);
       } else {
-        void this.#returns.give(lease, boundTier, parcel);
+        void this.#releaser.give(lease, boundTier, grant);
       }
     } else if (reply.granted === 0) {
       lease.noPrefetchUntilMs = nowMs + this.#leaseMs / 4;
@@ -145,53 +146,53 @@ export class Takes {
     lease.learn(reply, nowMs);
     if (reply.denied > 0) {
       const denial = lease.denial(boundTier, reply, need, nowMs);
-      lease.believe(denial, nowMs);
+      lease.rememberDenial(denial, nowMs);
       // The answer is for the first, whatever is held by now.
-      const first = lease.waiters.shift();
+      const first = lease.pending.shift();
       if (first === undefined) return;
-      const view = lease.view(first.costMilli, nowMs, reply.nowMs - reply.lagMs);
-      first.decided(view.denied > 0 ? view : { ...denial, spent: view.spent });
+      const outcome = lease.outcome(first.costMilli, nowMs, reply.nowMs - reply.lagMs);
+      first.decided(outcome.denied > 0 ? outcome : { ...denial, spent: outcome.spent });
     }
   }
 
   /** Decides those who waited when another tier came in, by what was taken for them; returns what is left of it. */
-  #serveFormer(lease: Lease, boundTier: SharedTier, reply: Reply): number {
+  #serveStale(lease: Lease, boundTier: SharedTier, reply: Reply): number {
     const { granted, nowMs, spent } = reply;
     let left = granted;
-    const alone: Waiter[] = [];
-    for (const waiter of lease.former.splice(0)) {
-      if (waiter.boundTier !== boundTier || waiter.costMilli > left) {
-        alone.push(waiter);
+    const alone: PendingCall[] = [];
+    for (const call of lease.stalePending.splice(0)) {
+      if (call.boundTier !== boundTier || call.costMilli > left) {
+        alone.push(call);
         continue;
       }
-      left -= waiter.costMilli;
-      const known = { epoch: "", atMs: nowMs, spent };
-      waiter.decided(allowedView(reply, spentAt(boundTier.tier, known, nowMs, left)));
+      left -= call.costMilli;
+      const snapshot = { epoch: "", atMs: nowMs, spent };
+      call.decided(allowedOutcome(reply, spentAt(boundTier.tier, snapshot, nowMs, left)));
     }
     // Asked for when what is left is on its way back.
-    if (alone.length > 0) this.#runtime.soon(() => alone.forEach((waiter) => void waiter.alone()));
+    if (alone.length > 0) this.#runtime.soon(() => alone.forEach((call) => void call.alone()));
     return left;
   }
 
   /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
   #serve(lease: Lease): void {
     const nowMs = this.#runtime.now();
-    const storeMs = this.#asker.storeMs(nowMs);
-    const waiting: Waiter[] = [];
-    for (const waiter of lease.waiters.splice(0)) {
-      if (lease.use(waiter.costMilli, nowMs)) {
-        waiter.decided(lease.view(0, nowMs, storeMs));
+    const storeMs = this.#client.storeMs(nowMs);
+    const waiting: PendingCall[] = [];
+    for (const call of lease.pending.splice(0)) {
+      if (lease.use(call.costMilli, nowMs)) {
+        call.decided(lease.outcome(0, nowMs, storeMs));
         continue;
       }
-      const view = lease.view(waiter.costMilli, nowMs, storeMs);
-      if (nowMs < lease.believeUntilMs && view.denied > 0) waiter.decided(view);
-      else waiting.push(waiter);
+      const outcome = lease.outcome(call.costMilli, nowMs, storeMs);
+      if (nowMs < lease.denyUntilMs && outcome.denied > 0) call.decided(outcome);
+      else waiting.push(call);
     }
     // Whatever has become of the take: nobody asks for ever.
     const [first] = waiting;
     if (first !== undefined && ++first.misses === MISSES) waiting.shift()?.alone();
-    lease.waiters.push(...waiting);
-    if (lease.waiters.length > 0) this.#takeSoon(lease);
+    lease.pending.push(...waiting);
+    if (lease.pending.length > 0) this.#takeSoon(lease);
   }
 }
 

@@ -1,35 +1,6 @@
 import type { Tier } from "../engine/tier.js";
-import type { View } from "./view.js";
-
-/**
- * What decides while the store is away.
- *
- * - `"share"`: this replica's part of the limit. All replicas together admit what one limiter would have, and tell the store
- *   of it when it is back.
- * - `"open"`: nothing; calls pass, and are charged afterwards.
- * - `"closed"`: nobody gets in; `consume` throws `ERR_STORE_UNAVAILABLE`, which adapters answer with 503.
- *
- * @example A quota that costs money stays closed, a rate is shared out.
- * ```ts
- * import type { RedisStorage } from "tollkeeper";
- *
- * const storage: RedisStorage = {
- *   type: "redis",
- *   url: "redis://127.0.0.1:6379",
- *   onOutage: { bucket: "share", quota: "closed" },
- * };
- * console.log(storage.onOutage); // { bucket: 'share', quota: 'closed' }
- * ```
- */
-export type OutagePolicy = "share" | "open" | "closed";
-
-/** The policy for each type of limit. */
-export interface OutagePolicies {
-  /** For rates. */
-  readonly bucket: OutagePolicy;
-  /** For quotas. */
-  readonly quota: OutagePolicy;
-}
+import type { OutagePolicies } from "./outage-policy.js";
+import type { Outcome } from "./outcome.js";
 
 /** After how long, in ms, a call that its replica's part denies may try again. */
 const ASK_AGAIN_MS = 1000;
@@ -47,7 +18,7 @@ interface Part {
  * One key while the store is away. Each bucket is a bucket of a part of the size and rate, spent to the same fraction;
  * each quota what was left of it, divided alike. All replicas together admit what one limiter would have.
  */
-export class Share {
+export class FallbackLimits {
   readonly tier: Tier;
   readonly #replicas: number;
   readonly #policies: OutagePolicies;
@@ -75,7 +46,7 @@ export class Share {
   }
 
   /** Decides a call and, if it passes and `spends`, admits it. */
-  decide(costMilli: number, nowMs: number, spends: boolean): View {
+  decide(costMilli: number, nowMs: number, spends: boolean): Outcome {
     this.#advance(nowMs);
     let denied = 0;
     let waitMs = 0;
@@ -100,7 +71,7 @@ export class Share {
   }
 
   /** What is to be charged for what was admitted, in thousandths per limit; undefined if nothing was. */
-  debts(nowMs: number): { deltas: number[]; atMs: number } | undefined {
+  charges(nowMs: number): { deltas: number[]; atMs: number } | undefined {
     if (this.#parts.every(({ admitted }) => admitted === 0)) return undefined;
     this.#advance(nowMs);
     const deltas = this.#parts.map(({ amount, base, admitted }, index) => {
