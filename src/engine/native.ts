@@ -48,7 +48,12 @@ export function openNative(options: EngineOptions): { engine: Engine } | { engin
 }
 
 /** Whether the native engine can be had in this process; if not, why. */
-export type NativeEngineStatus = { isAvailable: true; reason?: undefined } | { isAvailable: false; reason: string };
+export interface NativeEngineStatus {
+  /** Whether `engine: "native"` would open. */
+  isAvailable: boolean;
+  /** Why not; undefined if it would. */
+  reason?: string | undefined;
+}
 
 /** Looks whether this platform's binary of the native engine is there and can be loaded; looks once a process. */
 export function nativeEngine(): NativeEngineStatus {

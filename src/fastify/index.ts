@@ -74,7 +74,12 @@ export function keepToll(request: FastifyRequest): void {
   for (let call = request[kCall]; call !== undefined; call = call.previous) call.keep();
 }
 
-/** Charges every call, says in the answer what is left, and denies what is too much. */
+/**
+ * The plugin: charges every call of the scope that registers it, says in the answer what is left, and denies what is too
+ * much.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`, for its options when it is registered, for a route's when that is added.
+ */
 const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) => {
   const layer = new Layer(layerOptions(options));
   const { hook = "onRequest", onDenied } = options;
@@ -207,9 +212,11 @@ function isLeftToCors({ raw, routeOptions, server }: FastifyRequest): boolean {
   );
 }
 
-/** What `fastify-plugin` would say of the plugin: it is for the scope that registers it, and for which Fastify it is. */
-export default Object.assign(tollkeeper, {
+// What `fastify-plugin` would say of the plugin: it is for the scope that registers it, and for which Fastify it is.
+Object.assign(tollkeeper, {
   [Symbol.for("skip-override")]: true,
   [Symbol.for("fastify.display-name")]: "tollkeeper",
   [Symbol.for("plugin-meta")]: { name: "tollkeeper", fastify: "5.x" },
 });
+
+export default tollkeeper;

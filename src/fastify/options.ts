@@ -4,7 +4,33 @@ import { type AddressIdentityOptions, type Identify, LAYER_OPTIONS, type LayerOp
 import type { Decision } from "../limiter/decision.js";
 import { identifyByAddress } from "./identify.js";
 
-/** How the plugin is registered. Registered more than once, each has limits of its own that calls pass. */
+/**
+ * How the plugin is registered. Registered more than once, each has limits of its own that calls pass.
+ *
+ * @example
+ * ```ts
+ * import Fastify from "fastify";
+ * import { createLimiter } from "tollkeeper";
+ * import tollkeeper from "tollkeeper/fastify";
+ *
+ * const minute = { name: "minute", type: "bucket", limit: 100, windowSeconds: 60, burst: 1.5 } as const;
+ * const limiter = createLimiter({ tiers: { free: { limits: [minute] } } });
+ *
+ * const app = Fastify();
+ * await app.register(tollkeeper, {
+ *   limiter,
+ *   identify: ({ headers }) => ({ key: `acct:${headers["x-account"]}`, tier: "free" }),
+ *   fields: { x: "delta" },
+ *   onDenied: (_request, _reply, { retryAfterMs }) => ({ error: "too many calls", retryAfterMs }),
+ * });
+ * app.get("/items", { config: { toll: { cost: 2 } } }, async () => ["one"]);
+ *
+ * const { headers } = await app.inject({ url: "/items", headers: { "x-account": "42" } });
+ * console.log(headers["x-ratelimit-remaining"]); // 98
+ * await app.close();
+ * await limiter.close();
+ * ```
+ */
 export interface TollkeeperOptions extends AddressIdentityOptions, Omit<LayerOptions<FastifyRequest>, "identify"> {
   /** Says who calls. By default callers are told apart by address, and the options for that stand beside this one. */
   identify?: Identify<FastifyRequest> | undefined;

@@ -8,6 +8,7 @@ export type Answer = Pass | Denial | Fault;
 
 /** It goes on. */
 export interface Pass {
+  /** Which kind of answer it is. */
   readonly type: "pass";
   /** For the header of its answer. */
   readonly fields: Fields;
@@ -15,8 +16,11 @@ export interface Pass {
 
 /** It is answered with a problem document, and goes no further. */
 export interface Denial {
+  /** Which kind of answer it is. */
   readonly type: "deny";
+  /** The document; its `status` is the status. */
   readonly problem: Problem;
+  /** For the header of the answer. */
   readonly fields: Fields;
   /** What denied it; undefined where it was refused for something else. */
   readonly decision: Decision | undefined;
@@ -26,6 +30,7 @@ export interface Denial {
 
 /** Its charging has failed by a mistake of the app's, which is for the framework's error handler. */
 export interface Fault {
+  /** Which kind of answer it is. */
   readonly type: "fault";
   /** May be shown to the client; of status 500 unless it is the app's own. */
   readonly error: Error;

@@ -23,6 +23,7 @@ const NO_FIELDS: Fields = [];
 export class Call<Request> {
   /** The decision on it; undefined where it cost nothing, or has not been made. */
   declare decision: Decision | undefined;
+  /** The limits that it passes. */
   declare readonly layer: Layer<Request>;
   /** The same call at the layer before, and at the next. */
   declare readonly previous: Call<Request> | undefined;
@@ -36,6 +37,7 @@ export class Call<Request> {
   /** Whether it was good enough to be handled, and its whole cost spent. */
   declare private isHandled: boolean;
 
+  /** `previous` is this call at the layer before, if there are several. */
   constructor(layer: Layer<Request>, request: Request, toll: Toll<Request>, previous?: Call<Request>) {
     this.layer = layer;
     this.request = request;

@@ -7,6 +7,7 @@ import { type Problem, problem } from "./problem.js";
 
 /** Answers a call with a problem instead of letting it through. */
 export interface Refusal {
+  /** What is answered; its `status` is the status. */
   refusal: Problem;
   /** Header fields of the answer, such as `www-authenticate`. */
   headers?: Record<string, string>;
@@ -16,6 +17,7 @@ export interface Refusal {
 export interface Identity extends Partial<Refusal> {
   /** The limiter's key, such as `acct:42`. */
   key: string;
+  /** The tier whose limits are asked, from your own data, or what `overriddenTier` made of it. */
   tier: string;
 }
 

@@ -12,7 +12,7 @@ export {
 export { type FinalAnswer, LAYER_OPTIONS, Layer, type LayerOptions, type RefundOn } from "./layer.js";
 export type { Limits } from "./limits.js";
 export { isThenable, type MaybePromise } from "./maybe-promise.js";
-export { holdEverything, type Network, parseNetwork } from "./network.js";
+export { holdEverything, type Ip, type Network, parseNetwork } from "./network.js";
 export { hasBody, isPreflight, type PreflightCall } from "./preflight.js";
 export { costExceedsCapacity, type Problem, type ProblemOptions, problem, problemOf } from "./problem.js";
 export { type FixedToll, type RouteToll, type Toll, tollOf } from "./toll.js";

@@ -5,6 +5,7 @@ import type { Limits } from "./limits.js";
 
 /** The answer to a call, when its status is final. */
 export interface FinalAnswer {
+  /** As it was sent. */
   status: number;
   /** Whether the call was good enough to be handled; false where it was rejected before. */
   isHandled: boolean;
@@ -25,6 +26,7 @@ export type RefundOn<Request> =
 
 /** Limits that calls pass, as every adapter takes them. */
 export interface LayerOptions<Request> {
+  /** What `createLimiter` returned. */
   limiter: Limits;
   /** Says who calls. */
   identify: Identify<Request>;
@@ -43,9 +45,13 @@ const FIELDS = ["draft", "x", "tier"];
 
 /** Limits that calls pass, ready to be asked. An app may have several. */
 export class Layer<Request> {
+  /** Who is asked. */
   readonly limiter: Limits;
+  /** Says who calls. */
   readonly identify: Identify<Request>;
+  /** Which fields say how a caller stands. */
   readonly fields: FieldOptions;
+  /** What of its cost an answered call gets back. */
   readonly refundOn: RefundOn<Request>;
   /** Whether nobody is denied just now. */
   readonly isShadow: () => boolean;

@@ -4,9 +4,14 @@ import type { MaybePromise } from "./maybe-promise.js";
 
 /** What HTTP asks of a limiter, be it that of one process or that of many replicas. */
 export interface Limits {
+  /** The tiers in force. */
   readonly tiers: Tiers;
+  /** Spends, or denies. */
   consume(key: string, tier: string, cost?: number): MaybePromise<Decision>;
+  /** Says what `consume` would. */
   peek(key: string, tier: string, cost?: number): MaybePromise<Decision>;
+  /** Tokens that a single call may cost at most. */
   maxCost(tier: string): number;
+  /** Counts a denial that is not enforced. */
   countShadow(tier: string, limit: string): void;
 }

@@ -2,9 +2,11 @@ import type { IncomingMessage } from "node:http";
 
 /** What of a call tells whether it is a preflight. */
 export interface PreflightCall {
+  /** In upper case, as HTTP has it. */
   method: string | undefined;
   /** By name in lower case. */
   headers: Readonly<Record<string, string | string[] | null | undefined>>;
+  /** Whether it has a body, of whatever length. */
   hasBody: boolean;
 }
 

@@ -6,7 +6,9 @@ import { deniedPeriodOf } from "./headers.js";
 export interface Problem {
   /** URI of the problem's type; `about:blank` where the status says it all. */
   type: string;
+  /** What the type means, in a few words. */
   title: string;
+  /** The status of the answer. */
   status: number;
   /** What happened this time, for people. */
   detail: string;

@@ -32,13 +32,17 @@ export type FixedToll<Request> =
 
 /** A route's toll, checked. */
 export interface Toll<Request> {
+  /** Tokens spent before the body is read. */
   cost: number;
   /** Where the cost is told of each call by itself. */
   costOf: ((request: Request) => number) | undefined;
+  /** The whole cost, once the body is known. */
   total: ((request: Request) => number) | undefined;
   /** Whether it matters who calls. */
   identified: boolean;
+  /** The tier whose limits are in force here. */
   tier: string | undefined;
+  /** Says who calls here. */
   identify: Identify<Request> | undefined;
 }
 

@@ -10,6 +10,7 @@ export interface SharedRecords extends RecordStore {
    * @throws {TollkeeperError} `ERR_STORE_…` or `ERR_RECORDS_LOST`, if that takes longer than `patienceMs`
    */
   ready(patienceMs: number): Promise<void>;
+  /** Lets go of the connections. */
   close(): Promise<void>;
 }
 

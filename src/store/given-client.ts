@@ -7,10 +7,15 @@ import type { Address } from "./redis-url.js";
  * else it does, has a say in how we speak.
  */
 export interface RedisClient {
+  /** Whether it has been ended. */
   readonly status: string;
+  /** Where Redis is, and who to be. */
   readonly options: object;
+  /** Makes another like it. */
   duplicate(...overrides: never[]): object;
+  /** Tells of its end, and of its coming back. */
   on(event: "end" | "connecting", listener: () => void): unknown;
+  /** Takes a listener away. */
   off(event: "end" | "connecting", listener: () => void): unknown;
 }
 

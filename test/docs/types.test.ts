@@ -13,7 +13,9 @@ it.each(["mts", "cts"])("the public types need no other than themselves, of a .%
   const folder = join(ROOT, "target", `types-${kind}`);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const lines = entries.map((entry) => `export type * from "${entry.replace(".", "tollkeeper")}";\n`);
+  const lines = entries.map(
+    (entry, index) => `export type * as e${index} from "${entry.replace(".", "tollkeeper")}";\n`,
+  );
   writeFileSync(join(folder, `entries.${kind}`), lines.join(""));
   writeFileSync(
     join(folder, "tsconfig.json"),
