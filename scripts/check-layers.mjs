@@ -16,6 +16,8 @@ const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   index: ["create", "shared", "limiter", "store", "engine", "errors"],
   http: ["limiter", "engine", "errors"],
   fastify: ["http", "limiter", "errors"],
+  express: ["http", "limiter", "errors"],
+  fetch: ["http", "limiter", "errors"],
   prometheus: ["shared", "limiter", "engine", "errors"],
   fingerprint: ["engine", "errors"],
   service: [

@@ -8,13 +8,12 @@ import {
   type Identity,
   isPreflight,
   isThenable,
-  Layer,
   type MaybePromise,
   tightestOf,
   tollOf,
 } from "../http/index.js";
 import type { Decision } from "../limiter/decision.js";
-import { layerOptions, type TollkeeperOptions } from "./options.js";
+import { layerOfPlugin, type TollkeeperOptions } from "./options.js";
 import { sendProblem, writeFields } from "./reply.js";
 import { routeTollOf } from "./route-toll.js";
 
@@ -81,7 +80,7 @@ export function keepToll(request: FastifyRequest): void {
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`, for its options when it is registered, for a route's when that is added.
  */
 const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) => {
-  const layer = new Layer(layerOptions(options));
+  const layer = layerOfPlugin(options);
   const { hook = "onRequest", onDenied } = options;
   /** Preflights that have not been answered yet. */
   const preflights = new WeakSet<FastifyRequest>();

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { optionInvalid } from "../errors.js";
-import { type AddressIdentityOptions, type Identify, LAYER_OPTIONS, type LayerOptions } from "../http/index.js";
+import { type AdapterOptions, checkFunctions, type Layer, layerOf } from "../http/index.js";
 import type { Decision } from "../limiter/decision.js";
 import { identifyByAddress } from "./identify.js";
 
@@ -31,9 +31,7 @@ import { identifyByAddress } from "./identify.js";
  * await limiter.close();
  * ```
  */
-export interface TollkeeperOptions extends AddressIdentityOptions, Omit<LayerOptions<FastifyRequest>, "identify"> {
-  /** Says who calls. By default callers are told apart by address, and the options for that stand beside this one. */
-  identify?: Identify<FastifyRequest> | undefined;
+export interface TollkeeperOptions extends AdapterOptions<FastifyRequest> {
   /**
    * When calls are charged: `"onRequest"`, before their body is read, by default; or `"preHandler"`, where a key or cost
    * comes from the body or from a hook that knows who is logged in. Bodies are then read for nothing.
@@ -46,37 +44,16 @@ export interface TollkeeperOptions extends AddressIdentityOptions, Omit<LayerOpt
   onDenied?: ((request: FastifyRequest, reply: FastifyReply, decision: Decision) => unknown) | undefined;
 }
 
-const ADDRESS_OPTIONS = ["trustProxy", "trusted", "ipv6Prefix"] as const;
-const OPTIONS: readonly string[] = [...LAYER_OPTIONS, "hook", "onDenied", ...ADDRESS_OPTIONS];
-
 /**
- * The options of the limits themselves; what else the plugin takes is checked.
+ * The limits that the options say.
  *
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
-export function layerOptions(options: TollkeeperOptions): LayerOptions<FastifyRequest> {
-  const unknown = Object.keys(options).find((option) => !OPTIONS.includes(option) && option !== "prefix");
-  if (unknown !== undefined) throw optionInvalid(unknown, "unknown", `one of ${OPTIONS.join(", ")}`);
-  const { limiter, identify, hook, onDenied } = options;
+export function layerOfPlugin(options: TollkeeperOptions): Layer<FastifyRequest> {
+  const { hook } = options;
   if (hook !== undefined && hook !== "onRequest" && hook !== "preHandler") {
     throw optionInvalid("hook", hook, '"onRequest" or "preHandler"');
   }
-  if (onDenied !== undefined && typeof onDenied !== "function") throw optionInvalid("onDenied", onDenied, "a function");
-  if (identify === undefined) {
-    const tiers = options.trusted?.length ? ["anonymous", "trusted"] : ["anonymous"];
-    const missing = tiers.find((tier) => limiter?.tiers !== undefined && !Object.hasOwn(limiter.tiers, tier));
-    if (missing !== undefined) {
-      throw optionInvalid(
-        "limiter",
-        `without a tier ${missing}`,
-        "one with it, since callers known by address are of it",
-      );
-    }
-    return { ...options, identify: identifyByAddress(options) };
-  }
-  const idle = ADDRESS_OPTIONS.find((option) => options[option] !== undefined);
-  if (idle !== undefined) {
-    throw optionInvalid(idle, options[idle], `left out beside identify; call identifyByAddress({ ${idle} }) in it`);
-  }
-  return { ...options, identify };
+  checkFunctions(options, ["onDenied"]);
+  return layerOf(options, ["hook", "onDenied", "prefix"], identifyByAddress); // `prefix` is of `register` itself.
 }

@@ -1,0 +1,161 @@
+/**
+ * Limits for whatever calls `(request, response, next)`: Express 4 and 5, Connect, NestJS on Express, `node:http` by hand.
+ * No framework is imported.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import {
+  AddressIdentity,
+  type AddressIdentityOptions,
+  type Answer,
+  Call,
+  checkFunctions,
+  type Denial,
+  decisionsOf,
+  type Fields,
+  faultListener,
+  type Identity,
+  isThenable,
+  layerOf,
+  type MaybePromise,
+  type Refusal,
+  tightestOf,
+  tollOf,
+} from "../http/index.js";
+import type { Middleware, Next, Tolled, TollkeeperOptions } from "./options.js";
+
+export {
+  type AddressIdentityOptions,
+  type FieldOptions,
+  type FinalAnswer,
+  type Identity,
+  LIMIT_FIELDS,
+  type Problem,
+  problem,
+  type Refusal,
+} from "../http/index.js";
+export type { Middleware, Next, Tolled, TollkeeperOptions } from "./options.js";
+
+/** Limits, to be put before what they are for. */
+export interface Tollkeeper<Request, Response> extends Middleware<Request, Response> {
+  /**
+   * Spends the whole cost that the option `total` says. It goes behind what parses the body, and before the handler; a call
+   * that is refused with 4xx on the way there gets back what it has spent of quotas.
+   */
+  afterBody: Middleware<Request, Response>;
+}
+
+/** The call at the layer that it came to last. The other build of this module finds it too. */
+const kCall: unique symbol = Symbol.for("tollkeeper.call");
+
+type Called<Request> = Request & Tolled & { [kCall]?: Call<Request> | undefined };
+
+/**
+ * Middleware that charges every call, says in the answer what is left, and denies what is too much.
+ *
+ * @example
+ * app.use(tollkeeper({ limiter, trusted: ["10.0.0.0/8"] }));
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function tollkeeper<
+  Request extends IncomingMessage = IncomingMessage,
+  Response extends ServerResponse = ServerResponse,
+>(options: TollkeeperOptions<Request, Response>): Tollkeeper<Request, Response> {
+  const { cost, total, identified, tier, onDenied } = options;
+  checkFunctions(options, ["onDenied", "onFault"]);
+  const layer = layerOf<Request>(options, ["cost", "total", "identified", "tier", "onDenied", "onFault"], byAddress);
+  const toll = tollOf<Request>({ cost, total, identified, tier });
+  const tell = faultListener(options.onFault);
+
+  const limit: Middleware<Request, Response> = (request: Called<Request>, response, next) => {
+    if (!toll.identified) return next();
+    const call = new Call(layer, request, toll, request[kCall]);
+    request[kCall] = call;
+    // Only then is the status final; it does not come where the caller has gone away.
+    response.once("finish", () => isGone(request) || end(call, response.statusCode));
+    act(request, response, call.begin(), next, () => {
+      if (toll.total === undefined) call.keep();
+      next();
+    });
+  };
+
+  const afterBody: Middleware<Request, Response> = (request: Called<Request>, response, next) => {
+    let call = request[kCall];
+    while (call !== undefined && call.layer !== layer) call = call.previous;
+    if (call === undefined) next();
+    else act(request, response, call.complete(), next, next);
+  };
+
+  /** Does what is answered, at once where that is known at once. */
+  function act(
+    request: Called<Request>,
+    response: Response,
+    answer: MaybePromise<Answer>,
+    next: Next,
+    pass: Next,
+  ): void {
+    if (isThenable(answer)) answer.then((later) => actNow(request, response, later, next, pass));
+    else actNow(request, response, answer, next, pass);
+  }
+
+  function actNow(request: Called<Request>, response: Response, answer: Answer, next: Next, pass: Next): void {
+    const call = request[kCall];
+    request.toll = call && tightestOf(call);
+    request.tolls = call && decisionsOf(call);
+    if (answer.type !== "pass" && answer.cause !== undefined) tell(answer.cause);
+    if (answer.type === "fault") {
+      next(answer.error);
+      return;
+    }
+    // Somebody may have answered meanwhile, as who does at a time-out.
+    const isOpen = !response.headersSent;
+    if (isOpen) setFields(response, answer.fields);
+    if (answer.type === "pass") pass();
+    else if (isOpen) deny(request, response, answer, next);
+  }
+
+  function deny(request: Request, response: Response, { problem, decision }: Denial, next: Next): void {
+    response.statusCode = problem.status;
+    response.setHeader("cache-control", "no-store");
+    if (decision !== undefined && onDenied !== undefined) {
+      new Promise((resolve) => resolve(onDenied(request, response, decision))).catch(next);
+      return;
+    }
+    response.setHeader("content-type", "application/problem+json");
+    response.end(JSON.stringify(problem));
+  }
+
+  function end(call: Call<Request>, status: number): void {
+    try {
+      call.end(status);
+    } catch (error) {
+      tell(error);
+    }
+  }
+
+  return Object.assign(limit, { afterBody });
+}
+
+/**
+ * Tells callers apart by address, for an `identify` of one's own. A caller without one is refused.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function identifyByAddress(
+  options: AddressIdentityOptions = {},
+): (request: IncomingMessage) => Identity | Refusal {
+  return byAddress(options);
+}
+
+function byAddress(options: AddressIdentityOptions): (request: IncomingMessage) => Identity | Refusal {
+  const addresses = new AddressIdentity(options);
+  return (request) => addresses.ofMessage(request);
+}
+
+function setFields(response: ServerResponse, fields: Fields): void {
+  for (const [name, text] of fields) response.setHeader(name, text);
+}
+
+/** Whether the caller has not waited for the answer: else a client could have all the work done and never pay. */
+function isGone(request: IncomingMessage): boolean {
+  return request.aborted || (request.httpVersionMajor < 2 && request.socket.destroyed);
+}

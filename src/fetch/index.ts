@@ -1,0 +1,171 @@
+/**
+ * Limits for handlers of `Request → Response`: Next's route handlers, SvelteKit, Bun, Deno, Hono and whatever else speaks
+ * Fetch on a runtime with Node's modules. No framework is imported.
+ */
+import { optionInvalid } from "../errors.js";
+import {
+  AddressIdentity,
+  type Answer,
+  Call,
+  checkFunctions,
+  decisionsOf,
+  type Fields,
+  faultListener,
+  layerOf,
+  type MaybePromise,
+  tightestOf,
+  tollOf as tollOfOptions,
+} from "../http/index.js";
+import type { Decision } from "../limiter/decision.js";
+import type { TollkeeperOptions } from "./options.js";
+
+export {
+  type AddressIdentityOptions,
+  type FieldOptions,
+  type FinalAnswer,
+  type Identity,
+  LIMIT_FIELDS,
+  type Problem,
+  problem,
+  type Refusal,
+} from "../http/index.js";
+export type { TollkeeperOptions } from "./options.js";
+
+/** Puts limits before a handler; what it returns is called as the handler is. */
+export type Limit<Rest extends unknown[]> = <Asked extends Request, Args extends [...Rest, ...unknown[]]>(
+  handler: (request: Asked, ...rest: Args) => MaybePromise<Response>,
+) => (request: Asked, ...rest: Args) => Promise<Response>;
+
+/** A call as the functions of the options are asked about it. */
+interface Asked {
+  request: Request;
+  /** What came with the request: `Rest` of the layer that asks. */
+  rest: unknown[];
+  /** What it costs in all, once that is known. */
+  total: number;
+}
+
+/** The call at the layer that it came to last. */
+const calls = new WeakMap<Request, Call<Asked>>();
+
+/** The decision on a call; of several layers, the one that leaves least. undefined where it cost nothing. */
+export function tollOf(request: Request): Decision | undefined {
+  const call = calls.get(request);
+  return call && tightestOf(call);
+}
+
+/** The decisions on a call, of each layer that has made one. */
+export function tollsOf(request: Request): readonly Decision[] {
+  const call = calls.get(request);
+  return call === undefined ? [] : decisionsOf(call);
+}
+
+const OWN = ["address", "cost", "total", "identified", "tier", "onDenied", "onFault"];
+
+/**
+ * Limits that charge every call, say in its answer what is left, and deny what is too much.
+ *
+ * @example
+ * const limit = tollkeeper({ limiter, identify: async (request) => ({ key: await userOf(request), tier: "free" }) });
+ * export const GET = limit(async (request) => Response.json({ left: tollOf(request)?.limits }));
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptions<Rest>): Limit<Rest> {
+  const { identify, address, cost, total, identified, tier, refundOn, onDenied } = options;
+  checkFunctions(options, ["identify", "address", "total", "onDenied", "onFault"]);
+  const layer = layerOf<Asked>(
+    {
+      ...options,
+      identify: identify && (({ request, rest }) => identify(request, ...(rest as Rest))),
+      refundOn: typeof refundOn === "function" ? (answer, { request }) => refundOn(answer, request) : refundOn,
+    },
+    OWN,
+    (addressOptions) => {
+      if (address === undefined) throw optionInvalid("address", address, "a function, or identify in its place");
+      const addresses = new AddressIdentity(addressOptions);
+      return ({ request, rest }) => {
+        const forwarded = request.headers.get("x-forwarded-for") ?? undefined;
+        return addresses.ofPeer(address(request, ...(rest as Rest)), { "x-forwarded-for": forwarded });
+      };
+    },
+  );
+  const toll = tollOfOptions<Asked>({
+    cost: typeof cost === "function" ? ({ request, rest }) => cost(request, ...(rest as Rest)) : cost,
+    total: total && ((asked) => asked.total),
+    identified,
+    tier,
+  });
+  const tell = faultListener(options.onFault);
+
+  /** What is answered in place of the handler; undefined where the call goes on. Notes the fields of the answer. */
+  async function refusalOf({ request, rest }: Asked, answer: Answer, told: Field[]) {
+    if (answer.type !== "pass" && answer.cause !== undefined) tell(answer.cause);
+    if (answer.type === "fault") throw answer.error;
+    told.push(...answer.fields);
+    if (answer.type === "pass") return undefined;
+    told.push(["cache-control", "no-store"]);
+    const { decision, problem } = answer;
+    if (decision !== undefined && onDenied !== undefined) return onDenied(request, decision, ...(rest as Rest));
+    const headers = { "content-type": "application/problem+json" };
+    return new Response(JSON.stringify(problem), { status: problem.status, headers });
+  }
+
+  /** The same once the body is known. */
+  async function refusalOfBody(call: Call<Asked>, asked: Asked, told: Field[]) {
+    const known = await total?.(asked.request, ...(asked.rest as Rest));
+    if (typeof known === "object" && known !== null) return known;
+    asked.total = known ?? Number.NaN;
+    return refusalOf(asked, await call.complete(), told);
+  }
+
+  /** Gives back what the call should not have paid. Nothing, where the caller has gone away. */
+  function end(call: Call<Asked>, { request }: Asked, status: number): void {
+    try {
+      if (!request.signal.aborted) call.end(status);
+    } catch (error) {
+      tell(error);
+    }
+  }
+
+  return (handler) =>
+    async (request, ...rest) => {
+      if (!toll.identified) return handler(request, ...rest);
+      const asked: Asked = { request, rest, total: Number.NaN };
+      const call = new Call(layer, asked, toll, calls.get(request));
+      calls.set(request, call);
+      const told: Field[] = [];
+      let refusal: Response | undefined;
+      let response: Response;
+      try {
+        refusal = (await refusalOf(asked, await call.begin(), told)) ?? (await refusalOfBody(call, asked, told));
+        response = refusal ?? (await handler(request, ...rest));
+      } catch (error) {
+        end(call, asked, statusOf(error));
+        throw error;
+      }
+      end(call, asked, response.status);
+      // Of several layers, the one that leaves least says so.
+      return refusal || tightestOf(call) === call.decision ? withFields(response, told) : response;
+    };
+}
+
+/** What an error will be answered with: those that frameworks have thrown, and a `Response`, say so. */
+function statusOf(error: unknown): number {
+  const { status } = (error ?? {}) as { status?: unknown };
+  return typeof status === "number" ? status : 500;
+}
+
+type Field = Fields[number];
+
+function withFields(response: Response, fields: readonly Field[]): Response {
+  let answer = response;
+  for (const [name, text] of fields) {
+    try {
+      answer.headers.set(name, text);
+    } catch {
+      answer = new Response(response.body, response); // The header of a redirect, or of what `fetch` has got, stays as it is.
+      answer.headers.set(name, text);
+    }
+  }
+  return answer;
+}

@@ -1,0 +1,64 @@
+import { once } from "node:events";
+import { Agent, type IncomingHttpHeaders, request as send } from "node:http";
+import { connect } from "node:net";
+
+export interface Asked {
+  path?: string;
+  method?: string;
+  headers?: Record<string, string>;
+  body?: string;
+  /** The loopback address to call from. */
+  from?: string;
+  agent?: Agent;
+}
+
+export interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+  /** Of a problem. */
+  code?: unknown;
+}
+
+/** What is the framework's own, or the server's: how long the body is, and what becomes of the connection. */
+const OWN = ["date", "connection", "keep-alive", "content-length", "transfer-encoding", "x-powered-by"];
+
+/** One call over a socket. */
+export async function call(port: number, asked: Asked = {}): Promise<Answer> {
+  const { path = "/", method = "GET", headers = {}, body, from = "127.0.0.1", agent } = asked;
+  const sent = send({
+    host: "127.0.0.1",
+    port,
+    path,
+    method,
+    headers,
+    localAddress: from,
+    ...(agent ? { agent } : { agent: false }),
+  }).end(body);
+  const [answer] = await once(sent, "response");
+  let text = "";
+  for await (const chunk of answer.setEncoding("utf8")) text += chunk;
+  const kept = Object.entries(answer.headers).filter(([name]) => !OWN.includes(name));
+  kept.sort(([a], [b]) => (a < b ? -1 : 1));
+  const fields = Object.fromEntries(kept) as IncomingHttpHeaders;
+  const isProblem = fields["content-type"] === "application/problem+json" && text !== "";
+  return {
+    status: answer.statusCode,
+    headers: fields,
+    body: text,
+    ...(isProblem ? { code: JSON.parse(text).code } : {}),
+  };
+}
+
+/** Calls, and hangs up once `until` is fulfilled. */
+export async function hangUp(port: number, until: Promise<unknown>): Promise<void> {
+  const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+  socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  await until;
+  socket.destroy();
+}
+
+/** A connection that carries one call after the other. */
+export function keptAlive(): Agent {
+  return new Agent({ keepAlive: true, maxSockets: 1 });
+}
