@@ -38,4 +38,5 @@ declare global {
 /** Goes on with the next middleware, or with the one for errors. */
 export type Next = (error?: unknown) => void;
 
+/** What a framework calls for every request. */
 export type Middleware<Request, Response> = (request: Request, response: Response, next: Next) => void;
