@@ -37,12 +37,6 @@ export const ERROR_CODES = {
   ERR_STORE_FOREIGN: "the store holds something else under the name of a key",
   ERR_RECORDS_LOST: "some of the accounts and API keys are lost where they are kept",
   ERR_RECORD_INVALID: "no record can have that name or value",
-  ERR_ACCOUNT_INVALID: "no account can have that name",
-  ERR_ACCOUNT_UNKNOWN: "no account of that name",
-  ERR_KEY_LIMIT: "the account has as many good API keys as it may have",
-  ERR_CONFIG_INVALID: "the configuration can't be used as it is",
-  ERR_ADDRESS_IN_USE: "the port is taken",
-  ERR_ADDRESS_UNAVAILABLE: "the address can't be listened on",
 } as const;
 
 /** A stable code of a {@link TollkeeperError}. */

@@ -22,6 +22,7 @@ import { addOperations } from "./operations.js";
 import { ownQuota } from "./own-quota.js";
 import { answerProblems } from "./problems.js";
 import { boundedServer } from "./server.js";
+import { VERSION } from "./version.js";
 
 /** UTF-16 units of a parameter in an address: the name of an account, whose characters may be written as three each. */
 const MAX_PARAMETER = 512;
@@ -104,11 +105,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     await app.register(cors, { delegator });
   }
   const callers = followingCallers(options, app);
+  const isShadow = () => config.shadow;
   await app.register(tollkeeper, {
     limiter,
     identify: (request) => callers().identify(request),
     fields: fieldsOfAnswers(config),
-    shadow: () => config.shadow,
+    shadow: isShadow,
   });
 
   const unreadable = problem(400, "address_malformed", "The address of the call can't be decoded.");
@@ -126,7 +128,11 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(fingerprintRoutes, { load, costs });
   await app.register(fingerprintRoutes, { load, costs, prefix: "/v1" });
   await app.register(ownQuota, { limiter, fields: fieldsOfAnswers(config) });
-  await app.register(management, { config, limiter, keys, registry, addresses: () => callers().addresses, endpoints });
+  const addresses = () => callers().addresses;
+  await app.register(async (app) => {
+    takeJson(app, true);
+    await management(app, { version: VERSION, limiter, keys, registry, addresses, isShadow, endpoints });
+  });
   await app.register(documentationRoutes);
   await app.ready();
   return app;

@@ -2,15 +2,7 @@ import type { FastifyInstance, RouteOptions } from "fastify";
 import type { RouteToll } from "tollkeeper/fastify";
 import type { Config } from "./config/schema.js";
 import type { Scope } from "./management/api-keys.js";
-
-/** A route, and what a call of it costs. */
-export interface Endpoint {
-  method: string;
-  path: string;
-  cost: number;
-  item_cost: number | null;
-  scope: string | null;
-}
+import type { Endpoint } from "./management/options.js";
 
 /** Notes every route that is registered from now on; returns what gives them, with their costs at that time. */
 export function noteEndpoints(app: FastifyInstance, config: Config): () => Endpoint[] {

@@ -1,8 +1,8 @@
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
-import { TollkeeperError } from "tollkeeper";
 import type { Config } from "./config/schema.js";
+import { ServiceError } from "./errors.js";
 import { metricsServer } from "./metrics-server.js";
 
 /** An address to listen on, and the settings that it comes from. */
@@ -24,7 +24,7 @@ const UNAVAILABLE: Record<string, string> = {
 /**
  * Waits until it is listened on a place.
  *
- * @throws {TollkeeperError} `ERR_ADDRESS_IN_USE`, `ERR_ADDRESS_UNAVAILABLE`, naming the settings.
+ * @throws {ServiceError} `ERR_ADDRESS_IN_USE`, `ERR_ADDRESS_UNAVAILABLE`, naming the settings.
  */
 export async function listening<T>(place: Place, begun: Promise<T>): Promise<T> {
   try {
@@ -35,10 +35,10 @@ export async function listening<T>(place: Place, begun: Promise<T>): Promise<T> 
     const unavailable = UNAVAILABLE[code ?? ""];
     if (unavailable !== undefined) {
       const message = `${hostSetting} ${host} and ${portSetting} ${port} can't be listened on: ${unavailable}`;
-      throw new TollkeeperError("ERR_ADDRESS_UNAVAILABLE", message, { cause: error });
+      throw new ServiceError("ERR_ADDRESS_UNAVAILABLE", message, { cause: error });
     }
     if (code !== "EADDRINUSE") throw error;
-    throw new TollkeeperError(
+    throw new ServiceError(
       "ERR_ADDRESS_IN_USE",
       `another process listens on port ${port} of ${host}; stop it, or set ${portSetting} (or ${hostSetting}) to another`,
       { cause: error },
@@ -56,7 +56,7 @@ export interface MetricsPort {
 /**
  * Opens the port for metrics, if the configuration has one.
  *
- * @throws {TollkeeperError} as {@link listening}
+ * @throws {ServiceError} as {@link listening}
  */
 export async function openMetricsPort(
   { metricsPort: port, metricsHost, host: apiHost }: Config,

@@ -5,28 +5,6 @@ import { boundedServer } from "./server.js";
 /** Connections that those who scrape may have open at once. */
 const MAX_CONNECTIONS = 256;
 
-/** One metric of a registry, for programs that read JSON. */
-export interface JsonMetric {
-  name: string;
-  help: string;
-  type: string;
-  values: { name: string; labels: Record<string, string | number>; value: number | null }[];
-}
-
-/** The figures of a registry as JSON: what the Prometheus text says, line by line; null for what is not a number. */
-export async function metricsAsJson(registry: Registry): Promise<JsonMetric[]> {
-  return (await registry.getMetricsAsJSON()).map(({ name, help, type, values }) => ({
-    name,
-    help,
-    type: String(type),
-    values: values.map(({ value, labels, ...rest }) => ({
-      name: (rest as { metricName?: string }).metricName ?? name,
-      labels: labels as Record<string, string | number>,
-      value: Number.isFinite(value) ? value : null,
-    })),
-  }));
-}
-
 /** A server that answers `GET /metrics` and nothing else, for a port that callers of the API can't reach. */
 export function metricsServer(registry: Registry, onError: (error: unknown) => void): Server {
   return boundedServer((request, response) => {

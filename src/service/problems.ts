@@ -1,9 +1,11 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { type ErrorCode, TollkeeperError } from "tollkeeper";
+import type { ErrorCode } from "tollkeeper";
 import { keepToll, type Problem, problem, sendProblem } from "tollkeeper/fastify";
 import { FingerprintError } from "tollkeeper/fingerprint";
 import { z } from "zod";
 import { BodyInPieces } from "./body.js";
+import { isExplained, type ServiceErrorCode } from "./errors.js";
+import { jsonPath } from "./json-path.js";
 import { Paths } from "./paths.js";
 
 /** A field that can't be used. */
@@ -66,7 +68,7 @@ const BY_CODE: Record<string, [status: number, code: string, detail: string]> = 
 };
 
 /** The same of our own errors, which name tiers and accounts, so only for those who manage them. */
-const BY_OWN_CODE: Partial<Record<ErrorCode, [status: number, code: string]>> = {
+const BY_OWN_CODE: Partial<Record<ErrorCode | ServiceErrorCode, [status: number, code: string]>> = {
   ERR_ACCOUNT_UNKNOWN: [404, "account_unknown"],
   ERR_ACCOUNT_INVALID: [422, "account_invalid"],
   ERR_KEY_LIMIT: [409, "key_limit_reached"],
@@ -116,7 +118,7 @@ function problemOf(error: FastifyError | z.ZodError, { routeOptions }: FastifyRe
     );
   }
   if (error instanceof FingerprintError) return invalidBody(error.code, [{ path: error.path, detail: error.message }]);
-  if (error instanceof TollkeeperError) {
+  if (isExplained(error)) {
     if (error.code.startsWith("ERR_STORE_") || error.code.startsWith("ERR_STORAGE_")) return STORE_UNAVAILABLE;
     if (error.code === "ERR_NATIVE_MISSING") return NATIVE_MISSING;
     const isManaged = routeOptions.config.keyless === false;
@@ -141,11 +143,4 @@ function invalidBody(code: string, errors: FieldError[]): Problem {
 
 function shortened(text: string): string {
   return text.length <= MAX_DETAIL ? text : `${text.slice(0, MAX_DETAIL - 1)}…`;
-}
-
-function jsonPath(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((text, part) => {
-    if (typeof part === "number") return `${text}[${part}]`;
-    return text === "" ? String(part) : `${text}.${String(part)}`;
-  }, "");
 }

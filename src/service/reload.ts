@@ -1,9 +1,10 @@
 import type { FastifyBaseLogger } from "fastify";
 import { Counter, Gauge, type Registry } from "prom-client";
-import { type Limiter, type SharedLimiter, TollkeeperError } from "tollkeeper";
+import type { Limiter, SharedLimiter } from "tollkeeper";
 import type { LiveConfig, Reload } from "./config/live.js";
 import type { Config } from "./config/schema.js";
 import { tiersOf } from "./config/tiers.js";
+import { isExplained } from "./errors.js";
 
 /** Whose tiers change with the configuration. */
 type Reloadable = Pick<Limiter | SharedLimiter, "reload">;
@@ -20,7 +21,7 @@ export function reload(live: LiveConfig, limiter: Reloadable, log: FastifyBaseLo
     if (waiting.length > 0) log.warn({ settings: waiting }, "these settings change at the next start only");
   } else {
     const { error } = result;
-    const reason = error instanceof TollkeeperError ? { code: error.code, reason: error.message } : { err: error };
+    const reason = isExplained(error) ? { code: error.code, reason: error.message } : { err: error };
     log.error(reason, "the new configuration can't be used; the one before stays in force");
   }
   return result;

@@ -1,31 +1,25 @@
 import type { FastifyInstance, FastifyServerOptions } from "fastify";
 import { Registry } from "prom-client";
-import {
-  createLimiter,
-  type Limiter,
-  redactedUrl,
-  type SharedLimiter,
-  type StorageOptions,
-  TollkeeperError,
-} from "tollkeeper";
-import { loadBinding } from "../engine/binding.js";
-import { isRefusal } from "../store/redis-errors.js";
+import { nativeEngine, TollkeeperError } from "tollkeeper";
 import { createApp } from "./app.js";
 import type { Environment } from "./config/environment.js";
 import { LiveConfig, type Reload } from "./config/live.js";
 import type { Config } from "./config/schema.js";
-import { tiersOf } from "./config/tiers.js";
 import { watchFile } from "./config/watch.js";
 import { makeDemoKeys, storedDemoKeys } from "./demo.js";
 import { drain } from "./drain.js";
 import { listening, type MetricsPort, openMetricsPort } from "./listen.js";
-import { addressOf, credentialsOf, type Directory, openDirectory } from "./management/directory.js";
+import type { Directory } from "./management/directory.js";
 import { LogBudget } from "./management/log-budget.js";
 import { registerReloadMetrics, reload } from "./reload.js";
 import { startLines } from "./start-lines.js";
+import { openKeys, openLimiter } from "./storage.js";
 
 /** How long, in ms, the start waits for Redis. */
 const REDIS_PATIENCE_MS = 5000;
+
+/** Codes of what waiting does not mend. */
+const REFUSALS: readonly unknown[] = ["ERR_STORE_REFUSED", "ERR_STORE_UNSUITABLE"];
 
 /** The level `warn`, as the logger counts. */
 const WARN = 40;
@@ -54,8 +48,8 @@ export interface ServeOptions {
 /**
  * Starts `fingerprint-api`.
  *
- * @throws {TollkeeperError} `ERR_CONFIG_INVALID`, `ERR_ADDRESS_IN_USE`, or what `createLimiter` throws. Nothing is left
- * open then.
+ * @throws {ServiceError} `ERR_CONFIG_INVALID`, `ERR_ADDRESS_IN_USE`, `ERR_ADDRESS_UNAVAILABLE`. Nothing is left open then.
+ * @throws {TollkeeperError} what `createLimiter` throws; nothing is left open then either.
  */
 export async function serve({ environment, print, logStream }: ServeOptions): Promise<Service> {
   const live = new LiveConfig(environment);
@@ -73,7 +67,7 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
   let draining = false;
   let metrics: MetricsPort | undefined;
   try {
-    directory = await openDirectory(config, limiter.engine === "redis" ? undefined : limiter.records);
+    directory = await openKeys(config, limiter.engine === "redis" ? undefined : limiter.records);
     const { keys, close: closeDirectory } = directory;
     const faults = new LogBudget((omitted) => app?.log.warn({ omitted }, "lines that are left out"));
     const logger = loggerOptions(config, logStream, faults);
@@ -82,8 +76,8 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
     const ready = Promise.all([directory.ready(REDIS_PATIENCE_MS), limiter.ready(REDIS_PATIENCE_MS)]);
     await ready.catch((error: unknown) => {
-      // What waiting does not mend is better seen at the start.
-      if (isRefusal(error)) throw error;
+      // That is better seen at the start.
+      if (error instanceof TollkeeperError && REFUSALS.includes(error.code)) throw error;
       log.error({ err: error }, "starting without Redis");
     });
     for (const warning of live.warnings) log.warn(warning);
@@ -92,7 +86,7 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     const { host, port } = config;
     const url = await listening({ host, port, hostSetting: "HOST", portSetting: "PORT" }, app.listen({ host, port }));
     const demoKeys = await makeDemoKeys(keys, config.demoKeys);
-    const reason = config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : loadBinding().reason;
+    const reason = config.engine === "js" ? "RATE_LIMIT_ENGINE=js" : nativeEngine().reason;
     const engine = { kind: limiter.engine, reason: limiter.engine === "redis" ? undefined : reason };
     const stored = storedDemoKeys(keys);
     const metricsUrl = metrics?.url;
@@ -117,58 +111,6 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
     await directory?.close();
     await limiter.close();
     throw error;
-  }
-}
-
-/** A limiter, and where it keeps what it counts, for people. */
-interface Opened {
-  limiter: Limiter | SharedLimiter;
-  storage: string;
-}
-
-/** Opens the limiter, which all replicas share if there is a Redis. */
-function openLimiter(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
-  const { config } = live;
-  const { redisUrl, redisPrefix, redisTimeoutMs, redisAllowEviction, mode, leaseMs, onOutage, maxKeys } = config;
-  if (redisUrl === undefined) return openLocal(live, onStorageError);
-  addressOf(redisUrl);
-  const credentials = credentialsOf(config);
-  const limiter: Limiter | SharedLimiter = createLimiter({
-    tiers: tiersOf(config),
-    maxKeys,
-    onStorageError,
-    storage: {
-      type: "redis",
-      url: redisUrl,
-      prefix: redisPrefix,
-      mode,
-      leaseMs,
-      timeoutMs: redisTimeoutMs,
-      onOutage,
-      allowEviction: redisAllowEviction,
-      ...(credentials === undefined ? {} : { credentials }),
-    },
-  });
-  const shared = `shared by all replicas with the prefix ${redisPrefix}`;
-  return { limiter, storage: `${redactedUrl(redisUrl)}, ${mode}, ${shared}` };
-}
-
-/** A default that can't be had is replaced, and what was asked for is not. */
-function openLocal(live: LiveConfig, onStorageError: (error: unknown) => void): Opened {
-  const { config } = live;
-  const { engine, maxKeys, file, flushMs } = config;
-  const open = (storage: StorageOptions): Limiter =>
-    createLimiter({ tiers: tiersOf(config), engine, maxKeys, storage, onStorageError });
-  if (config.storage === "memory") return { limiter: open({ type: "memory" }), storage: "memory" };
-  try {
-    return { limiter: open({ type: "file", path: file, flushMs }), storage: `file ${file}` };
-  } catch (error) {
-    const asked = live.isSet("storage") || live.isSet("file");
-    if (asked || !(error instanceof TollkeeperError) || error.code !== "ERR_STORAGE_NEEDS_NATIVE") throw error;
-    return {
-      limiter: open({ type: "memory" }),
-      storage: "memory: USAGE AND KEYS ARE NOT KEPT when this process ends, since file storage needs the native engine",
-    };
   }
 }
 

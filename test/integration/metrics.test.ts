@@ -3,7 +3,7 @@ import { Registry } from "prom-client";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { createLimiter, type Tiers } from "../../src/index.js";
 import { registerLimiterMetrics } from "../../src/prometheus/index.js";
-import { metricsAsJson } from "../../src/service/metrics-server.js";
+import { metricsAsJson } from "../../src/service/management/metrics-json.js";
 import { serve } from "../../src/service/serve.js";
 import { redisForFile } from "../redis/server.js";
 import { identify, startService } from "./service.js";

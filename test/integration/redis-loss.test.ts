@@ -169,5 +169,5 @@ it("keys without their pepper get no second one, wherever they are kept", async 
     message: expect.stringContaining("RATE_LIMIT_KEY_PEPPER"),
   });
   await expect(keys.create("test", { account: "acme", scopes: ["fingerprint"] })).rejects.toEqual(lost);
-  expect(new ApiKeys({ records, pepper: "configured and lost" }).find(key)?.account.name).toBe("acme");
+  expect(new ApiKeys({ records, pepper: "configured and lost" }).verify(key)?.account.name).toBe("acme");
 });

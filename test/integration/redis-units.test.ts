@@ -1,8 +1,8 @@
 import { expect, it, onTestFinished, vi } from "vitest";
 import { createLimiter, type SharedLimiter, type TierSpec } from "../../src/index.js";
 import { readConfiguration } from "../../src/service/config/read.js";
-import { openDirectory } from "../../src/service/management/directory.js";
 import { serve } from "../../src/service/serve.js";
+import { openKeys } from "../../src/service/storage.js";
 import { Relay } from "../redis/relay.js";
 import { newPrefix, openReplicas, times } from "../redis/replicas.js";
 import { redisForFile } from "../redis/server.js";
@@ -125,7 +125,7 @@ it("an account with an API key of one tier and as a consumer of another gets wha
     RATE_LIMIT_PRO_MINUTE_LIMIT: String(pro),
     RATE_LIMIT_BURST_MULTIPLIER: "1",
   };
-  const directory = await openDirectory(readConfiguration(environment).config);
+  const directory = await openKeys(readConfiguration(environment).config);
   await directory.ready(10_000);
   await directory.keys.accounts.setTier("caller", "free");
   const { key } = await directory.keys.create("test", { account: "caller", scopes: ["fingerprint"] });

@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished, vi } from "vitest";
 import { readConfiguration } from "../../src/service/config/read.js";
-import { openDirectory } from "../../src/service/management/directory.js";
 import { type Service, serve } from "../../src/service/serve.js";
+import { openKeys } from "../../src/service/storage.js";
 import { forFile, RedisServer } from "../redis/server.js";
 
 const redis = await forFile(RedisServer.start());
@@ -29,7 +29,7 @@ async function twoReplicas(mode: "leased" | "exact", server = redis) {
     RATE_LIMIT_FREE_MONTHLY_QUOTA: "5",
   };
   // As a command line would, without a server.
-  const directory = await openDirectory(readConfiguration(environment).config);
+  const directory = await openKeys(readConfiguration(environment).config);
   await directory.ready(PATIENCE_MS);
   const { keys } = directory;
   const make = async (account: string, tier: string, scopes: ("admin" | "fingerprint" | "quota:read")[]) => {
@@ -136,7 +136,7 @@ it("keys that are known are good while Redis is away; a replica that starts then
   expect(await status(known)).toBe(200);
   await own.kill();
   expect(await status(known)).toBe(200);
-  const directory = await openDirectory(readConfiguration(environment).config);
+  const directory = await openKeys(readConfiguration(environment).config);
   onTestFinished(() => directory.close());
   await expect(directory.ready(50)).rejects.toThrow(expect.objectContaining({ code: "ERR_STORE_UNAVAILABLE" }));
   const late = await start();

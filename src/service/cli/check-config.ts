@@ -10,7 +10,7 @@ const names = Object.keys(SETTINGS) as SettingName[];
 /**
  * Prints the effective configuration, where each value comes from, and no secret.
  *
- * @throws {TollkeeperError} `ERR_CONFIG_INVALID`
+ * @throws {ServiceError} `ERR_CONFIG_INVALID`
  */
 export function checkConfig(environment: NodeJS.ProcessEnv, json: boolean, output: Output): void {
   const configuration = readConfiguration(environment);

@@ -2,7 +2,7 @@ import { createLimiter, TollkeeperError } from "tollkeeper";
 import { type Configuration, readConfiguration } from "../config/read.js";
 import { tiersOf } from "../config/tiers.js";
 import { type ApiKeys, type KeyInfo, SCOPES } from "../management/api-keys.js";
-import { openDirectory } from "../management/directory.js";
+import { openKeys } from "../storage.js";
 import { CommandError } from "./exit.js";
 import type { KeyStore, NewKey } from "./keys.js";
 import { type Output, patiently } from "./output.js";
@@ -43,7 +43,7 @@ export async function withStoredKeys<T>(
   }
   const limiter = config.redisUrl === undefined ? openFile(configuration) : undefined;
   try {
-    const directory = await openDirectory(config, limiter?.records);
+    const directory = await openKeys(config, limiter?.records);
     try {
       await patiently(output, "waiting for Redis", directory.ready(PATIENCE_MS));
       return await use(storedKeys(directory.keys, configuration));

@@ -1,4 +1,4 @@
-import { TollkeeperError } from "tollkeeper";
+import { isExplained } from "../errors.js";
 import { CommandError, UsageError } from "./exit.js";
 
 /** How long, in ms, something takes before it is said what is going on. */
@@ -61,7 +61,7 @@ export async function patiently<T>(output: Output, what: string, work: Promise<T
 
 /** Why a command has failed, for people. */
 export function describe(error: unknown): string {
-  if (error instanceof CommandError || error instanceof TollkeeperError) return `${error.code}: ${error.message}`;
+  if (error instanceof CommandError || isExplained(error)) return `${error.code}: ${error.message}`;
   if (error instanceof UsageError) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

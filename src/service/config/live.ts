@@ -28,7 +28,7 @@ export class LiveConfig {
   /** As at the start. */
   readonly #started: Configuration;
 
-  /** @throws {TollkeeperError} `ERR_CONFIG_INVALID` */
+  /** @throws {ServiceError} `ERR_CONFIG_INVALID` */
   constructor(environment: Environment, clock: () => number = Date.now) {
     this.#environment = environment;
     this.#clock = clock;

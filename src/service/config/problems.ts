@@ -1,4 +1,4 @@
-import { TollkeeperError } from "tollkeeper";
+import { ServiceError } from "../errors.js";
 
 /** Problems that are told of one version, and UTF-16 units of each: it may repeat what is in the file. */
 const MAX_TOLD = 50;
@@ -19,14 +19,14 @@ export class Problems {
     if (this.#told.length < MAX_TOLD) this.#told.push(shortened(describe(), MAX_LENGTH));
   }
 
-  /** @throws {TollkeeperError} `ERR_CONFIG_INVALID`, if there are any. */
+  /** @throws {ServiceError} `ERR_CONFIG_INVALID`, if there are any. */
   check(): void {
     if (this.#count === 0) return;
     const heading = this.#count === 1 ? "1 problem" : `${this.#count} problems`;
     const told = [...this.#told];
     if (this.#count > told.length) told.push(`and ${this.#count - told.length} more`);
     const lines = told.map((problem) => `\n  ${problem}`).join("");
-    throw new TollkeeperError("ERR_CONFIG_INVALID", `the configuration can't be used, ${heading}:${lines}`);
+    throw new ServiceError("ERR_CONFIG_INVALID", `the configuration can't be used, ${heading}:${lines}`);
   }
 }
 

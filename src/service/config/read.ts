@@ -1,5 +1,6 @@
 import { checkTiers, maxKeysOf, type TollkeeperError } from "tollkeeper";
 import type { z } from "zod";
+import { jsonPath } from "../json-path.js";
 import { type Environment, readVariables } from "./environment.js";
 import { type ConfigFile, parseFile } from "./file.js";
 import { PRESETS } from "./presets.js";
@@ -37,7 +38,7 @@ const names = Object.keys(SETTINGS) as SettingName[];
  * Reads the configuration: environment variables over the file that `RATE_LIMIT_CONFIG` names, over a preset, over the
  * defaults.
  *
- * @throws {TollkeeperError} `ERR_CONFIG_INVALID`, naming every variable and field that is unknown or of a bad value,
+ * @throws {ServiceError} `ERR_CONFIG_INVALID`, naming every variable and field that is unknown or of a bad value,
  * where it stands, what it was and what it may be; secrets are not shown.
  */
 export function readConfiguration(environment: Environment): Configuration {
@@ -133,7 +134,7 @@ function checkFile(file: ConfigFile, problems: Problems): Layer {
   }
   const describe = (path: readonly PropertyKey[]): string => {
     const name = path[0] as SettingName;
-    return `${place(path)}${fieldOf(path)} is ${shown(SETTINGS[name], valueAt(values, path))}`;
+    return `${place(path)}${shortened(jsonPath(path), MAX_SHOWN)} is ${shown(SETTINGS[name], valueAt(values, path))}`;
   };
   return check(values as Record<string, unknown>, describe, problems);
 }
@@ -232,15 +233,6 @@ function checkTogether(
     const path = (/^tiers\S*/.exec(message)?.[0] ?? "tiers").split(/[.[\]]+/);
     problems.add(() => (file === undefined ? message : `${file.path}:${file.lineOf(path)}: ${message}`));
   }
-}
-
-/** `tiers.free.limits[0].burst` */
-function fieldOf(path: readonly PropertyKey[]): string {
-  const field = path.reduce<string>((text, part) => {
-    if (typeof part === "number") return `${text}[${part}]`;
-    return text === "" ? String(part) : `${text}.${String(part)}`;
-  }, "");
-  return shortened(field, MAX_SHOWN);
 }
 
 function valueAt(values: object, path: readonly PropertyKey[]): unknown {

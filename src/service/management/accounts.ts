@@ -1,4 +1,5 @@
-import { type Overrides, overriddenTier, type RecordStore, type Tiers, TollkeeperError } from "tollkeeper";
+import { type Overrides, overriddenTier, type RecordStore, type Tiers } from "tollkeeper";
+import { ServiceError } from "../errors.js";
 
 /** Whose quota calls spend, whichever of its keys they show. */
 export interface Account {
@@ -74,13 +75,13 @@ export class Accounts {
   /**
    * Puts an account on a tier from its next call on; makes the account if it is new.
    *
-   * @throws {TollkeeperError} `ERR_ACCOUNT_INVALID`
+   * @throws {ServiceError} `ERR_ACCOUNT_INVALID`
    */
   async setTier(name: string, tier: string): Promise<Account> {
     checkName(name);
     if (!this.#takes(name)) {
       const reason = "this name is kept for demo keys, which RATE_LIMIT_DEMO_KEYS=never refuses";
-      throw new TollkeeperError("ERR_ACCOUNT_INVALID", `the account is ${name}; it may be another: ${reason}`);
+      throw new ServiceError("ERR_ACCOUNT_INVALID", `the account is ${name}; it may be another: ${reason}`);
     }
     const { created } = this.get(name) ?? { created: new Date(this.#clock()).toISOString() };
     await this.#records.put(ACCOUNT + name, JSON.stringify({ tier, created }));
@@ -90,7 +91,7 @@ export class Accounts {
   /**
    * Gives an account limits of its own from its next call on, in place of those that it had; null for none.
    *
-   * @throws {TollkeeperError} `ERR_ACCOUNT_UNKNOWN`
+   * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`
    */
   async setOverrides(name: string, overrides: Overrides | null): Promise<Account> {
     this.#known(name);
@@ -105,7 +106,7 @@ export class Accounts {
 
   #known(name: string): Account {
     const account = this.get(name);
-    if (account === undefined) throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${name}`);
+    if (account === undefined) throw new ServiceError("ERR_ACCOUNT_UNKNOWN", `there is no account ${name}`);
     return account;
   }
 
@@ -135,5 +136,5 @@ export const ACCOUNT_NAME = /^[!-~]{1,128}$/;
 function checkName(name: string): void {
   if (ACCOUNT_NAME.test(name)) return;
   const mayBe = "1 to 128 visible ASCII characters, no spaces";
-  throw new TollkeeperError("ERR_ACCOUNT_INVALID", `the account is ${JSON.stringify(name)}; it may be ${mayBe}`);
+  throw new ServiceError("ERR_ACCOUNT_INVALID", `the account is ${JSON.stringify(name)}; it may be ${mayBe}`);
 }

@@ -1,6 +1,7 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { type RecordStore, TollkeeperError } from "tollkeeper";
+import { ServiceError } from "../errors.js";
 import { type Account, Accounts } from "./accounts.js";
 import { KeyIndex } from "./key-index.js";
 import type { Page } from "./page.js";
@@ -21,7 +22,7 @@ export interface KeyInfo {
   revoked: string | null;
 }
 
-/** A key that is good, and whose it is. */
+/** A key that is good: whose it is, and what for. */
 export interface VerifiedKey {
   readonly id: string;
   readonly account: Account;
@@ -72,7 +73,7 @@ export class ApiKeys {
   readonly #index: KeyIndex;
   #pepper: string | undefined;
   readonly #clock: () => number;
-  readonly #found = new Map<string, { verified: VerifiedKey; untilMs: number }>();
+  readonly #found = new Map<string, { key: VerifiedKey; untilMs: number }>();
   /** The version of the records that what was found is of. */
   #version = -1;
   /** The version of the records at which no key was without a pepper. */
@@ -92,7 +93,7 @@ export class ApiKeys {
    * Makes a key of an account, which can't be shown again.
    *
    * @param environment Shown in the key, to tell a test key at sight: 1 to 16 letters a–z.
-   * @throws {TollkeeperError} `ERR_ACCOUNT_UNKNOWN`; `ERR_KEY_LIMIT` if the account has two that are good;
+   * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`; `ERR_KEY_LIMIT` if the account has two that are good;
    * `ERR_RECORDS_LOST`; `ERR_OPTION_INVALID`
    */
   create(environment: string, owner: Pick<KeyInfo, "account" | "scopes">): Promise<KeyInfo & { key: string }> {
@@ -101,22 +102,22 @@ export class ApiKeys {
     return making;
   }
 
-  /** Who shows a key; undefined if it is malformed, unknown or revoked, or of no account. */
-  find(key: string): VerifiedKey | undefined {
+  /** The key that a text is; undefined if it is malformed, unknown or revoked, or of no account. */
+  verify(text: string): VerifiedKey | undefined {
     const nowMs = this.#clock();
     const { version } = this.#records;
     if (version !== this.#version) {
       this.#found.clear();
       this.#version = version;
     }
-    const found = this.#found.get(key);
-    if (found !== undefined && nowMs < found.untilMs) return found.verified;
-    this.#found.delete(key);
-    const verified = isWellFormed(key) ? this.#lookUp(key) : undefined;
-    if (verified === undefined) return undefined;
+    const found = this.#found.get(text);
+    if (found !== undefined && nowMs < found.untilMs) return found.key;
+    this.#found.delete(text);
+    const key = isWellFormed(text) ? this.#lookUp(text) : undefined;
+    if (key === undefined) return undefined;
     if (this.#found.size === CACHE_KEYS) this.#found.delete(this.#found.keys().next().value ?? "");
-    this.#found.set(key, { verified, untilMs: nowMs + CACHE_MS });
-    return verified;
+    this.#found.set(text, { key, untilMs: nowMs + CACHE_MS });
+    return key;
   }
 
   /** Keys by id, from the one after `after` on; of one account, or of all. Looks at no more than it gives, and one. */
@@ -180,7 +181,7 @@ export class ApiKeys {
     if (!/^[a-z]{1,16}$/.test(environment)) throw invalid("environment", environment, "1 to 16 letters a to z");
     if (scopes.length === 0) throw invalid("scopes", "empty", `some of ${SCOPES.join(", ")}`);
     if (this.accounts.get(account) === undefined) {
-      throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${account}; with a tier it is made`);
+      throw new ServiceError("ERR_ACCOUNT_UNKNOWN", `there is no account ${account}; with a tier it is made`);
     }
     if (this.live(account) >= LIVE_KEYS) throw tooMany(account);
     const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;
@@ -198,10 +199,10 @@ export class ApiKeys {
     return { ...info, key };
   }
 
-  #lookUp(key: string): VerifiedKey | undefined {
+  #lookUp(text: string): VerifiedKey | undefined {
     this.#pepper ??= this.#records.get(PEPPER);
     if (this.#pepper === undefined) return undefined;
-    const name = nameOf(key, this.#pepper);
+    const name = nameOf(text, this.#pepper);
     const value = this.#records.get(name);
     if (value === undefined) return undefined;
     const { id, account, scopes, revoked } = infoOf(name, value);
@@ -246,8 +247,8 @@ function pepperLost(): TollkeeperError {
   );
 }
 
-function tooMany(account: string): TollkeeperError {
-  return new TollkeeperError(
+function tooMany(account: string): ServiceError {
+  return new ServiceError(
     "ERR_KEY_LIMIT",
     `account ${account} has ${LIVE_KEYS} keys that are good, which is all that it may have; revoke one first`,
   );

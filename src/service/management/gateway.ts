@@ -3,16 +3,18 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { FastifyRequest } from "fastify";
 import { overriddenTier, type Tiers } from "tollkeeper";
 import { problem, type Refusal } from "tollkeeper/fastify";
-import type { Config } from "../config/schema.js";
 import { ACCOUNT_NAME, type Accounts, LEAST_TIER } from "./accounts.js";
 import type { Caller } from "./caller.js";
+
+/** Which of a consumer's names is its account's: its own id, its user name, or the id if it has one. */
+export type GatewayAccount = "either" | "custom-id" | "username";
 
 /** How the gateway in front is known. */
 export interface GatewayOptions {
   /** Secrets that it may send as `X-Gateway-Auth`: none, one, or two while it changes from one to the other. */
   gatewaySecrets: readonly string[];
   /** Which of a consumer's names is its account's. */
-  gatewayAccount: Config["gatewayAccount"];
+  gatewayAccount: GatewayAccount;
   /** The tiers in force, by whose names the gateway groups its consumers. */
   tiers: () => Tiers;
 }
@@ -43,7 +45,7 @@ const WITHOUT_TIER: Refusal = {
  */
 export class Gateway {
   readonly #digests: readonly Buffer[];
-  readonly #account: Config["gatewayAccount"];
+  readonly #account: GatewayAccount;
   readonly #tiers: () => Tiers;
   readonly #accounts: Accounts;
   /** User names of consumers that have an id of their own, which is then their account's name for good. */
@@ -56,7 +58,7 @@ export class Gateway {
     this.#accounts = accounts;
   }
 
-  /** Whether a call is the gateway's: it carries the secret. All are compared, in a time that says nothing of how far they agree. */
+  /** Whether a call carries the secret. All are compared, in a time that says nothing of how far they agree. */
   authenticates({ headers }: FastifyRequest): boolean {
     const secret = headers["x-gateway-auth"];
     if (this.#digests.length === 0 || typeof secret !== "string") return false;

@@ -43,30 +43,30 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     return { ...from, refusal: problem(status, code, detail), ...challenge };
   };
 
-  const callerOf = (verified: VerifiedKey): Caller => {
+  const ownerOf = (key: VerifiedKey): Caller => {
     const inForce = options.tiers();
     if (inForce !== tiers) {
       tiers = inForce;
       callers = new WeakMap();
     }
-    let caller = callers.get(verified);
+    let caller = callers.get(key);
     if (caller === undefined) {
-      const { id, account } = verified;
+      const { id, account } = key;
       caller = { key: `acct:${account.name}`, tier: limiterTierOf(account, tiers), keyId: id, account };
-      callers.set(verified, caller);
+      callers.set(key, caller);
     }
     return caller;
   };
 
-  const byKey = (request: FastifyRequest, key: string, address: () => Identified): Identified => {
+  const byKey = (request: FastifyRequest, text: string, address: () => Identified): Identified => {
     const { scope } = request.routeOptions.config;
     if (!keys.isFresh) return { refusal: KEYS_UNKNOWN, headers: { "retry-after": "1" } };
-    const verified = keys.find(key);
-    if (verified === undefined) {
+    const key = keys.verify(text);
+    if (key === undefined) {
       return refuse(address(), 401, "api_key_invalid", "The API key is malformed, unknown or revoked.");
     }
-    const caller = callerOf(verified);
-    if (scope === undefined || verified.scopes.includes(scope)) return caller;
+    const caller = ownerOf(key);
+    if (scope === undefined || key.scopes.includes(scope)) return caller;
     noteRefused(request, caller);
     return refuse(caller, 403, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);
   };
@@ -74,11 +74,11 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
   return (request) => {
     if (request.raw.rawHeaders.length > 2 * MAX_FIELDS) return { refusal: TOO_MANY_FIELDS };
     const { keyless = true } = request.routeOptions.config;
-    const isGateway = gateway.authenticates(request);
-    const consumer = isGateway && keyless ? gateway.consumerOf(request) : undefined;
+    const isFromGateway = gateway.authenticates(request);
+    const consumer = isFromGateway && keyless ? gateway.consumerOf(request) : undefined;
     if (consumer !== undefined) return consumer;
     const address = () => {
-      if (isGateway) return addresses.ofText(gateway.addressOf(request));
+      if (isFromGateway) return addresses.ofText(gateway.addressOf(request));
       return requireGateway ? PAST_THE_GATEWAY : addresses.ofMessage(request.raw);
     };
     const credential = credentialOf(request);

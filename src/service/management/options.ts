@@ -1,18 +1,33 @@
 import type { Registry } from "prom-client";
 import type { Limiter, SharedLimiter } from "tollkeeper";
 import type { AddressIdentity } from "tollkeeper/http";
-import type { Config } from "../config/schema.js";
-import type { Endpoint } from "../endpoints.js";
 import type { ApiKeys } from "./api-keys.js";
+
+/** A route, and what a call of it costs. */
+export interface Endpoint {
+  /** `GET` */
+  method: string;
+  /** As registered: `/api/v1/keys/:id` */
+  path: string;
+  /** Tokens of one call. */
+  cost: number;
+  /** Tokens of each item of a batch; null for other routes. */
+  item_cost: number | null;
+  /** What an API key must be good for; null if any, or none, will do. */
+  scope: string | null;
+}
 
 /** What is managed. */
 export interface ManagementOptions {
-  config: Config;
+  /** Of the API, as `GET …/status` tells it. */
+  version: string;
+  /** Whether nobody is denied at the time, only counted. */
+  isShadow: () => boolean;
   limiter: Limiter | SharedLimiter;
   keys: ApiKeys;
   registry: Registry;
   /** How callers are told apart by address, as it is at the time of the call. */
   addresses: () => AddressIdentity;
-  /** The routes of the service. */
+  /** The routes of the API, with their costs at the time. */
   endpoints: () => Endpoint[];
 }

@@ -1,15 +1,16 @@
 import type { FastifyInstance } from "fastify";
-import { takeJson } from "../body.js";
 import { auditCalls } from "./audit.js";
 import { keyRoutes } from "./key-routes.js";
 import type { ManagementOptions } from "./options.js";
 import { quotaRoutes } from "./quota-routes.js";
 import { statusRoutes } from "./status-routes.js";
 
-/** The management API: `/api/v1/…`, for callers whose key has the scope. */
+/**
+ * The management API: `/api/v1/…`, for callers whose key has the scope. Bodies are parsed as the app around it has it; one of
+ * no bytes should be none.
+ */
 export async function management(app: FastifyInstance, options: ManagementOptions): Promise<void> {
   auditCalls(app);
-  takeJson(app, true);
   app.addHook("onRequest", async (_request, reply) => {
     reply.header("cache-control", "no-store");
   });

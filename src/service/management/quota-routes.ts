@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
-import { checkOverrides, type Decision, type Overrides, plainTier, TollkeeperError } from "tollkeeper";
+import { checkOverrides, type Decision, type Overrides, plainTier } from "tollkeeper";
 import { problem, sendProblem } from "tollkeeper/fastify";
 import { costExceedsCapacity } from "tollkeeper/http";
 import { z } from "zod";
+import { ServiceError } from "../errors.js";
 import { type Account, tierInForce } from "./accounts.js";
 import { accountInfo, answers, managed, overrides, quotaState, tierName } from "./contract.js";
 import type { ManagementOptions } from "./options.js";
@@ -160,8 +161,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       const subject = find(params.subject, reply);
       const name = accountNameOf(subject, reply);
       if (name === undefined) return reply;
-      if (subject?.account === undefined)
-        throw new TollkeeperError("ERR_ACCOUNT_UNKNOWN", `there is no account ${name}`);
+      if (subject?.account === undefined) throw new ServiceError("ERR_ACCOUNT_UNKNOWN", `there is no account ${name}`);
       checkOverrides(tierInForce(subject.account, limiter.tiers), body.limits, limiter.tiers);
       return infoOf(await accounts.setOverrides(name, body.limits));
     },

@@ -1,8 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { z } from "zod";
-import { metricsAsJson } from "../metrics-server.js";
-import { VERSION } from "../version.js";
 import { answers, answersText, limitState, managed, pageOfItems, pageQuery } from "./contract.js";
+import { metricsAsJson } from "./metrics-json.js";
 import type { ManagementOptions } from "./options.js";
 import { pageOf } from "./page.js";
 import { capacityOf, unlimitedOf } from "./quota-state.js";
@@ -79,7 +78,7 @@ const endpoint = z
 
 /** What those look at who run the service. */
 export async function statusRoutes(app: FastifyInstance, options: ManagementOptions): Promise<void> {
-  const { limiter, keys, registry, config, endpoints } = options;
+  const { limiter, keys, registry, version, isShadow, endpoints } = options;
   const startedMs = performance.now();
   const read = (operationId: string, summary: string, answer: z.ZodType, querystring?: z.ZodType) =>
     managed("quota:read", {
@@ -92,10 +91,10 @@ export async function statusRoutes(app: FastifyInstance, options: ManagementOpti
   app.get(`${PATH}/status`, read("getStatus", "What this replica has decided and holds", status), async () => {
     const stats = limiter.stats();
     return {
-      version: VERSION,
+      version,
       engine: stats.engine,
       uptime_seconds: Math.floor((performance.now() - startedMs) / 1000),
-      shadow: config.shadow,
+      shadow: isShadow(),
       keys: stats.keys,
       evictions: stats.evictions,
       overflow: stats.overflow,

@@ -40,7 +40,7 @@ describe("a new key", () => {
   it("is found with its owner", async () => {
     const { keys } = await openKeys();
     const key = await make(keys);
-    expect(keys.find(key)).toEqual({ id: expect.any(String), account: ACCOUNT, scopes: ["fingerprint"] });
+    expect(keys.verify(key)).toEqual({ id: expect.any(String), account: ACCOUNT, scopes: ["fingerprint"] });
   });
 
   it("is nowhere in the records, in whole or in part", async () => {
@@ -63,10 +63,10 @@ describe("a key", () => {
     for (let index = 0; index < key.length; index++) {
       const other = key[index] === "a" ? "b" : "a";
       const changed = key.slice(0, index) + other + key.slice(index + 1);
-      expect(watching.find(changed)).toBeUndefined();
+      expect(watching.verify(changed)).toBeUndefined();
     }
     expect(looked).toEqual([]);
-    expect(watching.find(key)).toBeUndefined();
+    expect(watching.verify(key)).toBeUndefined();
     expect(looked).toHaveLength(1);
   });
 
@@ -77,9 +77,9 @@ describe("a key", () => {
   it("is unknown to another store, and under another pepper", async () => {
     const { keys, records } = await openKeys();
     const key = await make(keys);
-    expect((await openKeys()).keys.find(key)).toBeUndefined();
-    expect((await openKeys(records, "another pepper")).keys.find(key)).toBeUndefined();
-    expect((await openKeys(records)).keys.find(key)).toBeDefined();
+    expect((await openKeys()).keys.verify(key)).toBeUndefined();
+    expect((await openKeys(records, "another pepper")).keys.verify(key)).toBeUndefined();
+    expect((await openKeys(records)).keys.verify(key)).toBeDefined();
   });
 
   it("of an account that was revoked is refused, and others are not", async () => {
@@ -90,7 +90,7 @@ describe("a key", () => {
     const other = await make(keys, "43");
     expect(await keys.revokeAccount("42")).toBe(2);
     expect(await keys.revokeAccount("42")).toBe(0);
-    expect([first, second, other].map((key) => keys.find(key)?.account.name)).toEqual([undefined, undefined, "43"]);
+    expect([first, second, other].map((key) => keys.verify(key)?.account.name)).toEqual([undefined, undefined, "43"]);
   });
 });
 
@@ -109,46 +109,46 @@ describe("a key that was found", () => {
   it("is looked up again only after two seconds", async () => {
     const { keys, clock, lookUps } = await watched();
     const key = await make(keys);
-    for (let call = 0; call < 5; call++) keys.find(key);
+    for (let call = 0; call < 5; call++) keys.verify(key);
     expect(lookUps()).toBe(1);
     clock.nowMs += 2000;
-    keys.find(key);
+    keys.verify(key);
     expect(lookUps()).toBe(2);
   });
 
   it("is refused at once where it is revoked, and after two seconds where that is not told", async () => {
     const { keys, records, clock } = await watched();
     const key = await make(keys);
-    expect(keys.find(key)?.account.name).toBe("42");
+    expect(keys.verify(key)?.account.name).toBe("42");
     vi.spyOn(records, "version", "get").mockReturnValue(records.version);
     await keys.revokeAccount("42");
-    expect(keys.find(key)?.account.name).toBe("42");
+    expect(keys.verify(key)?.account.name).toBe("42");
     clock.nowMs += 2000;
-    expect(keys.find(key)).toBeUndefined();
+    expect(keys.verify(key)).toBeUndefined();
     vi.restoreAllMocks();
     const next = await make(keys);
-    expect(keys.find(next)).toBeDefined();
+    expect(keys.verify(next)).toBeDefined();
     await keys.revokeAccount("42");
-    expect(keys.find(next)).toBeUndefined();
+    expect(keys.verify(next)).toBeUndefined();
   });
 
   it("has its account's tier and limits as they are now: tier frozen at first sight", async () => {
     const { keys } = await watched();
     const key = await make(keys);
-    expect(keys.find(key)?.account).toMatchObject({ tier: "pro", overrides: null });
+    expect(keys.verify(key)?.account).toMatchObject({ tier: "pro", overrides: null });
     await keys.accounts.setTier("42", "free");
     await keys.accounts.setOverrides("42", { minute: { limit: 5 } });
-    expect(keys.find(key)?.account).toMatchObject({ tier: "free", overrides: { minute: { limit: 5 } } });
+    expect(keys.verify(key)?.account).toMatchObject({ tier: "free", overrides: { minute: { limit: 5 } } });
   });
 
   it("is not pushed out by keys that are made up: an LRU that an attacker flushes", async () => {
     const { keys, lookUps } = await watched();
     const stranger = (await openKeys()).keys;
     const key = await make(keys);
-    keys.find(key);
-    for (let call = 0; call < 10_001; call++) keys.find(call === 0 ? await make(stranger) : `x${call}`);
+    keys.verify(key);
+    for (let call = 0; call < 10_001; call++) keys.verify(call === 0 ? await make(stranger) : `x${call}`);
     const before = lookUps();
-    keys.find(key);
+    keys.verify(key);
     expect(lookUps()).toBe(before);
   });
 
@@ -160,11 +160,11 @@ describe("a key that was found", () => {
       await keys.accounts.setTier(account, "pro");
       made.push(await make(keys, account));
     }
-    for (const key of made) keys.find(key);
+    for (const key of made) keys.verify(key);
     const before = lookUps();
-    keys.find(made[10_000] ?? "");
+    keys.verify(made[10_000] ?? "");
     expect(lookUps()).toBe(before);
-    keys.find(made[0] ?? "");
+    keys.verify(made[0] ?? "");
     expect(lookUps()).toBe(before + 1);
   });
 });

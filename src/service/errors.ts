@@ -1,0 +1,33 @@
+import { TollkeeperError } from "tollkeeper";
+
+/**
+ * Every code that a {@link ServiceError} can carry, with what it means: what only the service throws, beside the library's
+ * own. `docs/errors.md` explains each; a test holds the two together.
+ */
+export const SERVICE_ERROR_CODES = {
+  ERR_ACCOUNT_INVALID: "no account can have that name",
+  ERR_ACCOUNT_UNKNOWN: "no account of that name",
+  ERR_KEY_LIMIT: "the account has as many good API keys as it may have",
+  ERR_CONFIG_INVALID: "the configuration can't be used as it is",
+  ERR_ADDRESS_IN_USE: "the port is taken",
+  ERR_ADDRESS_UNAVAILABLE: "the address can't be listened on",
+} as const;
+
+/** A stable code of a {@link ServiceError}. */
+export type ServiceErrorCode = keyof typeof SERVICE_ERROR_CODES;
+
+/** Misuse of the service, or a fault; shaped as the library's `TollkeeperError`. `code` is stable, `message` is for people. */
+export class ServiceError extends Error {
+  readonly code: ServiceErrorCode;
+
+  constructor(code: ServiceErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "ServiceError";
+    this.code = code;
+  }
+}
+
+/** Whether an error is one with a stable code, of the service or of the library, whose message explains it. */
+export function isExplained(error: unknown): error is ServiceError | TollkeeperError {
+  return error instanceof ServiceError || error instanceof TollkeeperError;
+}
