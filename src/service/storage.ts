@@ -76,7 +76,7 @@ export async function openKeys(config: Config, local?: RecordStore): Promise<Dir
 }
 
 /** The Redis that a configuration names, as the limiter and the keys take it. */
-function redisOf(config: Config): RedisStorage | undefined {
+function redisOf(config: Config): (RedisStorage & { url: string }) | undefined {
   const { redisUrl, redisPrefix, redisTimeoutMs, redisAllowEviction, redisPasswordFile, mode, leaseMs, onOutage } =
     config;
   if (redisUrl === undefined) return undefined;
