@@ -53,7 +53,18 @@ type Called<Request> = Request & Tolled & { [kCall]?: Call<Request> | undefined 
  * Middleware that charges every call, says in the answer what is left, and denies what is too much.
  *
  * @example
- * app.use(tollkeeper({ limiter, trusted: ["10.0.0.0/8"] }));
+ * ```ts
+ * import express from "express";
+ * import { createLimiter } from "tollkeeper";
+ * import { tollkeeper } from "tollkeeper/express";
+ *
+ * const minute = { name: "minute", type: "bucket", limit: 100, windowSeconds: 60, burst: 1.5 } as const;
+ * const limiter = createLimiter({ tiers: { anonymous: { limits: [minute] }, trusted: { limits: [] } } });
+ * const app = express();
+ * app.use(tollkeeper({ limiter, trustProxy: ["10.0.0.0/8"], trusted: ["192.0.2.0/24"] }));
+ * app.get("/items", (_request, response) => response.json(["one"]));
+ * await limiter.close();
+ * ```
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
 export function tollkeeper<

@@ -66,8 +66,18 @@ const OWN = ["address", "cost", "total", "identified", "tier", "onDenied", "onFa
  * Limits that charge every call, say in its answer what is left, and deny what is too much.
  *
  * @example
- * const limit = tollkeeper({ limiter, identify: async (request) => ({ key: await userOf(request), tier: "free" }) });
- * export const GET = limit(async (request) => Response.json({ left: tollOf(request)?.limits }));
+ * ```ts
+ * import { createLimiter } from "tollkeeper";
+ * import { tollkeeper, tollOf } from "tollkeeper/fetch";
+ *
+ * const minute = { name: "minute", type: "bucket", limit: 100, windowSeconds: 60, burst: 1.5 } as const;
+ * const limiter = createLimiter({ tiers: { free: { limits: [minute] } } });
+ * const limit = tollkeeper({ limiter, identify: async () => ({ key: "acct:42", tier: "free" }) });
+ * export const GET = limit((request) => new Response(`cost ${tollOf(request)?.cost}`));
+ *
+ * console.log(await (await GET(new Request("http://127.0.0.1/"))).text()); // cost 1
+ * await limiter.close();
+ * ```
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
 export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptions<Rest>): Limit<Rest> {
