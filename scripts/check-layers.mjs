@@ -4,7 +4,10 @@ import { dirname, join, posix } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ROOT } from "./run.mjs";
 
-/** What each folder of src/, or file right in it, may import of the others. */
+/**
+ * What each folder of src/, or file right in it, may import of the others. The service has floors of its own, and imports
+ * nothing of the library by path: what it can't do with the public entries, nobody can.
+ */
 const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   errors: [],
   version: [],
@@ -20,10 +23,13 @@ const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   fetch: ["http", "limiter", "errors"],
   prometheus: ["shared", "limiter", "engine", "errors"],
   fingerprint: ["engine", "errors"],
-  service: [
-    ...["index", "create", "fastify", "http", "prometheus", "fingerprint", "shared", "limiter", "store", "engine"],
-    ...["errors", "version"],
-  ],
+  "service/errors": [],
+  "service/json-path": [],
+  "service/problem-codes": [],
+  "service/management": ["service/errors", "service/problem-codes"],
+  "service/config": ["service/errors", "service/json-path"],
+  service: ["service/management", "service/config", "service/errors", "service/json-path", "service/problem-codes"],
+  "service/cli": ["service", "service/management", "service/config", "service/errors"],
 });
 
 /** Packages that only some folders may import, so that `import "tollkeeper"` loads none of them. */
@@ -43,6 +49,8 @@ const ONLY_IN = /** @type {Record<string, string[]>} */ ({
   zod: ["service"],
 });
 
+const LIBRARY = "tollkeeper";
+
 const IMPORT = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*"([^"]+)"/g;
 
 /**
@@ -50,17 +58,22 @@ const IMPORT = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*"([^"]+)"/g;
  * @returns {string[]} What is wrong, one line each.
  */
 export function wrongImports(root) {
-  return [...wrongInSource(join(root, "src")), ...wrongInCrates(join(root, "crates"))];
+  const { name, exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const entries = Object.keys(exports).map((entry) => name + entry.slice(1));
+  return [...wrongInSource(join(root, "src"), entries), ...wrongInCrates(join(root, "crates"))];
 }
 
-/** @param {string} src */
-function wrongInSource(src) {
+/**
+ * @param {string} src
+ * @param {string[]} entries Public ones of the library: `tollkeeper`, `tollkeeper/fastify` and so on.
+ */
+function wrongInSource(src, entries) {
   return readdirSync(src, { recursive: true, encoding: "utf8" })
     .map((file) => file.replaceAll("\\", "/"))
     .filter((file) => /\.[cm]?ts$/.test(file))
     .flatMap((file) => {
       const source = readFileSync(join(src, file), "utf8").replaceAll(/^\s*(\/?\*|\/\/).*$/gm, "");
-      const problems = [...source.matchAll(IMPORT)].map(([, specifier]) => problemOf(file, String(specifier)));
+      const problems = [...source.matchAll(IMPORT)].map(([, specifier]) => problemOf(file, String(specifier), entries));
       return problems.flatMap((problem) => (problem === undefined ? [] : [`src/${file}: ${problem}`]));
     });
 }
@@ -68,8 +81,9 @@ function wrongInSource(src) {
 /**
  * @param {string} file
  * @param {string} specifier
+ * @param {string[]} entries
  */
-function problemOf(file, specifier) {
+function problemOf(file, specifier, entries) {
   const from = layerOf(file);
   const mayImport = MAY_IMPORT[from];
   if (mayImport === undefined) return `${from} is not one of the layers in scripts/check-layers.mjs`;
@@ -78,13 +92,17 @@ function problemOf(file, specifier) {
     return to === from || mayImport.includes(to) ? undefined : `${from} may not import ${to} (${specifier})`;
   }
   const name = specifier.split("/", specifier.startsWith("@") ? 2 : 1).join("/");
+  const folder = String(from.split("/")[0]);
+  if (name === LIBRARY && folder !== "service") return `${from} is of the library, and may not import it by name`;
+  if (name === LIBRARY && !entries.includes(specifier)) return `${specifier} is no public entry of the library`;
   const only = ONLY_IN[name];
-  return only === undefined || only.includes(from) ? undefined : `${from} may not import ${name}`;
+  return only === undefined || only.includes(folder) ? undefined : `${from} may not import ${name}`;
 }
 
 /** @param {string} file Relative to src/. */
 function layerOf(file) {
-  return String(file.split("/")[0]).replace(/\.[cm]?[jt]s$/, "");
+  const [folder = "", part = ""] = file.replace(/\.[cm]?[jt]s$/, "").split("/");
+  return `${folder}/${part}` in MAY_IMPORT ? `${folder}/${part}` : folder;
 }
 
 /** @param {string} crates */

@@ -1,7 +1,11 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
+import { VERSION as SERVICE_VERSION } from "../../src/service/version.js";
 import { VERSION } from "../../src/version.js";
 
-it("the version is that of package.json", () => {
-  expect(VERSION).toBe(JSON.parse(readFileSync("package.json", "utf8")).version);
+it.each([
+  ["package.json", VERSION],
+  ["npm/service/package.json", SERVICE_VERSION],
+])("the version is that of %s", (manifest, version) => {
+  expect(version).toBe(JSON.parse(readFileSync(manifest, "utf8")).version);
 });

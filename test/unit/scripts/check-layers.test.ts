@@ -14,6 +14,10 @@ describe("the check of the layers", () => {
 
   beforeEach(() => {
     root = mkdtempSync(join(tmpdir(), "layers-"));
+    plant(
+      "package.json",
+      '{ "name": "tollkeeper", "exports": { ".": "./dist/index.js", "./http": "./dist/http/index.js" } }',
+    );
     plant("crates/limiter/Cargo.toml", '[dependencies]\ndashmap = "6"\n');
     plant("crates/node/Cargo.toml", '[dependencies]\nnapi = "3"\n');
     plant(
@@ -46,6 +50,38 @@ describe("the check of the layers", () => {
   ])("sees an import %s", (_, text, problem) => {
     plant("src/engine/wrong.ts", text);
     expect(wrongImports(root)).toEqual([`src/engine/wrong.ts: ${problem}`]);
+  });
+
+  it("passes a service that knows the library by its entries", () => {
+    plant("src/service/app.ts", 'import { A } from "tollkeeper";\nimport type { B } from "tollkeeper/http";');
+    plant("src/service/cli/main.ts", 'import { serve } from "../serve.js";\nimport { Command } from "commander";');
+    expect(wrongImports(root)).toEqual([]);
+  });
+
+  it.each([
+    ["app", 'import { A } from "../limiter/a.js";', "service may not import limiter (../limiter/a.js)"],
+    ["app", 'import type { A } from "../http/index.js";', "service may not import http (../http/index.js)"],
+    ["app", 'type A = import("../index.js").A;', "service may not import index (../index.js)"],
+    ["app", 'import { A } from "tollkeeper/limiter";', "tollkeeper/limiter is no public entry of the library"],
+    ["app", 'import type { A } from "tollkeeper/dist/a.js";', "tollkeeper/dist/a.js is no public entry of the library"],
+    ["app", 'import { A } from "./cli/a.js";', "service may not import service/cli (./cli/a.js)"],
+    ["management/a", 'import { A } from "../app.js";', "service/management may not import service (../app.js)"],
+    ["management/a", 'import "../config/a.js";', "service/management may not import service/config (../config/a.js)"],
+    [
+      "config/a",
+      'import "../management/a.js";',
+      "service/config may not import service/management (../management/a.js)",
+    ],
+  ])("sees in the service, in %s, %s", (file, text, problem) => {
+    plant(`src/service/${file}.ts`, text);
+    expect(wrongImports(root)).toEqual([`src/service/${file}.ts: ${problem}`]);
+  });
+
+  it("sees a library that knows itself by name", () => {
+    plant("src/engine/wrong.ts", 'import { A } from "tollkeeper";');
+    expect(wrongImports(root)).toEqual([
+      "src/engine/wrong.ts: engine is of the library, and may not import it by name",
+    ]);
   });
 
   it("sees a folder that nobody has placed", () => {
