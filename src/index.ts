@@ -1,3 +1,8 @@
+/**
+ * Rate limits, quotas and tiers, decided inside the process.
+ *
+ * @module tollkeeper
+ */
 export {
   createLimiter,
   type LimiterOptions,

@@ -1,3 +1,8 @@
+/**
+ * The plugin for Fastify 5.
+ *
+ * @module tollkeeper/fastify
+ */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type * as http from "../http/index.js";
 import {

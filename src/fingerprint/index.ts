@@ -1,3 +1,8 @@
+/**
+ * JA3, JA4 and HTTP/2 fingerprints of a client, and who it may be.
+ *
+ * @module tollkeeper/fingerprint
+ */
 import { types } from "node:util";
 import { FingerprintError } from "./error.js";
 import { type FingerprintText, loadText, PART } from "./text.js";

@@ -1,3 +1,8 @@
+/**
+ * One call of any framework: who calls, what it costs, what the answer says. What adapters are made of.
+ *
+ * @module tollkeeper/http
+ */
 export { addressOf, type HeaderFields } from "./address.js";
 export { type Answer, type Denial, type Fault, faultOf, type Pass } from "./answer.js";
 export { Call, decisionsOf, tightestOf } from "./call.js";

@@ -1,3 +1,8 @@
+/**
+ * Metrics of a limiter for prom-client.
+ *
+ * @module tollkeeper/prometheus
+ */
 import type { Registry } from "prom-client";
 import { TollkeeperError } from "../errors.js";
 import type { Limiter, LimiterStats } from "../limiter/limiter.js";
