@@ -3,10 +3,8 @@
 use crate::alpn::ProtocolNames;
 use crate::error::Error;
 use crate::reader::Reader;
-use crate::records::client_hello_message;
+use crate::tls_records::client_hello_message;
 
-/// Longest `ClientHello` accepted, in bytes, handshake header included.
-pub const MAX_CLIENT_HELLO: usize = 16 * 1024;
 /// Most cipher suites accepted in one `ClientHello`.
 pub const MAX_CIPHERS: usize = 256;
 /// Most extensions accepted in one `ClientHello`; also the bound of every list in them but that of point formats, which

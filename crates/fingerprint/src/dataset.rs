@@ -76,7 +76,7 @@ impl Signature {
 
 /// Where a signature stands among the others, so that an identification need not look that up.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Standing {
     /// Which of [`Dataset::names`] is its name.
     pub(crate) name: usize,
     /// The part of the runs of its name that were seen to be this way.
@@ -99,7 +99,7 @@ pub(crate) enum Section {
 pub struct Dataset {
     pub(crate) signatures: Vec<Signature>,
     /// Of each signature.
-    pub(crate) places: Vec<Place>,
+    pub(crate) standings: Vec<Standing>,
     /// Clients and their versions, ascending, each once.
     pub(crate) names: Vec<(String, String)>,
     /// Orders of headers, each once: many clients have the same.
@@ -174,7 +174,7 @@ impl Dataset {
             .collect();
         let header_orders = distinct(&orders);
         Ok(Self {
-            places: places(&signatures, &names, &header_orders),
+            standings: standings(&signatures, &names, &header_orders),
             names: names
                 .into_iter()
                 .map(|(client, version)| (client.to_owned(), version.to_owned()))
@@ -208,19 +208,19 @@ impl Dataset {
     }
 }
 
-/// The place of each signature among all.
-fn places(signatures: &[Signature], names: &[(&str, &str)], header_orders: &[&HeaderOrder]) -> Vec<Place> {
-    let place = |one: &Signature| {
+/// The standing of each signature among all.
+fn standings(signatures: &[Signature], names: &[(&str, &str)], header_orders: &[&HeaderOrder]) -> Vec<Standing> {
+    let standing = |one: &Signature| {
         let same_name = signatures.iter().filter(|other| other.name() == one.name());
         let runs: f64 = same_name.map(|other| f64::from(other.runs)).sum();
         let order = one.profile.headers.as_ref();
-        Place {
+        Standing {
             name: names.partition_point(|name| *name < one.name()),
             share: f64::from(one.runs) / runs,
             header_order: order.and_then(|order| header_orders.iter().position(|other| *other == order)),
         }
     };
-    signatures.iter().map(place).collect()
+    signatures.iter().map(standing).collect()
 }
 
 /// Clients of which one version was seen with the same JA3N and different JA3s.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::dataset::{Dataset, Place, Signature};
+use crate::dataset::{Dataset, Signature, Standing};
 use crate::profile::{HeaderOrder, Profile, Tls};
 use crate::similarity::{names_likeness, tls_likeness};
 use crate::user_agent::Family;
@@ -81,7 +81,7 @@ const HEADERS_OTHER: Likelihood = likelihood(0.1, 0.3, 0.5);
 /// One known way to open a connection, held against the one in question.
 pub(crate) struct Match<'d> {
     pub(crate) signature: &'d Signature,
-    pub(crate) place: &'d Place,
+    pub(crate) standing: &'d Standing,
     pub(crate) evidence: Vec<Evidence>,
     /// Of each signal that was given.
     pub(crate) likelihoods: Vec<Likelihood>,
@@ -91,7 +91,7 @@ impl<'d> Match<'d> {
     /// By fingerprints that are the same, and by how near each of the data set's header orders is.
     fn of(
         profile: &Profile,
-        (signature, place): (&'d Signature, &'d Place),
+        (signature, standing): (&'d Signature, &'d Standing),
         headers: Option<&[Nearness]>,
         dataset: &Dataset,
     ) -> Self {
@@ -110,7 +110,7 @@ impl<'d> Match<'d> {
             }
         }
         if let Some(headers) = headers {
-            likelihoods.push(match place.header_order.map(|known| headers[known]) {
+            likelihoods.push(match standing.header_order.map(|known| headers[known]) {
                 Some(Nearness::Same) => {
                     evidence.push(Evidence::HeaderOrder);
                     HEADERS_SAME
@@ -121,7 +121,7 @@ impl<'d> Match<'d> {
         }
         Self {
             signature,
-            place,
+            standing,
             evidence,
             likelihoods,
         }
@@ -161,7 +161,7 @@ pub(crate) struct Matches<'d> {
 
 impl<'d> Matches<'d> {
     pub(crate) fn of(profile: &Profile, dataset: &'d Dataset) -> Self {
-        let signatures = dataset.signatures.iter().zip(&dataset.places);
+        let signatures = dataset.signatures.iter().zip(&dataset.standings);
         let headers = profile.headers.as_ref().map(|headers| {
             let known = dataset.header_orders.iter();
             known.map(|known| nearness(headers, known)).collect::<Vec<_>>()

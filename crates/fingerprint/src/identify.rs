@@ -121,10 +121,13 @@ fn families(matches: &[Match], kind: impl Fn(Evidence) -> bool) -> Vec<Family> {
 /// was seen.
 fn candidates<'d>(matches: &[Match<'d>], names: &'d [(String, String)]) -> Vec<Candidate<'d>> {
     let mut versions = vec![(0.0, 0.0); names.len()];
-    for Match { place, likelihoods, .. } in matches {
-        let (known, relative) = &mut versions[place.name];
-        *known += place.share * KNOWN * likelihoods.iter().map(|one| one.client).product::<f64>();
-        *relative += place.share * RELATIVE * likelihoods.iter().map(|one| one.relative).product::<f64>();
+    for Match {
+        standing, likelihoods, ..
+    } in matches
+    {
+        let (known, relative) = &mut versions[standing.name];
+        *known += standing.share * KNOWN * likelihoods.iter().map(|one| one.client).product::<f64>();
+        *relative += standing.share * RELATIVE * likelihoods.iter().map(|one| one.relative).product::<f64>();
     }
     let mut clients: Vec<(&str, f64, f64)> = Vec::new();
     for ((client, _), (known, relative)) in names.iter().zip(versions) {

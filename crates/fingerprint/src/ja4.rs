@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::client_hello::ClientHello;
-use crate::digest::is_hex;
+use crate::digest::{is_hex, sha256_hex};
 use crate::error::{Error, invalid, shown};
 use crate::ja4_a::{JA4_A, is_ja4_a};
 use crate::ja4_raw::Ja4Raw;
@@ -18,6 +18,8 @@ pub struct Ja4 {
     text: String,
 }
 
+/// A hash where its list is empty.
+const EMPTY: &str = "000000000000";
 /// The places of the two hashes.
 const B: Range<usize> = 11..23;
 const C: Range<usize> = 24..36;
@@ -26,13 +28,23 @@ impl Ja4 {
     /// The JA4 of a hello.
     #[must_use]
     pub fn of(hello: &ClientHello) -> Self {
-        Ja4Raw::of(hello).hashed()
+        Self::of_raw(&Ja4Raw::of(hello))
     }
 
-    /// Of its three sections.
-    pub(crate) fn joined(a: &str, b: &str, c: &str) -> Self {
+    /// The JA4 of the lists that a `JA4_r` shows.
+    #[must_use]
+    pub fn of_raw(raw: &Ja4Raw) -> Self {
+        let hash = |list: &[u16], text: &str| {
+            if list.is_empty() {
+                EMPTY.to_owned()
+            } else {
+                sha256_hex(text, EMPTY.len())
+            }
+        };
+        let b = hash(&raw.ciphers, &raw.ciphers_text());
+        let c = hash(&raw.extensions, &raw.extensions_text());
         Self {
-            text: format!("{a}_{b}_{c}"),
+            text: format!("{}_{b}_{c}", raw.a()),
         }
     }
 

@@ -3,14 +3,11 @@
 use std::fmt;
 
 use crate::client_hello::{ALPN, ClientHello, MAX_CIPHERS, MAX_EXTENSIONS, SERVER_NAME};
-use crate::digest::{hex_digit, is_hex, sha256_hex};
+use crate::digest::{hex_digit, is_hex};
 use crate::error::{Error, invalid, shown};
 use crate::grease::without_grease;
-use crate::ja4::Ja4;
 use crate::ja4_a::{is_ja4_a, ja4_a};
 
-/// What a section is when its list is empty.
-const EMPTY: &str = "000000000000";
 /// Longest `ja4_r` accepted, in bytes: full lists of four digits and a comma each.
 pub const MAX_JA4_R: usize = 4 * 1024;
 
@@ -92,19 +89,9 @@ impl Ja4Raw {
         Ok(raw)
     }
 
-    /// The JA4 of these lists.
-    #[must_use]
-    pub fn hashed(&self) -> Ja4 {
-        let section = |list: &[u16], text: &str| {
-            if list.is_empty() {
-                EMPTY.to_owned()
-            } else {
-                sha256_hex(text, EMPTY.len())
-            }
-        };
-        let b = section(&self.ciphers, &joined(&self.ciphers));
-        let c = section(&self.extensions, &self.extensions_and_algorithms());
-        Ja4::joined(&self.a, &b, &c)
+    /// The readable section, which a JA4 shares.
+    pub(crate) fn a(&self) -> &str {
+        &self.a
     }
 
     /// The two characters of the version, `13`.
@@ -112,7 +99,13 @@ impl Ja4Raw {
         &self.a[1..3]
     }
 
-    fn extensions_and_algorithms(&self) -> String {
+    /// What a JA4 hashes of the ciphers; empty if there are none.
+    pub(crate) fn ciphers_text(&self) -> String {
+        joined(&self.ciphers)
+    }
+
+    /// What a JA4 hashes of the extensions and the signature algorithms.
+    pub(crate) fn extensions_text(&self) -> String {
         let mut text = joined(&self.extensions);
         if !self.signature_algorithms.is_empty() {
             text.push('_');
@@ -124,13 +117,7 @@ impl Ja4Raw {
 
 impl fmt::Display for Ja4Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}_{}_{}",
-            self.a,
-            joined(&self.ciphers),
-            self.extensions_and_algorithms()
-        )
+        write!(f, "{}_{}_{}", self.a, self.ciphers_text(), self.extensions_text())
     }
 }
 
@@ -173,6 +160,7 @@ fn hex_list(text: &str, limit: usize, what: &str) -> Result<Vec<u16>, Error> {
 mod tests {
     use super::*;
     use crate::client_hello::Transport;
+    use crate::ja4::Ja4;
 
     /// Chrome's hello in the published description, with GREASE where Chrome puts it.
     fn chrome() -> ClientHello {
@@ -203,7 +191,7 @@ mod tests {
     fn example_of_the_published_description() {
         let raw = Ja4Raw::of(&chrome());
         assert_eq!(raw.to_string(), CHROME_R);
-        assert_eq!(raw.hashed().as_str(), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+        assert_eq!(Ja4::of_raw(&raw).as_str(), "t13d1516h2_8daaf6152771_e5627efa2ab1");
         assert_eq!(Ja4Raw::parse(CHROME_R).unwrap(), raw);
     }
 
@@ -214,7 +202,7 @@ mod tests {
         assert_eq!(Ja4::of(&hello).c(), "6d807ffa2a79");
         let raw = Ja4Raw::of(&hello).to_string();
         assert!(raw.ends_with("4469,ff01"));
-        assert_eq!(Ja4Raw::parse(&raw).unwrap().hashed(), Ja4::of(&hello));
+        assert_eq!(Ja4::of_raw(&Ja4Raw::parse(&raw).unwrap()), Ja4::of(&hello));
     }
 
     /// FoxIO/ja4, `python/test/testdata/sigalg-grease.pcapng.json`: Chromium 152, GREASE among its
@@ -227,7 +215,7 @@ mod tests {
              _0904,0905,0906,0403,0804,0401,0503,0805,0501,0806,0601",
         )
         .unwrap();
-        assert_eq!(raw.hashed().as_str(), "t13d1517h2_8daaf6152771_cb7bf5808d99");
+        assert_eq!(Ja4::of_raw(&raw).as_str(), "t13d1517h2_8daaf6152771_cb7bf5808d99");
     }
 
     #[test]

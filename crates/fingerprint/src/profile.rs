@@ -85,7 +85,7 @@ impl Tls {
             },
             ja3: Some(ja3.md5()),
             ja3n: Some(ja3.normalised().md5()),
-            ja4: Some(raw.hashed()),
+            ja4: Some(Ja4::of_raw(&raw)),
             ja4_r: Some(raw),
         }
     }
@@ -99,7 +99,7 @@ impl Tls {
                 version: Some(raw.version().to_owned()),
                 ..TlsLists::default()
             },
-            ja4: Some(raw.hashed()),
+            ja4: Some(Ja4::of_raw(&raw)),
             ja4_r: Some(raw),
             ..Self::default()
         }

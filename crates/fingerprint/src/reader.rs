@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorCode};
 
-/// Bytes of one structure, and their place in the handshake message.
+/// Bytes of one structure, and their offset in the handshake message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],

@@ -15,7 +15,7 @@ use crate::ja3::Ja3;
 use crate::ja4::Ja4;
 use crate::ja4_raw::Ja4Raw;
 use crate::profile::{HeaderOrder, Profile, Tls};
-use crate::records::MAX_FLIGHT;
+use crate::tls_records::MAX_FLIGHT;
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

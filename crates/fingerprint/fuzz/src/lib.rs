@@ -11,7 +11,7 @@ pub fn client_hello(bytes: &[u8]) {
     let Ok(hello) = ClientHello::parse(bytes) else { return };
     let raw = Ja4Raw::of(&hello);
     assert_eq!(Ja4Raw::parse(&raw.to_string()).as_ref(), Ok(&raw));
-    assert_eq!(Ja4::parse(raw.hashed().as_str()).as_ref(), Ok(&raw.hashed()));
+    assert_eq!(Ja4::parse(Ja4::of_raw(&raw).as_str()).as_ref(), Ok(&Ja4::of_raw(&raw)));
     for ja3 in [Ja3::of(&hello), Ja3::of(&hello).normalised()] {
         let text = ja3.to_string();
         if text.len() <= MAX_JA3
@@ -79,7 +79,7 @@ pub fn signal_text(bytes: &[u8]) {
     }
     if let Ok(raw) = Ja4Raw::parse(text) {
         assert_eq!(raw.to_string(), text);
-        let _ = raw.hashed();
+        let _ = Ja4::of_raw(&raw);
     }
     if let Ok(akamai) = Akamai::parse(text) {
         let written = akamai.to_string();

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::client_hello::MAX_CLIENT_HELLO;
 use crate::error::{Error, ErrorCode};
+
+/// Longest `ClientHello` accepted, in bytes, handshake header included.
+pub const MAX_CLIENT_HELLO: usize = 16 * 1024;
 
 const RECORD_HEADER: usize = 5;
 const MESSAGE_HEADER: usize = 4;
