@@ -3,19 +3,7 @@
 use crate::MAX_LIMITS;
 use crate::limit::Limit;
 use crate::tier::Tier;
-
-/// Whether a call may go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Verdict {
-    /// The cost was spent, or for a peek would be.
-    #[default]
-    Allowed,
-    /// Nothing was spent.
-    Denied {
-        /// Index, in its tier, of the denying limit with the longest wait.
-        limit: u8,
-    },
-}
+use crate::verdict::Verdict;
 
 /// The answer to one call. It holds amounts; [`report`](Self::report) makes sense of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

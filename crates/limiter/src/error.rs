@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::plan::MAX_PLANS;
+use crate::rule_set::MAX_RULE_SETS;
 
 /// A call or a configuration that can't be carried out. A denial is none of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Error {
     /// The tiers can't be used, and why.
     TiersInvalid(String),
     /// Keys and tiers are under too many different limits at once.
-    TooManyPlans,
+    TooManyRuleSets,
     /// More keys were stored than the table may hold.
     TooManyKeys {
         /// Keys that the table may hold.
@@ -36,7 +36,7 @@ impl fmt::Display for Error {
                 )
             }
             Self::TiersInvalid(why) => f.write_str(why),
-            Self::TooManyPlans => write!(f, "over {MAX_PLANS} different sets of limits are in use at once"),
+            Self::TooManyRuleSets => write!(f, "over {MAX_RULE_SETS} different sets of limits are in use at once"),
             Self::TooManyKeys { max_keys } => write!(f, "more keys are stored than maxKeys, {max_keys}, allows"),
         }
     }

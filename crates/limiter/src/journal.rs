@@ -26,7 +26,7 @@ impl Journal {
     }
 
     /// All keys marked so far, which are then no longer marked.
-    pub(crate) fn take(&self) -> Vec<KeyHash> {
+    pub(crate) fn drain(&self) -> Vec<KeyHash> {
         let mut keys = Vec::new();
         for shard in &self.shards {
             // Copied when the lock is free again.

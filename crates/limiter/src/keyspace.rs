@@ -7,17 +7,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use dashmap::DashMap;
 
 use crate::MAX_LIMITS;
-use crate::book::TierBook;
-use crate::decision::{Outcome, Verdict};
+use crate::correction::Correction;
+use crate::decision::Outcome;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::key::KeyHash;
-use crate::limiter::Correction;
-use crate::plan::HeldPlan;
-use crate::snapshot::{AdoptedPlan, Change, KeySnapshot};
+use crate::rule_set::HeldRuleSet;
+use crate::snapshot::{AdoptedRuleSet, Change, KeySnapshot};
 use crate::state::State;
 use crate::table::{Full, Table};
 use crate::tier::Tier;
+use crate::tier_versions::TierVersions;
+use crate::verdict::Verdict;
 
 /// When less than a quarter of the table is free, the sweep forgets every idle key, not only those as good as new.
 const SPARE_SHARE: usize = 4;
@@ -35,19 +36,19 @@ pub(crate) struct Call<'a> {
 
 /// Keys of `N` slots each.
 #[derive(Debug)]
-pub(crate) struct Store<const N: usize> {
+pub(crate) struct Keyspace<const N: usize> {
     table: Table<N>,
     /// One state for all keys of a tier that found no room, by the tier's name.
     overflow: DashMap<String, Arc<Mutex<State<N>>>>,
     /// So many of these are kept without a look whether they are used.
     spare_overflow: AtomicUsize,
-    /// Where to go on looking which plans are used.
+    /// Where to go on looking which rule sets are used.
     looked: Mutex<usize>,
     journal: Option<Journal>,
     evicted: AtomicU64,
 }
 
-impl<const N: usize> Store<N> {
+impl<const N: usize> Keyspace<N> {
     pub(crate) fn new(max_keys: usize, durable: bool) -> Self {
         Self {
             table: Table::new(max_keys),
@@ -60,7 +61,7 @@ impl<const N: usize> Store<N> {
     }
 
     /// Slots of a key.
-    #[expect(clippy::unused_self, reason = "asked of whichever store there is")]
+    #[expect(clippy::unused_self, reason = "asked of whichever keyspace there is")]
     pub(crate) fn slots(&self) -> usize {
         N
     }
@@ -69,9 +70,9 @@ impl<const N: usize> Store<N> {
         self.table.len()
     }
 
-    /// As [`Table::places`].
-    pub(crate) fn places(&self, keys: impl Iterator<Item = KeyHash>, at: impl FnMut(*const u8)) {
-        self.table.places(keys, at);
+    /// As [`Table::prefetch_addresses`].
+    pub(crate) fn prefetch_addresses(&self, keys: impl Iterator<Item = KeyHash>, at: impl FnMut(*const u8)) {
+        self.table.prefetch_addresses(keys, at);
     }
 
     /// Keys forgotten by the sweep or to make room.
@@ -81,47 +82,47 @@ impl<const N: usize> Store<N> {
 
     /// Decides for a key that is there; returns whether it was.
     #[inline]
-    pub(crate) fn consume_known(&self, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) -> bool {
+    pub(crate) fn consume_known(&self, tiers: &TierVersions, call: &Call<'_>, outcome: &mut Outcome) -> bool {
         self.table
-            .update(call.key, |state| self.spend(state, book, call, outcome))
+            .update(call.key, |state| self.spend(state, tiers, call, outcome))
             .is_some()
     }
 
     #[inline]
-    fn spend(&self, state: &mut State<N>, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+    fn spend(&self, state: &mut State<N>, tiers: &TierVersions, call: &Call<'_>, outcome: &mut Outcome) {
         self.mark(call.key, state);
-        decide(state, book, call, outcome);
+        decide(state, tiers, call, outcome);
     }
 
     /// Decides for a key that was not there just now.
     #[cold]
-    pub(crate) fn consume_first(&self, book: &TierBook, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
+    pub(crate) fn consume_first(&self, tiers: &TierVersions, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
         let new = State::new(call.tier, call.now_ms);
-        let spend = |state: &mut State<N>| self.spend(state, book, call, outcome);
-        if self.take_in(book, call.key, new, room_ms, spend) == Err(Full) {
-            let shared = self.shared(book, call.tier, new, call.now_ms);
-            decide(&mut lock(&shared), book, call, outcome);
+        let spend = |state: &mut State<N>| self.spend(state, tiers, call, outcome);
+        if self.insert(tiers, call.key, new, room_ms, spend) == Err(Full) {
+            let shared = self.shared(tiers, call.tier, new, call.now_ms);
+            decide(&mut lock(&shared), tiers, call, outcome);
             outcome.overflow = true;
         }
     }
 
     /// Takes in a key and changes it; if there is no room for it, keys are forgotten that are idle at `room_ms`.
-    fn take_in(
+    fn insert(
         &self,
-        book: &TierBook,
+        tiers: &TierVersions,
         key: KeyHash,
         new: State<N>,
         room_ms: u64,
         change: impl FnOnce(&mut State<N>),
     ) -> Result<(), Full> {
         let mut forgotten = Vec::new();
-        let may_go = |state: &State<N>| state.is_idle(book, room_ms);
-        let taken = self.table.insert(key, new, room_ms, may_go, &mut forgotten, change);
+        let may_go = |state: &State<N>| state.is_idle(tiers, room_ms);
+        let inserted = self.table.insert(key, new, room_ms, may_go, &mut forgotten, change);
         self.count_forgotten(&forgotten);
-        taken
+        inserted
     }
 
-    pub(crate) fn peek(&self, book: &TierBook, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
+    pub(crate) fn peek(&self, tiers: &TierVersions, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
         let Call {
             key,
             tier,
@@ -130,7 +131,7 @@ impl<const N: usize> Store<N> {
         } = *call;
         let known = self.table.get(key);
         let needs_room = known.is_none() && !tier.limits.is_empty();
-        outcome.overflow = needs_room && !self.table.has_room(room_ms, |state| state.is_idle(book, room_ms));
+        outcome.overflow = needs_room && !self.table.has_room(room_ms, |state| state.is_idle(tiers, room_ms));
         let state = if outcome.overflow {
             let shared = self.overflow.get(&tier.spec().name).map(|shared| Arc::clone(&shared));
             shared.map(|shared| *lock(&shared))
@@ -138,26 +139,26 @@ impl<const N: usize> Store<N> {
             known
         };
         let mut state = state.unwrap_or_else(|| State::new(tier, now_ms));
-        state.enter(tier, book, now_ms);
+        state.bring_to(tier, tiers, now_ms);
         outcome.now_ms = state.at_ms();
         outcome.behind_ms = outcome.now_ms - now_ms;
         if cost_milli > 0 {
-            outcome.verdict = tier.judge(&state.spent, cost_milli, outcome.now_ms);
+            outcome.verdict = tier.verdict(&state.spent, cost_milli, outcome.now_ms);
         }
         tier.rates.put_in_order(&state.spent, &mut outcome.spent);
     }
 
     pub(crate) fn correct(
         &self,
-        book: &TierBook,
+        tiers: &TierVersions,
         key: KeyHash,
         tier: &Tier,
         correction: Correction,
         (now_ms, room_ms): (u64, u64),
     ) {
         let apply = |state: &mut State<N>| {
-            state.advance(book, now_ms);
-            state.correct(tier, book, correction);
+            state.advance(tiers, now_ms);
+            state.correct(tier, tiers, correction);
         };
         let apply_and_mark = |state: &mut State<N>| {
             self.mark(key, state);
@@ -168,11 +169,11 @@ impl<const N: usize> Store<N> {
         }
         let charges = correction.delta_milli > 0 && !tier.limits.is_empty();
         let new = State::new(tier, now_ms);
-        if charges && !correction.overflow && self.take_in(book, key, new, room_ms, apply_and_mark).is_ok() {
+        if charges && !correction.overflow && self.insert(tiers, key, new, room_ms, apply_and_mark).is_ok() {
             return;
         }
         if charges || correction.overflow {
-            apply(&mut lock(&self.shared(book, tier, new, now_ms)));
+            apply(&mut lock(&self.shared(tiers, tier, new, now_ms)));
         }
     }
 
@@ -183,20 +184,20 @@ impl<const N: usize> Store<N> {
     }
 
     /// Forgets the keys of the next small part of the table that are as good as new, or idle if there is little room.
-    pub(crate) fn sweep(&self, book: &TierBook, now_ms: u64) {
+    pub(crate) fn sweep(&self, tiers: &TierVersions, now_ms: u64) {
         let pressed = self.table.len() > self.table.max_keys() - self.table.max_keys() / SPARE_SHARE;
         let forgotten = self.table.sweep(|state| {
             if pressed {
-                state.is_idle(book, now_ms)
+                state.is_idle(tiers, now_ms)
             } else {
-                state.is_as_new(book, now_ms)
+                state.is_as_new(tiers, now_ms)
             }
         });
         self.count_forgotten(&forgotten);
     }
 
-    pub(crate) fn take_changed(&self) -> Vec<KeyHash> {
-        let mut keys = self.journal.as_ref().map(Journal::take).unwrap_or_default();
+    pub(crate) fn drain_changed(&self) -> Vec<KeyHash> {
+        let mut keys = self.journal.as_ref().map(Journal::drain).unwrap_or_default();
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -208,17 +209,16 @@ impl<const N: usize> Store<N> {
         keys
     }
 
-    pub(crate) fn changes(&self, book: &TierBook, taken: &[KeyHash]) -> Vec<Change> {
-        taken
-            .iter()
+    pub(crate) fn changes(&self, tiers: &TierVersions, keys: &[KeyHash]) -> Vec<Change> {
+        keys.iter()
             .map(|&key| {
                 let state = self.table.update(key, |state| {
-                    state.clean();
+                    state.mark_clean();
                     let mut spent = [0; MAX_LIMITS];
                     spent[..N].copy_from_slice(&state.spent);
                     Some(KeySnapshot {
                         at_ms: state.at_ms(),
-                        plan: HeldPlan(book.plan(state.plan())?),
+                        rule_set: HeldRuleSet(tiers.rule_set(state.rule_set())?),
                         spent,
                     })
                 });
@@ -228,25 +228,25 @@ impl<const N: usize> Store<N> {
             .collect()
     }
 
-    pub(crate) fn give_back_changed(&self, taken: &[KeyHash]) {
-        for key in taken {
-            self.table.update(*key, State::soil);
+    pub(crate) fn give_back_changed(&self, keys: &[KeyHash]) {
+        for key in keys {
+            self.table.update(*key, State::mark_dirty);
         }
-        self.mark_forgotten(taken);
+        self.mark_forgotten(keys);
     }
 
     pub(crate) fn restore(
         &self,
         key: KeyHash,
         at_ms: u64,
-        plan: &AdoptedPlan,
+        rule_set: &AdoptedRuleSet,
         spent: [u64; MAX_LIMITS],
     ) -> Result<(), Error> {
         let mut slots = [0; N];
-        for (slot, stored) in slots.iter_mut().zip(plan.stored_slots) {
+        for (slot, stored) in slots.iter_mut().zip(rule_set.stored_slots) {
             *slot = stored.map_or(0, |stored| spent[stored]);
         }
-        let state = State::stored(at_ms, plan.plan.0.id, slots);
+        let state = State::stored(at_ms, rule_set.rule_set.0.id, slots);
         self.table
             .insert(key, state, u64::MAX, |_| false, &mut Vec::new(), |_| ())
             .map_err(|Full| Error::TooManyKeys {
@@ -255,12 +255,12 @@ impl<const N: usize> Store<N> {
     }
 
     /// What the keys of a tier share that found no room; begins as `new`.
-    fn shared(&self, book: &TierBook, tier: &Tier, new: State<N>, now_ms: u64) -> Arc<Mutex<State<N>>> {
+    fn shared(&self, tiers: &TierVersions, tier: &Tier, new: State<N>, now_ms: u64) -> Arc<Mutex<State<N>>> {
         let name = &tier.spec().name;
         if let Some(shared) = self.overflow.get(name).map(|shared| Arc::clone(&shared)) {
             return shared;
         }
-        self.forget_idle_overflow(book, now_ms);
+        self.forget_idle_overflow(tiers, now_ms);
         let shared = self
             .overflow
             .entry(name.clone())
@@ -269,7 +269,7 @@ impl<const N: usize> Store<N> {
     }
 
     /// Forgets the overflow buckets that are full, if there are many.
-    fn forget_idle_overflow(&self, book: &TierBook, now_ms: u64) {
+    fn forget_idle_overflow(&self, tiers: &TierVersions, now_ms: u64) {
         if self.overflow.len() < self.spare_overflow.load(Ordering::Relaxed) {
             return;
         }
@@ -278,7 +278,7 @@ impl<const N: usize> Store<N> {
             .iter()
             .map(|entry| (entry.key().clone(), *lock(entry.value())))
             .collect();
-        for (name, state) in all.iter().filter(|(_, state)| state.is_idle(book, now_ms)) {
+        for (name, state) in all.iter().filter(|(_, state)| state.is_idle(tiers, now_ms)) {
             self.overflow.remove_if(name, |_, shared| {
                 Arc::strong_count(shared) == 1 && *lock(shared) == *state
             });
@@ -287,9 +287,9 @@ impl<const N: usize> Store<N> {
         self.spare_overflow.store(spare, Ordering::Relaxed);
     }
 
-    /// If there are many plans, looks at a small part of the table, round and round, which of them are used.
-    pub(crate) fn look_for_plans(&self, book: &TierBook) {
-        if !book.plans.are_many() {
+    /// If there are many rule sets, looks at a small part of the table, round and round, which of them are used.
+    pub(crate) fn look_for_used_rule_sets(&self, tiers: &TierVersions) {
+        if !tiers.rule_sets.are_many() {
             return;
         }
         let mut looked = match self.looked.try_lock() {
@@ -299,16 +299,20 @@ impl<const N: usize> Store<N> {
         };
         let mut last = None;
         let note = |state: &State<N>| {
-            if last.replace(state.plan()) != Some(state.plan()) {
-                book.plans.note(state.plan());
+            if last.replace(state.rule_set()) != Some(state.rule_set()) {
+                tiers.rule_sets.mark_used(state.rule_set());
             }
         };
         *looked = self.table.look(*looked, note).unwrap_or_else(|| {
-            let shared: Vec<_> = self.overflow.iter().map(|entry| lock(entry.value()).plan()).collect();
-            for plan in shared {
-                book.plans.note(plan);
+            let shared: Vec<_> = self
+                .overflow
+                .iter()
+                .map(|entry| lock(entry.value()).rule_set())
+                .collect();
+            for rule_set in shared {
+                tiers.rule_sets.mark_used(rule_set);
             }
-            book.plans.end_round();
+            tiers.rule_sets.end_round();
             0
         });
     }
@@ -316,7 +320,7 @@ impl<const N: usize> Store<N> {
     #[inline]
     fn mark(&self, key: KeyHash, state: &mut State<N>) {
         if let Some(journal) = &self.journal
-            && state.soil()
+            && state.mark_dirty()
         {
             journal.mark(key);
         }
@@ -344,17 +348,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Spends of a key's state what is asked, if every limit has it.
 #[inline]
-fn decide<const N: usize>(state: &mut State<N>, book: &TierBook, call: &Call<'_>, outcome: &mut Outcome) {
+fn decide<const N: usize>(state: &mut State<N>, tiers: &TierVersions, call: &Call<'_>, outcome: &mut Outcome) {
     let Call {
         tier,
         cost_milli,
         now_ms,
         ..
     } = *call;
-    state.enter(tier, book, now_ms);
+    state.bring_to(tier, tiers, now_ms);
     outcome.now_ms = state.at_ms();
     outcome.behind_ms = outcome.now_ms - now_ms;
-    outcome.verdict = tier.judge(&state.spent, cost_milli, outcome.now_ms);
+    outcome.verdict = tier.verdict(&state.spent, cost_milli, outcome.now_ms);
     if outcome.verdict == Verdict::Allowed {
         tier.rates.charge(&mut state.spent, cost_milli);
     }

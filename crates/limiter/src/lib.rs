@@ -27,40 +27,44 @@
 
 #![forbid(unsafe_code)]
 
-mod book;
 pub mod bucket;
 mod clock;
+mod correction;
 mod decision;
 mod error;
 mod journal;
 mod key;
+mod keyspace;
 mod limit;
 mod limiter;
-mod overridden;
+mod overridden_tiers;
 mod period;
-mod plan;
-mod plans;
 pub mod quota;
 mod rates;
+mod rule_set;
+mod rule_sets;
 mod shard;
 mod slots;
 mod snapshot;
 mod state;
 mod stats;
-mod store;
 mod table;
 mod tier;
+mod tier_versions;
+mod verdict;
 
-pub use decision::{Outcome, Report, Verdict};
+pub use correction::Correction;
+pub use decision::{Outcome, Report};
 pub use error::Error;
 pub use key::{KeyHash, Secret};
 pub use limit::{LimitSpec, Rule};
-pub use limiter::{Correction, Limiter, Settings};
+pub use limiter::{Limiter, Settings};
 pub use period::{Bounds, Period};
-pub use plan::HeldPlan;
-pub use snapshot::{AdoptedPlan, Change, KeySnapshot, PlanLimit};
+pub use rule_set::HeldRuleSet;
+pub use snapshot::{AdoptedRuleSet, Change, KeySnapshot, NamedRule};
 pub use stats::{Stats, TierStats};
 pub use tier::{Tier, TierId, TierRef, TierSpec};
+pub use verdict::Verdict;
 
 /// Limits that one limiter can tell apart by name, over all its tiers.
 pub const MAX_LIMITS: usize = 4;

@@ -58,6 +58,13 @@ pub(crate) enum Limit {
     Quota(Quota),
 }
 
+/// A limit of a tier and where its state is kept.
+#[derive(Debug)]
+pub(crate) struct TierLimit {
+    pub(crate) slot: usize,
+    pub(crate) limit: Limit,
+}
+
 impl Limit {
     /// None if a number is out of range.
     pub(crate) fn new(rule: Rule) -> Option<Self> {
@@ -102,12 +109,12 @@ impl Limit {
         match (self, counted) {
             (Self::Bucket(bucket), Self::Bucket(counted)) => bucket.charged(spent, delta_milli, counted),
             (Self::Quota(quota), Self::Quota(_)) => quota.charged(spent, delta_milli),
-            _ => unreachable!("a slot's kind never changes: Slots::take refuses it"),
+            _ => unreachable!("a slot's kind never changes: Slots::claim refuses it"),
         }
     }
 
     /// What is still spent at `now_ms` of what was spent at `at_ms`.
-    pub(crate) fn settled(&self, spent: u64, at_ms: u64, now_ms: u64) -> u64 {
+    pub(crate) fn advanced(&self, spent: u64, at_ms: u64, now_ms: u64) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.refilled(spent, now_ms.saturating_sub(at_ms)),
             Self::Quota(quota) => quota.rolled(spent, at_ms, now_ms),
@@ -115,13 +122,13 @@ impl Limit {
     }
 
     /// What is spent at `now_ms` by a key that comes from another limit of the same kind: there it had spent `before` at
-    /// `at_ms`, of which `settled` is left at `now_ms`.
-    pub(crate) fn converted(&self, before: u64, settled: u64, from: &Self, at_ms: u64, now_ms: u64) -> u64 {
+    /// `at_ms`, of which `left` remains at `now_ms`.
+    pub(crate) fn converted(&self, before: u64, left: u64, from: &Self, at_ms: u64, now_ms: u64) -> u64 {
         match (self, from) {
-            (Self::Bucket(bucket), Self::Bucket(from)) => bucket.converted(settled, from),
+            (Self::Bucket(bucket), Self::Bucket(from)) => bucket.converted(left, from),
             // Not what the old quota has left of it, whose period may have ended where this one's goes on.
             (Self::Quota(quota), Self::Quota(from)) => quota.converted(before, from, at_ms, now_ms),
-            _ => unreachable!("a slot's kind never changes: Slots::take refuses it"),
+            _ => unreachable!("a slot's kind never changes: Slots::claim refuses it"),
         }
     }
 }

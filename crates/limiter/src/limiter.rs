@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::MAX_LIMITS;
-use crate::book::TierBook;
 use crate::clock::{Readings, held};
-use crate::decision::{Outcome, Verdict};
+use crate::correction::Correction;
+use crate::decision::Outcome;
 use crate::error::Error;
 use crate::key::{KeyHash, KeyHasher, Secret};
-use crate::plan::HeldPlan;
-use crate::snapshot::{AdoptedPlan, Change, PlanLimit};
+use crate::keyspace::{Call, Keyspace};
+use crate::rule_set::HeldRuleSet;
+use crate::snapshot::{AdoptedRuleSet, Change, NamedRule};
 use crate::stats::{Counters, Stats};
-use crate::store::{Call, Store};
 use crate::tier::{TierId, TierRef, TierSpec};
+use crate::tier_versions::TierVersions;
+use crate::verdict::Verdict;
 
 /// How a limiter is made.
 #[derive(Debug, Clone)]
@@ -24,23 +26,8 @@ pub struct Settings {
     pub max_keys: usize,
     /// The secret under which keys are hashed; random, and the same as long as what is stored is to be found again.
     pub secret: Secret,
-    /// Whether changes are noted for [`Limiter::take_changed`].
+    /// Whether changes are noted for [`Limiter::drain_changed`].
     pub durable: bool,
-}
-
-/// A correction of an allowed decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Correction {
-    /// Thousandths of a token: below 0 gives back, above 0 charges more, even past empty.
-    pub delta_milli: i64,
-    /// The version of the tiers that decided; see [`Outcome::version`].
-    pub version: usize,
-    /// When the decision was made. Quotas are corrected only while the period of that instant lasts.
-    pub charged_at_ms: u64,
-    /// Whether the decision was made on the overflow bucket of its tier.
-    pub overflow: bool,
-    /// Whether to leave the buckets alone.
-    pub quotas_only: bool,
 }
 
 /// Decides who may call what, how fast and how much. Any number of threads may share one; best each has a clone of its
@@ -57,7 +44,7 @@ pub struct Limiter {
 
 #[derive(Debug)]
 struct Core {
-    book: TierBook,
+    tiers: TierVersions,
     keys: Keys,
     hasher: KeyHasher,
     sweeps: Readings,
@@ -68,16 +55,16 @@ struct Core {
 /// Keys of as many slots as the tiers need.
 #[derive(Debug)]
 enum Keys {
-    Two(Store<2>),
-    Four(Store<MAX_LIMITS>),
+    Two(Keyspace<2>),
+    Four(Keyspace<MAX_LIMITS>),
 }
 
-/// Calls whichever store there is.
-macro_rules! store {
-    ($limiter:ident, $store:ident => $call:expr) => {
+/// Calls whichever keyspace there is.
+macro_rules! keyspace {
+    ($limiter:ident, $space:ident => $call:expr) => {
         match &$limiter.core.keys {
-            Keys::Two($store) => $call,
-            Keys::Four($store) => $call,
+            Keys::Two($space) => $call,
+            Keys::Four($space) => $call,
         }
     };
 }
@@ -95,16 +82,16 @@ impl Limiter {
     /// # Errors
     /// [`Error::TiersInvalid`]
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let book = TierBook::new(settings.tiers)?;
-        let keys = if book.slot_names().len() <= 2 {
-            Keys::Two(Store::new(settings.max_keys, settings.durable))
+        let tiers = TierVersions::new(settings.tiers)?;
+        let keys = if tiers.slot_names().len() <= 2 {
+            Keys::Two(Keyspace::new(settings.max_keys, settings.durable))
         } else {
-            Keys::Four(Store::new(settings.max_keys, settings.durable))
+            Keys::Four(Keyspace::new(settings.max_keys, settings.durable))
         };
         let counters = Counters::default();
-        counters.reserve(book.names().len());
+        counters.reserve(tiers.names().len());
         let core = Core {
-            book,
+            tiers,
             keys,
             hasher: KeyHasher::new(&settings.secret),
             sweeps: Readings::default(),
@@ -131,16 +118,16 @@ impl Limiter {
 
     /// Tells `at` where in memory the states of keys are that are to be decided for next, if they are so many that it pays
     /// to fetch them all at once. An address is good for a prefetch and nothing else: what is there may move at any time.
-    pub fn places(&self, keys: impl Iterator<Item = KeyHash>, at: impl FnMut(*const u8)) {
-        store!(self, store => store.places(keys, at));
+    pub fn prefetch_addresses(&self, keys: impl Iterator<Item = KeyHash>, at: impl FnMut(*const u8)) {
+        keyspace!(self, space => space.prefetch_addresses(keys, at));
     }
 
     /// The number of a tier that is in force.
     #[must_use]
     pub fn tier_id(&self, name: &str) -> Option<TierId> {
         self.core
-            .book
-            .tiers()
+            .tiers
+            .in_force()
             .find(|tier| tier.spec().name == name)
             .map(|tier| tier.id)
     }
@@ -150,19 +137,19 @@ impl Limiter {
     /// # Errors
     /// [`Error::TierUnknown`]
     pub fn tier(&self, id: TierId) -> Result<TierRef<'_>, Error> {
-        Ok(self.core.book.tier(id)?.1)
+        Ok(self.core.tiers.tier(id)?.1)
     }
 
     /// The tiers in force.
     #[must_use]
     pub fn tiers(&self) -> Vec<TierSpec> {
-        self.core.book.tiers().map(|tier| tier.spec().clone()).collect()
+        self.core.tiers.in_force().map(|tier| tier.spec().clone()).collect()
     }
 
     /// Counts the reloads, from 0.
     #[must_use]
     pub fn version(&self) -> usize {
-        self.core.book.version()
+        self.core.tiers.version()
     }
 
     /// Puts other tiers in force from the next decision on. Keys keep what they have spent: buckets their fraction,
@@ -171,9 +158,9 @@ impl Limiter {
     /// # Errors
     /// [`Error::TiersInvalid`]; then nothing has changed.
     pub fn reload(&self, tiers: Vec<TierSpec>) -> Result<(), Error> {
-        self.core.counters.reserve(self.core.book.names().len() + tiers.len());
-        let slots = store!(self, store => store.slots());
-        self.core.book.enact(tiers, slots)
+        self.core.counters.reserve(self.core.tiers.names().len() + tiers.len());
+        let slots = keyspace!(self, space => space.slots());
+        self.core.tiers.enact(tiers, slots)
     }
 
     /// Decides and, if allowed, spends. A cost of 0 always passes and touches nothing.
@@ -217,7 +204,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// Decides and, if allowed, spends. None if the key is new, and is not to be taken in; then nothing was decided.
+    /// Decides and, if allowed, spends. None if the key is new, and is not to be inserted; then nothing was decided.
     #[inline]
     fn decide(
         &self,
@@ -225,11 +212,11 @@ impl Limiter {
         tier: TierId,
         cost_milli: u64,
         now_ms: u64,
-        takes_in: bool,
+        inserts: bool,
         outcome: &mut Outcome,
     ) -> Result<Option<TierRef<'_>>, Error> {
-        let book = &self.core.book;
-        let (version, tier) = book.tier(tier)?;
+        let tiers = &self.core.tiers;
+        let (version, tier) = tiers.tier(tier)?;
         tier.check_cost(cost_milli)?;
         let now_ms = held(now_ms);
         let call = Call {
@@ -242,12 +229,12 @@ impl Limiter {
         if tier.limits.is_empty() {
             outcome.now_ms = now_ms;
         } else if cost_milli == 0 {
-            store!(self, store => store.peek(book, &call, self.room_ms(now_ms), outcome));
-        } else if !store!(self, store => store.consume_known(book, &call, outcome)) {
-            if !takes_in {
+            keyspace!(self, space => space.peek(tiers, &call, self.room_ms(now_ms), outcome));
+        } else if !keyspace!(self, space => space.consume_known(tiers, &call, outcome)) {
+            if !inserts {
                 return Ok(None);
             }
-            store!(self, store => store.consume_first(book, &call, self.room_ms(now_ms), outcome));
+            keyspace!(self, space => space.consume_first(tiers, &call, self.room_ms(now_ms), outcome));
         }
         Ok(Some(tier))
     }
@@ -257,7 +244,7 @@ impl Limiter {
     /// # Errors
     /// [`Error::TierUnknown`], [`Error::CostExceedsCapacity`]
     pub fn peek(&self, key: KeyHash, tier: TierId, cost_milli: u64, now_ms: u64) -> Result<Outcome, Error> {
-        let (version, tier) = self.core.book.tier(tier)?;
+        let (version, tier) = self.core.tiers.tier(tier)?;
         tier.check_cost(cost_milli)?;
         let now_ms = held(now_ms);
         let call = Call {
@@ -270,7 +257,7 @@ impl Limiter {
             version,
             ..Outcome::default()
         };
-        store!(self, store => store.peek(&self.core.book, &call, self.room_ms(now_ms), &mut outcome));
+        keyspace!(self, space => space.peek(&self.core.tiers, &call, self.room_ms(now_ms), &mut outcome));
         Ok(outcome)
     }
 
@@ -286,61 +273,61 @@ impl Limiter {
     pub fn correct(&self, key: KeyHash, tier: TierId, correction: Correction, now_ms: u64) -> Result<(), Error> {
         let now_ms = held(now_ms);
         let instants = (now_ms, self.room_ms(now_ms));
-        let tier = self.core.book.tier_of(correction.version, tier)?;
-        store!(self, store => store.correct(&self.core.book, key, &tier, correction, instants));
+        let tier = self.core.tiers.tier_of(correction.version, tier)?;
+        keyspace!(self, space => space.correct(&self.core.tiers, key, &tier, correction, instants));
         Ok(())
     }
 
     /// Forgets a key: its next call is its first.
     pub fn reset(&self, key: KeyHash) {
-        store!(self, store => store.reset(key));
+        keyspace!(self, space => space.reset(key));
     }
 
     /// Looks at one small part of the table, round and round, and forgets the keys that are as good as new, both now and at
     /// the sweep before.
     pub fn sweep(&self, now_ms: u64) {
         let now_ms = self.core.sweeps.agreed(held(now_ms));
-        store!(self, store => {
-            store.sweep(&self.core.book, now_ms);
-            store.look_for_plans(&self.core.book);
+        keyspace!(self, space => {
+            space.sweep(&self.core.tiers, now_ms);
+            space.look_for_used_rule_sets(&self.core.tiers);
         });
     }
 
     /// What was counted since the limiter was made.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let (keys, evictions) = store!(self, store => (store.len(), store.evicted()));
-        let Core { book, counters, .. } = &*self.core;
+        let (keys, evictions) = keyspace!(self, space => (space.len(), space.evicted()));
+        let Core { tiers, counters, .. } = &*self.core;
         Stats {
             keys,
             evictions,
-            tiers: counters.read(&book.names(), &book.slot_names()),
+            tiers: counters.read(&tiers.names(), &tiers.slot_names()),
         }
     }
 
     /// Every key that has changed since the last call, in order. What is not stored after all goes to
     /// [`give_back_changed`](Self::give_back_changed).
     #[must_use]
-    pub fn take_changed(&self) -> Vec<KeyHash> {
-        store!(self, store => store.take_changed())
+    pub fn drain_changed(&self) -> Vec<KeyHash> {
+        keyspace!(self, space => space.drain_changed())
     }
 
     /// Every key that is held, in order, for [`changes`](Self::changes) to tell all that is to be stored.
     #[must_use]
     pub fn keys(&self) -> Vec<KeyHash> {
-        store!(self, store => store.keys())
+        keyspace!(self, space => space.keys())
     }
 
-    /// What has become of keys that were taken. It is to be stored, or the keys given back: what changes from now on is a
+    /// What has become of keys that were drained. It is to be stored, or the keys given back: what changes from now on is a
     /// change again.
     #[must_use]
-    pub fn changes(&self, taken: &[KeyHash]) -> Vec<Change> {
-        store!(self, store => store.changes(&self.core.book, taken))
+    pub fn changes(&self, keys: &[KeyHash]) -> Vec<Change> {
+        keyspace!(self, space => space.changes(&self.core.tiers, keys))
     }
 
     /// Notes keys again whose changes could not be stored.
-    pub fn give_back_changed(&self, taken: &[KeyHash]) {
-        store!(self, store => store.give_back_changed(taken));
+    pub fn give_back_changed(&self, keys: &[KeyHash]) {
+        keyspace!(self, space => space.give_back_changed(keys));
     }
 
     /// The number of a tier like `plain`, of a version of the tiers, but with other limits; they have names that are known.
@@ -350,32 +337,38 @@ impl Limiter {
     /// every call; made anew it has another number.
     ///
     /// # Errors
-    /// [`Error::TierUnknown`] if the version has no such tier; [`Error::TiersInvalid`], [`Error::TooManyPlans`]
+    /// [`Error::TierUnknown`] if the version has no such tier; [`Error::TiersInvalid`], [`Error::TooManyRuleSets`]
     pub fn override_tier(&self, version: usize, plain: TierId, spec: TierSpec) -> Result<TierId, Error> {
-        let id = self.core.book.override_tier(version, plain, spec)?;
-        store!(self, store => store.look_for_plans(&self.core.book));
+        let id = self.core.tiers.override_tier(version, plain, spec)?;
+        keyspace!(self, space => space.look_for_used_rule_sets(&self.core.tiers));
         Ok(id)
     }
 
-    /// The limits that a plan stands for.
+    /// The limits that a rule set stands for.
     #[must_use]
-    pub fn plan_limits(&self, plan: &HeldPlan) -> Vec<PlanLimit> {
-        self.core.book.plan_limits(plan)
+    pub fn named_rules(&self, rule_set: &HeldRuleSet) -> Vec<NamedRule> {
+        self.core.tiers.named_rules(rule_set)
     }
 
-    /// Makes a stored plan known.
+    /// Makes a stored rule set known.
     ///
     /// # Errors
-    /// [`Error::TooManyPlans`] if too many different ones are stored.
-    pub fn adopt(&self, limits: &[PlanLimit]) -> Result<AdoptedPlan, Error> {
-        self.core.book.adopt(limits)
+    /// [`Error::TooManyRuleSets`] if too many different ones are stored.
+    pub fn adopt(&self, limits: &[NamedRule]) -> Result<AdoptedRuleSet, Error> {
+        self.core.tiers.adopt(limits)
     }
 
     /// Takes up the state of a stored key, which is then not a change.
     ///
     /// # Errors
     /// [`Error::TooManyKeys`]
-    pub fn restore(&self, key: KeyHash, at_ms: u64, plan: &AdoptedPlan, spent: [u64; MAX_LIMITS]) -> Result<(), Error> {
-        store!(self, store => store.restore(key, at_ms, plan, spent))
+    pub fn restore(
+        &self,
+        key: KeyHash,
+        at_ms: u64,
+        rule_set: &AdoptedRuleSet,
+        spent: [u64; MAX_LIMITS],
+    ) -> Result<(), Error> {
+        keyspace!(self, space => space.restore(key, at_ms, rule_set, spent))
     }
 }

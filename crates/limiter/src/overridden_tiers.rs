@@ -19,7 +19,7 @@ const MOST_LOOKS: usize = 64;
 /// looked at, or since its first use; whoever needs it again makes it anew, under another number. (Method: second chance, as in Corbató, "A
 /// paging experiment with the Multics system".)
 #[derive(Debug, Default)]
-pub(crate) struct Overridden {
+pub(crate) struct OverriddenTiers {
     by_id: DashMap<TierId, Entry>,
     by_name: DashMap<(usize, String), TierId>,
     /// Held while one is made.
@@ -41,7 +41,7 @@ struct Order {
     made: TierId,
 }
 
-impl Overridden {
+impl OverriddenTiers {
     /// A tier of a version, if it is held.
     pub(crate) fn get(&self, version: usize, id: TierId) -> Option<Arc<Tier>> {
         let entry = self.by_id.get(&id).filter(|entry| entry.version == version)?;
@@ -53,7 +53,7 @@ impl Overridden {
     }
 
     /// The number of the tier of that name in a version, which is made if it is not held.
-    pub(crate) fn number(
+    pub(crate) fn id_of(
         &self,
         version: usize,
         name: &str,

@@ -3,9 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::MAX_LIMITS;
-use crate::limit::Limit;
+use crate::limit::{Limit, TierLimit};
 use crate::period::DAY_MS;
-use crate::tier::TierLimit;
 
 /// A tier's limits by slot, as what refills, what a cost takes and what there is room for.
 ///
@@ -59,9 +58,9 @@ impl Rates {
     pub(crate) fn new(limits: &[TierLimit]) -> Self {
         let mut slots = [Rate::NONE; MAX_LIMITS];
         let mut order = [0; MAX_LIMITS];
-        for (place, TierLimit { slot, limit }) in order.iter_mut().zip(limits) {
+        for (index, TierLimit { slot, limit }) in order.iter_mut().zip(limits) {
             slots[*slot] = Rate::of(limit);
-            *place = *slot as u8;
+            *index = *slot as u8;
         }
         let has_quota = limits.iter().any(|limit| matches!(limit.limit, Limit::Quota(_)));
         Self {

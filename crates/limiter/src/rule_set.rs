@@ -1,35 +1,34 @@
-//! Plans: which limits govern what a key has spent.
+//! Which limits govern what a key has spent.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::MAX_LIMITS;
 use crate::limit::{Limit, Rule};
-use crate::tier::Tier;
 
 /// Stands for the limits that govern a key's slots, as long as a tier or a key is under them; 20 bits.
-pub(crate) type PlanId = u32;
-pub(crate) const MAX_PLANS: usize = 1 << 20;
+pub(crate) type RuleSetId = u32;
+pub(crate) const MAX_RULE_SETS: usize = 1 << 20;
 
-/// The rule of each slot; two plans of the same rules are the same.
-pub(crate) type PlanRules = [Option<Rule>; MAX_LIMITS];
+/// The rule of each slot; two rule sets of the same rules are the same.
+pub(crate) type Rules = [Option<Rule>; MAX_LIMITS];
 
 /// Which limit governs each slot of a key: those of its last tier, and older ones where that tier has none.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) id: PlanId,
-    /// Counts the plans of a limiter, so that no two ever have the same.
+pub(crate) struct RuleSet {
+    pub(crate) id: RuleSetId,
+    /// Counts the rule sets of a limiter, so that no two ever have the same.
     serial: u64,
-    pub(crate) slots: [Option<PlanSlot>; MAX_LIMITS],
+    pub(crate) slots: [Option<SlotLimit>; MAX_LIMITS],
     /// The last round in which a tier or a key had it.
     pub(crate) seen: AtomicU64,
 }
 
-impl Plan {
+impl RuleSet {
     /// A rule that is out of range governs nothing.
-    pub(crate) fn new(id: PlanId, serial: u64, rules: PlanRules) -> Self {
+    pub(crate) fn new(id: RuleSetId, serial: u64, rules: Rules) -> Self {
         let slot = |rule: Rule| {
-            Some(PlanSlot {
+            Some(SlotLimit {
                 rule,
                 limit: Limit::new(rule)?,
             })
@@ -42,42 +41,33 @@ impl Plan {
         }
     }
 
-    pub(crate) fn rules(&self) -> PlanRules {
+    pub(crate) fn rules(&self) -> Rules {
         std::array::from_fn(|slot| self.slots[slot].as_ref().map(|slot| slot.rule))
-    }
-
-    /// Whether every limit of a tier is the one that governs its slot.
-    pub(crate) fn covers(&self, tier: &Tier) -> bool {
-        let governs = |slot: usize, rule: Rule| self.slots[slot].as_ref().is_some_and(|present| present.rule == rule);
-        tier.limits
-            .iter()
-            .zip(&tier.spec().limits)
-            .all(|(limit, spec)| governs(limit.slot, spec.rule))
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct PlanSlot {
+pub(crate) struct SlotLimit {
     pub(crate) rule: Rule,
     pub(crate) limit: Limit,
 }
 
-/// A plan that somebody outside of the limiter holds, which keeps it.
+/// A rule set that somebody outside of the limiter holds, which keeps it.
 #[derive(Debug, Clone)]
-pub struct HeldPlan(pub(crate) Arc<Plan>);
+pub struct HeldRuleSet(pub(crate) Arc<RuleSet>);
 
-impl HeldPlan {
-    /// Stands for the plan as long as the limiter lives; never given to another.
+impl HeldRuleSet {
+    /// Stands for the rule set as long as the limiter lives; never given to another.
     #[must_use]
     pub fn serial(&self) -> u64 {
         self.0.serial
     }
 }
 
-impl PartialEq for HeldPlan {
+impl PartialEq for HeldRuleSet {
     fn eq(&self, other: &Self) -> bool {
         self.serial() == other.serial()
     }
 }
 
-impl Eq for HeldPlan {}
+impl Eq for HeldRuleSet {}

@@ -1,4 +1,4 @@
-//! Every plan that a key or a tier is under.
+//! Every rule set that a key or a tier is under.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -6,55 +6,55 @@ use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
 
-use crate::plan::{MAX_PLANS, Plan, PlanId, PlanRules};
+use crate::rule_set::{MAX_RULE_SETS, RuleSet, RuleSetId, Rules};
 
-/// So many plans are kept without a look whether they are used.
-const SPARE_PLANS: usize = 1 << 12;
-/// Rounds after which a plan that was used in none of them has gone.
+/// So many rule sets are kept without a look whether they are used.
+const SPARE_RULE_SETS: usize = 1 << 12;
+/// Rounds after which a rule set that was used in none of them has gone.
 const ROUNDS: u64 = 3;
 
-/// Plans by number and by their rules. Those that are used no more are found in rounds over all keys, a few keys at a
-/// time: a plan goes when no tier holds it, and no key had it in the last round nor in the one before.
+/// Rule sets by number and by their rules. Those that are used no more are found in rounds over all keys, a few keys at a
+/// time: a rule set goes when no tier holds it, and no key had it in the last round nor in the one before.
 ///
-/// Two rounds, since a key may come under a plan behind the back of one.
+/// Two rounds, since a key may come under a rule set behind the back of one.
 #[derive(Debug)]
-pub(crate) struct Plans {
-    by_id: DashMap<PlanId, Arc<Plan>>,
-    by_rules: DashMap<PlanRules, PlanId>,
+pub(crate) struct RuleSets {
+    by_id: DashMap<RuleSetId, Arc<RuleSet>>,
+    by_rules: DashMap<Rules, RuleSetId>,
     round: AtomicU64,
     /// How many are kept without a look: twice those that were used, so that a look costs no more than the making.
     spare: AtomicUsize,
-    /// Held while a plan is made: the number that is tried next, and how many were ever made.
-    next: Mutex<(PlanId, u64)>,
+    /// Held while a rule set is made: the number that is tried next, and how many were ever made.
+    next: Mutex<(RuleSetId, u64)>,
 }
 
-impl Default for Plans {
+impl Default for RuleSets {
     fn default() -> Self {
         Self {
             by_id: DashMap::new(),
             by_rules: DashMap::new(),
             round: AtomicU64::new(0),
-            spare: AtomicUsize::new(SPARE_PLANS),
+            spare: AtomicUsize::new(SPARE_RULE_SETS),
             next: Mutex::default(),
         }
     }
 }
 
-impl Plans {
-    pub(crate) fn get(&self, id: PlanId) -> Option<Arc<Plan>> {
-        self.by_id.get(&id).map(|plan| Arc::clone(&plan))
+impl RuleSets {
+    pub(crate) fn get(&self, id: RuleSetId) -> Option<Arc<RuleSet>> {
+        self.by_id.get(&id).map(|rule_set| Arc::clone(&rule_set))
     }
 
-    /// The plan of some rules, which is made if there is none; None if there are too many at once.
-    pub(crate) fn of(&self, rules: PlanRules) -> Option<Arc<Plan>> {
-        if let Some(plan) = self.known(&rules) {
-            return Some(plan);
+    /// The rule set of some rules, which is made if there is none; None if there are too many at once.
+    pub(crate) fn of(&self, rules: Rules) -> Option<Arc<RuleSet>> {
+        if let Some(rule_set) = self.find(&rules) {
+            return Some(rule_set);
         }
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plan) = self.known(&rules) {
-            return Some(plan);
+        if let Some(rule_set) = self.find(&rules) {
+            return Some(rule_set);
         }
-        if self.by_id.len() >= MAX_PLANS {
+        if self.by_id.len() >= MAX_RULE_SETS {
             return None;
         }
         let (mut id, serial) = *next;
@@ -62,19 +62,21 @@ impl Plans {
             id = following(id);
         }
         *next = (following(id), serial + 1);
-        let plan = Arc::new(Plan::new(id, serial, rules));
-        plan.seen.store(self.round.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.by_id.insert(id, Arc::clone(&plan));
+        let rule_set = Arc::new(RuleSet::new(id, serial, rules));
+        rule_set
+            .seen
+            .store(self.round.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.by_id.insert(id, Arc::clone(&rule_set));
         self.by_rules.insert(rules, id);
-        Some(plan)
+        Some(rule_set)
     }
 
-    fn known(&self, rules: &PlanRules) -> Option<Arc<Plan>> {
+    fn find(&self, rules: &Rules) -> Option<Arc<RuleSet>> {
         let id = *self.by_rules.get(rules)?;
         // It may have been forgotten just now, and its number given to another.
-        let plan = self.get(id).filter(|plan| plan.rules() == *rules)?;
-        self.see(&plan);
-        Some(plan)
+        let rule_set = self.get(id).filter(|rule_set| rule_set.rules() == *rules)?;
+        self.see(&rule_set);
+        Some(rule_set)
     }
 
     /// Whether there are so many that it pays to look which are used.
@@ -82,48 +84,50 @@ impl Plans {
         self.by_id.len() > self.spare.load(Ordering::Relaxed)
     }
 
-    /// Notes that a key is under a plan.
-    pub(crate) fn note(&self, id: PlanId) {
-        if let Some(plan) = self.get(id) {
-            self.see(&plan);
+    /// Notes that a key is under a rule set.
+    pub(crate) fn mark_used(&self, id: RuleSetId) {
+        if let Some(rule_set) = self.get(id) {
+            self.see(&rule_set);
         }
     }
 
-    fn see(&self, plan: &Plan) {
-        plan.seen.store(self.round.load(Ordering::Relaxed), Ordering::Relaxed);
+    fn see(&self, rule_set: &RuleSet) {
+        rule_set
+            .seen
+            .store(self.round.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Ends a round in which every key was looked at, and forgets what is used no more.
     pub(crate) fn end_round(&self) {
         let round = self.round.load(Ordering::Relaxed);
-        let is_unused = |plan: &Arc<Plan>| {
-            if Arc::strong_count(plan) > 1 {
-                plan.seen.store(round, Ordering::Relaxed);
+        let is_unused = |rule_set: &Arc<RuleSet>| {
+            if Arc::strong_count(rule_set) > 1 {
+                rule_set.seen.store(round, Ordering::Relaxed);
             }
-            plan.seen.load(Ordering::Relaxed) + 1 < round
+            rule_set.seen.load(Ordering::Relaxed) + 1 < round
         };
         let unused: Vec<_> = self
             .by_id
             .iter()
-            .filter(|plan| is_unused(plan))
-            .map(|plan| (plan.id, plan.rules()))
+            .filter(|rule_set| is_unused(rule_set))
+            .map(|rule_set| (rule_set.id, rule_set.rules()))
             .collect();
         for (id, rules) in unused {
             // Nobody takes it up in between, since that is looked at under the map's own lock.
-            if self.by_id.remove_if(&id, |_, plan| is_unused(plan)).is_some() {
+            if self.by_id.remove_if(&id, |_, rule_set| is_unused(rule_set)).is_some() {
                 self.by_rules.remove_if(&rules, |_, of_rules| *of_rules == id);
             }
         }
         self.round.store(round + 1, Ordering::Relaxed);
         if (round + 1).is_multiple_of(ROUNDS) {
-            let spare = SPARE_PLANS.max(2 * self.by_id.len());
+            let spare = SPARE_RULE_SETS.max(2 * self.by_id.len());
             self.spare.store(spare, Ordering::Relaxed);
         }
     }
 }
 
-fn following(id: PlanId) -> PlanId {
-    if id as usize + 1 == MAX_PLANS { 0 } else { id + 1 }
+fn following(id: RuleSetId) -> RuleSetId {
+    if id as usize + 1 == MAX_RULE_SETS { 0 } else { id + 1 }
 }
 
 #[cfg(test)]
@@ -132,7 +136,7 @@ mod tests {
     use crate::limit::Rule;
     use crate::period::Period;
 
-    fn rules(limit_milli: u64) -> PlanRules {
+    fn rules(limit_milli: u64) -> Rules {
         let rule = Rule::Quota {
             limit_milli,
             period: Period::Day,
@@ -141,22 +145,22 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_goes_when_neither_a_tier_nor_a_key_has_it_and_its_number_is_not_given_at_once() {
-        let plans = Plans::default();
-        let held = plans.of(rules(1)).unwrap();
-        let [noted, unused] = [2, 3].map(|limit| plans.of(rules(limit)).unwrap().id);
+    fn a_rule_set_goes_when_neither_a_tier_nor_a_key_has_it_and_its_number_is_not_given_at_once() {
+        let rule_sets = RuleSets::default();
+        let held = rule_sets.of(rules(1)).unwrap();
+        let [used, unused] = [2, 3].map(|limit| rule_sets.of(rules(limit)).unwrap().id);
         for _ in 0..3 {
-            plans.note(noted);
-            plans.end_round();
+            rule_sets.mark_used(used);
+            rule_sets.end_round();
         }
-        let there = |id| plans.get(id).is_some();
-        assert_eq!([there(held.id), there(noted), there(unused)], [true, true, false]);
-        assert_ne!(plans.of(rules(3)).unwrap().id, unused);
-        assert_eq!(plans.of(rules(2)).unwrap().id, noted);
+        let there = |id| rule_sets.get(id).is_some();
+        assert_eq!([there(held.id), there(used), there(unused)], [true, true, false]);
+        assert_ne!(rule_sets.of(rules(3)).unwrap().id, unused);
+        assert_eq!(rule_sets.of(rules(2)).unwrap().id, used);
         drop(held);
         for _ in 0..3 {
-            plans.end_round();
+            rule_sets.end_round();
         }
-        assert_eq!((plans.by_id.len(), plans.by_rules.len()), (0, 0));
+        assert_eq!((rule_sets.by_id.len(), rule_sets.by_rules.len()), (0, 0));
     }
 }

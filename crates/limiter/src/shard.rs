@@ -16,7 +16,7 @@ const FIRST_HOMES: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Shard<const N: usize> {
     entries: Vec<Entry<N>>,
-    /// Places to which a hash can lead; 0 as long as no key has come.
+    /// Indices to which a hash can lead; 0 as long as no key has come.
     homes: usize,
     len: usize,
 }
@@ -26,12 +26,6 @@ struct Entry<const N: usize> {
     /// All zero where there is no key; [`KeyHasher`](crate::key::KeyHasher) never gives that.
     key: KeyHash,
     state: State<N>,
-}
-
-/// Where a key is, or would be.
-enum Place {
-    Taken(usize),
-    Free(usize),
 }
 
 impl<const N: usize> Entry<N> {
@@ -58,25 +52,25 @@ impl<const N: usize> Default for Shard<N> {
 impl<const N: usize> Shard<N> {
     pub(crate) fn get(&self, key: KeyHash) -> Option<&State<N>> {
         match self.find(key) {
-            Place::Taken(index) => Some(&self.entries[index].state),
-            Place::Free(_) => None,
+            Ok(index) => Some(&self.entries[index].state),
+            Err(_) => None,
         }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, key: KeyHash) -> Option<&mut State<N>> {
         match self.find(key) {
-            Place::Taken(index) => Some(&mut self.entries[index].state),
-            Place::Free(_) => None,
+            Ok(index) => Some(&mut self.entries[index].state),
+            Err(_) => None,
         }
     }
 
-    /// Takes in a key that is not there.
+    /// Inserts a key that is not there.
     pub(crate) fn insert(&mut self, key: KeyHash, state: State<N>) -> &mut State<N> {
         if self.is_crowded() {
             self.grow();
         }
-        let (Place::Free(index) | Place::Taken(index)) = self.find(key);
+        let (Ok(index) | Err(index)) = self.find(key);
         let gap = self.entries[index..]
             .iter()
             .position(Entry::is_vacant)
@@ -94,11 +88,11 @@ impl<const N: usize> Shard<N> {
     /// Whether the key was there.
     pub(crate) fn remove(&mut self, key: KeyHash) -> bool {
         match self.find(key) {
-            Place::Taken(index) => {
+            Ok(index) => {
                 self.remove_at(index);
                 true
             }
-            Place::Free(_) => false,
+            Err(_) => false,
         }
     }
 
@@ -133,7 +127,7 @@ impl<const N: usize> Shard<N> {
     }
 
     /// Where the entry of a key would be.
-    pub(crate) fn place(&self, key: KeyHash) -> *const u8 {
+    pub(crate) fn entry_address(&self, key: KeyHash) -> *const u8 {
         self.entries.as_ptr().wrapping_add(Self::home(key, self.homes)).cast()
     }
 
@@ -143,19 +137,20 @@ impl<const N: usize> Shard<N> {
         ((u128::from(key.0[0]) * homes as u128) >> 64) as usize
     }
 
+    /// The index of a key, or, as an error, the one that it would have.
     #[inline]
-    fn find(&self, key: KeyHash) -> Place {
+    fn find(&self, key: KeyHash) -> Result<usize, usize> {
         let mut index = Self::home(key, self.homes);
         while let Some(entry) = self.entries.get(index) {
             if entry.key == key {
-                return Place::Taken(index);
+                return Ok(index);
             }
             if entry.is_vacant() || entry.key > key {
                 break;
             }
             index += 1;
         }
-        Place::Free(index)
+        Err(index)
     }
 
     fn remove_at(&mut self, index: usize) {

@@ -31,7 +31,7 @@ impl Slots {
     }
 
     /// The slot of a limit, a free one of `max_slots` for a new name.
-    pub(crate) fn take(&mut self, name: &str, rule: Rule, max_slots: usize) -> Result<usize, Error> {
+    pub(crate) fn claim(&mut self, name: &str, rule: Rule, max_slots: usize) -> Result<usize, Error> {
         let kind = rule.kind();
         if let Some(index) = self.0.iter().position(|slot| slot.name == name) {
             let before = self.0[index].kind;

@@ -3,7 +3,7 @@
 use crate::MAX_LIMITS;
 use crate::key::KeyHash;
 use crate::limit::Rule;
-use crate::plan::HeldPlan;
+use crate::rule_set::HeldRuleSet;
 
 /// What has become of a key since it was last stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +20,15 @@ pub struct KeySnapshot {
     /// The instant up to which buckets are refilled and quotas rolled, in milliseconds since the epoch.
     pub at_ms: u64,
     /// Stands for the limits in whose units `spent` counts, in this limiter; see
-    /// [`Limiter::plan_limits`](crate::Limiter::plan_limits).
-    pub plan: HeldPlan,
-    /// What is spent, by slot; 0 in the slots that the plan leaves out.
+    /// [`Limiter::named_rules`](crate::Limiter::named_rules).
+    pub rule_set: HeldRuleSet,
+    /// What is spent, by slot; 0 in the slots that the rule set leaves out.
     pub spent: [u64; MAX_LIMITS],
 }
 
-/// One limit of a plan, in terms that outlive the limiter.
+/// One limit of a rule set, in terms that outlive the limiter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PlanLimit {
+pub struct NamedRule {
     /// Index into [`KeySnapshot::spent`].
     pub slot: usize,
     /// Name of the limit.
@@ -37,10 +37,10 @@ pub struct PlanLimit {
     pub rule: Rule,
 }
 
-/// A plan of an earlier limiter, in terms of this one; made by [`Limiter::adopt`](crate::Limiter::adopt).
+/// A rule set of an earlier limiter, in terms of this one; made by [`Limiter::adopt`](crate::Limiter::adopt).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdoptedPlan {
-    pub(crate) plan: HeldPlan,
+pub struct AdoptedRuleSet {
+    pub(crate) rule_set: HeldRuleSet,
     /// By slot: where the stored state of this slot is.
     pub(crate) stored_slots: [Option<usize>; MAX_LIMITS],
 }

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::book::TierBook;
-use crate::limit::Limit;
-use crate::limiter::Correction;
-use crate::plan::{Plan, PlanId};
-use crate::tier::{Tier, TierLimit};
+use crate::correction::Correction;
+use crate::limit::{Limit, TierLimit};
+use crate::rule_set::{RuleSet, RuleSetId};
+use crate::tier::Tier;
+use crate::tier_versions::TierVersions;
 
-const PLAN_BITS: u32 = 20;
+const RULE_SET_BITS: u32 = 20;
 const DIRTY: u64 = 1;
 
 /// What one key has spent of each of `N` slots, as of one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State<const N: usize> {
-    /// From the top: the instant (43 bits), the plan (20 bits), whether it has changed since it was last stored (1 bit).
+    /// From the top: the instant (43 bits), the rule set (20 bits), whether it has changed since it was last stored (1 bit).
     meta: u64,
-    /// In the units of the limits that the plan names.
+    /// In the units of the limits that the rule set names.
     pub(crate) spent: [u64; N],
 }
 
@@ -27,7 +27,7 @@ impl<const N: usize> State<N> {
     /// A key at its first call.
     pub(crate) fn new(tier: &Tier, now_ms: u64) -> Self {
         let mut state = Self { meta: 0, spent: [0; N] };
-        state.place(now_ms, tier.plan);
+        state.set_meta(now_ms, tier.rule_set);
         for TierLimit { slot, limit } in &tier.limits {
             state.spent[*slot] = limit.initial();
         }
@@ -35,109 +35,116 @@ impl<const N: usize> State<N> {
     }
 
     /// A key as it was stored.
-    pub(crate) fn stored(at_ms: u64, plan: PlanId, spent: [u64; N]) -> Self {
+    pub(crate) fn stored(at_ms: u64, rule_set: RuleSetId, spent: [u64; N]) -> Self {
         let mut state = Self { meta: 0, spent };
-        state.place(at_ms, plan);
+        state.set_meta(at_ms, rule_set);
         state
     }
 
     /// The instant up to which buckets are refilled and quotas rolled.
     #[inline]
     pub(crate) fn at_ms(&self) -> u64 {
-        self.meta >> (PLAN_BITS + 1)
+        self.meta >> (RULE_SET_BITS + 1)
     }
 
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the bits above are those of the instant")]
-    pub(crate) fn plan(&self) -> PlanId {
-        (self.meta >> 1) as u32 & ((1 << PLAN_BITS) - 1)
+    pub(crate) fn rule_set(&self) -> RuleSetId {
+        (self.meta >> 1) as u32 & ((1 << RULE_SET_BITS) - 1)
     }
 
     #[inline]
-    fn place(&mut self, at_ms: u64, plan: PlanId) {
-        self.meta = (at_ms << (PLAN_BITS + 1)) | (u64::from(plan) << 1) | (self.meta & DIRTY);
+    fn set_meta(&mut self, at_ms: u64, rule_set: RuleSetId) {
+        self.meta = (at_ms << (RULE_SET_BITS + 1)) | (u64::from(rule_set) << 1) | (self.meta & DIRTY);
     }
 
     /// Notes a change; says whether it is the first since the key was last stored.
     #[inline]
-    pub(crate) fn soil(&mut self) -> bool {
+    pub(crate) fn mark_dirty(&mut self) -> bool {
         let clean = self.meta & DIRTY == 0;
         self.meta |= DIRTY;
         clean
     }
 
     /// Notes that the key is being stored.
-    pub(crate) fn clean(&mut self) {
+    pub(crate) fn mark_clean(&mut self) {
         self.meta &= !DIRTY;
     }
 
     /// Brings the key to `now_ms` and under a tier.
     #[inline]
-    pub(crate) fn enter(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
+    pub(crate) fn bring_to(&mut self, tier: &Tier, tiers: &TierVersions, now_ms: u64) {
         let at_ms = self.at_ms();
         let now_ms = now_ms.max(at_ms);
         // Also where no time has passed: a branch that goes either way costs more than the arithmetic.
-        if self.plan() == tier.plan && tier.rates.same_period(at_ms, now_ms) {
+        if self.rule_set() == tier.rule_set && tier.rates.same_period(at_ms, now_ms) {
             tier.rates.refill(&mut self.spent, now_ms - at_ms);
-            self.place(now_ms, tier.plan);
+            self.set_meta(now_ms, tier.rule_set);
         } else {
-            self.enter_anew(tier, book, now_ms);
+            self.bring_anew(tier, tiers, now_ms);
         }
     }
 
     /// The same for a key that comes from another tier or, maybe, from an earlier period.
     #[cold]
-    fn enter_anew(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
-        if self.plan() == tier.plan {
-            self.advance(book, now_ms);
+    fn bring_anew(&mut self, tier: &Tier, tiers: &TierVersions, now_ms: u64) {
+        if self.rule_set() == tier.rule_set {
+            self.advance(tiers, now_ms);
             tier.rates.learn(&tier.limits, now_ms);
         } else {
-            self.convert(tier, book, now_ms);
+            self.convert(tier, tiers, now_ms);
         }
     }
 
     /// A bucket keeps the fraction that is spent, a quota the amount. A slot that the tier lacks stays under its old
     /// limit, and comes back with a tier that has it.
-    fn convert(&mut self, tier: &Tier, book: &TierBook, now_ms: u64) {
+    fn convert(&mut self, tier: &Tier, tiers: &TierVersions, now_ms: u64) {
         let before_ms = self.at_ms();
         let before = self.spent;
         let now_ms = now_ms.max(before_ms);
-        self.advance(book, now_ms);
+        self.advance(tiers, now_ms);
         // A key that was in tiers with more limits is under those as well, for good.
-        let Some(plan) = book.plan(self.plan()).filter(|plan| !plan.covers(tier)) else {
+        let Some(rule_set) = tiers
+            .rule_set(self.rule_set())
+            .filter(|rule_set| !tier.is_covered_by(rule_set))
+        else {
             return;
         };
-        let merged = book.merge(&plan, tier);
+        let merged = tiers.merge(&rule_set, tier);
         for TierLimit { slot, limit } in &tier.limits {
-            self.spent[*slot] = match plan.slots[*slot].as_ref().map(|from| &from.limit) {
+            self.spent[*slot] = match rule_set.slots[*slot].as_ref().map(|from| &from.limit) {
                 None => limit.initial(),
                 Some(from) => limit.converted(before[*slot], self.spent[*slot], from, before_ms, now_ms),
             };
         }
-        self.place(now_ms, merged.id);
+        self.set_meta(now_ms, merged.id);
     }
 
     /// Brings the key to `now_ms` under the limits that govern it.
-    pub(crate) fn advance(&mut self, book: &TierBook, now_ms: u64) {
+    pub(crate) fn advance(&mut self, tiers: &TierVersions, now_ms: u64) {
         let at_ms = self.at_ms();
-        let Some(plan) = book.plan(self.plan()).filter(|_| now_ms > at_ms) else {
+        let Some(rule_set) = tiers.rule_set(self.rule_set()).filter(|_| now_ms > at_ms) else {
             return;
         };
-        for (spent, slot) in self.spent.iter_mut().zip(&plan.slots) {
+        for (spent, slot) in self.spent.iter_mut().zip(&rule_set.slots) {
             if let Some(slot) = slot {
-                *spent = slot.limit.settled(*spent, at_ms, now_ms);
+                *spent = slot.limit.advanced(*spent, at_ms, now_ms);
             }
         }
-        self.place(now_ms, self.plan());
+        self.set_meta(now_ms, self.rule_set());
     }
 
     /// Corrects what a call under `charged` spent, by the limits that counted it. The key is at the present, maybe under
     /// another tier.
-    pub(crate) fn correct(&mut self, charged: &Tier, book: &TierBook, correction: Correction) {
+    pub(crate) fn correct(&mut self, charged: &Tier, tiers: &TierVersions, correction: Correction) {
         let now_ms = self.at_ms();
-        let Some(plan) = book.plan(self.plan()) else { return };
+        let Some(rule_set) = tiers.rule_set(self.rule_set()) else {
+            return;
+        };
         for TierLimit { slot, limit } in &charged.limits {
-            let Some(present) = &plan.slots[*slot] else { continue };
+            let Some(present) = &rule_set.slots[*slot] else {
+                continue;
+            };
             let applies = match (&present.limit, limit) {
                 (Limit::Quota(present), Limit::Quota(charged)) => {
                     present.bounds(now_ms).start_ms == charged.bounds(correction.charged_at_ms).start_ms
@@ -151,19 +158,20 @@ impl<const N: usize> State<N> {
     }
 
     /// Whether every bucket is full and no quota is used at `now_ms`.
-    pub(crate) fn is_idle(&self, book: &TierBook, now_ms: u64) -> bool {
-        book.plan(self.plan()).is_none_or(|plan| {
-            plan.slots.iter().zip(&self.spent).all(|(slot, spent)| {
+    pub(crate) fn is_idle(&self, tiers: &TierVersions, now_ms: u64) -> bool {
+        tiers.rule_set(self.rule_set()).is_none_or(|rule_set| {
+            rule_set.slots.iter().zip(&self.spent).all(|(slot, spent)| {
                 slot.as_ref()
-                    .is_none_or(|slot| slot.limit.settled(*spent, self.at_ms(), now_ms) == 0)
+                    .is_none_or(|slot| slot.limit.advanced(*spent, self.at_ms(), now_ms) == 0)
             })
         })
     }
 
     /// Whether forgetting the key would change no later decision under its limits: idle, and new keys begin with full
     /// buckets too. Under another tier, whose bucket holds more than it begins with, it would begin with less.
-    pub(crate) fn is_as_new(&self, book: &TierBook, now_ms: u64) -> bool {
-        let begins_full = |plan: Arc<Plan>| plan.slots.iter().flatten().all(|slot| slot.limit.initial() == 0);
-        book.plan(self.plan()).is_none_or(begins_full) && self.is_idle(book, now_ms)
+    pub(crate) fn is_as_new(&self, tiers: &TierVersions, now_ms: u64) -> bool {
+        let begins_full =
+            |rule_set: Arc<RuleSet>| rule_set.slots.iter().flatten().all(|slot| slot.limit.initial() == 0);
+        tiers.rule_set(self.rule_set()).is_none_or(begins_full) && self.is_idle(tiers, now_ms)
     }
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::MAX_LIMITS;
-use crate::decision::{Outcome, Verdict};
+use crate::decision::Outcome;
 use crate::tier::Tier;
+use crate::verdict::Verdict;
 
 /// More than there are clones that count, as a rule; those that meet in one slow each other down, and no more.
 const LANES: usize = 32;

@@ -89,7 +89,7 @@ impl<const N: usize> Table<N> {
         self.len() >= self.max_keys
     }
 
-    /// Whether [`insert`](Self::insert) would take in a key that is not there. Forgets none for it.
+    /// Whether [`insert`](Self::insert) would insert a key that is not there. Forgets none for it.
     pub(crate) fn has_room(&self, now_ms: u64, may_go: impl Fn(&State<N>) -> bool) -> bool {
         if !self.is_full() {
             return true;
@@ -108,9 +108,9 @@ impl<const N: usize> Table<N> {
     }
 
     /// Where in memory the states of keys are, if it is worth fetching them all before the first is looked at.
-    pub(crate) fn places(&self, keys: impl Iterator<Item = KeyHash>, mut at: impl FnMut(*const u8)) {
+    pub(crate) fn prefetch_addresses(&self, keys: impl Iterator<Item = KeyHash>, mut at: impl FnMut(*const u8)) {
         if self.len() >= COLD_KEYS {
-            keys.for_each(|key| at(self.shard(key).lock().place(key)));
+            keys.for_each(|key| at(self.shard(key).lock().entry_address(key)));
         }
     }
 
@@ -134,7 +134,7 @@ impl<const N: usize> Table<N> {
         self.shard(key).lock().get_mut(key).map(change)
     }
 
-    /// Takes in a key, or changes it if another thread was faster. `may_go` says which keys may be forgotten to make
+    /// Inserts a key, or changes it if another thread was faster. `may_go` says which keys may be forgotten to make
     /// room, and those that were are added to `forgotten`.
     #[cold]
     pub(crate) fn insert<R>(
@@ -231,9 +231,9 @@ impl<const N: usize> Table<N> {
     }
 
     fn reserve(&self) -> bool {
-        let place = |keys| (keys < self.max_keys).then_some(keys + 1);
+        let another = |keys| (keys < self.max_keys).then_some(keys + 1);
         self.keys
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, place)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, another)
             .is_ok()
     }
 

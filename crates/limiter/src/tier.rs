@@ -3,11 +3,11 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::Verdict;
 use crate::error::Error;
-use crate::limit::{Limit, LimitSpec};
-use crate::plan::{Plan, PlanId};
+use crate::limit::{LimitSpec, Rule, TierLimit};
 use crate::rates::Rates;
+use crate::rule_set::{RuleSet, RuleSetId};
+use crate::verdict::Verdict;
 
 /// Stands for a tier's name as long as the limiter lives; below 2¹⁵. Tiers with overrides have the numbers from there on,
 /// each only once.
@@ -23,22 +23,15 @@ pub struct TierSpec {
     pub limits: Vec<LimitSpec>,
 }
 
-/// A limit of a tier and where its state is kept.
-#[derive(Debug)]
-pub(crate) struct TierLimit {
-    pub(crate) slot: usize,
-    pub(crate) limit: Limit,
-}
-
 /// A tier, ready to decide.
 #[derive(Debug)]
 pub struct Tier {
     pub(crate) id: TierId,
     /// The tier under which its decisions are counted: itself, or the one that it overrides.
     pub(crate) counts_as: TierId,
-    pub(crate) plan: PlanId,
-    /// The same plan, which is kept as long as the tier.
-    pub(crate) held: Arc<Plan>,
+    pub(crate) rule_set: RuleSetId,
+    /// The same rule set, which is kept as long as the tier.
+    pub(crate) held: Arc<RuleSet>,
     pub(crate) limits: Vec<TierLimit>,
     pub(crate) rates: Rates,
     max_cost_milli: u64,
@@ -47,12 +40,18 @@ pub struct Tier {
 
 impl Tier {
     /// `counts_as` is the tier under which it is counted; `limits` are those of `spec`, in order.
-    pub(crate) fn new(id: TierId, counts_as: TierId, held: Arc<Plan>, spec: TierSpec, limits: Vec<TierLimit>) -> Self {
+    pub(crate) fn new(
+        id: TierId,
+        counts_as: TierId,
+        held: Arc<RuleSet>,
+        spec: TierSpec,
+        limits: Vec<TierLimit>,
+    ) -> Self {
         let most = limits.iter().map(|limit| limit.limit.max_cost_milli()).min();
         Self {
             id,
             counts_as,
-            plan: held.id,
+            rule_set: held.id,
             held,
             rates: Rates::new(&limits),
             limits,
@@ -67,6 +66,17 @@ impl Tier {
         &self.spec
     }
 
+    /// Whether each of its limits is the one that governs its slot in a rule set.
+    pub(crate) fn is_covered_by(&self, rule_set: &RuleSet) -> bool {
+        let governs = |slot: usize, rule: Rule| {
+            rule_set.slots[slot]
+                .as_ref()
+                .is_some_and(|present| present.rule == rule)
+        };
+        let mut limits = self.limits.iter().zip(&self.spec.limits);
+        limits.all(|(limit, spec)| governs(limit.slot, spec.rule))
+    }
+
     #[inline]
     pub(crate) fn check_cost(&self, cost_milli: u64) -> Result<(), Error> {
         if cost_milli > self.max_cost_milli {
@@ -79,7 +89,7 @@ impl Tier {
 
     /// The denying limit with the longest wait, if any denies.
     #[inline]
-    pub(crate) fn judge<const N: usize>(&self, spent: &[u64; N], cost_milli: u64, now_ms: u64) -> Verdict {
+    pub(crate) fn verdict<const N: usize>(&self, spent: &[u64; N], cost_milli: u64, now_ms: u64) -> Verdict {
         // Waits take divisions, and most calls pass.
         if self.rates.fit(spent, cost_milli) {
             return Verdict::Allowed;

@@ -1,4 +1,4 @@
-//! The book of tiers: every version of them, and every plan of a key.
+//! Every version of the tiers, of which a decision asks the last, and every set of rules that a key is under.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,45 +6,45 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::MAX_LIMITS;
 use crate::error::Error;
-use crate::limit::{Limit, LimitSpec};
-use crate::overridden::Overridden;
-use crate::plan::{HeldPlan, Plan, PlanId, PlanRules};
-use crate::plans::Plans;
+use crate::limit::{Limit, LimitSpec, TierLimit};
+use crate::overridden_tiers::OverriddenTiers;
+use crate::rule_set::{HeldRuleSet, RuleSet, RuleSetId, Rules};
+use crate::rule_sets::RuleSets;
 use crate::slots::Slots;
-use crate::snapshot::{AdoptedPlan, PlanLimit};
-use crate::tier::{FIRST_OVERRIDDEN, Tier, TierId, TierLimit, TierRef, TierSpec};
+use crate::snapshot::{AdoptedRuleSet, NamedRule};
+use crate::tier::{FIRST_OVERRIDDEN, Tier, TierId, TierRef, TierSpec};
 
 /// One version of the tiers: by [`TierId`], None for a tier that was dropped.
-type Edition = Vec<Option<Tier>>;
+type TierVersion = Vec<Option<Tier>>;
 
 /// All versions of the tiers, which only grow, so that a decision reads them without a lock and a reload never blocks one;
-/// and the plans and tiers with overrides that are used.
+/// and the rule sets and tiers with overrides that are used.
 #[derive(Debug)]
-pub(crate) struct TierBook {
-    editions: boxcar::Vec<Edition>,
+pub(crate) struct TierVersions {
+    versions: boxcar::Vec<TierVersion>,
     current: AtomicUsize,
-    overridden: Overridden,
-    pub(crate) plans: Plans,
-    register: Mutex<Register>,
+    overridden: OverriddenTiers,
+    pub(crate) rule_sets: RuleSets,
+    interner: Mutex<Interner>,
 }
 
 #[derive(Debug, Default)]
-struct Register {
+struct Interner {
     slots: Slots,
     names: Vec<String>,
 }
 
-impl TierBook {
+impl TierVersions {
     pub(crate) fn new(specs: Vec<TierSpec>) -> Result<Self, Error> {
-        let book = Self {
-            editions: boxcar::Vec::new(),
+        let versions = Self {
+            versions: boxcar::Vec::new(),
             current: AtomicUsize::new(0),
-            overridden: Overridden::default(),
-            plans: Plans::default(),
-            register: Mutex::default(),
+            overridden: OverriddenTiers::default(),
+            rule_sets: RuleSets::default(),
+            interner: Mutex::default(),
         };
-        book.enact(specs, MAX_LIMITS)?;
-        Ok(book)
+        versions.enact(specs, MAX_LIMITS)?;
+        Ok(versions)
     }
 
     /// Counts the reloads, from 0.
@@ -62,12 +62,12 @@ impl TierBook {
     /// A tier of a version that decides or has decided.
     #[inline]
     pub(crate) fn tier_of(&self, version: usize, id: TierId) -> Result<TierRef<'_>, Error> {
-        let edition = self.editions.get(version).ok_or(Error::TierUnknown)?;
+        let tiers = self.versions.get(version).ok_or(Error::TierUnknown)?;
         if id >= FIRST_OVERRIDDEN {
             return self.overridden_tier(version, id);
         }
         let index = usize::try_from(id).unwrap_or(usize::MAX);
-        match edition.get(index) {
+        match tiers.get(index) {
             Some(Some(tier)) => Ok(TierRef::Configured(tier)),
             _ => Err(Error::TierUnknown),
         }
@@ -79,11 +79,11 @@ impl TierBook {
         Ok(TierRef::Overridden(tier))
     }
 
-    pub(crate) fn tiers(&self) -> impl Iterator<Item = &Tier> {
-        self.editions
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = &Tier> {
+        self.versions
             .get(self.version())
             .into_iter()
-            .flat_map(|edition| edition.iter().flatten())
+            .flat_map(|tiers| tiers.iter().flatten())
     }
 
     pub(crate) fn slot_names(&self) -> Vec<String> {
@@ -97,9 +97,9 @@ impl TierBook {
 
     /// Puts tiers in force that use at most `max_slots` slots, or changes nothing.
     pub(crate) fn enact(&self, specs: Vec<TierSpec>, max_slots: usize) -> Result<(), Error> {
-        let mut register = self.lock();
-        let mut names = register.names.clone();
-        let mut slots = register.slots.clone();
+        let mut interner = self.lock();
+        let mut names = interner.names.clone();
+        let mut slots = interner.slots.clone();
         let mut drafts = Vec::with_capacity(specs.len());
         for spec in specs {
             let id = names.iter().position(|name| *name == spec.name).unwrap_or(names.len());
@@ -113,16 +113,16 @@ impl TierBook {
             let (rules, limits) = compile(&spec, &mut slots, max_slots)?;
             drafts.push((id, spec, rules, limits));
         }
-        let mut tiers: Edition = std::iter::repeat_with(|| None).take(names.len()).collect();
+        let mut tiers: TierVersion = std::iter::repeat_with(|| None).take(names.len()).collect();
         for (id, spec, rules, limits) in drafts {
             let tier = self.tier_with((id, id), spec, rules, limits)?;
-            if let Some(place) = usize::try_from(id).ok().and_then(|id| tiers.get_mut(id)) {
-                *place = Some(tier);
+            if let Some(entry) = usize::try_from(id).ok().and_then(|id| tiers.get_mut(id)) {
+                *entry = Some(tier);
             }
         }
-        register.names = names;
-        register.slots = slots;
-        let version = self.editions.push(tiers);
+        interner.names = names;
+        interner.slots = slots;
+        let version = self.versions.push(tiers);
         self.current.store(version, Ordering::Release);
         Ok(())
     }
@@ -132,7 +132,7 @@ impl TierBook {
     pub(crate) fn override_tier(&self, version: usize, plain: TierId, spec: TierSpec) -> Result<TierId, Error> {
         let plain = self.tier_of(version, plain)?.counts_as;
         let name = spec.name.clone();
-        self.overridden.number(version, &name, |id| {
+        self.overridden.id_of(version, &name, |id| {
             let mut slots = self.lock().slots.clone();
             let known = slots.len();
             let (rules, limits) = compile(&spec, &mut slots, known)?;
@@ -145,35 +145,35 @@ impl TierBook {
         &self,
         (id, counts_as): (TierId, TierId),
         spec: TierSpec,
-        rules: PlanRules,
+        rules: Rules,
         limits: Vec<TierLimit>,
     ) -> Result<Tier, Error> {
-        let plan = self.plans.of(rules).ok_or(Error::TooManyPlans)?;
-        Ok(Tier::new(id, counts_as, plan, spec, limits))
+        let rule_set = self.rule_sets.of(rules).ok_or(Error::TooManyRuleSets)?;
+        Ok(Tier::new(id, counts_as, rule_set, spec, limits))
     }
 
-    /// A plan that a key is under. None only for a number that this book never gave.
-    pub(crate) fn plan(&self, id: PlanId) -> Option<Arc<Plan>> {
-        self.plans.get(id)
+    /// A rule set that a key is under. None only for a number that was never given.
+    pub(crate) fn rule_set(&self, id: RuleSetId) -> Option<Arc<RuleSet>> {
+        self.rule_sets.get(id)
     }
 
-    /// The plan of a key of plan `before` that enters a tier: the tier's limits, and its old ones in the other slots.
-    pub(crate) fn merge(&self, before: &Plan, tier: &Tier) -> Arc<Plan> {
+    /// The rule set of a key of rule set `before` that comes under a tier: the tier's limits, and its old ones in the other slots.
+    pub(crate) fn merge(&self, before: &RuleSet, tier: &Tier) -> Arc<RuleSet> {
         let mut rules = tier.held.rules();
         for (rule, before) in rules.iter_mut().zip(before.rules()) {
             *rule = rule.or(before);
         }
         // With a million different combinations at once a key keeps only what its present tier counts.
-        self.plans.of(rules).unwrap_or_else(|| Arc::clone(&tier.held))
+        self.rule_sets.of(rules).unwrap_or_else(|| Arc::clone(&tier.held))
     }
 
-    /// The limits of a plan.
-    pub(crate) fn plan_limits(&self, HeldPlan(plan): &HeldPlan) -> Vec<PlanLimit> {
-        let register = self.lock();
-        let named = register.slots.names().zip(plan.rules()).enumerate();
+    /// The limits of a rule set.
+    pub(crate) fn named_rules(&self, HeldRuleSet(rule_set): &HeldRuleSet) -> Vec<NamedRule> {
+        let interner = self.lock();
+        let named = interner.slots.names().zip(rule_set.rules()).enumerate();
         named
             .filter_map(|(slot, (name, rule))| {
-                Some(PlanLimit {
+                Some(NamedRule {
                     slot,
                     name: name.to_owned(),
                     rule: rule?,
@@ -182,12 +182,12 @@ impl TierBook {
             .collect()
     }
 
-    /// A stored plan in terms of this book. Limits that no slot of this book takes are left out.
-    pub(crate) fn adopt(&self, limits: &[PlanLimit]) -> Result<AdoptedPlan, Error> {
+    /// A stored rule set in terms of these tiers. Limits that no slot of theirs is for are left out.
+    pub(crate) fn adopt(&self, limits: &[NamedRule]) -> Result<AdoptedRuleSet, Error> {
         let slots = self.lock().slots.clone();
-        let mut rules = PlanRules::default();
+        let mut rules = Rules::default();
         let mut stored_slots = [None; MAX_LIMITS];
-        for PlanLimit {
+        for NamedRule {
             slot: stored,
             name,
             rule,
@@ -198,20 +198,20 @@ impl TierBook {
                 stored_slots[slot] = Some(*stored);
             }
         }
-        let plan = HeldPlan(self.plans.of(rules).ok_or(Error::TooManyPlans)?);
-        Ok(AdoptedPlan { plan, stored_slots })
+        let rule_set = HeldRuleSet(self.rule_sets.of(rules).ok_or(Error::TooManyRuleSets)?);
+        Ok(AdoptedRuleSet { rule_set, stored_slots })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Register> {
-        self.register.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Interner> {
+        self.interner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 /// The limits of a tier, ready to decide, and the rules of its slots.
-fn compile(spec: &TierSpec, slots: &mut Slots, max_slots: usize) -> Result<(PlanRules, Vec<TierLimit>), Error> {
-    let mut rules = PlanRules::default();
+fn compile(spec: &TierSpec, slots: &mut Slots, max_slots: usize) -> Result<(Rules, Vec<TierLimit>), Error> {
+    let mut rules = Rules::default();
     let mut limits = Vec::with_capacity(spec.limits.len());
     for LimitSpec { name, rule } in &spec.limits {
-        let slot = slots.take(name, *rule, max_slots)?;
+        let slot = slots.claim(name, *rule, max_slots)?;
         let limit = Limit::new(*rule)
             .ok_or_else(|| Error::TiersInvalid(format!("limit {name} of tier {} is out of range", spec.name)))?;
         if rules[slot].replace(*rule).is_some() {

@@ -376,7 +376,7 @@ fn addresses_are_told_once_the_keys_no_longer_fit_into_the_caches() {
     let hashes = |keys: std::ops::Range<u32>| keys.map(|key| limiter.hash(&key.to_string())).collect::<Vec<_>>();
     let addresses = || {
         let mut addresses = Vec::new();
-        limiter.places(hashes(0..64).into_iter(), |at| addresses.push(at));
+        limiter.prefetch_addresses(hashes(0..64).into_iter(), |at| addresses.push(at));
         addresses
     };
     for key in hashes(0..1_000) {

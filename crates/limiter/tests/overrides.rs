@@ -122,7 +122,7 @@ fn a_key_keeps_what_it_has_spent_while_its_limits_are_forgotten_and_made_anew() 
     for _ in 0..9 {
         assert_eq!(consume("kept", 9, &mut made), Verdict::Allowed);
     }
-    // Another key comes under ever new ones, so that plans are forgotten as well.
+    // Another key comes under ever new ones, so that rule sets are forgotten as well.
     for limit in 10_000..90_000 {
         consume("busy", limit, &mut made);
     }

@@ -41,7 +41,7 @@ pub struct Engine {
 
 /// What is to be known of a decision to correct it.
 #[napi(object)]
-pub struct Decision {
+pub struct DecisionRef {
     /// The version of the tiers that decided.
     pub version: f64,
     /// The number of the tier.
@@ -121,7 +121,7 @@ impl Engine {
 
     /// Corrects an allowed decision; says whether its tier was still known.
     #[napi(catch_unwind)]
-    pub fn adjust(&self, key: Utf16String, delta_milli: f64, decision: Decision, flags: u32, now_ms: f64) -> bool {
+    pub fn adjust(&self, key: Utf16String, delta_milli: f64, decision: DecisionRef, flags: u32, now_ms: f64) -> bool {
         let correction = Correction {
             delta_milli: delta_milli as i64,
             version: decision.version as usize,

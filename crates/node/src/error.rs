@@ -10,12 +10,12 @@ pub(crate) fn coded(code: &str, text: impl std::fmt::Display) -> Error {
 }
 
 pub(crate) fn limiter(error: &tollkeeper_limiter::Error) -> Error {
-    use tollkeeper_limiter::Error::{CostExceedsCapacity, TierUnknown, TiersInvalid, TooManyKeys, TooManyPlans};
+    use tollkeeper_limiter::Error::{CostExceedsCapacity, TierUnknown, TiersInvalid, TooManyKeys, TooManyRuleSets};
     let code = match error {
         TierUnknown => "ERR_TIER_UNKNOWN",
         CostExceedsCapacity { .. } => "ERR_COST_EXCEEDS_CAPACITY",
         TiersInvalid(_) => "ERR_TIERS_INVALID",
-        TooManyPlans => "ERR_TOO_MANY_LIMITS",
+        TooManyRuleSets => "ERR_TOO_MANY_LIMITS",
         TooManyKeys { .. } => "ERR_STORAGE_FULL",
     };
     coded(code, error)

@@ -189,7 +189,7 @@ impl Hot {
         }
         let hashes = &hashes[..told];
         // Else each decision would wait for memory by itself, which with many keys takes longer than all the rest.
-        limiter.places(hashes.iter().flatten().copied(), prefetch);
+        limiter.prefetch_addresses(hashes.iter().flatten().copied(), prefetch);
         for (row, hash) in hashes.iter().enumerate() {
             self.decide(limiter, self.frame.row(row), *hash, now_ms);
         }
@@ -246,8 +246,8 @@ impl Hot {
                     row[at::VERSION] = decided.version as f64;
                     // Signed, since that takes one instruction where unsigned takes six.
                     row[at::NOW] = decided.now_ms.cast_signed() as f64;
-                    for (place, spent) in row[at::SPENT..].iter_mut().zip(decided.spent) {
-                        *place = spent.cast_signed() as f64;
+                    for (number, spent) in row[at::SPENT..].iter_mut().zip(decided.spent) {
+                        *number = spent.cast_signed() as f64;
                     }
                 }
                 Err(Error::CostExceedsCapacity { .. }) => row[at::CODE] = outcome::COST_EXCEEDS_CAPACITY,

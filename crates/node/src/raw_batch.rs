@@ -34,8 +34,8 @@ struct Read {
 
 impl Read {
     fn texts(&self, items: Range<usize>) -> Option<Vec<&str>> {
-        let places = self.items.get(items)?.iter();
-        Some(places.map(|place| &self.body[place.clone()]).collect())
+        let items = self.items.get(items)?.iter();
+        Some(items.map(|item| &self.body[item.clone()]).collect())
     }
 }
 
@@ -79,7 +79,7 @@ impl RawBatch {
         let last = first + count as usize;
         AsyncTask::new(Part {
             read,
-            places: first..last,
+            items: first..last,
         })
     }
 
@@ -119,7 +119,7 @@ impl Task for Outline {
 /// A part of a batch under way.
 pub struct Part {
     read: Arc<OnceLock<Read>>,
-    places: Range<usize>,
+    items: Range<usize>,
 }
 
 impl Task for Part {
@@ -128,10 +128,10 @@ impl Task for Part {
 
     fn compute(&mut self) -> Result<String> {
         contained(WHOSE, || {
-            let texts = self.read.get().and_then(|read| read.texts(self.places.clone()));
+            let texts = self.read.get().and_then(|read| read.texts(self.items.clone()));
             let texts =
                 texts.ok_or_else(|| coded("ERR_ENGINE_FAILED", "a batch was asked for items that it does not have"))?;
-            batch_json(&texts, self.places.start).map_err(|why| problem(&why))
+            batch_json(&texts, self.items.start).map_err(|why| problem(&why))
         })
     }
 

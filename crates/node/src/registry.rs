@@ -122,7 +122,7 @@ impl Shared {
         let _saving = lock(&self.saving);
         let Ok(limiter) = self.limiter() else { return Ok(()) };
         let saved = self.with_storage(|storage| storage.save(&limiter).map(|_| ()));
-        if let (Some(notes), Some(path)) = (self.read_storage(Storage::take_notes), &self.path) {
+        if let (Some(notes), Some(path)) = (self.read_storage(Storage::drain_notes), &self.path) {
             let told = notes
                 .iter()
                 .map(|note| format!("{}: storage file {path}: {}", note.code, note.text));

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use redb::Database;
 
-use crate::connection::{Opener, contained};
+use crate::database::{Opener, contained};
 use crate::error::StorageError;
 
 /// A file below this size is not worth it.
@@ -50,7 +50,7 @@ mod tests {
 
     use super::*;
     use crate::Storage;
-    use crate::connection::tests::{FAULTS, WRITES, on_a_disk_that_may_be_full};
+    use crate::full_disk::{FAULTS, WRITES, on_a_disk_that_may_be_full};
 
     const NOW_MS: u64 = 1_790_000_000_000;
     const KEYS: usize = 30_000;

@@ -1,6 +1,6 @@
 //! Who else may read or replace a storage file.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 /// Makes a file its owner's alone; says what was found to be open to others, in the file or its folder.
@@ -9,7 +9,7 @@ pub(crate) fn keep_to_owner(file: &File, path: &Path) -> Option<String> {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
-    use crate::place::target_of;
+    use crate::location::target_of;
 
     const OTHERS: u32 = 0o077;
     const WRITABLE_BY_ALL: u32 = 0o002;
@@ -38,4 +38,13 @@ pub(crate) fn keep_to_owner(file: &File, path: &Path) -> Option<String> {
 #[cfg(not(unix))]
 pub(crate) fn keep_to_owner(_: &File, _: &Path) -> Option<String> {
     None
+}
+
+/// To open a file that, if it is made, is for its owner alone.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }

@@ -5,25 +5,21 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use tollkeeper_limiter::{Change, KeyHash, KeySnapshot, Limiter, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS, Secret};
+use redb::{Database, ReadableDatabase, ReadableTable};
+use tollkeeper_limiter::{Change, Limiter, Secret};
 
-use crate::connection::{Connection, contained};
+use crate::connection::Connection;
+use crate::database::contained;
 use crate::error::StorageError;
-use crate::place::Found;
-use crate::plan;
-use crate::stored_plans::StoredPlans;
-
-pub(crate) const PLANS: TableDefinition<u32, &str> = TableDefinition::new("plans");
-pub(crate) const KEYS: TableDefinition<&[u8; 16], &[u8; STATE]> = TableDefinition::new("keys");
-pub(crate) const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
+use crate::key_row::{decode, encode, to_bytes, to_hash};
+use crate::location::Found;
+use crate::rule_set_json;
+use crate::stored_rule_sets::StoredRuleSets;
+use crate::tables::{KEYS, RECORDS, RULE_SETS};
 
 /// Keys written in one transaction: neighbours in the file, so that none of its pages is written twice. All at once they
 /// would double the file, and their memory, given back in one piece, would hold up every other thread.
 const PART_KEYS: usize = 1 << 15;
-
-/// Bytes of a stored key: the instant, the plan, and the amount spent per slot.
-const STATE: usize = 8 + 4 + 8 * MAX_LIMITS;
 
 /// What has happened to a storage file that its owner should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +72,7 @@ impl Storage {
 
     /// What has happened to the file that its owner should know, since this was asked last.
     #[must_use]
-    pub fn take_notes(&self) -> Vec<Note> {
+    pub fn drain_notes(&self) -> Vec<Note> {
         std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -105,13 +101,13 @@ impl Storage {
         if let Some(keys) = self.put_back(limiter)? {
             return Ok(keys);
         }
-        let keys = limiter.take_changed();
+        let keys = limiter.drain_changed();
         let mut rest = &keys[..];
         while let Some(part) = rest.chunks(PART_KEYS).next() {
             let changes = limiter.changes(part);
             self.connection
                 // Those of the database as it is when it is asked.
-                .with(|database| write(database, limiter, &changes, &mut self.plans()))
+                .with(|database| write(database, limiter, &changes, &mut self.rule_sets()))
                 .inspect_err(|_| limiter.give_back_changed(rest))?;
             rest = &rest[part.len()..];
         }
@@ -131,7 +127,7 @@ impl Storage {
         };
         let draft = self.connection.draft()?;
         // What was noted is among all that there is.
-        let changed = limiter.take_changed();
+        let changed = limiter.drain_changed();
         let keys = limiter.keys();
         let written = contained(|| {
             let transaction = draft.database.begin_write()?;
@@ -139,14 +135,14 @@ impl Storage {
                 transaction.open_table(RECORDS)?.insert(name.as_str(), value.as_str())?;
             }
             transaction.commit()?;
-            let mut plans = StoredPlans::default();
+            let mut rule_sets = StoredRuleSets::default();
             for part in keys.chunks(PART_KEYS) {
-                write(&draft.database, limiter, &limiter.changes(part), &mut plans)?;
+                write(&draft.database, limiter, &limiter.changes(part), &mut rule_sets)?;
             }
-            Ok(plans)
+            Ok(rule_sets)
         });
         written
-            .and_then(|plans| self.connection.settle(draft, plans))
+            .and_then(|rule_sets| self.connection.install(draft, rule_sets))
             .inspect_err(|_| {
                 limiter.give_back_changed(&changed);
                 limiter.give_back_changed(&keys);
@@ -159,8 +155,8 @@ impl Storage {
         Ok(Some(keys.len()))
     }
 
-    fn plans(&self) -> MutexGuard<'_, StoredPlans> {
-        self.connection.plans.lock().unwrap_or_else(PoisonError::into_inner)
+    fn rule_sets(&self) -> MutexGuard<'_, StoredRuleSets> {
+        self.connection.rule_sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_records(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
@@ -217,15 +213,15 @@ impl Storage {
     }
 }
 
-/// Writes what has become of keys, and the plans that they are under.
+/// Writes what has become of keys, and the rule sets that they are under.
 fn write(
     database: &Database,
     limiter: &Limiter,
     changes: &[Change],
-    plans: &mut StoredPlans,
+    rule_sets: &mut StoredRuleSets,
 ) -> Result<(), StorageError> {
     // What a write has learnt that fails is not in the file.
-    let mut known = std::mem::take(plans);
+    let mut known = std::mem::take(rule_sets);
     let transaction = database.begin_write()?;
     {
         let mut keys = transaction.open_table(KEYS)?;
@@ -233,67 +229,37 @@ fn write(
             match state {
                 None => keys.remove(&to_bytes(*key))?,
                 Some(state) => {
-                    let plan = known.number(&transaction, limiter, &state.plan)?;
-                    keys.insert(&to_bytes(*key), &encode(state, plan))?
+                    let number = known.number(&transaction, limiter, &state.rule_set)?;
+                    keys.insert(&to_bytes(*key), &encode(state, number))?
                 }
             };
         }
     }
     transaction.commit()?;
-    *plans = known;
+    *rule_sets = known;
     Ok(())
 }
 
 fn load(database: &Database, limiter: &Limiter) -> Result<usize, StorageError> {
     let transaction = database.begin_read()?;
-    let mut plans = HashMap::new();
-    for entry in transaction.open_table(PLANS)?.iter()? {
+    let mut rule_sets = HashMap::new();
+    for entry in transaction.open_table(RULE_SETS)?.iter()? {
         let (id, json) = entry?;
-        let limits = plan::decode(json.value()).ok_or_else(|| StorageError::Corrupt("a plan".into()))?;
-        plans.insert(id.value(), limiter.adopt(&limits)?);
+        let rules =
+            rule_set_json::decode(json.value()).ok_or_else(|| StorageError::Corrupt("a set of limits".into()))?;
+        rule_sets.insert(id.value(), limiter.adopt(&rules)?);
     }
     let mut keys = 0;
     for entry in transaction.open_table(KEYS)?.iter()? {
         let (key, state) = entry?;
-        let (at_ms, stored_plan, spent) = decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
-        let plan = plans
-            .get(&stored_plan)
-            .ok_or_else(|| StorageError::Corrupt("a plan is missing".into()))?;
-        limiter.restore(to_hash(key.value()), at_ms, plan, spent)?;
+        let (at_ms, number, spent) = decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
+        let rule_set = rule_sets
+            .get(&number)
+            .ok_or_else(|| StorageError::Corrupt("a set of limits is missing".into()))?;
+        limiter.restore(to_hash(key.value()), at_ms, rule_set, spent)?;
         keys += 1;
     }
     Ok(keys)
-}
-
-fn to_bytes(KeyHash([first, second]): KeyHash) -> [u8; 16] {
-    (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
-fn to_hash(bytes: &[u8; 16]) -> KeyHash {
-    let hash = u128::from_be_bytes(*bytes);
-    KeyHash([(hash >> 64) as u64, hash as u64])
-}
-
-fn encode(state: &KeySnapshot, plan: u32) -> [u8; STATE] {
-    let mut bytes = [0; STATE];
-    bytes[..8].copy_from_slice(&state.at_ms.to_le_bytes());
-    bytes[8..12].copy_from_slice(&plan.to_le_bytes());
-    for (bytes, spent) in bytes[12..].chunks_exact_mut(8).zip(state.spent) {
-        bytes.copy_from_slice(&spent.to_le_bytes());
-    }
-    bytes
-}
-
-/// The instant, the plan, and what is spent; None if a value is none that was ever written.
-fn decode(bytes: &[u8; STATE]) -> Option<(u64, u32, [u64; MAX_LIMITS])> {
-    let at_ms = u64::from_le_bytes(*bytes.first_chunk()?);
-    let plan = u32::from_le_bytes(*bytes[8..].first_chunk()?);
-    let mut spent = [0; MAX_LIMITS];
-    for (spent, bytes) in spent.iter_mut().zip(bytes[12..].chunks_exact(8)) {
-        *spent = u64::from_le_bytes(*bytes.first_chunk()?);
-    }
-    (at_ms < MAX_INSTANT_MS && spent.iter().all(|&spent| spent <= MAX_AMOUNT)).then_some((at_ms, plan, spent))
 }
 
 #[cfg(test)]
@@ -303,7 +269,7 @@ mod tests {
     use tollkeeper_limiter::{LimitSpec, Period, Rule, Settings, TierSpec};
 
     use super::*;
-    use crate::connection::tests::{FULL, on_a_disk_that_may_be_full};
+    use crate::full_disk::{FULL, on_a_disk_that_may_be_full};
 
     const NOW_MS: u64 = 1_790_000_000_000;
 
@@ -402,7 +368,7 @@ mod tests {
         assert!(!path.exists());
         FULL.set(false);
         assert_eq!(storage.save(&spender).unwrap(), 2);
-        assert_eq!(storage.take_notes().len(), 1);
+        assert_eq!(storage.drain_notes().len(), 1);
         assert_eq!(storage.save(&spender).unwrap(), 0);
         drop(storage);
         assert_eq!(

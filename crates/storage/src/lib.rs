@@ -8,14 +8,26 @@
 
 mod compaction;
 mod connection;
+mod create;
+mod database;
+mod draft;
 mod error;
+mod examination;
 mod exposure;
 mod file;
-mod place;
-mod plan;
-mod stored_plans;
-mod trial;
+#[cfg(test)]
+mod full_disk;
+mod key_row;
+mod location;
+mod overlay;
+mod path_lock;
+mod rule_set_json;
+mod stored_rule_sets;
+mod tables;
 
-pub use connection::{FORMAT, random_secret};
 pub use error::StorageError;
 pub use file::{Note, Storage};
+pub use tables::random_secret;
+
+/// The version of the format that this release reads and writes.
+pub const FORMAT: u64 = 1;

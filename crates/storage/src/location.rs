@@ -1,17 +1,12 @@
 //! Where a storage file stands, and whether it is still there.
 
-use std::ffi::OsString;
-use std::fs::{self, File, Metadata, TryLockError};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-
-use crate::connection::private;
-use crate::error::StorageError;
 
 /// The part of a file that changes with every commit; see redb's `docs/design.md`.
 const HEAD: usize = 320;
 const MAX_LINKS: usize = 40;
-const LOCK_ATTEMPTS: usize = 8;
 
 /// What stands in the place of an open file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +25,7 @@ pub(crate) enum Found {
 
 /// An open file, its path, and what it was like when it was last written.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     path: PathBuf,
     file: File,
     mark: Mark,
@@ -42,7 +37,7 @@ struct Mark {
     head: Vec<u8>,
 }
 
-impl Place {
+impl Location {
     /// The path is absolute.
     pub(crate) fn new(path: PathBuf, file: File) -> io::Result<Self> {
         let mark = Mark::of(&file)?;
@@ -133,65 +128,4 @@ pub(crate) fn target_of(path: &Path) -> io::Result<PathBuf> {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
-}
-
-/// The right to a path, held as long as its file is open: the lock of the file itself goes where the file goes.
-#[derive(Debug)]
-pub(crate) struct Guard {
-    path: PathBuf,
-    file: File,
-}
-
-impl Guard {
-    /// Takes the right to a path; none where a folder can't be written to or knows no locks.
-    pub(crate) fn take(path: &Path) -> Result<Option<Self>, StorageError> {
-        let path = guard_of(path)?;
-        for _ in 0..LOCK_ATTEMPTS {
-            let Ok(file) = private().create(true).truncate(false).open(&path) else {
-                return Ok(None);
-            };
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(StorageError::Locked),
-                Err(TryLockError::Error(_)) => return Ok(None),
-            }
-            // Who had it before may have taken it away meanwhile.
-            let guard = Self {
-                path: path.clone(),
-                file,
-            };
-            if guard.is_there() {
-                return Ok(Some(guard));
-            }
-        }
-        Err(StorageError::Locked)
-    }
-
-    /// Whether it is for the file that a path leads to now.
-    pub(crate) fn is_for(&self, path: &Path) -> bool {
-        guard_of(path).is_ok_and(|path| path == self.path) && self.is_there()
-    }
-
-    fn is_there(&self) -> bool {
-        let ours = self.file.metadata().ok();
-        ours.zip(fs::metadata(&self.path).ok())
-            .is_some_and(|(ours, there)| is_same(&ours, &there))
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if self.is_there() {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// The file that is locked for another.
-fn guard_of(path: &Path) -> io::Result<PathBuf> {
-    let target = target_of(path)?;
-    let mut name = OsString::from(".");
-    name.push(target.file_name().unwrap_or_default());
-    name.push(".lock");
-    Ok(target.with_file_name(name))
 }

@@ -16,7 +16,7 @@ const PAGE: u64 = PAGE_BYTES as u64;
 ///
 /// A damaged file is found out by letting redb repair it; this is where it may try.
 #[derive(Debug)]
-pub(crate) struct Trial {
+pub(crate) struct Overlay {
     file: FileBackend,
     written: Mutex<Written>,
 }
@@ -29,7 +29,7 @@ struct Written {
     pages: HashMap<u64, Box<[u8]>>,
 }
 
-impl Trial {
+impl Overlay {
     pub(crate) fn new(file: FileBackend) -> io::Result<Self> {
         let len = file.len()?;
         Ok(Self {
@@ -68,7 +68,7 @@ fn pages(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     })
 }
 
-impl StorageBackend for Trial {
+impl StorageBackend for Overlay {
     fn len(&self) -> io::Result<u64> {
         Ok(self.lock().len)
     }

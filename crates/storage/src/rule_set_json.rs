@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
-use tollkeeper_limiter::{MAX_LIMITS, Period, PlanLimit, Rule};
+use tollkeeper_limiter::{MAX_LIMITS, NamedRule, Period, Rule};
 
 /// How many characters the name of a limit has.
 const NAME_CHARS: RangeInclusive<usize> = 1..=64;
@@ -32,8 +32,8 @@ enum StoredRule {
     },
 }
 
-/// A plan, as JSON.
-pub(crate) fn encode(limits: &[PlanLimit]) -> String {
+/// A rule set, as JSON.
+pub(crate) fn encode(limits: &[NamedRule]) -> String {
     let stored: Vec<_> = limits
         .iter()
         .map(|limit| StoredLimit {
@@ -66,8 +66,8 @@ pub(crate) fn encode(limits: &[PlanLimit]) -> String {
     serde_json::to_string(&stored).expect("numbers and strings can always be written as JSON")
 }
 
-/// The plan that JSON stands for; None if it is none that was ever written.
-pub(crate) fn decode(json: &str) -> Option<Vec<PlanLimit>> {
+/// The rule set that JSON stands for; None if it is none that was ever written.
+pub(crate) fn decode(json: &str) -> Option<Vec<NamedRule>> {
     let stored: Vec<StoredLimit> = serde_json::from_str(json).ok()?;
     let limits = stored.into_iter().map(|StoredLimit { slot, name, rule }| {
         let rule = match rule {
@@ -92,10 +92,10 @@ pub(crate) fn decode(json: &str) -> Option<Vec<PlanLimit>> {
                 period: Period::Month { anchor_day },
             },
         };
-        PlanLimit { slot, name, rule }
+        NamedRule { slot, name, rule }
     });
     let limits: Vec<_> = limits.collect();
-    let sound = |(index, limit): (usize, &PlanLimit)| {
+    let sound = |(index, limit): (usize, &NamedRule)| {
         limit.slot < MAX_LIMITS
             && NAME_CHARS.contains(&limit.name.chars().count())
             && limits[..index].iter().all(|other| other.slot != limit.slot)
@@ -108,11 +108,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_never_written_is_no_plan() {
+    fn what_was_never_written_is_no_rule_set() {
         let limit = |slot, name: &str| {
             format!(r#"{{"slot":{slot},"name":"{name}","rule":{{"day_quota":{{"limit_milli":1}}}}}}"#)
         };
-        let plan = |slots: &[usize]| {
+        let rules_of = |slots: &[usize]| {
             let limits: Vec<_> = slots.iter().map(|slot| limit(*slot, "day")).collect();
             decode(&format!("[{}]", limits.join(",")))
         };
@@ -120,9 +120,9 @@ mod tests {
         assert!(named(&"é".repeat(64)));
         assert!(!named(&"n".repeat(65)));
         assert!(!named(""));
-        assert_eq!(plan(&[0, 3]).map(|limits| limits.len()), Some(2));
-        assert_eq!(plan(&[4]), None);
-        assert_eq!(plan(&[1, 1]), None);
+        assert_eq!(rules_of(&[0, 3]).map(|limits| limits.len()), Some(2));
+        assert_eq!(rules_of(&[4]), None);
+        assert_eq!(rules_of(&[1, 1]), None);
         assert_eq!(decode("{}"), None);
     }
 }

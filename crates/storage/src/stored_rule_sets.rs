@@ -1,43 +1,43 @@
-//! The plans that stand in the file, and their numbers.
+//! The rule sets that stand in the file, and their numbers.
 
 use std::collections::HashMap;
 
 use redb::{ReadableTable, WriteTransaction};
-use tollkeeper_limiter::{HeldPlan, Limiter};
+use tollkeeper_limiter::{HeldRuleSet, Limiter};
 
 use crate::error::StorageError;
-use crate::file::PLANS;
-use crate::plan;
+use crate::rule_set_json;
+use crate::tables::RULE_SETS;
 
-/// So many plans of the limiter are known by their serial; those of others are looked up by what they are.
+/// So many rule sets of the limiter are known by their serial; those of others are looked up by what they are.
 const MOST_KNOWN: usize = 1 << 12;
 
-/// What is known of the plans in the file since it was opened.
+/// What is known of the rule sets in the file since it was opened.
 #[derive(Debug, Default)]
-pub(crate) struct StoredPlans {
-    /// Numbers in the file by the serial of the limiter's plan.
+pub(crate) struct StoredRuleSets {
+    /// Numbers in the file by the serial of the limiter's rule set.
     known: HashMap<u64, u32>,
-    /// Every plan of the file, as it is written; read when it is first needed.
+    /// Every rule set of the file, as it is written; read when it is first needed.
     written: Option<HashMap<String, u32>>,
     next: u32,
 }
 
-impl StoredPlans {
-    /// The number in the file of a plan, which is written if it is new.
+impl StoredRuleSets {
+    /// The number in the file of a rule set, which is written if it is new.
     pub(crate) fn number(
         &mut self,
         transaction: &WriteTransaction,
         limiter: &Limiter,
-        held: &HeldPlan,
+        held: &HeldRuleSet,
     ) -> Result<u32, StorageError> {
         if let Some(&number) = self.known.get(&held.serial()) {
             return Ok(number);
         }
-        let json = plan::encode(&limiter.plan_limits(held));
-        let mut plans = transaction.open_table(PLANS)?;
+        let json = rule_set_json::encode(&limiter.named_rules(held));
+        let mut table = transaction.open_table(RULE_SETS)?;
         if self.written.is_none() {
             let mut written = HashMap::new();
-            for entry in plans.iter()? {
+            for entry in table.iter()? {
                 let (number, json) = entry?;
                 written.insert(json.value().to_owned(), number.value());
                 self.next = number.value() + 1;
@@ -48,7 +48,7 @@ impl StoredPlans {
         let number = if let Some(&number) = written.get(&json) {
             number
         } else {
-            plans.insert(self.next, json.as_str())?;
+            table.insert(self.next, json.as_str())?;
             written.insert(json, self.next);
             self.next += 1;
             self.next - 1

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tollkeeper_limiter::{KeyHash, Rule, TierId};
 
-use crate::editions::Editions;
 use crate::slot::capacity_milli;
+use crate::tier_versions::TierVersions;
 
 /// What was admitted of each key, as long as nothing but consuming happened to it.
 #[derive(Default)]
@@ -40,9 +40,9 @@ impl Histories {
     }
 
     /// In any time, at most a full bucket and what flows in meanwhile; in a period, at most the quota.
-    pub(crate) fn check(&self, editions: &Editions) {
+    pub(crate) fn check(&self, versions: &TierVersions) {
         for history in self.0.values().filter(|history| !history.mixed) {
-            let Some(tier) = editions.tier(editions.version(), history.tier) else {
+            let Some(tier) = versions.tier(versions.version(), history.tier) else {
                 continue;
             };
             for limit in &tier.limits {

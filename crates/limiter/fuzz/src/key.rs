@@ -33,7 +33,7 @@ impl Key {
     }
 
     /// Comes under a tier, which is another than before, or the same.
-    pub(crate) fn enter(&mut self, tier: &TierSpec, now_ms: u64) {
+    pub(crate) fn bring_to(&mut self, tier: &TierSpec, now_ms: u64) {
         let (before_ms, before) = (self.at_ms, self.slots);
         self.advance(now_ms);
         for limit in &tier.limits {

@@ -6,14 +6,14 @@
 //! - a decision's verdict, its wait, and what it reports of each limit, to the thousandth of a token and to the
 //!   millisecond; within one of each where a change of tier has rounded (`expected`);
 //! - a call that is refused, and which key shares the overflow bucket of its tier (`run/decisions`);
-//! - a refund or a settlement, of whichever version of the tiers the call was under (`run/corrections`, `editions`);
+//! - a refund or a settlement, of whichever version of the tiers the call was under (`run/corrections`, `tier_versions`);
 //! - a key that is forgotten before it is idle, and one that is stored without being known (`run/storage`);
 //! - another limiter, made from what is stored: it says the same of every key (`run/storage`);
 //! - the number of keys and of decisions that the limiter counts (`run`);
 //! - the sum of what was admitted: in any time at most a full bucket and what flows in, in a period at most the quota.
 //!   This is counted without the model (`history`).
 
-mod editions;
+mod charge;
 mod expected;
 mod history;
 mod input;
@@ -21,6 +21,7 @@ mod key;
 mod run;
 mod slot;
 mod table;
+mod tier_versions;
 
 use input::Input;
 use run::Run;

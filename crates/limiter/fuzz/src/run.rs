@@ -6,13 +6,13 @@ mod storage;
 
 use std::collections::BTreeMap;
 
-use corrections::Charge;
-use tollkeeper_limiter::{Error, KeyHash, KeySnapshot, Limiter, MAX_INSTANT_MS, PlanLimit, Settings, TierId, TierSpec};
+use tollkeeper_limiter::{Error, KeyHash, KeySnapshot, Limiter, MAX_INSTANT_MS, NamedRule, Settings, TierId, TierSpec};
 
-use crate::editions::Editions;
+use crate::charge::Charge;
 use crate::history::Histories;
 use crate::input::{DAY_MS, Input, TIERS};
 use crate::table::Table;
+use crate::tier_versions::TierVersions;
 
 const SECRET: [u8; 16] = [5; 16];
 
@@ -36,14 +36,14 @@ pub(crate) struct Run {
     limiter: Limiter,
     /// How many names its limits may have.
     names: usize,
-    editions: Editions,
+    versions: TierVersions,
     /// What the limiter is told, which may go backwards.
     given_ms: u64,
     table: Table,
     charges: Vec<Charge>,
     histories: Histories,
     /// What storage holds.
-    stored: BTreeMap<KeyHash, (KeySnapshot, Vec<PlanLimit>)>,
+    stored: BTreeMap<KeyHash, (KeySnapshot, Vec<NamedRule>)>,
     /// As many as are noticed.
     evictions: u64,
     decisions: u64,
@@ -59,7 +59,7 @@ impl Run {
         Some(Self {
             limiter: limiter(tiers.clone(), max_keys).ok()?,
             names,
-            editions: Editions::new(tiers),
+            versions: TierVersions::new(tiers),
             given_ms,
             table: Table::new(max_keys),
             charges: Vec::new(),
@@ -105,7 +105,7 @@ impl Run {
 
     pub(crate) fn end(mut self) {
         self.check_counts();
-        self.histories.check(&self.editions);
+        self.histories.check(&self.versions);
         self.restart();
     }
 
@@ -132,13 +132,13 @@ impl Run {
     fn reload(&mut self, tiers: Vec<TierSpec>) {
         match self.limiter.reload(tiers.clone()) {
             Ok(()) => {
-                self.editions.enact(tiers);
+                self.versions.enact(tiers);
                 self.histories.clear();
             }
             Err(error) => assert!(matches!(error, Error::TiersInvalid(_))),
         }
-        assert_eq!(self.limiter.version(), self.editions.version());
-        assert_eq!(self.limiter.tiers(), self.editions.in_force());
+        assert_eq!(self.limiter.version(), self.versions.version());
+        assert_eq!(self.limiter.tiers(), self.versions.in_force());
     }
 
     fn check_counts(&self) {

@@ -5,9 +5,9 @@ use tollkeeper_limiter::{TierId, TierSpec};
 use crate::input::TIERS;
 
 /// Never empty; the last ones are in force.
-pub(crate) struct Editions(Vec<Vec<TierSpec>>);
+pub(crate) struct TierVersions(Vec<Vec<TierSpec>>);
 
-impl Editions {
+impl TierVersions {
     pub(crate) fn new(tiers: Vec<TierSpec>) -> Self {
         Self(vec![tiers])
     }

@@ -17,7 +17,7 @@ fn rounds() -> usize {
         .unwrap_or(2_000)
 }
 
-/// With room on each thread's stack for what a plan takes to be made.
+/// With room on each thread's stack for what a rule set takes to be made.
 fn config() -> Config {
     let mut config = Config::new();
     config.stack_size = 1 << 18;
@@ -71,7 +71,7 @@ fn spend(limiter: &Limiter, key: &str, calls: usize) -> (usize, bool) {
 
 /// What a save would write.
 fn save(limiter: &Limiter) -> Vec<Change> {
-    limiter.changes(&limiter.take_changed())
+    limiter.changes(&limiter.drain_changed())
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn threads_that_bring_new_keys_never_pass_the_bound() {
                 let limiter = Arc::clone(&limiter);
                 thread::spawn(move || {
                     let spent = spend(&limiter, &format!("key {number}"), 1);
-                    assert!(limiter.take_changed().len() <= 2);
+                    assert!(limiter.drain_changed().len() <= 2);
                     spent
                 })
             })
@@ -164,7 +164,7 @@ fn a_change_during_a_save_is_never_lost() {
             thread::spawn(move || {
                 let first = save(&limiter);
                 // The second one can't be written.
-                let second = limiter.take_changed();
+                let second = limiter.drain_changed();
                 let _ = limiter.changes(&second);
                 limiter.give_back_changed(&second);
                 first

@@ -15,7 +15,7 @@ const STATE: usize = 44;
 const CHUNK: usize = 64;
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("tollkeeper");
-const PLANS: TableDefinition<u32, &str> = TableDefinition::new("plans");
+const RULE_SETS: TableDefinition<u32, &str> = TableDefinition::new("plans");
 const KEYS: TableDefinition<&[u8; 16], &[u8; STATE]> = TableDefinition::new("keys");
 const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
 
@@ -27,7 +27,7 @@ struct Real {
 }
 
 static REAL: LazyLock<[Real; 2]> = LazyLock::new(|| {
-    let path = place("real");
+    let path = path_of("real");
     let _ = fs::remove_file(&path);
     let storage = Storage::open(&path).expect("it is new");
     let limiter = limiter(&storage);
@@ -51,7 +51,7 @@ static REAL: LazyLock<[Real; 2]> = LazyLock::new(|| {
 });
 
 /// A path of this process's own, in memory where there is such a file system.
-fn place(name: &str) -> PathBuf {
+fn path_of(name: &str) -> PathBuf {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() {
         memory.to_path_buf()
@@ -98,7 +98,7 @@ pub fn storage(bytes: &[u8]) {
     let Some((kind, rest)) = bytes.split_first() else {
         return;
     };
-    let path = place("file");
+    let path = path_of("file");
     let _ = fs::remove_file(&path);
     match kind % 8 {
         0 => fs::write(&path, [MAGIC, rest].concat()).expect("there is room"),
@@ -212,13 +212,13 @@ fn damaged(real: &Real, changes: &[u8]) -> Vec<u8> {
 
 /// A database that redb takes, with what was never written.
 fn forge(path: &Path, mut bytes: &[u8]) {
-    let mut take = |most: usize| {
+    let mut read = |most: usize| {
         let (length, rest) = bytes.split_first().unwrap_or((&0, &[]));
-        let (taken, rest) = rest.split_at(usize::from(*length).min(most).min(rest.len()));
+        let (bytes_read, rest) = rest.split_at(usize::from(*length).min(most).min(rest.len()));
         bytes = rest;
-        taken.to_vec()
+        bytes_read.to_vec()
     };
-    let what = take(1).first().copied().unwrap_or(0);
+    let what = read(1).first().copied().unwrap_or(0);
     let mut make = || -> Result<(), redb::Error> {
         let database = Database::create(path)?;
         let transaction = database.begin_write()?;
@@ -227,33 +227,33 @@ fn forge(path: &Path, mut bytes: &[u8]) {
             let format = if what & 2 == 0 {
                 1_u64.to_le_bytes().to_vec()
             } else {
-                take(9)
+                read(9)
             };
             meta.insert("format", &*format)?;
-            let secret = if what & 4 == 0 { vec![7; 16] } else { take(17) };
+            let secret = if what & 4 == 0 { vec![7; 16] } else { read(17) };
             meta.insert("secret", &*secret)?;
         }
         if what & 0x11 != 0x11 {
-            let mut plans = transaction.open_table(PLANS)?;
+            let mut rule_sets = transaction.open_table(RULE_SETS)?;
             let mut keys = transaction.open_table(KEYS)?;
             let sound = r#"[{"slot":0,"name":"minute","rule":{"bucket":{"limit_milli":100000,"window_ms":60000,"burst_milli":1500}}},{"slot":1,"name":"month","rule":{"month_quota":{"limit_milli":50000000,"anchor_day":1}}}]"#;
-            plans.insert(0, sound)?;
+            rule_sets.insert(0, sound)?;
             if what & 8 != 0 {
-                let id = take(4).iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
-                plans.insert(id, &*String::from_utf8_lossy(&take(255)))?;
+                let id = read(4).iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
+                rule_sets.insert(id, &*String::from_utf8_lossy(&read(255)))?;
             }
             for _ in 0..what >> 5 {
                 let (mut key, mut state) = ([0; 16], [0; STATE]);
-                copy(&mut key, &take(16));
-                copy(&mut state, &take(STATE));
+                copy(&mut key, &read(16));
+                copy(&mut state, &read(STATE));
                 keys.insert(&key, &state)?;
             }
         }
         if what & 0x21 != 0x21 {
             let mut records = transaction.open_table(RECORDS)?;
             records.insert(
-                &*String::from_utf8_lossy(&take(20)),
-                &*String::from_utf8_lossy(&take(20)),
+                &*String::from_utf8_lossy(&read(20)),
+                &*String::from_utf8_lossy(&read(20)),
             )?;
         }
         Ok(transaction.commit()?)

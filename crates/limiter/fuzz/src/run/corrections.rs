@@ -3,18 +3,8 @@
 use tollkeeper_limiter::{Correction, Error, KeyHash, TierId};
 
 use super::Run;
+use crate::charge::Charge;
 use crate::input::{DAY_MS, Input, TIERS};
-
-/// An allowed decision, which may be corrected.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Charge {
-    pub(super) key: KeyHash,
-    pub(super) tier: TierId,
-    pub(super) cost_milli: u64,
-    pub(super) at_ms: u64,
-    pub(super) overflow: bool,
-    pub(super) version: usize,
-}
 
 impl Run {
     /// Gives back one of the last charges.
@@ -42,7 +32,7 @@ impl Run {
             cost_milli: 0,
             at_ms: self.given_ms.saturating_sub(input.below(2 * DAY_MS)),
             overflow: input.below(4) == 0,
-            version: self.editions.version().saturating_sub(input.index(3)),
+            version: self.versions.version().saturating_sub(input.index(3)),
         };
         self.correct(charge, delta_milli, input.below(4) == 0);
     }
@@ -57,7 +47,7 @@ impl Run {
         };
         let corrected = self.limiter.correct(charge.key, charge.tier, correction, self.given_ms);
         let now_ms = self.now();
-        let Some(tier) = self.editions.tier(charge.version, charge.tier).cloned() else {
+        let Some(tier) = self.versions.tier(charge.version, charge.tier).cloned() else {
             assert_eq!(corrected, Err(Error::TierUnknown));
             return;
         };

@@ -3,7 +3,7 @@
 use tollkeeper_limiter::{Error, KeyHash, Outcome, TierId, TierSpec, Verdict};
 
 use super::Run;
-use super::corrections::Charge;
+use crate::charge::Charge;
 use crate::expected::Expected;
 use crate::input::TIERS;
 use crate::key::Key;
@@ -42,7 +42,7 @@ impl Run {
         } else {
             self.table.own(key, &tier, now_ms)
         };
-        model.enter(&tier, now_ms);
+        model.bring_to(&tier, now_ms);
         let before = model.standings(&tier, cost_milli);
         let allowed = outcome.verdict == Verdict::Allowed;
         if allowed {
@@ -50,7 +50,7 @@ impl Run {
         }
         let expected = Expected::new(cost_milli, before, model, &tier, now_ms);
         expected.check(&outcome, &self.limiter.tier(id).expect("it decided"));
-        assert_eq!(outcome.version, self.editions.version());
+        assert_eq!(outcome.version, self.versions.version());
         if !overflow {
             let admitted_milli = if allowed { cost_milli } else { 0 };
             self.histories.note(key, id, admitted_milli, outcome.now_ms);
@@ -76,7 +76,7 @@ impl Run {
     }
 
     fn tier(&self, id: TierId) -> Option<TierSpec> {
-        let tier = self.editions.tier(self.editions.version(), id);
+        let tier = self.versions.tier(self.versions.version(), id);
         assert_eq!(self.limiter.tier_id(TIERS[id as usize]), tier.map(|_| id));
         tier.cloned()
     }
@@ -94,7 +94,7 @@ impl Run {
         }
         let shared = self.table.overflow(id).filter(|_| outcome.overflow);
         let mut model = known.or(shared).cloned().unwrap_or_else(|| Key::new(tier, now_ms));
-        model.enter(tier, now_ms);
+        model.bring_to(tier, now_ms);
         let before = if cost_milli == 0 {
             Vec::new()
         } else {

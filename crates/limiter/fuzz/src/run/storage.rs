@@ -3,39 +3,39 @@
 use tollkeeper_limiter::{Change, KeyHash, Limiter, TierId};
 
 use super::{Run, limiter};
-use crate::editions::Editions;
 use crate::input::TIERS;
+use crate::tier_versions::TierVersions;
 
 impl Run {
     /// After a call that may have made room for `newcomer`.
     pub(super) fn notice_evictions(&mut self, newcomer: KeyHash) {
         if self.limiter.stats().evictions != self.evictions {
             self.evictions = self.limiter.stats().evictions;
-            self.take(Some(newcomer));
+            self.record_changes(Some(newcomer));
         }
     }
 
     /// Takes the changes as storage does.
     pub(super) fn save(&mut self) {
         self.evictions = self.limiter.stats().evictions;
-        self.take(None);
+        self.record_changes(None);
     }
 
     /// Takes the changes, and gives them back: some of them were looked at before it failed.
     pub(super) fn fail_to_save(&self) {
-        let taken = self.limiter.take_changed();
-        let _ = self.limiter.changes(&taken[..taken.len() / 2]);
-        self.limiter.give_back_changed(&taken);
+        let drained = self.limiter.drain_changed();
+        let _ = self.limiter.changes(&drained[..drained.len() / 2]);
+        self.limiter.give_back_changed(&drained);
     }
 
     /// A key that was forgotten had to be idle, and a key that is stored has to be known.
-    fn take(&mut self, newcomer: Option<KeyHash>) {
+    fn record_changes(&mut self, newcomer: Option<KeyHash>) {
         let now_ms = self.now();
-        for Change { key, state } in self.limiter.changes(&self.limiter.take_changed()) {
+        for Change { key, state } in self.limiter.changes(&self.limiter.drain_changed()) {
             match state {
                 Some(snapshot) => {
                     assert!(self.table.knows(key) || newcomer == Some(key));
-                    let limits = self.limiter.plan_limits(&snapshot.plan);
+                    let limits = self.limiter.named_rules(&snapshot.rule_set);
                     self.stored.insert(key, (snapshot, limits));
                 }
                 None => {
@@ -60,9 +60,9 @@ impl Run {
         self.drop_limits();
         self.compare(&other);
         // Numbers of tiers begin anew, and with them the overflow buckets.
-        let tiers = self.editions.in_force();
+        let tiers = self.versions.in_force();
         if tiers.iter().zip(TIERS).all(|(tier, name)| tier.name == name) {
-            self.editions = Editions::new(tiers.to_vec());
+            self.versions = TierVersions::new(tiers.to_vec());
             self.limiter = other;
             self.table.clear_overflow();
             self.evictions = 0;
@@ -73,12 +73,12 @@ impl Run {
 
     fn restored(&self) -> Limiter {
         // The names of the limits of dropped tiers took the slots of this one, never the other way round.
-        let other = limiter(self.editions.in_force().to_vec(), self.table.max_keys())
+        let other = limiter(self.versions.in_force().to_vec(), self.table.max_keys())
             .expect("the tiers in force are good for another limiter");
         for (key, (snapshot, limits)) in &self.stored {
-            let plan = other.adopt(limits).expect("there are few plans");
+            let rule_set = other.adopt(limits).expect("there are few rule sets");
             other
-                .restore(*key, snapshot.at_ms, &plan, snapshot.spent)
+                .restore(*key, snapshot.at_ms, &rule_set, snapshot.spent)
                 .expect("they were as many before");
         }
         other
@@ -86,7 +86,7 @@ impl Run {
 
     /// A slot of a limit that no tier has any more is lost by a restart.
     fn drop_limits(&mut self) {
-        let tiers = self.editions.in_force();
+        let tiers = self.versions.in_force();
         for (key, (_, limits)) in &mut self.stored {
             limits.retain(|limit| {
                 let mut in_force = tiers.iter().flat_map(|tier| &tier.limits);
@@ -101,7 +101,7 @@ impl Run {
 
     fn compare(&self, other: &Limiter) {
         let now_ms = self.now();
-        for tier in self.editions.in_force() {
+        for tier in self.versions.in_force() {
             let number = |limiter: &Limiter| limiter.tier_id(&tier.name).expect("in force");
             let (id, other_id) = (number(&self.limiter), number(other));
             for (key, model) in self.table.keys() {

@@ -1,0 +1,14 @@
+//! What was spent by a call.
+
+use tollkeeper_limiter::{KeyHash, TierId};
+
+/// An allowed decision, which may be corrected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Charge {
+    pub(crate) key: KeyHash,
+    pub(crate) tier: TierId,
+    pub(crate) cost_milli: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) overflow: bool,
+    pub(crate) version: usize,
+}

@@ -1,0 +1,16 @@
+//! What is said of an allowed decision to correct it, by a refund or by settling on what a call took.
+
+/// A correction of an allowed decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Correction {
+    /// Thousandths of a token: below 0 gives back, above 0 charges more, even past empty.
+    pub delta_milli: i64,
+    /// The version of the tiers that decided; see [`Outcome::version`](crate::Outcome::version).
+    pub version: usize,
+    /// When the decision was made. Quotas are corrected only while the period of that instant lasts.
+    pub charged_at_ms: u64,
+    /// Whether the decision was made on the overflow bucket of its tier.
+    pub overflow: bool,
+    /// Whether to leave the buckets alone.
+    pub quotas_only: bool,
+}

@@ -1,0 +1,36 @@
+//! How a key and its state are written.
+
+use tollkeeper_limiter::{KeyHash, KeySnapshot, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS};
+
+use crate::tables::STATE_BYTES;
+
+pub(crate) fn to_bytes(KeyHash([first, second]): KeyHash) -> [u8; 16] {
+    (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "each half is taken")]
+pub(crate) fn to_hash(bytes: &[u8; 16]) -> KeyHash {
+    let hash = u128::from_be_bytes(*bytes);
+    KeyHash([(hash >> 64) as u64, hash as u64])
+}
+
+pub(crate) fn encode(state: &KeySnapshot, rule_set: u32) -> [u8; STATE_BYTES] {
+    let mut bytes = [0; STATE_BYTES];
+    bytes[..8].copy_from_slice(&state.at_ms.to_le_bytes());
+    bytes[8..12].copy_from_slice(&rule_set.to_le_bytes());
+    for (bytes, spent) in bytes[12..].chunks_exact_mut(8).zip(state.spent) {
+        bytes.copy_from_slice(&spent.to_le_bytes());
+    }
+    bytes
+}
+
+/// The instant, the number of the rule set, and what is spent; None if a value is none that was ever written.
+pub(crate) fn decode(bytes: &[u8; STATE_BYTES]) -> Option<(u64, u32, [u64; MAX_LIMITS])> {
+    let at_ms = u64::from_le_bytes(*bytes.first_chunk()?);
+    let rule_set = u32::from_le_bytes(*bytes[8..].first_chunk()?);
+    let mut spent = [0; MAX_LIMITS];
+    for (spent, bytes) in spent.iter_mut().zip(bytes[12..].chunks_exact(8)) {
+        *spent = u64::from_le_bytes(*bytes.first_chunk()?);
+    }
+    (at_ms < MAX_INSTANT_MS && spent.iter().all(|&spent| spent <= MAX_AMOUNT)).then_some((at_ms, rule_set, spent))
+}
