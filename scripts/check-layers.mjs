@@ -1,8 +1,10 @@
-// Checks that imports in src/ point one way, and that the Rust core knows no Node. docs/decisions has the reasons.
+// Checks that imports in src/ point one way, that no crate has a circle, and that the Rust core knows no Node.
+// docs/decisions has the reasons.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ROOT } from "./run.mjs";
+import { circlesIn } from "./rust-circles.mjs";
 
 /**
  * What each folder of src/, or file right in it, may import of the others. The service has floors of its own, and imports
@@ -107,13 +109,25 @@ function layerOf(file) {
 
 /** @param {string} crates */
 function wrongInCrates(crates) {
-  return readdirSync(crates).flatMap((crate) => {
-    const manifest = join(crates, crate, "Cargo.toml");
-    if (crate === "node" || !existsSync(manifest)) return [];
-    return /^\s*napi/m.test(readFileSync(manifest, "utf8"))
-      ? [`crates/${crate}: only crates/node may depend on napi`]
-      : [];
+  return cratesIn(crates).flatMap((crate) => {
+    const [name, manifest] = [posix.join("crates", crate), readFileSync(join(crates, crate, "Cargo.toml"), "utf8")];
+    const src = join(crates, crate, "src");
+    const circles = existsSync(src) ? circlesIn(src) : [];
+    const wrong = circles.map((circle) => `${name}: modules in a circle: ${circle.join(", ")}`);
+    if (crate !== "node" && /^\s*napi/m.test(manifest)) wrong.push(`${name}: only crates/node may depend on napi`);
+    return wrong;
   });
+}
+
+/** Every folder with a manifest, also within another crate. */
+function cratesIn(/** @type {string} */ folder, within = "") {
+  /** @type {string[]} */
+  const found = existsSync(join(folder, within, "Cargo.toml")) ? [within] : [];
+  for (const entry of readdirSync(join(folder, within), { withFileTypes: true })) {
+    if (!entry.isDirectory() || ["src", "target", "node_modules"].includes(entry.name)) continue;
+    found.push(...cratesIn(folder, posix.join(within, entry.name)));
+  }
+  return found;
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {

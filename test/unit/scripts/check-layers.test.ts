@@ -93,4 +93,42 @@ describe("the check of the layers", () => {
     plant("crates/limiter/Cargo.toml", '[dependencies]\nnapi-derive = "3"\n');
     expect(wrongImports(root)).toEqual(["crates/limiter: only crates/node may depend on napi"]);
   });
+
+  describe("on modules of a crate", () => {
+    it("passes those that import one way, and name a constant of the root", () => {
+      plant("crates/limiter/src/lib.rs", "mod a;\nmod b;\npub use a::A;\npub const MOST: usize = 4;\n");
+      plant("crates/limiter/src/a.rs", "use crate::{MOST, b::B};\n//! Of [`C`](crate::c::C).\n");
+      plant("crates/limiter/src/b.rs", "use crate::MOST;\n");
+      expect(wrongImports(root)).toEqual([]);
+    });
+
+    it.each([
+      ["by use", "use crate::b::B;", "use crate::a::A;"],
+      ["by a list", "use crate::{b::{B, C}, d};", "pub(crate) use crate::a::A as Other;"],
+      ["by a path", "fn a() { crate::b::b() }", "type A = super::a::A;"],
+      ["through what the root hands on", "use crate::b::B;", "use crate::A;"],
+    ])("sees a circle %s", (_, a, b) => {
+      plant("crates/limiter/fuzz/Cargo.toml", "");
+      plant("crates/limiter/fuzz/src/lib.rs", "mod a;\nmod b;\npub use a::A;\n");
+      plant("crates/limiter/fuzz/src/a.rs", a);
+      plant("crates/limiter/fuzz/src/b.rs", b);
+      expect(wrongImports(root)).toEqual(["crates/limiter/fuzz: modules in a circle: crate::a, crate::b"]);
+    });
+
+    it("sees a circle of three, one of them inside another", () => {
+      plant("crates/limiter/src/lib.rs", "mod a;\nmod b;\n");
+      plant("crates/limiter/src/a.rs", "mod inner;\nuse self::inner::Inner;\n");
+      plant("crates/limiter/src/a/inner.rs", "use crate::b::B;\n");
+      plant("crates/limiter/src/b.rs", "use crate::a::A;\n");
+      expect(wrongImports(root)).toEqual(["crates/limiter: modules in a circle: crate::a, crate::a::inner, crate::b"]);
+    });
+
+    it("passes what their tests import", () => {
+      plant("crates/limiter/src/lib.rs", "mod a;\nmod b;\n#[cfg(test)]\nmod disk;\n");
+      plant("crates/limiter/src/a.rs", "use crate::b::B;\n");
+      plant("crates/limiter/src/b.rs", "#[cfg(test)]\nmod tests {\n    use crate::a::A;\n    use crate::disk;\n}\n");
+      plant("crates/limiter/src/disk.rs", "use crate::a::A;\nuse crate::b::B;\n");
+      expect(wrongImports(root)).toEqual([]);
+    });
+  });
 });
