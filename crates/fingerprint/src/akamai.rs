@@ -1,4 +1,5 @@
-//! Akamai's HTTP/2 fingerprint: `SETTINGS|WINDOW_UPDATE|PRIORITY|pseudo-header order`.
+//! Akamai's HTTP/2 fingerprint: `SETTINGS|WINDOW_UPDATE|PRIORITY|pseudo-header order`. Parsed of each signal that has
+//! one, and of the data set.
 //!
 //! Source: Shuster, Segal and Yavo, "Passive Fingerprinting of HTTP/2 Clients", Akamai, 2017.
 

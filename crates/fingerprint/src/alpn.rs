@@ -1,4 +1,4 @@
-//! Protocol names of ALPN (RFC 7301), kept as they were sent.
+//! Protocol names of ALPN (RFC 7301), kept as they were sent in a `ClientHello`.
 
 /// Names in the client's order, each behind a byte that holds its length, as on the wire: so that many short names take
 /// no more room than they came in.

@@ -1,4 +1,5 @@
-//! The `ClientHello`: what a TLS client offers, kept raw and in order.
+//! The `ClientHello`: what a TLS client offers, kept raw and in order. Parsed of each signal that has one; JA3 and JA4
+//! are made of it.
 
 use crate::alpn::ProtocolNames;
 use crate::error::Error;

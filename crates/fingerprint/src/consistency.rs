@@ -1,4 +1,4 @@
-//! Whether the signals of one client tell one story.
+//! Whether the signals of one client tell one story: the last step of an identification.
 
 use serde::Serialize;
 

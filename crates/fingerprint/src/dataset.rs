@@ -1,4 +1,5 @@
-//! The data set: how real clients were seen to open connections, captured by `scripts/capture`.
+//! The data set: how real clients were seen to open connections, captured by `scripts/capture`. Read once, at the first
+//! call.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

@@ -1,4 +1,4 @@
-//! Decimal numbers in the text of a signal.
+//! Decimal numbers in the text of a signal, for the parsers of JA3 and of Akamai's.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! What differs between two clients, in words.
+//! What differs between two clients, in words, for a comparison.
 
 use std::fmt::Display;
 

@@ -1,4 +1,4 @@
-//! Lower-case hexadecimal digests.
+//! Lower-case hexadecimal digests, of which the fingerprints are made.
 
 use md5::Md5;
 use sha2::{Digest, Sha256};

@@ -1,4 +1,4 @@
-//! The one error type: a stable code, the field it concerns, and a sentence.
+//! The one error type: a stable code, the field it concerns, and a sentence. Every parser returns it.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! What speaks for a known client, and how much: the likelihoods behind a confidence.
+//! What speaks for a known client, and how much: the likelihoods behind a confidence. An identification holds each
+//! client of the data set against the one in question.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Reading JSON by field, with errors that say which, what it was and what it may be.
+//! Reading JSON by field, with errors that say which, what it was and what it may be: for the signals, and for the
+//! bodies around them.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! GREASE: values that say nothing about a client but that it sends them.
+//! GREASE: values that say nothing about a client but that it sends them. Every fingerprint leaves them out.
 
 /// Whether `value` is one of the sixteen values reserved by RFC 8701, `0x0a0a` to `0xfafa`.
 ///

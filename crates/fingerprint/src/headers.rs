@@ -1,4 +1,4 @@
-//! Request headers: which names a client sends, in which order.
+//! Request headers: which names a client sends, in which order. Read of each signal that has them.
 
 use crate::digest::sha256_hex;
 use crate::error::{Error, invalid, shown};

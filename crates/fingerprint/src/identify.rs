@@ -1,4 +1,4 @@
-//! Which known clients open connections like this one.
+//! Which known clients open connections like this one: the answer to each identification.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! The JSON surface: text in, text out, as the HTTP API has it without `request_id` and `cost`.
+//! The JSON surface: text in, text out, as the HTTP API has it without `request_id` and `cost`. The crossing calls it.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! How alike two lists are: weighted Jaccard over their values, and the order of those they share.
+//! How alike two lists are: weighted Jaccard over their values, and the order of those they share. For comparisons and
+//! for evidence.
 
 /// How alike two lists are, from 0 (nothing shared) to 1 (the same values in the same order).
 ///

@@ -1,4 +1,5 @@
-//! What is known of one client, in a form two clients can be held against each other in.
+//! What is known of one client, in a form two clients can be held against each other in. Made of the signals of each
+//! call, and of the data set.
 
 use crate::akamai::Akamai;
 use crate::client_hello::{ALPN, ClientHello, SERVER_NAME};

@@ -1,4 +1,4 @@
-//! A cursor over one TLS structure that names what it could not read, and where.
+//! A cursor over one TLS structure that names what it could not read, and where, for the parser of a `ClientHello`.
 
 use crate::error::{Error, ErrorCode};
 

@@ -1,4 +1,4 @@
-//! The signals of one client as they are sent to the API.
+//! The signals of one client as they are sent to the API: where each call begins.
 
 use base64::Engine;
 use base64::alphabet;

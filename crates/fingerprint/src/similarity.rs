@@ -1,4 +1,4 @@
-//! How alike two clients are, section by section.
+//! How alike two clients are, section by section: the answer to each comparison.
 
 use serde::Serialize;
 

@@ -1,4 +1,5 @@
-//! From bytes off the wire to one handshake message, over as many TLS records as it takes.
+//! From bytes off the wire to one handshake message, over as many TLS records as it takes: the first step of parsing a
+//! `ClientHello`.
 
 use std::borrow::Cow;
 

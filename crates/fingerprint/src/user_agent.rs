@@ -1,4 +1,4 @@
-//! What a `User-Agent` claims: enough of it to hold against the other signals.
+//! What a `User-Agent` claims: enough of it to hold against the other signals of an identification.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! A token bucket in exact integers.
+//! A token bucket in exact integers. `limit` holds one for each bucket of a tier; the usual decision goes by `rates`, which
+//! are made of it.
 
 use crate::{MAX_AMOUNT, MAX_CAPACITY};
 

@@ -1,4 +1,4 @@
-//! What instants may be.
+//! What instants may be. The limiter holds each call's to that, and each sweep agrees with the one before.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

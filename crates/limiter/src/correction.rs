@@ -1,4 +1,5 @@
-//! What is said of an allowed decision to correct it, by a refund or by settling on what a call took.
+//! What is said of an allowed decision to correct it, by a refund or by settling on what a call took. The crossing
+//! makes one for each.
 
 /// A correction of an allowed decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! What a decision says.
+//! What a decision says: filled by the keyspace, read by the crossing, and told limit by limit by who asks for a
+//! report.
 
 use crate::MAX_LIMITS;
 use crate::limit::Limit;

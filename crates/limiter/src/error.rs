@@ -1,4 +1,4 @@
-//! Misuse, as a type.
+//! Misuse, as a type. Every public call returns it; the crossing makes a stable code of it.
 
 use std::fmt;
 

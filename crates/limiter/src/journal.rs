@@ -1,4 +1,4 @@
-//! Which keys have changed since they were last stored.
+//! Which keys have changed since they were last stored: marked by the first change, drained by each save.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

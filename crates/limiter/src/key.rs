@@ -1,4 +1,4 @@
-//! Keys, as keyed hashes.
+//! Keys, as keyed hashes. The crossing hashes a key once per call; from there on nothing knows its text.
 
 use siphasher::sip128::SipHasher13;
 

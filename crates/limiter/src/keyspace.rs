@@ -1,4 +1,4 @@
-//! The keys of a limiter, and what happens to them.
+//! The keys of a limiter, and what happens to them: each call of the limiter is one of its methods, over the table.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

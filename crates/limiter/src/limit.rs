@@ -1,4 +1,5 @@
-//! Limits: what one allows.
+//! Limits: what one allows. Made when tiers are put in force or a rule set is adopted, asked by every decision that is
+//! not the usual one.
 
 use crate::MAX_CAPACITY;
 use crate::bucket::Bucket;

@@ -1,4 +1,4 @@
-//! The limiter: tiers over a table of keys.
+//! The limiter: tiers over a table of keys. The crossing calls it for each decision, storage for each save and load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,5 @@
-//! Tiers with overrides, which are forgotten when they are not used.
+//! Tiers with overrides, which are forgotten when they are not used. Asked for the tier of every call that has
+//! overrides.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Calendar periods in UTC.
+//! Calendar periods in UTC. A quota asks when one has ended.
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
 

@@ -1,4 +1,4 @@
-//! A quota of tokens per calendar period.
+//! A quota of tokens per calendar period. `limit` holds one for each quota of a tier.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,5 @@
-//! The limits of a tier as plain numbers, for the usual decision.
+//! The limits of a tier as plain numbers, for the usual decision: made with the tier, used by every call on a known
+//! key.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

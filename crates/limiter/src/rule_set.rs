@@ -1,4 +1,5 @@
-//! Which limits govern what a key has spent.
+//! Which limits govern what a key has spent: named by each key's state, and looked up when its tier or a period
+//! changes.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

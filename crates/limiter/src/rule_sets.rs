@@ -1,4 +1,5 @@
-//! Every rule set that a key or a tier is under.
+//! Every rule set that a key or a tier is under. Asked when a key's state is converted, stored or restored; swept when
+//! there are many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! A part of the table, small enough to be looked at in one go.
+//! A part of the table, small enough to be looked at in one go. The table calls it, under the part's lock.
 
 use crate::key::KeyHash;
 use crate::state::State;

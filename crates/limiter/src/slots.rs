@@ -1,4 +1,4 @@
-//! Slots: where the state of a limit is kept.
+//! Slots: where the state of a limit is kept. Claimed by name when tiers are put in force.
 
 use crate::error::Error;
 use crate::limit::Rule;

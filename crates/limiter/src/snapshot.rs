@@ -1,4 +1,4 @@
-//! What storage keeps of a key.
+//! What storage keeps of a key: handed out by each save, taken up by each load.
 
 use crate::MAX_LIMITS;
 use crate::key::KeyHash;

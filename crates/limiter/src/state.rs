@@ -1,4 +1,5 @@
-//! What one key has spent.
+//! What one key has spent. Each call brings it to its tier and instant, then spends of it or corrects it, under the
+//! lock of its shard.
 
 use std::sync::Arc;
 

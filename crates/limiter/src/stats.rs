@@ -1,4 +1,4 @@
-//! Counters of decisions, read when somebody asks.
+//! Counters of decisions: counted by every call in a lane of its thread, read when somebody asks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! The table of keys.
+//! The table of keys: the keyspace looks each key of a call up in it, and the sweep goes through it a part at a time.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

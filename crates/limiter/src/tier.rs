@@ -1,4 +1,4 @@
-//! Tiers: which limits a key is under.
+//! Tiers: which limits a key is under. Compiled when they are put in force; each decision is given one.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Every version of the tiers, of which a decision asks the last, and every set of rules that a key is under.
+//! Every version of the tiers, of which a decision asks the last, a correction the one that decided, and a reload adds
+//! one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What time it is.
+//! What time it is: read once per call where JavaScript gives no instant.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

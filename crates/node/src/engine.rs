@@ -1,4 +1,4 @@
-//! The engine as JavaScript sees it, without its hot calls.
+//! The engine as JavaScript sees it, without its hot calls: opened by `src/engine/native.ts`, called now and then.
 
 #![allow(
     clippy::needless_pass_by_value,

@@ -1,4 +1,4 @@
-//! Errors, as JavaScript gets them.
+//! Errors, as JavaScript gets them from every call here.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,4 +1,4 @@
-//! The fingerprints: JSON in, JSON out.
+//! The fingerprints: JSON in, JSON out. Called by `src/fingerprint/` for each identification, comparison and batch.
 
 #![allow(
     clippy::needless_pass_by_value,

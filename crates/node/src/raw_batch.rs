@@ -1,4 +1,5 @@
-//! A batch as it comes over HTTP, which never becomes values of JavaScript's.
+//! A batch as it comes over HTTP, which never becomes values of JavaScript's. `src/fingerprint/` makes one per body,
+//! and asks for its parts.
 
 #![cfg_attr(test, allow(dead_code, reason = "napi registers nothing in a test build"))]
 

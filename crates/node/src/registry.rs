@@ -1,4 +1,4 @@
-//! The tables of this process, shared by name among all its threads.
+//! The tables of this process, shared by name among all its threads: joined when an engine opens, left when it closes.
 
 use std::collections::HashMap;
 use std::path::Path;

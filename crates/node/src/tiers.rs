@@ -1,4 +1,4 @@
-//! Tiers, as JavaScript gives them.
+//! Tiers, as JavaScript gives them, at the opening, at a reload and for overrides.
 
 use serde::Deserialize;
 use tollkeeper_limiter::{LimitSpec, Period, Rule, TierSpec};

@@ -1,4 +1,4 @@
-//! Giving back what a file no longer needs.
+//! Giving back what a file no longer needs, when it is opened.
 
 use std::fs::File;
 

@@ -1,4 +1,4 @@
-//! The database behind a storage file: opened, and opened again after a failure.
+//! The database behind a storage file: opened, asked by each save and record, and opened again after a failure.
 
 use std::fs::OpenOptions;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The file that a path leads to, made where there is none.
+//! The file that a path leads to, made where there is none. Called when a storage file is opened.
 
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;

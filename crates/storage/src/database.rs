@@ -1,4 +1,4 @@
-//! How a file becomes a database of redb: opened so, compacted and checked.
+//! How a file becomes a database of redb. Called wherever one is opened: for good, as a draft, or to be examined.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};

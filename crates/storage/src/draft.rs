@@ -1,4 +1,5 @@
-//! A file that is made under another name, and then put in its place.
+//! A file that is made under another name, and then put in its place: a new one at the opening, and one for a file that
+//! has gone at the next save.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

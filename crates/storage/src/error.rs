@@ -1,4 +1,4 @@
-//! Why a storage file can't be used.
+//! Why a storage file can't be used. The crossing makes its code and its text an error of JavaScript.
 
 use std::fmt;
 

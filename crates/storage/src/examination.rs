@@ -1,4 +1,4 @@
-//! What a file is found to be before it is opened, or opened again.
+//! What a file is found to be, without being changed, before it is opened or opened again.
 
 use std::fs::File;
 use std::io::Read;

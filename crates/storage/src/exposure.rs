@@ -1,4 +1,4 @@
-//! Who else may read or replace a storage file.
+//! Who else may read or replace a storage file: looked at when it is opened.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The file.
+//! The file, as the crossing has it: loaded once, saved every few moments, asked for records, each on a thread that may
+//! wait.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;

@@ -1,4 +1,4 @@
-//! How a key and its state are written.
+//! How a key and its state are written: used for each key of a save or a load.
 
 use tollkeeper_limiter::{KeyHash, KeySnapshot, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS};
 

@@ -1,4 +1,4 @@
-//! Where a storage file stands, and whether it is still there.
+//! Where a storage file stands, and whether it is still there: looked at before each write, remembered after it.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};

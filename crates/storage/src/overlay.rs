@@ -1,4 +1,4 @@
-//! A file that can be written to without being changed.
+//! A file that can be written to without being changed. The examination opens it so.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -1,4 +1,4 @@
-//! A lock beside a storage file, as long as the file is open.
+//! A lock beside a storage file, held by a connection as long as the file is open.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};

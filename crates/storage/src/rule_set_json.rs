@@ -1,4 +1,4 @@
-//! The limits under which a stored key counts, as they are written.
+//! The limits under which a stored key counts, as they are written: once for each rule set that a save or a load meets.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! The rule sets that stand in the file, and their numbers.
+//! The rule sets that stand in the file, and their numbers. Each save asks for the number of those of its keys.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! The tables of a storage file, and the secret under which its keys are hashed.
+//! The tables of a storage file, and the secret under which its keys are hashed: made with the file, checked when it is
+//! examined.
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 use tollkeeper_limiter::{MAX_LIMITS, Secret};

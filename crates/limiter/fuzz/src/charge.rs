@@ -1,4 +1,4 @@
-//! What was spent by a call.
+//! What was spent by a call, kept to be corrected later.
 
 use tollkeeper_limiter::{KeyHash, TierId};
 

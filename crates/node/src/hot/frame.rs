@@ -1,4 +1,5 @@
-//! The frame: rows of numbers that JavaScript and Rust both see, one for each key of a batch.
+//! The frame: rows of numbers that JavaScript and Rust both see, one for each key of a batch. Every hot call reads and
+//! writes it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;

@@ -1,4 +1,4 @@
-//! Memory asked for before it is needed.
+//! Memory asked for before it is needed, when a batch of keys is about to be looked up.
 
 /// Has the processor fetch what stands at an address, and the line after it, into which an entry may reach.
 pub(super) fn prefetch(at: *const u8) {

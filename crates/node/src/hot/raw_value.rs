@@ -1,4 +1,4 @@
-//! A value of JavaScript that is passed on as it is.
+//! A value of JavaScript that is passed on as it is: the frame, and the functions made over it.
 
 use std::ptr;
 
