@@ -1,27 +1,9 @@
-//! The JSON surface, as the binding calls it.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! Identifications, and the signals that are refused.
 
 use serde_json::{Value, json};
-use tollkeeper_fingerprint::{
-    Dataset, MAX_DEPTH, MAX_ID, MAX_INPUT, MAX_ITEMS, Signals, batch_json, compare_json, identify_json,
-};
+use tollkeeper_fingerprint::{Dataset, MAX_DEPTH, MAX_INPUT, Signals, compare_json, identify_json};
 
-const AKAMAI: &str = "1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p";
-const CHROME: &str =
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
-
-fn row(file: &str) -> Value {
-    serde_json::from_str::<Value>(file).unwrap()[0].clone()
-}
-
-fn curl() -> Value {
-    row(include_str!("../data/curl.json"))
-}
-
-fn identified(input: &Value) -> Value {
-    serde_json::from_str(&identify_json(&input.to_string()).unwrap()).unwrap()
-}
+use crate::{AKAMAI, CHROME, curl, identified};
 
 #[test]
 fn an_identification_has_the_shape_of_the_api() {
@@ -234,102 +216,9 @@ fn refusals_name_the_field_and_what_it_may_be() {
 }
 
 #[test]
-fn a_comparison_has_the_shape_of_the_api() {
-    let one = json!({ "tls": { "client_hello": curl()["client_hello"] } });
-    let answer = compare_json(&json!({ "a": one, "b": one }).to_string()).unwrap();
-    let expected = json!({
-        "similarity": 1.0,
-        "match": true,
-        "resolution": "raw",
-        "components": {
-            "ciphers": 1.0, "extensions": 1.0, "groups": 1.0, "signature_algorithms": 1.0, "http2": null, "headers": null,
-        },
-        "differences": [],
-    });
-    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap(), expected);
-}
-
-#[test]
-fn refused_comparisons_say_which_side() {
-    let one = json!({ "tls": { "ja3": "769,4-5,,," } });
-    let other = json!({ "http2": { "akamai": AKAMAI } });
-    for (input, code, path) in [
-        (json!({ "a": one, "b": other }), "ERR_NOT_COMPARABLE", ""),
-        (json!({ "a": one }), "ERR_SIGNAL_INVALID", "b"),
-        (json!({ "a": {}, "b": one }), "ERR_NO_SIGNAL", "a"),
-        (
-            json!({ "a": one, "b": { "tls": { "ja4": "x" } } }),
-            "ERR_SIGNAL_INVALID",
-            "b.tls.ja4",
-        ),
-    ] {
-        let error = compare_json(&input.to_string()).unwrap_err();
-        assert_eq!((error.code(), error.path()), (code, path), "{error}");
-    }
-}
-
-/// The texts of the items.
-fn texts(items: &Value) -> Vec<String> {
-    items.as_array().unwrap().iter().map(Value::to_string).collect()
-}
-
-#[test]
-fn an_item_that_is_no_json_fails_alone() {
-    let good = json!({ "fingerprint": { "tls": { "client_hello": curl()["client_hello"] } } }).to_string();
-    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
-    let input = [&good, r#"{"id":"\ud800"}"#, "", &deep, &good];
-    let answers: Value = serde_json::from_str(&batch_json(&input, 0).unwrap()).unwrap();
-    for index in 1..4 {
-        assert_eq!(answers[index]["problem"]["code"], "ERR_INPUT_NOT_JSON");
-        assert_eq!(answers[index]["problem"]["path"], format!("items[{index}]"));
-    }
-    assert_eq!(answers[0]["result"], answers[4]["result"]);
-}
-
-#[test]
 fn an_empty_list_of_headers_is_no_signal() {
     let error = identify_json(r#"{"tls":{},"http":{"headers":[]}}"#).unwrap_err();
     assert_eq!(error.code(), "ERR_NO_SIGNAL");
-}
-
-#[test]
-fn a_bad_item_of_a_batch_fails_alone() {
-    let good = json!({ "tls": { "client_hello": curl()["client_hello"] } });
-    let items = json!([
-        { "id": "one", "fingerprint": good },
-        { "id": "two", "fingerprint": { "tls": { "ja4": "x" } } },
-        { "fingerprint": good },
-        { "id": 7, "fingerprint": good },
-        { "id": "five" },
-        { "id": "x".repeat(MAX_ID + 1), "fingerprint": good },
-        null,
-        "\u{e000}",
-    ]);
-    let answers: Value = serde_json::from_str(&batch_json(&texts(&items), 0).unwrap()).unwrap();
-    assert_eq!(answers.as_array().unwrap().len(), 8);
-    assert_eq!(answers[0]["id"], "one");
-    assert_eq!(answers[0]["result"], identified(&good));
-    assert!(answers[0].get("problem").is_none());
-    assert_eq!(answers[1]["problem"]["code"], "ERR_SIGNAL_INVALID");
-    assert_eq!(answers[1]["problem"]["path"], "items[1].fingerprint.tls.ja4");
-    assert!(
-        answers[1]["problem"]["detail"]
-            .as_str()
-            .unwrap()
-            .contains("a JA4 looks like")
-    );
-    assert!(answers[1].get("result").is_none());
-    assert_eq!(answers[2]["id"], Value::Null);
-    assert_eq!(answers[2]["result"], answers[0]["result"]);
-    for (index, path) in [
-        (3, "items[3].id"),
-        (4, "items[4].fingerprint"),
-        (5, "items[5].id"),
-        (6, "items[6]"),
-        (7, "items[7]"),
-    ] {
-        assert_eq!(answers[index]["problem"]["path"], path);
-    }
 }
 
 #[test]
@@ -347,23 +236,6 @@ fn text_that_can_not_be_read_says_why() {
         assert_eq!(error.code(), "ERR_INPUT_NOT_JSON");
         assert!(error.message().contains("nested 127 deep"), "{error}");
     }
-}
-
-#[test]
-fn an_item_that_is_too_long_fails_alone() {
-    let good = json!({ "fingerprint": { "http2": { "akamai": AKAMAI } } }).to_string();
-    let items = [" ".repeat(2 * MAX_INPUT), good];
-    let answers: Value = serde_json::from_str(&batch_json(&items, 20).unwrap()).unwrap();
-    assert_eq!(answers[0]["problem"]["path"], "items[20]");
-    assert_eq!(answers[0]["problem"]["code"], "ERR_INPUT_TOO_LARGE");
-    assert!(answers[1]["result"].is_object());
-}
-
-#[test]
-fn a_batch_has_its_bounds() {
-    let error = batch_json(&["{}"; MAX_ITEMS + 1], 0).unwrap_err();
-    assert_eq!((error.code(), error.path()), ("ERR_INPUT_TOO_LARGE", "items"));
-    assert_eq!(batch_json::<&str>(&[], 0).unwrap(), "[]");
 }
 
 #[test]
