@@ -24,6 +24,19 @@ export type Overrides = Readonly<Record<string, LimitOverride | null>>;
  * @throws {TollkeeperError} `ERR_OVERRIDES_INVALID`, naming the limit, what it was and what it may be: also for what only
  * the calls that it is made for would find, as far as it can be told without the tiers; `ERR_TIER_UNKNOWN` for no name of
  * a plain tier.
+ *
+ * @example
+ * ```ts
+ * import { createLimiter, overriddenTier } from "tollkeeper";
+ *
+ * const month = { name: "month", type: "quota", limit: 50_000, period: "month" } as const;
+ * const limiter = createLimiter({ tiers: { free: { limits: [month] } } });
+ * const promised = overriddenTier("free", { month: { limit: 80_000 } });
+ *
+ * const { tier, limits } = limiter.consume("acct:42", promised);
+ * console.log(tier, limits[0]?.limit); // free 80000
+ * await limiter.close();
+ * ```
  */
 export function overriddenTier(tier: string, overrides: Overrides | null): string {
   if (typeof tier !== "string" || tier.includes("{")) {

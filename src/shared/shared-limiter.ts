@@ -76,6 +76,7 @@ export class SharedLimiter {
   #stopSweep: () => void = () => undefined;
   #closing: Promise<void> | undefined;
 
+  /** @internal */
   constructor(settings: SharedSettings) {
     this.#settings = settings;
     this.#readyGate = new ReadyGate(settings.runtime);
