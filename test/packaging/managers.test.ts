@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writ
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { PLATFORM, type Ran, run, tools } from "./project.js";
+import { PLATFORM, packagesIn, type Ran, run, tools } from "./project.js";
 import { Registry } from "./registry.js";
 
 const PROGRAM = `
@@ -48,14 +48,6 @@ function project(name: string, files: Record<string, string> = {}): string {
 
 function installed(result: Ran): void {
   expect(result, `${result.stdout}${result.stderr}`).toMatchObject({ status: 0 });
-}
-
-/** Every package under a folder, by name. */
-function packagesIn(modules: string): string[] {
-  return readdirSync(modules, { recursive: true, encoding: "utf8" })
-    .filter((file) => /^(.*node_modules\/)?(@[^/]+\/)?[^/]+\/package\.json$/.test(file))
-    .map((file) => dirname(file))
-    .sort();
 }
 
 function bytesIn(path: string): number {

@@ -64,6 +64,14 @@ export function run(cwd: string, program: string, args: readonly string[], env: 
   });
 }
 
+/** Every package in a `node_modules`, by its path. */
+export function packagesIn(modules: string): string[] {
+  return readdirSync(modules, { recursive: true, encoding: "utf8" })
+    .filter((file) => /^(.*node_modules\/)?(@[^/]+\/)?[^/]+\/package\.json$/.test(file))
+    .map((file) => dirname(file))
+    .sort();
+}
+
 /** A project in a new folder, with tollkeeper as npm would install it. */
 export class Project {
   readonly folder: string;

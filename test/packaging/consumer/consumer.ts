@@ -1,22 +1,39 @@
-// What a user's TypeScript may look like; compiled against the packed package under nodenext (ESM and CommonJS) and bundler.
+// What a user's TypeScript may look like; compiled against the packed package, as ESM and as CommonJS, and then run.
 import Fastify from "fastify";
+import type { Redis } from "ioredis";
 import { Registry } from "prom-client";
-import { createLimiter, type Decision, type ErrorCode, type Limiter, type Tiers, TollkeeperError } from "tollkeeper";
+import {
+  createLimiter,
+  type Decision,
+  type ErrorCode,
+  type Limiter,
+  type RedisStorage,
+  type Tiers,
+  TollkeeperError,
+} from "tollkeeper";
 import tollkeeper from "tollkeeper/fastify";
 import { type Identification, loadFingerprint, type Signals } from "tollkeeper/fingerprint";
+import { fieldsOf } from "tollkeeper/http";
 import { registerLimiterMetrics } from "tollkeeper/prometheus";
 
 const tiers: Tiers = {
-  free: { limits: [{ name: "minute", type: "bucket", limit: 100, windowSeconds: 60, burst: 1.5 }] },
+  free: { limits: [{ name: "minute", type: "bucket", limit: 5, windowSeconds: 60, burst: 1 }] },
 };
 const limiter: Limiter = createLimiter({ tiers, engine: "auto", storage: { type: "memory" } });
 const decision: Decision = limiter.consume("acct:42", "free", 2);
 const remaining: number | undefined = decision.limits[0]?.remaining;
+const fields: readonly (readonly [name: string, text: string])[] = fieldsOf(decision);
 
 const app = Fastify();
 app.register(tollkeeper, { limiter, identify: () => ({ key: "acct:42", tier: "free" }) });
-app.post("/compare", { config: { toll: { cost: 2 } } }, async () => ({ remaining }));
-registerLimiterMetrics(new Registry(), limiter);
+app.post("/compare", { config: { toll: { cost: 2 } } }, async (request) => ({
+  remaining,
+  allowed: request.toll?.allowed,
+}));
+const registry = new Registry();
+registerLimiterMetrics(registry, limiter);
+
+export const storage = (client: Redis): RedisStorage => ({ type: "redis", client });
 
 export function codeOf(error: unknown): ErrorCode | undefined {
   return error instanceof TollkeeperError ? error.code : undefined;
@@ -25,6 +42,20 @@ export function codeOf(error: unknown): ErrorCode | undefined {
 export const identify: (signals: Signals) => Identification = loadFingerprint().identify;
 
 // @ts-expect-error A limit has a name.
-createLimiter({ tiers: { free: { limits: [{ type: "quota", limit: 1, period: "day" }] } } });
+const unnamed: Tiers = { free: { limits: [{ type: "quota", limit: 1, period: "day" }] } };
+export const noLimiter = () => createLimiter({ tiers: unnamed });
 // @ts-expect-error A tier is asked for by name.
-limiter.consume("acct:42", 1);
+export const numbered = () => limiter.consume("acct:42", 1);
+
+async function main(): Promise<void> {
+  const answers = [
+    await app.inject({ method: "POST", url: "/compare" }),
+    await app.inject({ method: "POST", url: "/compare" }),
+  ];
+  const isCounted = (await registry.metrics()).includes('outcome="allowed"');
+  console.log(
+    JSON.stringify([limiter.engine, fields.length > 0, answers.map(({ statusCode }) => statusCode), isCounted]),
+  );
+  await app.close();
+}
+void main();
