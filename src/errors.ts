@@ -47,7 +47,7 @@ export class TollkeeperError extends Error {
   /** Stable: what went wrong, for programs. */
   readonly code: ErrorCode;
 
-  /** @internal */
+  /** @param message What was wrong, what it was and what it may be. */
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "TollkeeperError";

@@ -7,7 +7,7 @@ export class FingerprintError extends Error {
   /** JSON path of the field, such as `tls.client_hello`; empty for the whole input. */
   readonly path: string;
 
-  /** @internal */
+  /** @param message What was wrong with the field, and what it may be. */
   constructor(code: string, path: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "FingerprintError";
