@@ -9,21 +9,13 @@ import { openNative } from "./engine/native.js";
 import { splitTiers } from "./engine/shadow-tiers.js";
 import type { Tiers } from "./engine/spec.js";
 import { checkTiers } from "./engine/tier.js";
-import { TollkeeperError } from "./errors.js";
+import { optionInvalid, TollkeeperError } from "./errors.js";
 import { guarded } from "./limiter/callback.js";
 import { Limiter } from "./limiter/limiter.js";
 import { checkedNow } from "./limiter/misuse.js";
 import { PROCESS } from "./shared/runtime.js";
 import { SharedLimiter } from "./shared/shared-limiter.js";
-import {
-  checkRedis,
-  invalid,
-  PREFIX,
-  PREFIX_MAY_BE,
-  placeOf,
-  policiesOf,
-  type RedisStorage,
-} from "./shared/storage-options.js";
+import { checkRedis, PREFIX, PREFIX_MAY_BE, placeOf, policiesOf, type RedisStorage } from "./shared/storage-options.js";
 import { RedisLink } from "./store/redis-link.js";
 
 /** Where the state of keys is kept. */
@@ -227,35 +219,39 @@ function warn(error: unknown): void {
 const OPTIONS = ["tiers", "name", "engine", "storage", "maxKeys", "clock", "onStorageError"];
 
 function checkOptions<T extends LimiterOptions | SharedLimiterOptions>(options: T): T {
-  if (typeof options !== "object" || options === null) throw invalid("options", options, "an object");
+  if (typeof options !== "object" || options === null) throw optionInvalid("options", options, "an object");
   for (const option of Object.keys(options)) {
-    if (!OPTIONS.includes(option)) throw invalid(option, "unknown", `one of ${OPTIONS.join(", ")}`);
+    if (!OPTIONS.includes(option)) throw optionInvalid(option, "unknown", `one of ${OPTIONS.join(", ")}`);
   }
   const { name, engine, storage, maxKeys, clock, onStorageError } = options;
   const isName = typeof name === "string" && name.length > 0 && name.length <= 128 && !/\p{Surrogate}/u.test(name);
   if (name !== undefined && !isName) {
-    throw invalid("name", name, "a string of 1 to 128 characters");
+    throw optionInvalid("name", name, "a string of 1 to 128 characters");
   }
   if (engine !== undefined && !["auto", "native", "js"].includes(engine)) {
-    throw invalid("engine", engine, '"auto", "native" or "js"');
+    throw optionInvalid("engine", engine, '"auto", "native" or "js"');
   }
   if (maxKeys !== undefined && !(Number.isInteger(maxKeys) && maxKeys >= 1 && maxKeys <= maxKeysOf("native"))) {
-    throw invalid("maxKeys", maxKeys, "a whole number, 1 to 4294967296");
+    throw optionInvalid("maxKeys", maxKeys, "a whole number, 1 to 4294967296");
   }
-  if (clock !== undefined && typeof clock !== "function") throw invalid("clock", clock, "a function");
+  if (clock !== undefined && typeof clock !== "function") throw optionInvalid("clock", clock, "a function");
   if (onStorageError !== undefined && typeof onStorageError !== "function") {
-    throw invalid("onStorageError", onStorageError, "a function");
+    throw optionInvalid("onStorageError", onStorageError, "a function");
   }
   if (storage !== undefined) checkStorage(storage);
   if (storage?.type === "redis" && storage.prefix === undefined && name !== undefined && !PREFIX.test(name)) {
-    throw invalid("name", name, `${PREFIX_MAY_BE}, as the prefix of names in Redis; or give another as storage.prefix`);
+    throw optionInvalid(
+      "name",
+      name,
+      `${PREFIX_MAY_BE}, as the prefix of names in Redis; or give another as storage.prefix`,
+    );
   }
   return options;
 }
 
 function checkStorage(storage: StorageOptions | RedisStorage): void {
   if (storage?.type !== "memory" && storage?.type !== "file" && storage?.type !== "redis") {
-    throw invalid("storage.type", (storage as { type?: unknown } | null)?.type, '"memory", "file" or "redis"');
+    throw optionInvalid("storage.type", (storage as { type?: unknown } | null)?.type, '"memory", "file" or "redis"');
   }
   if (storage.type === "memory") return;
   if (storage.type === "redis") {
@@ -263,10 +259,10 @@ function checkStorage(storage: StorageOptions | RedisStorage): void {
     return;
   }
   if (typeof storage.path !== "string" || storage.path.length === 0 || storage.path.includes("\0")) {
-    throw invalid("storage.path", storage.path, "the path of a file");
+    throw optionInvalid("storage.path", storage.path, "the path of a file");
   }
   const { flushMs } = storage;
   if (flushMs !== undefined && !(Number.isInteger(flushMs) && flushMs >= 10 && flushMs <= 60_000)) {
-    throw invalid("storage.flushMs", flushMs, "whole milliseconds, 10 to 60000");
+    throw optionInvalid("storage.flushMs", flushMs, "whole milliseconds, 10 to 60000");
   }
 }

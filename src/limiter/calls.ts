@@ -1,4 +1,4 @@
-import { invalidOption } from "./misuse.js";
+import { optionInvalid } from "../errors.js";
 
 /** One value for all calls of a batch, or one for each. */
 export type Many<T> = T | readonly T[];
@@ -11,7 +11,7 @@ export class Calls {
 
   /** @throws {TollkeeperError} `ERR_OPTION_INVALID` where there is not one tier and one cost for each key. */
   constructor(keys: readonly string[], tiers: Many<string>, costs: Many<number>) {
-    if (!Array.isArray(keys)) throw invalidOption("keys", keys, "an array of keys");
+    if (!Array.isArray(keys)) throw optionInvalid("keys", keys, "an array of keys");
     checkLength("tiers", tiers, keys.length);
     checkLength("costs", costs, keys.length);
     // Copies, since reading somebody else's arrays may run somebody else's code.
@@ -43,8 +43,8 @@ function copyOf<T extends string | number>(values: Many<T>): Many<T> {
 }
 
 function checkLength(name: string, values: unknown, length: number): void {
-  if (typeof values === "object" && !Array.isArray(values)) throw invalidOption(name, values, "one value, or an array");
+  if (typeof values === "object" && !Array.isArray(values)) throw optionInvalid(name, values, "one value, or an array");
   if (Array.isArray(values) && values.length !== length) {
-    throw invalidOption(name, `${values.length} items long`, `one item per key, ${length}`);
+    throw optionInvalid(name, `${values.length} items long`, `one item per key, ${length}`);
   }
 }

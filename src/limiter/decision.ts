@@ -3,8 +3,9 @@ import type { Engine } from "../engine/engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "../engine/frame.js";
 import type { TierSpec } from "../engine/spec.js";
 import type { TierLimit } from "../engine/tier.js";
+import { optionInvalid } from "../errors.js";
 import type { BoundTier } from "./bound-tier.js";
-import { invalidCost, invalidOption } from "./misuse.js";
+import { invalidCost } from "./misuse.js";
 
 // Own constants of a module, as in limiter.ts.
 const { NOW, CODE, BEHIND, SPENT } = FRAME;
@@ -179,7 +180,7 @@ export class Decision {
    */
   refund(part: "all" | "quotas" = "all"): boolean {
     if (part !== "all" && part !== "quotas") {
-      throw invalidOption("part", part, '"all" or "quotas"');
+      throw optionInvalid("part", part, '"all" or "quotas"');
     }
     return this.correct(-this.costMilli, part === "quotas" ? ADJUST.QUOTAS_ONLY : 0);
   }

@@ -48,11 +48,6 @@ export function excessiveCost(cost: number, tier: string, maxCost: number): Toll
   );
 }
 
-/** An argument that can't be used. */
-export function invalidOption(name: string, was: unknown, mayBe: string): TollkeeperError {
-  return new TollkeeperError("ERR_OPTION_INVALID", `${name} is ${shown(was)}; it may be ${mayBe}`);
-}
-
 /** A call after `close`. */
 export function limiterClosed(): TollkeeperError {
   return new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");

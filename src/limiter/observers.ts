@@ -1,5 +1,5 @@
+import { optionInvalid } from "../errors.js";
 import { guarded } from "./callback.js";
-import { invalidOption } from "./misuse.js";
 
 /** Told how many seconds something took. */
 export type Observe = (seconds: number) => void;
@@ -25,7 +25,7 @@ export class Observers {
    * @throws {TollkeeperError} `ERR_OPTION_INVALID`
    */
   add(observe: Observe): () => void {
-    if (typeof observe !== "function") throw invalidOption(`observe of ${this.#name}`, observe, "a function");
+    if (typeof observe !== "function") throw optionInvalid(`observe of ${this.#name}`, observe, "a function");
     const told = guarded(this.#name, observe);
     this.#observers.add(told);
     return () => void this.#observers.delete(told);

@@ -4,7 +4,7 @@
  * @module tollkeeper/prometheus
  */
 import type { Registry } from "prom-client";
-import { TollkeeperError } from "../errors.js";
+import { optionInvalid } from "../errors.js";
 import type { Limiter, LimiterStats } from "../limiter/limiter.js";
 import type { SharedLimiter, SharedLimiterStats } from "../shared/shared-limiter.js";
 import { Meter } from "./meter.js";
@@ -76,16 +76,16 @@ const DECISIONS = "tollkeeper_decisions_total";
 
 function checkedPrefix(registry: Registry, { prefix = "", ...unknown }: LimiterMetricsOptions): string {
   const [option] = Object.keys(unknown);
-  if (option !== undefined) throw new TollkeeperError("ERR_OPTION_INVALID", `${option} is unknown; it may be prefix`);
+  if (option !== undefined) throw optionInvalid(option, "unknown", "prefix");
   if (typeof prefix !== "string" || !/^([a-z_][a-z\d_]*)?$/i.test(prefix)) {
-    throw invalidPrefix(prefix, "letters, digits and _, of which no digit comes first");
+    throw optionInvalid("prefix", JSON.stringify(prefix), "letters, digits and _, of which no digit comes first");
   }
   if (registry.getSingleMetric(prefix + DECISIONS) !== undefined) {
-    throw invalidPrefix(prefix, "another, such as login_, since the registry has a limiter under that one");
+    throw optionInvalid(
+      "prefix",
+      JSON.stringify(prefix),
+      "another, such as login_, since the registry has a limiter under that one",
+    );
   }
   return prefix;
-}
-
-function invalidPrefix(was: unknown, mayBe: string): TollkeeperError {
-  return new TollkeeperError("ERR_OPTION_INVALID", `prefix is ${JSON.stringify(was)}; it may be ${mayBe}`);
 }

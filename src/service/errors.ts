@@ -1,8 +1,8 @@
-import { TollkeeperError } from "tollkeeper";
+import { type ErrorCode, TollkeeperError } from "tollkeeper";
 
 /**
  * Every code that a {@link ServiceError} can carry, with what it means: what only the service throws, beside the library's
- * own. `docs/errors.md` explains each; a test holds the two together.
+ * codes. `docs/errors.md` explains each; a test holds the two together.
  */
 export const SERVICE_ERROR_CODES = {
   ERR_ACCOUNT_INVALID: "no account can have that name",
@@ -13,8 +13,8 @@ export const SERVICE_ERROR_CODES = {
   ERR_ADDRESS_UNAVAILABLE: "the address can't be listened on",
 } as const;
 
-/** A stable code of a {@link ServiceError}. */
-export type ServiceErrorCode = keyof typeof SERVICE_ERROR_CODES;
+/** A stable code of a {@link ServiceError}: its own, or the library's where it is of the same meaning. */
+export type ServiceErrorCode = keyof typeof SERVICE_ERROR_CODES | ErrorCode;
 
 /** Misuse of the service, or a fault; shaped as the library's `TollkeeperError`. `code` is stable, `message` is for people. */
 export class ServiceError extends Error {

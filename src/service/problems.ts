@@ -1,5 +1,4 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { ErrorCode } from "tollkeeper";
 import { keepToll, type Problem, problem, sendProblem } from "tollkeeper/fastify";
 import { FingerprintError } from "tollkeeper/fingerprint";
 import { z } from "zod";
@@ -68,7 +67,7 @@ const BY_CODE: Record<string, [status: number, code: string, detail: string]> = 
 };
 
 /** The same of our own errors, which name tiers and accounts, so only for those who manage them. */
-const BY_OWN_CODE: Partial<Record<ErrorCode | ServiceErrorCode, [status: number, code: string]>> = {
+const BY_OWN_CODE: Partial<Record<ServiceErrorCode, [status: number, code: string]>> = {
   ERR_ACCOUNT_UNKNOWN: [404, "account_unknown"],
   ERR_ACCOUNT_INVALID: [422, "account_invalid"],
   ERR_KEY_LIMIT: [409, "key_limit_reached"],

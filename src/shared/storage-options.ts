@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from "node:tls";
-import { TollkeeperError } from "../errors.js";
+import { optionInvalid, TollkeeperError } from "../errors.js";
 import { addressOfClient, checkClient, type RedisClient } from "../store/given-client.js";
 import type { Credentials } from "../store/login.js";
 import { type Address, parseAddress, urlOf } from "../store/redis-url.js";
@@ -82,26 +82,27 @@ const MAY_BE = '"share", "open" or "closed"';
 export function checkRedis(storage: RedisStorage): void {
   const { url, client, mode, leaseMs, timeoutMs, onOutage, prefix, tls, credentials, allowEviction } = storage;
   const unknown = Object.keys(storage).find((option) => !OPTIONS.includes(option));
-  if (unknown !== undefined) throw invalid(`storage.${unknown}`, "unknown", `one of ${OPTIONS.join(", ")}`);
+  if (unknown !== undefined) throw optionInvalid(`storage.${unknown}`, "unknown", `one of ${OPTIONS.join(", ")}`);
   if (client === undefined && url === undefined) {
-    throw invalid("storage.url", url, "the URL of a Redis, or storage.client be an ioredis client");
+    throw optionInvalid("storage.url", url, "the URL of a Redis, or storage.client be an ioredis client");
   }
   if (client === undefined) parseAddress(url, "storage.url");
   else checkGiven(client, storage);
   if (mode !== undefined && mode !== "leased" && mode !== "exact") {
-    throw invalid("storage.mode", mode, '"leased" or "exact"');
+    throw optionInvalid("storage.mode", mode, '"leased" or "exact"');
   }
   checkWhole("storage.leaseMs", leaseMs, 10, 5000);
   checkWhole("storage.timeoutMs", timeoutMs, 1, 10_000);
   if (prefix !== undefined && !(typeof prefix === "string" && PREFIX.test(prefix))) {
-    throw invalid("storage.prefix", prefix, PREFIX_MAY_BE);
+    throw optionInvalid("storage.prefix", prefix, PREFIX_MAY_BE);
   }
-  if (tls !== undefined && (typeof tls !== "object" || tls === null)) throw invalid("storage.tls", tls, "an object");
+  if (tls !== undefined && (typeof tls !== "object" || tls === null))
+    throw optionInvalid("storage.tls", tls, "an object");
   if (credentials !== undefined && typeof credentials !== "function") {
-    throw invalid("storage.credentials", typeof credentials, "a function that gives { username, password }");
+    throw optionInvalid("storage.credentials", typeof credentials, "a function that gives { username, password }");
   }
   if (allowEviction !== undefined && typeof allowEviction !== "boolean") {
-    throw invalid("storage.allowEviction", allowEviction, "true or false");
+    throw optionInvalid("storage.allowEviction", allowEviction, "true or false");
   }
   checkPolicy(onOutage);
 }
@@ -132,12 +133,6 @@ export function policiesOf(onOutage: RedisStorage["onOutage"]): OutagePolicies {
   return { bucket: onOutage?.bucket ?? "share", quota: onOutage?.quota ?? "share" };
 }
 
-/** An option that can't be used. */
-export function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
-  const shown = typeof was === "object" ? JSON.stringify(was) : String(was);
-  return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${shown}; it may be ${mayBe}`);
-}
-
 /** Two places, or two ways to speak to one, would leave it open which is meant. */
 function checkGiven(client: unknown, { url, tls }: RedisStorage): void {
   for (const [option, value] of Object.entries({ url, tls })) {
@@ -154,15 +149,16 @@ function checkGiven(client: unknown, { url, tls }: RedisStorage): void {
 function checkPolicy(onOutage: unknown): void {
   if (onOutage === undefined || (typeof onOutage === "string" && POLICIES.includes(onOutage))) return;
   if (typeof onOutage !== "object" || onOutage === null) {
-    throw invalid("storage.onOutage", onOutage, `${MAY_BE}, or an object of one for bucket and one for quota`);
+    throw optionInvalid("storage.onOutage", onOutage, `${MAY_BE}, or an object of one for bucket and one for quota`);
   }
   for (const [type, policy] of Object.entries(onOutage)) {
-    if (type !== "bucket" && type !== "quota") throw invalid(`storage.onOutage.${type}`, "unknown", "bucket or quota");
-    if (!POLICIES.includes(policy)) throw invalid(`storage.onOutage.${type}`, policy, MAY_BE);
+    if (type !== "bucket" && type !== "quota")
+      throw optionInvalid(`storage.onOutage.${type}`, "unknown", "bucket or quota");
+    if (!POLICIES.includes(policy)) throw optionInvalid(`storage.onOutage.${type}`, policy, MAY_BE);
   }
 }
 
 function checkWhole(option: string, value: unknown, least: number, most: number): void {
   if (value === undefined || (Number.isInteger(value) && Number(value) >= least && Number(value) <= most)) return;
-  throw invalid(option, value, `whole milliseconds, ${least} to ${most}`);
+  throw optionInvalid(option, value, `whole milliseconds, ${least} to ${most}`);
 }

@@ -62,7 +62,7 @@ function openFile({ config }: Configuration) {
   } catch (cause) {
     if (!(cause instanceof TollkeeperError) || cause.code !== "ERR_STORAGE_LOCKED") throw cause;
     const hint = "a service that runs has it open; ask that one with --url and TOLLKEEPER_API_KEY, or stop it first";
-    throw new TollkeeperError(cause.code, `${cause.message}: ${hint}`, { cause });
+    throw new CommandError(cause.code, `${cause.message}: ${hint}`, { cause });
   }
 }
 
@@ -72,7 +72,7 @@ function storedKeys(keys: ApiKeys, { config }: Configuration): KeyStore {
       const tiers = tiersOf(config);
       if (tier !== undefined && !Object.hasOwn(tiers, tier)) {
         const mayBe = Object.keys(tiers).join(", ");
-        throw new TollkeeperError("ERR_TIER_UNKNOWN", `tier is ${tier}; it may be one of ${mayBe}`);
+        throw new CommandError("ERR_TIER_UNKNOWN", `tier is ${tier}; it may be one of ${mayBe}`);
       }
       const present = keys.accounts.get(account);
       if (tier !== undefined && present !== undefined && present.tier !== tier) {

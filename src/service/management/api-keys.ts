@@ -1,6 +1,6 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
-import { type RecordStore, TollkeeperError } from "tollkeeper";
+import type { RecordStore, TollkeeperError } from "tollkeeper";
 import { ServiceError } from "../errors.js";
 import { type Account, Accounts } from "./accounts.js";
 import { KeyIndex } from "./key-index.js";
@@ -159,7 +159,7 @@ export class ApiKeys {
   }
 
   /** `ERR_RECORDS_LOST` while keys, or the pepper under which they are hashed, are known to be lost. */
-  get loss(): TollkeeperError | undefined {
+  get loss(): ServiceError | TollkeeperError | undefined {
     if (this.#pepper !== undefined || this.#records.loss !== undefined) return this.#records.loss;
     const { version } = this.#records;
     if (this.#wholeAt !== version) {
@@ -239,8 +239,8 @@ function infoOf(name: string, value: string): KeyInfo {
   };
 }
 
-function pepperLost(): TollkeeperError {
-  return new TollkeeperError(
+function pepperLost(): ServiceError {
+  return new ServiceError(
     "ERR_RECORDS_LOST",
     `there are API keys, and the pepper under which they were hashed is gone: set RATE_LIMIT_KEY_PEPPER to what it was, ` +
       `or restore the record ${PEPPER} from a backup`,
@@ -254,8 +254,8 @@ function tooMany(account: string): ServiceError {
   );
 }
 
-function invalid(option: string, was: unknown, mayBe: string): TollkeeperError {
-  return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${String(was)}; it may be ${mayBe}`);
+function invalid(option: string, was: unknown, mayBe: string): ServiceError {
+  return new ServiceError("ERR_OPTION_INVALID", `${option} is ${String(was)}; it may be ${mayBe}`);
 }
 
 /** Whether a text can be a key at all: its checksum tells most typing errors without a look-up. */
