@@ -46,15 +46,28 @@ export function beside(client: RedisClient, { connection, sentinel, cluster }: M
 /** Where connections that follow a client stop to, by connection. */
 const following = new WeakMap<object, () => void>();
 
-/** Has a connection end when the app ends its client, and come back with it. */
-export function follow(connection: Redis | Cluster, client: RedisClient, comeBack: () => void): void {
-  const end = () => connection.disconnect();
+/**
+ * Has a connection end when the app ends its client, and come back with it.
+ *
+ * @returns Whether the app has ended it: a Cluster forgets that it was, and then says `close`.
+ */
+export function follow(connection: Redis | Cluster, client: RedisClient, comeBack: () => void): () => boolean {
+  let isEnded = client.status === "end" || client.status === "close";
+  const end = () => {
+    isEnded = true;
+    connection.disconnect();
+  };
+  const begin = () => {
+    isEnded = false;
+    comeBack();
+  };
   client.on("end", end);
-  client.on("connecting", comeBack);
+  client.on("connecting", begin);
   following.set(connection, () => {
     client.off("end", end);
-    client.off("connecting", comeBack);
+    client.off("connecting", begin);
   });
+  return () => isEnded;
 }
 
 /** Leaves the client alone for good. */

@@ -45,13 +45,16 @@ export async function pairOf(options: ClientOptions, isWanted: () => boolean): P
   return pair;
 }
 
+/** States in which a client does not connect by itself. */
+const IDLE = ["wait", "close", "end"];
+
 /** Keeps a client connected. */
 function keep(client: Client, login: Login, given: RedisClient | undefined, isWanted: () => boolean): void {
   const tell = (error: unknown) => void client.emit("error", error);
   let attempts = 0;
   const connect = async (): Promise<void> => {
-    if (!isWanted() || (client.status !== "wait" && client.status !== "end")) return;
-    if (given?.status === "end") return tell(endedByApp());
+    if (!isWanted() || !IDLE.includes(client.status)) return;
+    if (isEnded()) return tell(endedByApp());
     if (!("nodes" in client)) Object.assign(client.options, login.present);
     await client.connect().catch(() => undefined); // What fails is told as an event, and ends the connection.
   };
@@ -74,7 +77,7 @@ function keep(client: Client, login: Login, given: RedisClient | undefined, isWa
     node.connect().catch(() => undefined);
   });
   client.on("-node", () => void login.renew().catch(tell));
-  if (given !== undefined) follow(client, given, connectAnew);
+  const isEnded = given === undefined ? () => false : follow(client, given, connectAnew);
   setImmediate(connect); // Whoever asked for it listens by then.
 }
 

@@ -150,6 +150,8 @@ function textOf(error: unknown): string {
 }
 
 function hintOf(text: string, url: string): string {
+  if (/ENOENT/.test(text)) return "; check the path in the URL";
+  if (/EACCES/.test(text)) return "; let this user write to the socket: see unixsocketperm of the server";
   if (/sentinels are/.test(text)) return "; check their addresses in the URL, and whether they speak TLS";
   if (/ENOTFOUND|EAI_AGAIN/.test(text)) return "; check the host in the URL";
   const isSecure = url.startsWith("rediss");
