@@ -9,6 +9,7 @@ import {
   type Answer,
   Call,
   decisionsOf,
+  faultOf,
   hasBody,
   type Identity,
   isPreflight,
@@ -164,9 +165,17 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
       return;
     }
     reply.code(problem.status).header("cache-control", "no-store");
-    const own = onDenied(request, reply, decision);
-    if (isThenable(own)) own.then((payload) => reply.sent || reply.send(payload)).then(undefined, done);
-    else if (own !== undefined && own !== reply && !reply.sent) reply.send(own);
+    const fail = (error: Error): void => {
+      reply.code(200); // That of a denial would be taken for the error's.
+      done(faultOf(error).error);
+    };
+    try {
+      const own = onDenied(request, reply, decision);
+      if (isThenable(own)) own.then((payload) => reply.sent || reply.send(payload)).then(undefined, fail);
+      else if (own !== undefined && own !== reply && !reply.sent) reply.send(own);
+    } catch (error) {
+      fail(error as Error);
+    }
   }
 };
 
