@@ -92,6 +92,7 @@ describe("fields", () => {
       const open = await deny(undefined, { fields: { x: "epoch", tier: true } });
       const named = path === "/" ? open.answer : await open.app.inject(path);
       expect(named.json().detail).toContain("tier gold");
+      expect(told.json().detail).not.toMatch(/tier|undefined/);
       if (path === "/") expect(named.headers["x-quota-tier"]).toBe("gold");
     }
   });
