@@ -136,6 +136,9 @@ export function tollkeeper<
   }
 
   function end(call: Call<Request>, status: number): void {
+    const isCheated = total !== undefined && call.caller !== undefined && !call.isWhole && status < 400;
+    if (isCheated)
+      tell(new Error("a call has not paid its total: put afterBody between what parses its body and its handler"));
     try {
       call.end(status);
     } catch (error) {

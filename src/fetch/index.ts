@@ -144,18 +144,18 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
       const call = new Call(layer, asked, toll, calls.get(request));
       calls.set(request, call);
       const told: Field[] = [];
-      let refusal: Response | undefined;
       let response: Response;
       try {
-        refusal = (await refusalOf(asked, await call.begin(), told)) ?? (await refusalOfBody(call, asked, told));
-        response = refusal ?? (await handler(request, ...rest));
+        response =
+          (await refusalOf(asked, await call.begin(), told)) ??
+          (await refusalOfBody(call, asked, told)) ??
+          (await handler(request, ...rest));
       } catch (error) {
         end(call, asked, statusOf(error));
         throw error;
       }
       end(call, asked, response.status);
-      // Of several layers, the one that leaves least says so.
-      return refusal || tightestOf(call) === call.decision ? withFields(response, told) : response;
+      return withFields(response, new Map(told));
     };
 }
 
@@ -167,9 +167,11 @@ function statusOf(error: unknown): number {
 
 type Field = Fields[number];
 
-function withFields(response: Response, fields: readonly Field[]): Response {
+/** What the handler, or another layer behind this one, has said itself stays as it is. */
+function withFields(response: Response, fields: ReadonlyMap<string, string>): Response {
   let answer = response;
   for (const [name, text] of fields) {
+    if (answer.headers.has(name)) continue;
     try {
       answer.headers.set(name, text);
     } catch {

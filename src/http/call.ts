@@ -32,8 +32,8 @@ export class Call<Request> {
   declare private readonly toll: Toll<Request>;
   declare private identity: Identity | undefined;
   declare private isLetIn: boolean;
-  /** Whether its body is known. */
-  declare private isWhole: boolean;
+  /** Whether its body is known, and so its whole cost. */
+  declare isWhole: boolean;
   /** Whether it was good enough to be handled, and its whole cost spent. */
   declare private isHandled: boolean;
 

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { Agent, type IncomingHttpHeaders, request as send } from "node:http";
+import { type IncomingHttpHeaders, request as send } from "node:http";
 import { connect } from "node:net";
 
 export interface Asked {
@@ -9,7 +9,6 @@ export interface Asked {
   body?: string;
   /** The loopback address to call from. */
   from?: string;
-  agent?: Agent;
 }
 
 export interface Answer {
@@ -25,7 +24,7 @@ const OWN = ["date", "connection", "keep-alive", "content-length", "transfer-enc
 
 /** One call over a socket. */
 export async function call(port: number, asked: Asked = {}): Promise<Answer> {
-  const { path = "/", method = "GET", headers = {}, body, from = "127.0.0.1", agent } = asked;
+  const { path = "/", method = "GET", headers = {}, body, from = "127.0.0.1" } = asked;
   const sent = send({
     host: "127.0.0.1",
     port,
@@ -33,7 +32,7 @@ export async function call(port: number, asked: Asked = {}): Promise<Answer> {
     method,
     headers,
     localAddress: from,
-    ...(agent ? { agent } : { agent: false }),
+    agent: false,
   }).end(body);
   const [answer] = await once(sent, "response");
   let text = "";
@@ -58,7 +57,24 @@ export async function hangUp(port: number, until: Promise<unknown>): Promise<voi
   socket.destroy();
 }
 
-/** A connection that carries one call after the other. */
-export function keptAlive(): Agent {
-  return new Agent({ keepAlive: true, maxSockets: 1 });
+/** Sends calls at once on one connection; returns the statuses, in the order of the answers. */
+export async function pipelined(port: number, count: number): Promise<number[]> {
+  const socket = connect(port, "127.0.0.1");
+  const last = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+  socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n".repeat(count - 1) + last);
+  let text = "";
+  for await (const chunk of socket.setEncoding("latin1")) text += chunk;
+  return [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status));
+}
+
+/** Sends half of a body, and the rest once `until` is fulfilled. */
+export async function inHalves(port: number, body: string, until: Promise<unknown>): Promise<number> {
+  const headers = { "content-type": "application/json", "content-length": String(body.length) };
+  const sent = send({ host: "127.0.0.1", port, method: "POST", headers, agent: false });
+  sent.write(body.slice(0, 2));
+  await until;
+  sent.end(body.slice(2));
+  const [answer] = await once(sent, "response");
+  answer.resume();
+  return answer.statusCode;
 }

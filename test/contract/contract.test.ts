@@ -2,22 +2,10 @@
 import { describe, expect, it, onTestFinished } from "vitest";
 import { createLimiter } from "../../src/index.js";
 import { call } from "./client.js";
-import { onExpress4, onExpress5 } from "./on-express.js";
+import { FRAMEWORKS } from "./frameworks.js";
 import { onFastify } from "./on-fastify.js";
-import { onFetch } from "./on-fetch.js";
-import { onHono } from "./on-hono.js";
-import { onNode } from "./on-node.js";
 import { SCENARIOS, type Scenario, TIERS } from "./scenarios.js";
 import type { Serve } from "./site.js";
-
-const FRAMEWORKS: Record<string, Serve> = {
-  Fastify: onFastify,
-  "Express 5": onExpress5,
-  "Express 4": onExpress4,
-  "node:http": onNode,
-  "Request → Response": onFetch,
-  Hono: onHono,
-};
 
 const clock = () => Date.UTC(2026, 10, 10);
 

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import { problem } from "../../src/http/index.js";
-import type { Limiter, SharedLimiter, Tiers } from "../../src/index.js";
-import { type Answer, type Asked, hangUp, keptAlive } from "./client.js";
+import type { Limiter, SharedLimiter, TierSpec, Tiers } from "../../src/index.js";
+import { type Answer, type Asked, hangUp, inHalves, pipelined } from "./client.js";
 import type { Layer, Reply, Setup } from "./site.js";
 
 const minute = (limit: number) => ({ name: "minute", type: "bucket", limit, windowSeconds: 60, burst: 1 }) as const;
@@ -10,6 +10,7 @@ const month = (limit: number) => ({ name: "month", type: "quota", limit, period:
 export const TIERS: Tiers = {
   free: { limits: [minute(3), month(100)] },
   monthly: { limits: [minute(50), month(2)] },
+  two: { limits: [{ ...minute(2), name: "two" }] },
   strict: { limits: [{ ...minute(1), name: "strict" }] },
   unlimited: { limits: [] },
   anonymous: { limits: [minute(3)] },
@@ -312,6 +313,16 @@ export const SCENARIOS: Record<string, Scenario> = {
       [{ remaining: 2 }, { remaining: 99 }],
     ],
   },
+  "several layers: a denial gives back what the others took": {
+    setup: app([free, { identify: () => ({ key: "acct:2", tier: "strict" }) }]),
+    run: async ({ call, left }) => [await call(), await left(), await call(), await left()],
+    seen: [status(200), [2, 99], { ...problemOf(429, "rate_limit_exceeded") }, [2, 99]],
+  },
+  "several layers: a body that one denies has paid its rate at the others": {
+    setup: app([free, { identify: () => ({ key: "acct:2", tier: "two" }) }], batch),
+    run: async ({ call, left }) => [await call(json("[1,2,3]")), await left()],
+    seen: [problemOf(422, "cost_exceeds_capacity"), [0, 100]],
+  },
   "several layers: the tightest is told": {
     setup: app([{ identify: () => ({ key: "acct:2", tier: "trusted" }) }, free], {
       "/": { handle: ({ toll, tolls }) => ({ status: 200, body: `${toll?.tier} ${tolls.map(({ tier }) => tier)}` }) },
@@ -390,6 +401,28 @@ export const SCENARIOS: Record<string, Scenario> = {
     },
     seen: [status(200), { status: 500, body: '{"error":"The call can\'t be charged."}' }, status(200)],
   },
+  "a reload that takes the tier away before the body is there": {
+    setup: app(
+      {
+        identify: () => {
+          arrived.resolve();
+          return { key: "acct:1", tier };
+        },
+      },
+      batch,
+    ),
+    run: async ({ port, limiter, left }) => {
+      arrived = promised();
+      tier = "free";
+      const reloaded = arrived.promise.then(() => {
+        const { free, ...others } = TIERS;
+        tier = "monthly";
+        limiter.reload({ ...others, monthly: free as TierSpec });
+      });
+      return [await inHalves(port, "[1,2]", reloaded), await left("monthly")];
+    },
+    seen: [200, [1, 98]],
+  },
   "callers are told apart by address": {
     setup: app({ trusted: ["127.0.0.9/32"] }),
     run: async ({ call }) => [
@@ -437,15 +470,15 @@ export const SCENARIOS: Record<string, Scenario> = {
     ],
     seen: ['"minute";r=2;t=20', '"minute";r=1;t=40'],
   },
-  "calls of one connection": {
-    setup: app(free),
-    run: async ({ call }) => {
-      const agent = keptAlive();
-      const answers = await Promise.all([1, 2, 3, 4].map(() => call({ agent })));
-      agent.destroy();
-      return answers;
-    },
-    seen: [status(200), status(200), status(200), status(429)],
+  "calls sent at once on one connection": {
+    setup: app({ identify: async () => ({ key: "acct:1", tier: "free" }) }),
+    run: ({ port }) => pipelined(port, 5),
+    seen: [200, 200, 200, 429, 429],
+  },
+  "calls at the same time": {
+    setup: app({ identify: async () => ({ key: "acct:1", tier: "free" }) }),
+    run: async ({ call }) => (await Promise.all([1, 2, 3, 4].map(() => call()))).map(({ status }) => status).sort(),
+    seen: [200, 200, 200, 429],
   },
 };
 
@@ -460,5 +493,6 @@ function promised(): Promised {
   });
   return { promise, resolve };
 }
+let tier = "free";
 let arrived = promised();
 let left = promised();

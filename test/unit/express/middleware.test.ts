@@ -132,6 +132,17 @@ describe("what is wrong", () => {
     await vi.waitFor(() => expect(onFault).toHaveBeenCalledWith(new Error("broken")));
   });
 
+  it("is told where afterBody is forgotten, so that a total is never charged", async () => {
+    const onFault = vi.fn();
+    const { origin } = await open((response) => response.end("ok"), { onFault, total: () => 3 });
+    await (await fetch(origin)).text();
+    await vi.waitFor(() =>
+      expect(onFault).toHaveBeenCalledExactlyOnceWith(
+        expect.objectContaining({ message: expect.stringContaining("put afterBody between") }),
+      ),
+    );
+  });
+
   it("of onDenied goes to next, thrown or rejected", async () => {
     for (const onDenied of [
       () => {
