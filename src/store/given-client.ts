@@ -56,11 +56,18 @@ export function addressOfClient(client: RedisClient): Address {
   const common = { username: username ?? undefined, password: password ?? undefined, tls: tls !== undefined };
   if ("nodes" in client) {
     const { startupNodes } = client as unknown as { startupNodes: readonly unknown[] };
-    return { ...common, kind: "cluster", nodes: startupNodes.map(nodeOf) };
+    return { ...common, kind: "cluster", nodes: startupNodes.map((node) => nodeOf(node, 6379)) };
   }
   if (sentinels?.length) {
     const master = name ?? "";
-    return { ...common, kind: "sentinel", nodes: sentinels.map(nodeOf), master, db, sentinelPassword: undefined };
+    return {
+      ...common,
+      kind: "sentinel",
+      nodes: sentinels.map((node) => nodeOf(node, 26379)),
+      master,
+      db,
+      sentinelPassword: undefined,
+    };
   }
   return { ...common, kind: "server", node: path ? { path } : { host, port }, db };
 }
@@ -97,11 +104,11 @@ export function optionsOf(client: RedisClient): Options {
 }
 
 /** A node as ioredis is given it: a port, a URL, or an object. */
-function nodeOf(node: unknown): { host: string; port: number } {
+function nodeOf(node: unknown, usual: number): { host: string; port: number } {
   if (typeof node === "string" && URL.canParse(node)) {
     const { hostname, port } = new URL(node);
-    return { host: hostname, port: Number(port || 6379) };
+    return { host: hostname, port: Number(port || usual) };
   }
-  const { host = "localhost", port = 6379 } = typeof node === "object" && node !== null ? (node as Options) : {};
-  return { host, port: typeof node === "object" ? Number(port) : Number(node) || 6379 };
+  const { host = "localhost", port } = typeof node === "object" && node !== null ? (node as Options) : {};
+  return { host, port: Number(port ?? (typeof node === "object" ? usual : node)) };
 }

@@ -75,6 +75,7 @@ export class Login {
 }
 
 function checked(given: Credentials): Credentials {
+  if (typeof given !== "object" || given === null) throw new TypeError(`they are of type ${typeof given}`);
   const { username, password } = given;
   if (typeof password !== "string") throw new TypeError(`it gave a password of type ${typeof password}`);
   if (username === undefined) return { password };

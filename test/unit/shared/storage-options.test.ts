@@ -1,3 +1,4 @@
+import { Redis } from "ioredis";
 import { describe, expect, it } from "vitest";
 import { checkRedis, policiesOf, type RedisStorage } from "../../../src/shared/storage-options.js";
 
@@ -28,6 +29,16 @@ describe("storage in Redis", () => {
     [{ onOutage: { minute: "open" } }, "storage.onOutage.minute is unknown; it may be bucket or quota"],
     [{ onOutage: { quota: "maybe" } }, 'storage.onOutage.quota is maybe; it may be "share", "open" or "closed"'],
     [{ lease: 1 }, "storage.lease is unknown; it may be one of"],
+    [
+      { url: undefined },
+      "storage.url is undefined; it may be the URL of a Redis, or storage.client be an ioredis client",
+    ],
+    [{ client: new Redis({ lazyConnect: true }) }, "storage.url and storage.client are both given; it may be either"],
+    [
+      { url: undefined, client: new Redis({ lazyConnect: true }), tls: {} },
+      "storage.tls and storage.client are both given; it may be either: a client has its own tls",
+    ],
+    [{ url: undefined, client: {} }, "storage.client is an object of the class Object, without duplicate(); it may be"],
     [{ url: "nowhere" }, "storage.url can't be used: it has no scheme"],
   ])("refuses %o", (wrong, message) => {
     expect(() => checkRedis({ type: "redis", url: URL, ...wrong } as RedisStorage)).toThrow(message);
