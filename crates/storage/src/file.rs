@@ -1,22 +1,18 @@
 //! The file, as the crossing has it: loaded once, saved every few moments, asked for records, each on a thread that may
 //! wait.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use redb::{Database, ReadableDatabase, ReadableTable};
-use tollkeeper_limiter::{Change, Limiter, Secret};
+use tollkeeper_limiter::{Limiter, Secret};
 
 use crate::connection::Connection;
 use crate::database::contained;
 use crate::error::StorageError;
-use crate::key_row::{decode, encode, to_bytes, to_hash};
 use crate::location::Found;
-use crate::rule_set_json;
+use crate::records::{Records, write_record};
 use crate::stored_rule_sets::StoredRuleSets;
-use crate::tables::{KEYS, RECORDS, RULE_SETS};
+use crate::usage::{load, write};
 
 /// Keys written in one transaction: neighbours in the file, so that none of its pages is written twice. All at once they
 /// would double the file, and their memory, given back in one piece, would hold up every other thread.
@@ -35,8 +31,7 @@ pub struct Note {
 #[derive(Debug)]
 pub struct Storage {
     connection: Connection,
-    /// All of them, so that the file can be written anew when it was taken away.
-    records: Mutex<BTreeMap<String, String>>,
+    records: Records,
     /// What is to be told of the file.
     notes: Mutex<Vec<Note>>,
 }
@@ -51,14 +46,7 @@ impl Storage {
     }
 
     pub(crate) fn of(connection: Connection) -> Result<Self, StorageError> {
-        let records = connection.with(|database| {
-            let mut records = BTreeMap::new();
-            for entry in database.begin_read()?.open_table(RECORDS)?.iter()? {
-                let (name, value) = entry?;
-                records.insert(name.value().to_owned(), value.value().to_owned());
-            }
-            Ok(records)
-        })?;
+        let records = connection.with(Records::read)?;
         let exposed = |text| Note {
             code: "ERR_STORAGE_EXPOSED",
             text,
@@ -66,7 +54,7 @@ impl Storage {
         let notes = connection.exposure.clone().map(exposed).into_iter().collect();
         Ok(Self {
             connection,
-            records: Mutex::new(records),
+            records,
             notes: Mutex::new(notes),
         })
     }
@@ -131,11 +119,7 @@ impl Storage {
         let changed = limiter.drain_changed();
         let keys = limiter.keys();
         let written = contained(|| {
-            let transaction = draft.database.begin_write()?;
-            for (name, value) in &*self.lock_records() {
-                transaction.open_table(RECORDS)?.insert(name.as_str(), value.as_str())?;
-            }
-            transaction.commit()?;
+            self.records.write(&draft.database)?;
             let mut rule_sets = StoredRuleSets::default();
             for part in keys.chunks(PART_KEYS) {
                 write(&draft.database, limiter, &limiter.changes(part), &mut rule_sets)?;
@@ -160,30 +144,16 @@ impl Storage {
         self.connection.rule_sets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_records(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A record.
     #[must_use]
     pub fn record(&self, name: &str) -> Option<String> {
-        self.lock_records().get(name).cloned()
+        self.records.get(name)
     }
 
     /// At most `size` records whose names begin so, ordered by name, after the one named `after`.
     #[must_use]
     pub fn records(&self, prefix: &str, size: usize, after: &str) -> Vec<(String, String)> {
-        let from = if after > prefix {
-            Bound::Excluded(after)
-        } else {
-            Bound::Included(prefix)
-        };
-        self.lock_records()
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(|(name, _)| name.starts_with(prefix))
-            .take(size)
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
+        self.records.list(prefix, size, after)
     }
 
     /// Writes a record, or deletes it; durable when this returns. If it fails, either may be found afterwards.
@@ -194,73 +164,10 @@ impl Storage {
         if self.connection.found()? != Found::Ours {
             return Err(StorageError::Replaced);
         }
-        self.connection.with(|database| {
-            let transaction = database.begin_write()?;
-            {
-                let mut records = transaction.open_table(RECORDS)?;
-                match value {
-                    Some(value) => records.insert(name, value)?,
-                    None => records.remove(name)?,
-                };
-            }
-            Ok(transaction.commit()?)
-        })?;
-        let mut records = self.lock_records();
-        match value {
-            Some(value) => records.insert(name.to_owned(), value.to_owned()),
-            None => records.remove(name),
-        };
+        self.connection.with(|database| write_record(database, name, value))?;
+        self.records.put(name, value);
         Ok(())
     }
-}
-
-/// Writes what has become of keys, and the rule sets that they are under.
-fn write(
-    database: &Database,
-    limiter: &Limiter,
-    changes: &[Change],
-    rule_sets: &mut StoredRuleSets,
-) -> Result<(), StorageError> {
-    // What a write has learnt that fails is not in the file.
-    let mut known = std::mem::take(rule_sets);
-    let transaction = database.begin_write()?;
-    {
-        let mut keys = transaction.open_table(KEYS)?;
-        for Change { key, state } in changes {
-            match state {
-                None => keys.remove(&to_bytes(*key))?,
-                Some(state) => {
-                    let number = known.number(&transaction, limiter, &state.rule_set)?;
-                    keys.insert(&to_bytes(*key), &encode(state, number))?
-                }
-            };
-        }
-    }
-    transaction.commit()?;
-    *rule_sets = known;
-    Ok(())
-}
-
-fn load(database: &Database, limiter: &Limiter) -> Result<usize, StorageError> {
-    let transaction = database.begin_read()?;
-    let mut rule_sets = HashMap::new();
-    for entry in transaction.open_table(RULE_SETS)?.iter()? {
-        let (id, json) = entry?;
-        let rules =
-            rule_set_json::decode(json.value()).ok_or_else(|| StorageError::Corrupt("a set of limits".into()))?;
-        rule_sets.insert(id.value(), limiter.adopt(&rules)?);
-    }
-    let mut keys = 0;
-    for entry in transaction.open_table(KEYS)?.iter()? {
-        let (key, state) = entry?;
-        let (at_ms, number, spent) = decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
-        let rule_set = rule_sets
-            .get(&number)
-            .ok_or_else(|| StorageError::Corrupt("a set of limits is missing".into()))?;
-        limiter.restore(to_hash(key.value()), at_ms, rule_set, spent)?;
-        keys += 1;
-    }
-    Ok(keys)
 }
 
 #[cfg(test)]

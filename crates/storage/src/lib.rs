@@ -21,9 +21,11 @@ mod key_row;
 mod location;
 mod overlay;
 mod path_lock;
+mod records;
 mod rule_set_json;
 mod stored_rule_sets;
 mod tables;
+mod usage;
 
 pub use error::StorageError;
 pub use file::{Note, Storage};

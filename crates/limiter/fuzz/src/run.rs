@@ -88,7 +88,7 @@ impl Run {
                 self.given_ms += input.advance_ms();
                 self.refund(input);
             }
-            23 => self.settle(key, input),
+            23 => self.correct_any(key, input),
             24 => self.reset(key),
             25 | 26 => {
                 self.given_ms += input.advance_ms();

@@ -19,7 +19,7 @@ impl Run {
     }
 
     /// Corrects a charge that need not have been.
-    pub(super) fn settle(&mut self, key: KeyHash, input: &mut Input) {
+    pub(super) fn correct_any(&mut self, key: KeyHash, input: &mut Input) {
         let tier = input.index(TIERS.len()) as TierId;
         let delta_milli = match input.below(4) {
             0 => input.number(8).cast_signed(),
