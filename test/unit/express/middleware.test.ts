@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { identifyByAddress, type Tolled, type TollkeeperOptions, tollkeeper } from "../../../src/express/index.js";
@@ -87,6 +88,20 @@ describe("the status that is final decides what is given back", () => {
     await vi.waitFor(() => expect(left()).toEqual([2, day]));
   });
 
+  it("nothing where the caller leaves before it has taken an answer that failed", async () => {
+    const { origin, left } = await open((response, { method }) => {
+      if (method === "HEAD") response.end();
+      else response.writeHead(503).end(Buffer.alloc(64 * 2 ** 20));
+    });
+    const { port } = new URL(origin);
+    const socket = connect(Number(port), "127.0.0.1").pause();
+    socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    await vi.waitFor(() => expect(left()).toEqual([2, 99]));
+    socket.destroy();
+    await (await fetch(`${origin}/`, { method: "HEAD" })).text();
+    expect(left()).toEqual([1, 98]);
+  });
+
   it("nothing where the answer breaks off after its header", async () => {
     const { origin, left } = await open((response) => {
       response.writeHead(503, { "content-length": "10" }).write("half");
@@ -172,25 +187,34 @@ describe("what is wrong", () => {
   });
 });
 
-it("answers nothing more where somebody has answered while it was asked who calls", async () => {
-  let identified: (identity: { key: string; tier: string }) => void = () => undefined;
-  const limiter = limiterOf();
-  const limit = tollkeeper({
-    limiter,
-    identify: () =>
-      new Promise((resolve) => {
-        identified = resolve;
-      }),
-  });
-  const passed = vi.fn();
-  const other = await listen((request, response) => {
-    limit(request, response, passed);
-    response.end("timed out");
-    identified({ key: "acct:1", tier: "free" });
-  });
-  expect(await (await fetch(other)).text()).toBe("timed out");
-  await vi.waitFor(() => expect(passed).toHaveBeenCalledExactlyOnceWith());
-});
+it.each<[what: string, tier: string, cost: number, passes: number]>([
+  ["let in", "free", 1, 1],
+  ["denied", "free", 4, 0],
+])(
+  "answers nothing more where somebody has answered while it was asked who calls: %s",
+  async (_what, tier, cost, passes) => {
+    let identified: (identity: { key: string; tier: string }) => void = () => undefined;
+    const limit = tollkeeper({
+      limiter: limiterOf(),
+      cost,
+      identify: () =>
+        new Promise((resolve) => {
+          identified = resolve;
+        }),
+    });
+    const passed = vi.fn();
+    const decided = new Promise<void>((resolve) => {
+      void listen((request, response) => {
+        limit(request, response, passed);
+        response.end("timed out");
+        identified({ key: "acct:1", tier });
+        setImmediate(resolve);
+      }).then(async (origin) => expect(await (await fetch(origin)).text()).toBe("timed out"));
+    });
+    await decided;
+    expect(passed).toHaveBeenCalledTimes(passes);
+  },
+);
 
 it("identifies by address in an identify of one's own", async () => {
   const byAddress = identifyByAddress({ trustProxy: ["127.0.0.0/8"] });
