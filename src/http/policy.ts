@@ -1,6 +1,6 @@
 import { serializeItem, serializeList } from "structured-headers";
 import { dayOf, monthOf, type Period } from "../engine/period.js";
-import type { LimitSpec, TierSpec } from "../engine/spec.js";
+import { capacityOf, type LimitSpec, type TierSpec } from "../engine/spec.js";
 import type { LimitState } from "../limiter/decision.js";
 import { FieldWriter } from "./field.js";
 
@@ -84,11 +84,6 @@ export class TierPolicy {
     this.#policy = serializeList(items);
     this.#holds = holds;
   }
-}
-
-/** Tokens that a limit can ever hold. */
-function capacityOf(limit: LimitSpec): number {
-  return limit.type === "bucket" ? Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3 : limit.limit;
 }
 
 function currentPeriod(limit: LimitSpec, nowMs: number): Period {

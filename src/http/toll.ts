@@ -1,3 +1,4 @@
+import { isThousandths } from "../engine/amount.js";
 import { optionInvalid } from "../errors.js";
 import type { Identify } from "./identity.js";
 
@@ -103,7 +104,7 @@ export function checkedCost(field: "cost" | "total", cost: unknown, least: numbe
 }
 
 function isCost(cost: unknown, least: number): cost is number {
-  return typeof cost === "number" && Number.isFinite(cost) && cost >= least && Math.round(cost * 1000) / 1000 === cost;
+  return isThousandths(cost) && cost >= least;
 }
 
 function invalid(field: string, was: unknown, mayBe: string): Error {

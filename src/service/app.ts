@@ -5,7 +5,7 @@ import cors, { type FastifyCorsOptions } from "@fastify/cors";
 import fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions, LogController } from "fastify";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import type { Limiter, SharedLimiter } from "tollkeeper";
-import tollkeeper, { keepToll, LIMIT_FIELDS, problem, sendProblem } from "tollkeeper/fastify";
+import tollkeeper, { keepToll, LIMIT_FIELDS, sendProblem } from "tollkeeper/fastify";
 import { type FingerprintText, loadFingerprintText } from "tollkeeper/fingerprint";
 import { AddressIdentity, type FieldOptions, hasBody, isPreflight } from "tollkeeper/http";
 import { registerLimiterMetrics } from "tollkeeper/prometheus";
@@ -20,6 +20,7 @@ import { management } from "./management/plugin.js";
 import { describeRoutes, documentationRoutes } from "./openapi.js";
 import { addOperations } from "./operations.js";
 import { ownQuota } from "./own-quota.js";
+import { serviceProblem } from "./problem-codes.js";
 import { answerProblems } from "./problems.js";
 import { boundedServer } from "./server.js";
 import { VERSION } from "./version.js";
@@ -113,7 +114,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     shadow: isShadow,
   });
 
-  const unreadable = problem(400, "address_malformed", "The address of the call can't be decoded.");
+  const unreadable = serviceProblem("address_malformed", "The address of the call can't be decoded.");
   app.all(UNREADABLE_URL, {
     schema: { hide: true },
     // Its body is nobody's.
@@ -187,10 +188,10 @@ function answerUnreadable(error: Error & { code?: string }, socket: Socket): voi
   const tooLarge = error.code === "HPE_HEADER_OVERFLOW";
   const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
   const document = tooLarge
-    ? problem(431, "header_too_large", "The header is larger than 16 KiB.")
+    ? serviceProblem("header_too_large", "The header is larger than 16 KiB.")
     : late
-      ? problem(408, "request_timeout", "The call took too long to arrive.")
-      : problem(400, "request_invalid", "The call can't be read.");
+      ? serviceProblem("request_timeout", "The call took too long to arrive.")
+      : serviceProblem("request_invalid", "The call can't be read.");
   const body = JSON.stringify(document);
   socket.end(
     `HTTP/1.1 ${document.status} ${document.title}\r\ncontent-type: application/problem+json\r\n` +

@@ -1,8 +1,9 @@
 import type { FastifyInstance } from "fastify";
 import { Counter, Histogram, type Registry } from "prom-client";
-import { problem, sendProblem } from "tollkeeper/fastify";
+import { sendProblem } from "tollkeeper/fastify";
 import { z } from "zod";
 import { answers, answersText } from "./management/contract.js";
+import { serviceProblem } from "./problem-codes.js";
 
 /** Seconds; most calls take well under a millisecond. */
 const SECONDS = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
@@ -44,10 +45,10 @@ export function addOperations(app: FastifyInstance, options: OperationsOptions):
   app.get("/health", health, async () => ({ status: "ok" }));
   const ready = answers(200, state("ready"), "Calls may be sent.", [503]);
   app.get("/ready", described("ready", "Whether calls may be sent", ready), async (_request, reply) => {
-    if (closing || isDraining()) return sendProblem(reply, problem(503, "draining", "The service is shutting down."));
+    if (closing || isDraining()) return sendProblem(reply, serviceProblem("draining", "The service is shutting down."));
     const reason = unready();
     if (reason === undefined) return { status: "ready" };
-    return sendProblem(reply, problem(503, reason.code, reason.detail));
+    return sendProblem(reply, serviceProblem(reason.code, reason.detail));
   });
   if (!hasMetrics) return;
   const text = answersText("Prometheus's text format.", []);

@@ -6,6 +6,7 @@ import { BodyInPieces } from "./body.js";
 import { isExplained, type ServiceErrorCode } from "./errors.js";
 import { jsonPath } from "./json-path.js";
 import { Paths } from "./paths.js";
+import { type ProblemCode, serviceProblem } from "./problem-codes.js";
 
 /** A field that can't be used. */
 interface FieldError {
@@ -37,7 +38,7 @@ export function answerProblems(app: FastifyInstance, maxParamLength: number): vo
     const allowed = paths.methodsAt(request.raw.url ?? "");
     if (allowed.length === 0) return sendProblem(reply, NOT_FOUND);
     const allow = allowed.join(", ");
-    return sendProblem(reply, problem(405, "method_not_allowed", `This address takes ${allow}.`), { allow });
+    return sendProblem(reply, serviceProblem("method_not_allowed", `This address takes ${allow}.`), { allow });
   };
   app.setNotFoundHandler(answerUnknownRoute);
   app.addHook("preParsing", (request, reply, _payload, done) => {
@@ -58,21 +59,22 @@ class CodingUnsupported extends Error {
   }
 }
 
-const BY_CODE: Record<string, [status: number, code: string, detail: string]> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: [413, "body_too_large", "The body is larger than this route takes."],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "media_type_unsupported", "The body must be application/json."],
-  FST_ERR_CTP_INVALID_JSON_BODY: [400, "json_malformed", "The body is not JSON."],
-  FST_ERR_CTP_EMPTY_JSON_BODY: [400, "json_malformed", "The body is empty."],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "length_contradicts", "The body is not as long as Content-Length says."],
+const BY_CODE: Record<string, [code: ProblemCode, detail: string]> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: ["body_too_large", "The body is larger than this route takes."],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ["media_type_unsupported", "The body must be application/json."],
+  FST_ERR_CTP_INVALID_JSON_BODY: ["json_malformed", "The body is not JSON."],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ["json_malformed", "The body is empty."],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ["length_contradicts", "The body is not as long as Content-Length says."],
 };
 
 /** The same of our own errors, which name tiers and accounts, so only for those who manage them. */
-const BY_OWN_CODE: Partial<Record<ServiceErrorCode, [status: number, code: string]>> = {
-  ERR_ACCOUNT_UNKNOWN: [404, "account_unknown"],
-  ERR_ACCOUNT_INVALID: [422, "account_invalid"],
-  ERR_KEY_LIMIT: [409, "key_limit_reached"],
-  ERR_OVERRIDES_INVALID: [422, "overrides_invalid"],
-  ERR_TIER_UNKNOWN: [422, "tier_unknown"],
+const BY_OWN_CODE: Partial<Record<ServiceErrorCode, ProblemCode>> = {
+  ERR_ACCOUNT_UNKNOWN: "account_unknown",
+  ERR_ACCOUNT_INVALID: "account_invalid",
+  ERR_KEY_LIMIT: "key_limit_reached",
+  ERR_OVERRIDES_INVALID: "overrides_invalid",
+  ERR_TIER_UNKNOWN: "tier_unknown",
+  ERR_COST_INVALID: "cost_invalid",
 };
 
 /** Errors of a body that are told, and UTF-16 units of what is told of each: it may repeat what was sent. */
@@ -80,22 +82,20 @@ const MAX_ERRORS = 20;
 const MAX_DETAIL = 200;
 
 /** What is wrong with it is for logs: it names the server. */
-const STORE_UNAVAILABLE = problem(
-  503,
+const STORE_UNAVAILABLE = serviceProblem(
   "store_unavailable",
   "It can't be read or stored just now; look before you retry.",
 );
 
 /** Why it is missing is for logs: that may name folders of the server. */
-const NATIVE_MISSING = problem(
-  503,
+const NATIVE_MISSING = serviceProblem(
   "ERR_NATIVE_MISSING",
   "Fingerprints need the native binary, which is missing here.",
 );
 
-const NOT_FOUND = problem(404, "not_found", "There is nothing at this address.");
+const NOT_FOUND = serviceProblem("not_found", "There is nothing at this address.");
 
-const INTERNAL = problem(500, "internal_error", "The call failed through no fault of its own.");
+const INTERNAL = serviceProblem("internal_error", "The call failed through no fault of its own.");
 
 /** What was thrown may be anything; a fault in telling it would leave the telling to the framework. */
 function documentOf(error: unknown, request: FastifyRequest): Problem {
@@ -122,12 +122,12 @@ function problemOf(error: FastifyError | z.ZodError, { routeOptions }: FastifyRe
     if (error.code === "ERR_NATIVE_MISSING") return NATIVE_MISSING;
     const isManaged = routeOptions.config.keyless === false;
     const known = isManaged ? BY_OWN_CODE[error.code] : undefined;
-    return known === undefined ? INTERNAL : problem(...known, error.message);
+    return known === undefined ? INTERNAL : serviceProblem(known, error.message);
   }
-  if (error instanceof BodyInPieces) return problem(400, "body_in_pieces", error.message);
-  if (error instanceof CodingUnsupported) return problem(415, "content_coding_unsupported", error.message);
+  if (error instanceof BodyInPieces) return serviceProblem("body_in_pieces", error.message);
+  if (error instanceof CodingUnsupported) return serviceProblem("content_coding_unsupported", error.message);
   const known = BY_CODE[error.code];
-  if (known !== undefined) return problem(...known);
+  if (known !== undefined) return serviceProblem(...known);
   const { statusCode = 500 } = error;
   // What the framework refuses for other reasons is the caller's fault; its words are for logs, not for callers.
   if (statusCode >= 400 && statusCode < 500) return problem(statusCode, "request_invalid", "The call can't be read.");

@@ -84,11 +84,7 @@ export function decimal(
   [least, most]: readonly [number, number],
   description: string,
 ): Setting<number> {
-  const schema = z
-    .number()
-    .min(least)
-    .max(most)
-    .refine((value) => Math.round(value * 1000) / 1000 === value);
+  const schema = z.number().min(least).max(most).multipleOf(0.001);
   const mayBe = `a number, ${least} to ${most}, with at most three decimals`;
   return setting(variable, schema, fallback, numberOf, { mayBe, description });
 }

@@ -2,7 +2,8 @@ import { hash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { FastifyRequest } from "fastify";
 import { overriddenTier, type Tiers } from "tollkeeper";
-import { problem, type Refusal } from "tollkeeper/fastify";
+import type { Refusal } from "tollkeeper/fastify";
+import { serviceProblem } from "../problem-codes.js";
 import { ACCOUNT_NAME, type Accounts, LEAST_TIER } from "./accounts.js";
 import type { Caller } from "./caller.js";
 
@@ -23,17 +24,16 @@ export interface GatewayOptions {
 const KNOWN_CONSUMERS = 100_000;
 
 const UNUSABLE: Refusal = {
-  refusal: problem(400, "consumer_invalid", "The gateway names a consumer that can't be the name of an account."),
+  refusal: serviceProblem("consumer_invalid", "The gateway names a consumer that can't be the name of an account."),
 };
 
 // What is missing may have been taken out on the way, so nobody gets the benefit of the doubt. Not of the class of 500: a
 // gateway takes the app for broken after some of these, and a caller could bring them about.
 const UNNAMED: Refusal = {
-  refusal: problem(403, "consumer_unknown", "The gateway says neither who the consumer is nor that it is nobody."),
+  refusal: serviceProblem("consumer_unknown", "The gateway says neither who the consumer is nor that it is nobody."),
 };
 const WITHOUT_TIER: Refusal = {
-  refusal: problem(
-    403,
+  refusal: serviceProblem(
     "consumer_tier_unknown",
     "The gateway puts the consumer into no group that is a tier, or several.",
   ),

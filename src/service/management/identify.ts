@@ -1,6 +1,7 @@
 import type { FastifyRequest } from "fastify";
-import { type Problem, problem, type Refusal } from "tollkeeper/fastify";
+import type { Problem, Refusal } from "tollkeeper/fastify";
 import type { AddressIdentity } from "tollkeeper/http";
+import { type ProblemCode, serviceProblem } from "../problem-codes.js";
 import { limiterTierOf } from "./accounts.js";
 import type { ApiKeys, Scope, VerifiedKey } from "./api-keys.js";
 import { type Caller, type Identified, noteRefused } from "./caller.js";
@@ -37,10 +38,10 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
   let tiers = options.tiers();
 
   /** Refuses a call at the expense of its address; without one there is nobody to charge, and nothing is told. */
-  const refuse = (from: Identified, status: 401 | 403, code: string, detail: string): Identified => {
+  const refuse = (from: Identified, code: ProblemCode, detail: string): Identified => {
     if (!("key" in from)) return from;
-    const challenge = status === 401 ? { headers: { "www-authenticate": "Bearer" } } : {};
-    return { ...from, refusal: problem(status, code, detail), ...challenge };
+    const refusal = serviceProblem(code, detail);
+    return { ...from, refusal, ...(refusal.status === 401 && { headers: { "www-authenticate": "Bearer" } }) };
   };
 
   const ownerOf = (key: VerifiedKey): Caller => {
@@ -63,12 +64,12 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     if (!keys.isFresh) return { refusal: KEYS_UNKNOWN, headers: { "retry-after": "1" } };
     const key = keys.verify(text);
     if (key === undefined) {
-      return refuse(address(), 401, "api_key_invalid", "The API key is malformed, unknown or revoked.");
+      return refuse(address(), "api_key_invalid", "The API key is malformed, unknown or revoked.");
     }
     const caller = ownerOf(key);
     if (scope === undefined || key.scopes.includes(scope)) return caller;
     noteRefused(request, caller);
-    return refuse(caller, 403, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);
+    return refuse(caller, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);
   };
 
   return (request) => {
@@ -85,11 +86,11 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     if (typeof credential === "string") return byKey(request, credential, address);
     if (credential === CONTRADICTION) {
       const detail = "The call names different keys in Authorization or X-API-Key; send one of them.";
-      return refuse(address(), 401, "credentials_contradict", detail);
+      return refuse(address(), "credentials_contradict", detail);
     }
     if (keyless && !requireAuthentication) return address();
     const detail = "Send an API key as Authorization: Bearer or X-API-Key.";
-    return refuse(address(), 401, "authentication_required", detail);
+    return refuse(address(), "authentication_required", detail);
   };
 }
 
@@ -97,13 +98,16 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
 export const MAX_FIELDS = 100;
 
 /** What Node leaves out stands at the end, where a gateway or proxy in front adds what it knows of the caller. */
-const TOO_MANY_FIELDS: Problem = problem(431, "header_too_large", `The header has more than ${MAX_FIELDS} fields.`);
+const TOO_MANY_FIELDS: Problem = serviceProblem("header_too_large", `The header has more than ${MAX_FIELDS} fields.`);
 
-const KEYS_UNKNOWN: Problem = problem(503, "keys_unavailable", "It can't be told just now which API keys are good.");
+const KEYS_UNKNOWN: Problem = serviceProblem("keys_unavailable", "It can't be told just now which API keys are good.");
 
 /** Its address may be the gateway's own, whose secret was lost on the way: a bucket that all such calls would share. */
 const PAST_THE_GATEWAY: Refusal = {
-  refusal: problem(403, "gateway_required", "The call shows neither the gateway's secret nor an API key that is good."),
+  refusal: serviceProblem(
+    "gateway_required",
+    "The call shows neither the gateway's secret nor an API key that is good.",
+  ),
 };
 
 const CONTRADICTION = Symbol("two credentials that disagree");

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from "fastify";
-import { problem, sendProblem } from "tollkeeper/fastify";
+import { sendProblem } from "tollkeeper/fastify";
 import { z } from "zod";
+import { serviceProblem } from "../problem-codes.js";
 import { whoCalls } from "./caller.js";
 import { accountName, answers, keyInfo, managed, pageOfItems, pageQuery, scopeName, tierName } from "./contract.js";
 import type { ManagementOptions } from "./options.js";
@@ -57,7 +58,7 @@ export async function keyRoutes(app: FastifyInstance, { keys, limiter }: Managem
       }
       if (tier !== undefined && present !== undefined && present.tier !== tier) {
         const detail = `The account is of tier ${present.tier}; a key does not change that.`;
-        return sendProblem(reply, problem(409, "tier_contradicts", detail));
+        return sendProblem(reply, serviceProblem("tier_contradicts", detail));
       }
       if (tier !== undefined && present === undefined) await accounts.setTier(account, tier);
       return reply.code(201).send(await keys.create(environment, { account, scopes: [...new Set(scopes)] }));
@@ -77,9 +78,11 @@ export async function keyRoutes(app: FastifyInstance, { keys, limiter }: Managem
       const { id } = request.params;
       if (whoCalls(request)?.keyId === id) {
         const detail = "The call itself is made with this key. Revoke it with another, so that nobody is locked out.";
-        return sendProblem(reply, problem(409, "key_in_use", detail));
+        return sendProblem(reply, serviceProblem("key_in_use", detail));
       }
-      return (await keys.revoke(id)) ?? sendProblem(reply, problem(404, "key_unknown", "There is no key of that id."));
+      return (
+        (await keys.revoke(id)) ?? sendProblem(reply, serviceProblem("key_unknown", "There is no key of that id."))
+      );
     },
   );
 }

@@ -1,9 +1,10 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { checkOverrides, type Decision, type Overrides, plainTier } from "tollkeeper";
-import { problem, sendProblem } from "tollkeeper/fastify";
+import { sendProblem } from "tollkeeper/fastify";
 import { costExceedsCapacity } from "tollkeeper/http";
 import { z } from "zod";
 import { ServiceError } from "../errors.js";
+import { serviceProblem } from "../problem-codes.js";
 import { type Account, tierInForce } from "./accounts.js";
 import { accountInfo, answers, managed, overrides, quotaState, tierName } from "./contract.js";
 import type { ManagementOptions } from "./options.js";
@@ -43,7 +44,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
   const find = (text: string, reply: FastifyReply): Subject | undefined => {
     const subject = subjectOf(text, { accounts, addresses: addresses(), tiers: limiter.tiers });
     if (subject === undefined)
-      sendProblem(reply, problem(404, "subject_unknown", "No account or address is called so."));
+      sendProblem(reply, serviceProblem("subject_unknown", "No account or address is called so."));
     return subject;
   };
 
@@ -58,7 +59,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
     const tier = asked ?? subject.tier;
     if (tier === undefined) {
       const detail = "No account is called so. Give the tier if a gateway knows it.";
-      sendProblem(reply, problem(404, "account_unknown", detail));
+      sendProblem(reply, serviceProblem("account_unknown", detail));
       return undefined;
     }
     return { subject, tier };
@@ -97,9 +98,6 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       const found = findWithTier(body.subject, body.tier, reply);
       if (found === undefined) return reply;
       const { subject, tier } = found;
-      if (Math.round(cost * 1000) / 1000 !== cost) {
-        return sendProblem(reply, problem(422, "cost_invalid", "cost has more than three decimals."));
-      }
       const maximum = limiter.maxCost(tier);
       if (cost > maximum) return sendProblem(reply, costExceedsCapacity(cost, maximum, plainTier(tier)));
       const decision = await limiter.peek(subject.key, tier, cost);
@@ -172,7 +170,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
 function accountNameOf(subject: Subject | undefined, reply: FastifyReply): string | undefined {
   if (subject !== undefined && subject.name === undefined) {
     const detail = "An address has no tier or limits of its own: list it in RATE_LIMIT_IP_WHITELIST, or give it a key.";
-    sendProblem(reply, problem(422, "subject_is_address", detail));
+    sendProblem(reply, serviceProblem("subject_is_address", detail));
   }
   return subject?.name;
 }

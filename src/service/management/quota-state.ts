@@ -1,4 +1,4 @@
-import type { Decision, LimitSpec, Overrides, Tiers } from "tollkeeper";
+import { capacityOf, type Decision, type Overrides, type Tiers } from "tollkeeper";
 import type { z } from "zod";
 import type { limitState, quotaState } from "./contract.js";
 
@@ -27,9 +27,4 @@ export function unlimitedOf(tiers: Tiers): z.infer<typeof limitState>[] {
   const types = new Map(Object.values(tiers).flatMap(({ limits }) => limits.map(({ name, type }) => [name, type])));
   const nothing = { limit: null, capacity: null, remaining: null, resets_at: null };
   return [...types].map(([name, type]) => ({ name, type, ...nothing }));
-}
-
-/** Tokens that a limit can hold, rounded down to thousandths. */
-export function capacityOf(limit: LimitSpec): number {
-  return limit.type === "bucket" ? Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3 : limit.limit;
 }

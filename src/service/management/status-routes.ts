@@ -1,10 +1,11 @@
 import type { FastifyInstance } from "fastify";
+import { capacityOf } from "tollkeeper";
 import { z } from "zod";
 import { answers, answersText, limitState, managed, pageOfItems, pageQuery } from "./contract.js";
 import { metricsAsJson } from "./metrics-json.js";
 import type { ManagementOptions } from "./options.js";
 import { pageOf } from "./page.js";
-import { capacityOf, unlimitedOf } from "./quota-state.js";
+import { unlimitedOf } from "./quota-state.js";
 
 const PATH = "/api/v1/rate-limit";
 

@@ -2,6 +2,7 @@ import fastify from "fastify";
 import { expect, it } from "vitest";
 import { z } from "zod";
 import { ERROR_CODES, type ErrorCode, TollkeeperError } from "../../../src/errors.js";
+import { SERVICE_ERROR_CODES, ServiceError, type ServiceErrorCode } from "../../../src/service/errors.js";
 import { answerProblems } from "../../../src/service/problems.js";
 
 const hostile = new Proxy(new Error("x"), {
@@ -31,20 +32,21 @@ it.each<[string, () => unknown]>([
   expect(answer.body).not.toMatch(/secret|FST_/);
 });
 
-it.each(Object.keys(ERROR_CODES) as ErrorCode[])(
+it.each([...Object.keys(ERROR_CODES), ...Object.keys(SERVICE_ERROR_CODES)] as ServiceErrorCode[])(
   "%s names nothing of the server to whom does not manage it",
   async (code) => {
     const app = fastify();
     answerProblems(app, 100);
     const fail = async () => {
-      throw new TollkeeperError(code, "tier is x; it may be one of secret");
+      const error = code in ERROR_CODES ? TollkeeperError : ServiceError;
+      throw new error(code as ErrorCode, "tier is x; it may be one of secret");
     };
     app.get("/", fail);
     app.get("/managed", { config: { keyless: false } }, fail);
     const answer = await app.inject("/");
     expect(answer.statusCode).toBeGreaterThanOrEqual(500);
     expect(answer.body).not.toContain("secret");
-    const isTold = /TIER_UNKNOWN|OVERRIDES|ACCOUNT|KEY_LIMIT/.test(code);
+    const isTold = /TIER_UNKNOWN|OVERRIDES|COST_INVALID|ACCOUNT|KEY_LIMIT/.test(code);
     expect((await app.inject("/managed")).body.includes("secret")).toBe(isTold);
   },
 );
