@@ -1,22 +1,18 @@
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 
-/** Compiled for these tests alone, inside the package, so that it finds the package's binary. */
-const BUILD = "target/cli-test";
-
-beforeAll(() => {
-  execFileSync("node_modules/.bin/tsc", ["-p", "src", "--outDir", BUILD]);
-}, 60_000);
+/** As `npm start` runs it: set-up has compiled it. */
+const CLI = "dist/service/cli/main.js";
 
 /** A process of the command line, its answer and how it ends. */
 function tollkeeper(args: string[], environment: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [join(BUILD, "cli.js"), ...args], {
+  const child = spawn(process.execPath, [CLI, ...args], {
     env: { PATH: process.env["PATH"], PORT: "0", RATE_LIMIT_STORAGE: "memory", ...environment },
   });
   onTestFinished(() => void child.kill("SIGKILL"));
