@@ -10,7 +10,7 @@ import { circlesIn } from "./rust-circles.mjs";
  * What each folder of src/, or file right in it, may import of the others. The service has floors of its own, and imports
  * nothing of the library by path: what it can't do with the public entries, nobody can.
  */
-const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
+export const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   errors: [],
   version: [],
   engine: ["errors", "version"],

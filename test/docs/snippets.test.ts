@@ -22,7 +22,7 @@ interface Snippet {
   code: string;
 }
 
-const pages = ["README.md", "CHANGELOG.md", ...markdownIn("docs")];
+const pages = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ...markdownIn("docs")];
 const snippets = [...pages, ...sourcesIn("src")].flatMap(snippetsOf);
 const ofKind = (kind: string) => snippets.filter((snippet) => snippet.kind === kind);
 
@@ -36,9 +36,14 @@ function sourcesIn(folder: string): string[] {
   return files.filter((file) => file.endsWith(".ts")).map((file) => join(folder, file));
 }
 
+/** A source without what stands at the beginning of each line of a doc comment. */
+function uncommented(source: string): string {
+  return source.replaceAll(/^ +\* ?/gm, "");
+}
+
 function snippetsOf(page: string): Snippet[] {
   const source = readFileSync(join(ROOT, page), "utf8");
-  const text = page.endsWith(".ts") ? source.replaceAll(/^ +\* ?/gm, "") : source;
+  const text = page.endsWith(".ts") ? uncommented(source) : source;
   return [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(({ 1: kind = "", 2: code = "", index }) => {
     return { name: `${page}:${text.slice(0, index).split("\n").length}`, page, kind, code };
   });
@@ -53,6 +58,12 @@ function promised(code: string): string {
 describe("the documents", () => {
   it("say of every block what it is", () => {
     expect(snippets.filter(({ kind }) => !["ts", "sh", "yaml", "json", "text"].includes(kind))).toEqual([]);
+  });
+
+  it("have no example in a source that would not be run", () => {
+    const text = sourcesIn("src").map((source) => uncommented(readFileSync(join(ROOT, source), "utf8")));
+    const examples = text.join("").match(/@example.*\n.*/g) ?? [];
+    expect(examples.filter((example) => !example.endsWith("\n```ts"))).toEqual([]);
   });
 
   it.each(pages)("%s links to files that are there", (page) => {
