@@ -1,6 +1,8 @@
 /**
  * Limits for whatever calls `(request, response, next)`: Express 4 and 5, Connect, NestJS on Express, `node:http` by hand.
  * No framework is imported.
+ *
+ * @module tollkeeper/express
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import {

@@ -1,6 +1,8 @@
 /**
  * Limits for handlers of `Request → Response`: Next's route handlers, SvelteKit, Bun, Deno, Hono and whatever else speaks
  * Fetch on a runtime with Node's modules. No framework is imported.
+ *
+ * @module tollkeeper/fetch
  */
 import { optionInvalid } from "../errors.js";
 import {
