@@ -9,6 +9,7 @@ WORKDIR /src
 
 # What changes least comes first, so that a build after a change of the source begins with what is cached.
 COPY .npmrc package.json package-lock.json ./
+COPY scripts/reference/package.json scripts/reference/
 # Not `npm ci`: docs/decisions/npm-install.md.
 RUN npm install --no-save --no-audit --no-fund
 COPY Cargo.toml Cargo.lock ./
@@ -17,7 +18,9 @@ COPY npm npm
 COPY tsconfig.json ./
 COPY scripts scripts
 COPY src src
-RUN node scripts/build.mjs && npm prune --omit=dev --no-save --no-audit --no-fund && node scripts/link-native.mjs
+COPY LICENSE README.md CHANGELOG.md ./
+# What is packed for npm, and what that needs, in the versions of the lockfile: docs/decisions/two-packages.md.
+RUN node scripts/build.mjs && node scripts/assemble.mjs /app
 
 FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="fingerprint-api" \
@@ -30,14 +33,11 @@ RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /us
     && install -d -o 10001 -g 10001 /data
 WORKDIR /app
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 RATE_LIMIT_FILE=/data/tollkeeper.redb
-COPY --from=build /src/package.json ./
-COPY --from=build /src/node_modules node_modules
-COPY --from=build /src/npm npm
-COPY --from=build /src/dist/esm dist/esm
+COPY --from=build /app ./
 USER 10001:10001
 VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
     CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "dist/service/cli/main.js"]
+ENTRYPOINT ["node", "dist/cli/main.js"]
 CMD ["serve"]

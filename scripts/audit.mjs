@@ -1,9 +1,10 @@
 // Looks for known vulnerabilities in what users install, and for what should not be in the lockfiles. `npm run audit`
 // Where a database can't be reached it says so and goes on; with --strict, as in .github/workflows, that fails.
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { LIBRARY, runtimeClosure, SERVICE } from "./closure.mjs";
 import { ROOT } from "./run.mjs";
 import { runSteps } from "./steps.mjs";
 
@@ -19,9 +20,28 @@ export const auditSteps = stepsOf({ strict: false });
 function stepsOf({ strict }) {
   return [
     { name: "lockfiles", run: () => refuse([...npmLockProblems(), ...cargoLockProblems()]) },
-    { name: "npm audit", run: () => ask("npm", ["audit", "--omit=dev", "--json"], npmVulnerabilities, strict) },
-    { name: "cargo audit", run: () => ask("cargo", ["audit", "--json"], cargoVulnerabilities, strict) },
+    {
+      name: "npm audit",
+      run: () => ask("npm", ["audit", "--json", "--package-lock-only"], npmVulnerabilities, strict, installed()),
+    },
+    { name: "cargo audit", run: () => ask("cargo", ["audit", "--json"], cargoVulnerabilities, strict, ROOT) },
   ];
+}
+
+/** A folder whose lockfile has what users get with the library or the service, and nothing that only we need. */
+function installed() {
+  const folder = join(ROOT, "target", "audit");
+  mkdirSync(folder, { recursive: true });
+  const { [LIBRARY.name]: _library, ...dependencies } = SERVICE["dependencies"];
+  const manifest = {
+    name: "installed",
+    version: SERVICE.version,
+    dependencies: { ...LIBRARY["dependencies"], ...dependencies },
+  };
+  const lock = { ...manifest, lockfileVersion: 3, requires: true, packages: { "": manifest, ...runtimeClosure() } };
+  writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+  writeFileSync(join(folder, "package-lock.json"), JSON.stringify(lock));
+  return folder;
 }
 
 /**
@@ -85,9 +105,10 @@ export function cargoVulnerabilities(json) {
  * @param {string[]} args
  * @param {(json: string) => string[] | undefined} read
  * @param {boolean} strict
+ * @param {string} cwd
  */
-function ask(command, args, read, strict) {
-  const { stdout, stderr } = spawnSync(command, args, { cwd: ROOT, encoding: "utf8", maxBuffer: 2 ** 28 });
+function ask(command, args, read, strict, cwd) {
+  const { stdout, stderr } = spawnSync(command, args, { cwd, encoding: "utf8", maxBuffer: 2 ** 28 });
   let found;
   try {
     found = read(stdout);

@@ -13,6 +13,9 @@ const CONTEXT = [
   "Cargo.lock",
   "crates",
   "npm",
+  "LICENSE",
+  "README.md",
+  "CHANGELOG.md",
   "scripts",
   "src",
 ];

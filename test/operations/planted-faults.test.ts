@@ -431,12 +431,7 @@ describe("alerts", () => {
 describe("the Dockerfile", () => {
   test.each([
     ["root", "USER 10001:10001", "USER root", "USER may be numbers"],
-    [
-      "a shell between",
-      'ENTRYPOINT ["node", "dist/service/cli/main.js"]',
-      "ENTRYPOINT node dist/service/cli/main.js",
-      "exec form",
-    ],
+    ["a shell between", 'ENTRYPOINT ["node", "dist/cli/main.js"]', "ENTRYPOINT node dist/cli/main.js", "exec form"],
     ["a shell in its health check", 'CMD ["node", "-e"', 'CMD node -e "', "HEALTHCHECK in exec form"],
     ["npm at run time", "/usr/local/lib/node_modules /usr/local/bin/npm ", "", "npm stays"],
     ["no label of its source", "org.opencontainers.image.source", "source", "no label source"],

@@ -131,19 +131,22 @@ describe("installed where a binary is packed for", () => {
     expect(await node(project, code("auto"))).toEqual({ stdout: '["native",true,8]\n', stderr: "", status: 0 });
   });
 
-  it.each(["fastify", "prometheus", "fingerprint"])("has the same exports of tollkeeper/%s for both", async (entry) => {
-    const print =
-      "console.log(Object.keys(entry).filter((name) => !/default|__esModule|module.exports/.test(name)).sort().join())";
-    const imported = await node(project, [
-      "--input-type=module",
-      "-e",
-      `import * as entry from "tollkeeper/${entry}"; ${print}`,
-    ]);
-    const code = `const entry = require("tollkeeper/${entry}"); ${print}`;
-    const required = await node(project, ["--no-experimental-require-module", "-e", code]);
-    expect(imported).toMatchObject({ stderr: "", status: 0 });
-    expect(required).toEqual(imported);
-  });
+  it.each(["fastify", "express", "fetch", "http", "prometheus", "fingerprint"])(
+    "has the same exports of tollkeeper/%s for both",
+    async (entry) => {
+      const print =
+        "console.log(Object.keys(entry).filter((name) => !/default|__esModule|module.exports/.test(name)).sort().join())";
+      const imported = await node(project, [
+        "--input-type=module",
+        "-e",
+        `import * as entry from "tollkeeper/${entry}"; ${print}`,
+      ]);
+      const code = `const entry = require("tollkeeper/${entry}"); ${print}`;
+      const required = await node(project, ["--no-experimental-require-module", "-e", code]);
+      expect(imported).toMatchObject({ stderr: "", status: 0 });
+      expect(required).toEqual(imported);
+    },
+  );
 
   it("loads nothing but itself on import", async () => {
     const coverage = join(folder, "loaded");
@@ -207,7 +210,7 @@ describe("installed alone", () => {
     expect(stderr).toContain("Cannot find package 'prom-client'");
   });
 
-  it.each(["fastify", "fingerprint"])("loads tollkeeper/%s", async (entry) => {
+  it.each(["fastify", "express", "fetch", "http", "fingerprint"])("loads tollkeeper/%s", async (entry) => {
     const code = `import "tollkeeper/${entry}"; require("tollkeeper/${entry}")`;
     const args = [
       "--input-type=module",

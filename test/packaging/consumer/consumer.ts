@@ -1,4 +1,5 @@
 // What a user's TypeScript may look like; compiled against the packed package, as ESM and as CommonJS, and then run.
+import { createServer } from "node:http";
 import Fastify from "fastify";
 import type { Redis } from "ioredis";
 import { Registry } from "prom-client";
@@ -11,7 +12,9 @@ import {
   type Tiers,
   TollkeeperError,
 } from "tollkeeper";
+import { tollkeeper as middleware } from "tollkeeper/express";
 import tollkeeper from "tollkeeper/fastify";
+import { tollkeeper as layer } from "tollkeeper/fetch";
 import { type Identification, loadFingerprint, type Signals } from "tollkeeper/fingerprint";
 import { fieldsOf } from "tollkeeper/http";
 import { registerLimiterMetrics } from "tollkeeper/prometheus";
@@ -30,6 +33,10 @@ app.post("/compare", { config: { toll: { cost: 2 } } }, async (request) => ({
   remaining,
   allowed: request.toll?.allowed,
 }));
+const identify = async () => ({ key: "acct:43", tier: "free" });
+const limited = layer({ limiter, identify })((request) => new Response(request.url));
+const before = middleware({ limiter, identify });
+export const server = createServer((request, response) => before(request, response, () => response.end()));
 const registry = new Registry();
 registerLimiterMetrics(registry, limiter);
 
@@ -39,7 +46,7 @@ export function codeOf(error: unknown): ErrorCode | undefined {
   return error instanceof TollkeeperError ? error.code : undefined;
 }
 
-export const identify: (signals: Signals) => Identification = loadFingerprint().identify;
+export const identified: (signals: Signals) => Identification = loadFingerprint().identify;
 
 // @ts-expect-error A limit has a name.
 const unnamed: Tiers = { free: { limits: [{ type: "quota", limit: 1, period: "day" }] } };
@@ -48,13 +55,14 @@ export const noLimiter = () => createLimiter({ tiers: unnamed });
 export const numbered = () => limiter.consume("acct:42", 1);
 
 async function main(): Promise<void> {
-  const answers = [
-    await app.inject({ method: "POST", url: "/compare" }),
-    await app.inject({ method: "POST", url: "/compare" }),
-  ];
+  const statuses: number[] = [];
+  for (let calls = 0; calls < 2; calls++) {
+    statuses.push((await app.inject({ method: "POST", url: "/compare" })).statusCode);
+  }
+  const { status, headers } = await limited(new Request("http://127.0.0.1/"));
   const isCounted = (await registry.metrics()).includes('outcome="allowed"');
   console.log(
-    JSON.stringify([limiter.engine, fields.length > 0, answers.map(({ statusCode }) => statusCode), isCounted]),
+    JSON.stringify([limiter.engine, fields.length > 0, statuses, status, headers.has("ratelimit"), isCounted]),
   );
   await app.close();
 }
