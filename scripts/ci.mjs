@@ -1,11 +1,11 @@
 // Everything that passes or fails, for .ci/run: all steps run, also after one has failed.
 import { execFileSync } from "node:child_process";
-import { auditSteps } from "./audit.mjs";
-import { checkSteps } from "./check-k8s.mjs";
-import { lintSteps } from "./lint.mjs";
-import { proofLintSteps, proofSteps } from "./proof.mjs";
+import { auditSteps } from "./check/audit.mjs";
+import { checkSteps } from "./check/k8s.mjs";
+import { lintSteps } from "./check/lint.mjs";
+import { proofLintSteps, proofSteps } from "./check/proof.mjs";
+import { schemathesis } from "./check/schemathesis.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
-import { schemathesis } from "./schemathesis.mjs";
 import { runSteps } from "./steps.mjs";
 import { printTotals, testSteps } from "./test.mjs";
 

@@ -3,8 +3,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { buildNative, buildTypeScript, hasCargo } from "./build.mjs";
-import { linkNative } from "./link-native.mjs";
+import { buildNative, buildTypeScript, hasCargo } from "./build/build.mjs";
+import { linkNative } from "./build/link-native.mjs";
 import { ROOT, run } from "./run.mjs";
 
 /** Does what is missing or out of date, and nothing else; ends the process if that fails. */

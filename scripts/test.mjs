@@ -2,9 +2,9 @@
 import { createWriteStream, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { hasCargo } from "./build.mjs";
+import { hasCargo } from "./build/build.mjs";
+import { clearProfiles, coverageEnvironment, reportRustCoverage } from "./check/rust-coverage.mjs";
 import { ROOT, run, runTool } from "./run.mjs";
-import { clearProfiles, coverageEnvironment, reportRustCoverage } from "./rust-coverage.mjs";
 import { setUp, setUpRedis } from "./setup.mjs";
 import { runSteps } from "./steps.mjs";
 

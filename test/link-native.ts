@@ -1,2 +1,2 @@
 // Run by vitest before all: npm takes the links away, and set-up is not always run in between.
-export { linkNative as setup } from "../scripts/link-native.mjs";
+export { linkNative as setup } from "../scripts/build/link-native.mjs";

@@ -1,4 +1,4 @@
-// biome-ignore-all lint/correctness/noUndeclaredDependencies: scripts/pack.mjs declares the platform packages
+// biome-ignore-all lint/correctness/noUndeclaredDependencies: scripts/build/pack.mjs declares the platform packages
 import nodeModule from "node:module";
 import { VERSION } from "../version.js";
 import { isWhole } from "./elf.js";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { platformPackages } from "../../scripts/pack.mjs";
+import { platformPackages } from "../../scripts/build/pack.mjs";
 import { ROOT } from "../../scripts/run.mjs";
 
 const EXPECTED = {

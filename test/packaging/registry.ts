@@ -7,8 +7,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { LIBRARY, SERVICE } from "../../scripts/closure.mjs";
-import { packLibrary, packPlatform, packService, platformPackages } from "../../scripts/pack.mjs";
+import { LIBRARY, SERVICE } from "../../scripts/build/closure.mjs";
+import { packLibrary, packPlatform, packService, platformPackages } from "../../scripts/build/pack.mjs";
 import { ENVIRONMENT } from "./project.js";
 
 /**

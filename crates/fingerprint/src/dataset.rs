@@ -1,4 +1,4 @@
-//! The data set: how real clients were seen to open connections, captured by `scripts/capture`. Read once, at the first
+//! The data set: how real clients were seen to open connections, captured by `crates/fingerprint/capture`. Read once, at the first
 //! call.
 
 use std::collections::BTreeMap;

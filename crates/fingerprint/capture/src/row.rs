@@ -12,7 +12,7 @@ use crate::clients::Client;
 use crate::listener::Seen;
 use crate::said;
 
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/fingerprint/data");
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../data");
 
 /// Replaces the client's rows of this version and platform.
 pub fn write(client: &Client, version: &str, seen: &[Seen]) -> Result<()> {

@@ -1,22 +1,22 @@
 // Checks what is deployed, without a cluster: manifests, Kong's configuration, rules, dashboards, Dockerfile, deploy.sh.
 // `npm run check:k8s`
 import { pathToFileURL } from "node:url";
-import { staleDashboards } from "./dashboards.mjs";
-import { wrongInDashboards } from "./operations/dashboards.mjs";
-import { wrongInDockerfile } from "./operations/dockerfile.mjs";
-import { wrongInKong } from "./operations/kong.mjs";
-import { wrongInManifests } from "./operations/manifests.mjs";
-import { wrongInNetwork } from "./operations/network.mjs";
-import { wrongInReferences } from "./operations/references.mjs";
-import { alertsOnNothing, ruleGroups, wrongInRules } from "./operations/rules.mjs";
-import { startScene } from "./operations/scene.mjs";
-import { wrongInSettings } from "./operations/settings.mjs";
-import { wrongInStores } from "./operations/stores.mjs";
-import { ROOT, run } from "./run.mjs";
-import { setUp } from "./setup.mjs";
-import { runSteps } from "./steps.mjs";
+import { staleDashboards } from "../dashboards.mjs";
+import { wrongInDashboards } from "../operations/dashboards.mjs";
+import { wrongInDockerfile } from "../operations/dockerfile.mjs";
+import { wrongInKong } from "../operations/kong.mjs";
+import { wrongInManifests } from "../operations/manifests.mjs";
+import { wrongInNetwork } from "../operations/network.mjs";
+import { wrongInReferences } from "../operations/references.mjs";
+import { alertsOnNothing, ruleGroups, wrongInRules } from "../operations/rules.mjs";
+import { startScene } from "../operations/scene.mjs";
+import { wrongInSettings } from "../operations/settings.mjs";
+import { wrongInStores } from "../operations/stores.mjs";
+import { ROOT, run } from "../run.mjs";
+import { setUp } from "../setup.mjs";
+import { runSteps } from "../steps.mjs";
 
-/** @type {import("./steps.mjs").Step[]} */
+/** @type {import("../steps.mjs").Step[]} */
 export const checkSteps = [
   { name: "manifests: schemas, kube-score, pods", run: async () => refuse(await wrongInManifests(ROOT)) },
   { name: "names that lead somewhere, budgets, ends", run: async () => refuse(await wrongInReferences(ROOT)) },

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "no
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { orFail, ROOT, runTool } from "../run.mjs";
 import { linkNative } from "./link-native.mjs";
-import { orFail, ROOT, runTool } from "./run.mjs";
 
 /** Keeps the paths of this machine out of the binary, where panic messages would have them. */
 const WITHOUT_PATHS = `--remap-path-prefix=${process.env["CARGO_HOME"] ?? join(homedir(), ".cargo")}=/cargo --remap-path-prefix=${ROOT}=/`;

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
-import { orFail, ROOT, run } from "./run.mjs";
-import { setUp } from "./setup.mjs";
+import { orFail, ROOT, run } from "../run.mjs";
+import { setUp } from "../setup.mjs";
 
 const VERSION = "4.32.5";
 const VENV = join(ROOT, "target", `schemathesis-${VERSION}`);
@@ -86,7 +86,7 @@ async function fuzz(url, key) {
   const options = ["--max-examples", examples, "--continue-on-failure", "--generation-database", "none"];
   await run(PROGRAM, [
     "--config-file",
-    join(ROOT, "scripts", "schemathesis.toml"),
+    join(ROOT, "scripts", "check", "schemathesis.toml"),
     "run",
     `${url}/openapi.json`,
     "--header",

@@ -3,9 +3,9 @@ import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { ROOT } from "../run.mjs";
+import { setUp } from "../setup.mjs";
 import { LIBRARY, readManifest, SERVICE } from "./closure.mjs";
-import { ROOT } from "./run.mjs";
-import { setUp } from "./setup.mjs";
 
 /** @typedef {{ name: string, version: string, main: string, os: string[], cpu: string[], libc?: string[] }} PlatformPackage */
 

@@ -5,9 +5,9 @@ import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort, until } from "./operations/scene.mjs";
-import { cacheFolder, debianTools } from "./operations/tools.mjs";
-import { orFail, ROOT } from "./run.mjs";
+import { freePort, until } from "../operations/scene.mjs";
+import { cacheFolder, debianTools } from "../operations/tools.mjs";
+import { orFail, ROOT } from "../run.mjs";
 
 const IMAGE = "localhost/tollkeeper/fingerprint-api:test";
 const BODY = JSON.stringify({ fingerprint: { tls: { ja4: "t13d1517h2_8daaf6152771_cb7bf5808d99" } } });

@@ -4,18 +4,18 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { LIBRARY, runtimeClosure, SERVICE } from "./closure.mjs";
-import { ROOT } from "./run.mjs";
-import { runSteps } from "./steps.mjs";
+import { LIBRARY, runtimeClosure, SERVICE } from "../build/closure.mjs";
+import { ROOT } from "../run.mjs";
+import { runSteps } from "../steps.mjs";
 
 const CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index";
 
-/** @type {import("./steps.mjs").Step[]} */
+/** @type {import("../steps.mjs").Step[]} */
 export const auditSteps = stepsOf({ strict: false });
 
 /**
  * @param {{ strict: boolean }} options
- * @returns {import("./steps.mjs").Step[]}
+ * @returns {import("../steps.mjs").Step[]}
  */
 function stepsOf({ strict }) {
   return [

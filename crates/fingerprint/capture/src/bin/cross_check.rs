@@ -1,5 +1,5 @@
 //! Has `TShark` compute JA3 of every captured hello and writes what it says into a fixture of the crate's tests:
-//! `cargo run --release --manifest-path scripts/capture/Cargo.toml --bin cross-check`. `TShark` has to be installed. JA4 is
+//! `cargo run --release --manifest-path crates/fingerprint/capture/Cargo.toml --bin cross-check`. `TShark` has to be installed. JA4 is
 //! held against another implementation in `crates/fingerprint/cross-check`.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-const CRATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/fingerprint");
+const CRATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 fn main() -> Result<()> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(Path::new(CRATE).join("data"))?

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT, run } from "./run.mjs";
+import { ROOT, run } from "../run.mjs";
 
 const FLOOR = 95;
 const PROFILES = join(ROOT, "target", "coverage", "profiles");

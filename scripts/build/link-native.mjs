@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ROOT } from "./run.mjs";
+import { ROOT } from "../run.mjs";
 
 /** Makes the links that are missing. */
 export function linkNative() {

@@ -1,7 +1,7 @@
 // What each package that is published brings along at run time, in the versions of package-lock.json.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ROOT } from "./run.mjs";
+import { ROOT } from "../run.mjs";
 
 /**
  * @typedef {{ version?: string, resolved?: string, integrity?: string, license?: string, link?: boolean,

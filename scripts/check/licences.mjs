@@ -1,7 +1,7 @@
 // Checks that what users get with the library or the service may be given away under its own licence.
 import { execFileSync } from "node:child_process";
-import { runtimeClosure } from "./closure.mjs";
-import { ROOT } from "./run.mjs";
+import { runtimeClosure } from "../build/closure.mjs";
+import { ROOT } from "../run.mjs";
 
 const ALLOWED = [
   "0BSD",

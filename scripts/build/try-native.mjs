@@ -1,9 +1,9 @@
 // Fails unless the native engine that was built here loads and decides. Run by the release on every platform.
 import { strict as assert } from "node:assert";
 import { pathToFileURL } from "node:url";
-import { ROOT } from "./run.mjs";
+import { ROOT } from "../run.mjs";
 
-/** @type {typeof import("../src/index.js")} */
+/** @type {typeof import("../../src/index.js")} */
 const { createLimiter } = await import(pathToFileURL(`${ROOT}dist/esm/index.js`).href);
 const limiter = createLimiter({
   engine: "native",

@@ -1,9 +1,9 @@
 // What is proven beside the tests, in short: fuzz targets on a stable compiler, orders of threads, memcheck. `npm run proof`
 import { pathToFileURL } from "node:url";
+import { run, runTool } from "../run.mjs";
+import { runSteps } from "../steps.mjs";
+import { testCargo } from "../test.mjs";
 import { memcheck } from "./memcheck.mjs";
-import { run, runTool } from "./run.mjs";
-import { runSteps } from "./steps.mjs";
-import { testCargo } from "./test.mjs";
 
 const FUZZED = ["crates/limiter/fuzz", "crates/storage/fuzz", "crates/fingerprint/fuzz"];
 const CROSS_CHECK = "crates/fingerprint/cross-check";
@@ -15,7 +15,7 @@ const WORKSPACES = [...FUZZED, CROSS_CHECK, SHUTTLE, "crates/fuzz-driver"];
 /** One folder for all, so that what they share is built once. */
 const BUILT = { CARGO_TARGET_DIR: "target/proof" };
 
-/** @type {import("./steps.mjs").Step[]} */
+/** @type {import("../steps.mjs").Step[]} */
 export const proofLintSteps = [
   { name: "rustfmt of proofs", run: () => each(WORKSPACES, (at) => run("cargo", ["fmt", ...at, "--check"])) },
   {
@@ -29,7 +29,7 @@ export const proofLintSteps = [
   },
 ];
 
-/** @type {import("./steps.mjs").Step[]} */
+/** @type {import("../steps.mjs").Step[]} */
 export const proofSteps = [
   {
     name: "fuzz targets",

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ROOT } from "./run.mjs";
+import { ROOT } from "../run.mjs";
 
 /** @typedef {Record<string, string>} Ranges */
 

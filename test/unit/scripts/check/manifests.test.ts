@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { wrongManifests } from "../../../scripts/check-manifests.mjs";
-import { ROOT } from "../../../scripts/run.mjs";
+import { wrongManifests } from "../../../../scripts/check/manifests.mjs";
+import { ROOT } from "../../../../scripts/run.mjs";
 
 describe("the check of the manifests", () => {
   let root: string;

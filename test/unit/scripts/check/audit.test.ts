@@ -4,7 +4,7 @@ import {
   cargoVulnerabilities,
   npmLockProblems,
   npmVulnerabilities,
-} from "../../../scripts/audit.mjs";
+} from "../../../../scripts/check/audit.mjs";
 
 it("the lockfiles of this repository are sound", () => {
   expect([...npmLockProblems(), ...cargoLockProblems()]).toEqual([]);

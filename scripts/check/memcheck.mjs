@@ -1,15 +1,15 @@
-// Runs the native module in Node under valgrind and fails on errors with a frame of the module. `node scripts/memcheck.mjs`
+// Runs the native module in Node under valgrind and fails on errors with a frame of the module. `node scripts/check/memcheck.mjs`
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { orFail, ROOT, run } from "./run.mjs";
+import { orFail, ROOT, run } from "../run.mjs";
 
 const MODULE = /tollkeeper\.[\w-]+\.node$/;
 
-const KNOWN = join(ROOT, "scripts", "memcheck.supp");
-const PROGRAM = join(ROOT, "scripts", "memcheck-program.mjs");
+const KNOWN = join(ROOT, "scripts", "check", "memcheck.supp");
+const PROGRAM = join(ROOT, "scripts", "check", "memcheck-program.mjs");
 
 export async function memcheck() {
   if (spawnSync("valgrind", ["--version"], { stdio: "ignore" }).status !== 0) {

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { wrongImports } from "../../../scripts/check-layers.mjs";
-import { ROOT } from "../../../scripts/run.mjs";
+import { wrongImports } from "../../../../scripts/check/layers.mjs";
+import { ROOT } from "../../../../scripts/run.mjs";
 
 describe("the check of the layers", () => {
   let root: string;
@@ -86,7 +86,7 @@ describe("the check of the layers", () => {
 
   it("sees a folder that nobody has placed", () => {
     plant("src/utils/a.ts", 'import "node:fs";');
-    expect(wrongImports(root)).toEqual(["src/utils/a.ts: utils is not one of the layers in scripts/check-layers.mjs"]);
+    expect(wrongImports(root)).toEqual(["src/utils/a.ts: utils is not one of the layers in scripts/check/layers.mjs"]);
   });
 
   it("sees a core crate that depends on Node", () => {

@@ -1,5 +1,5 @@
 //! Starts each client against a listener on this machine and writes how it opened its connection
-//! into the data set: `cargo run --release --manifest-path scripts/capture/Cargo.toml [client…]`.
+//! into the data set: `cargo run --release --manifest-path crates/fingerprint/capture/Cargo.toml [client…]`.
 //!
 //! Rows of the same client in another version or on another platform are kept; those of the same
 //! are replaced. Clients that aren't installed are skipped, by name.

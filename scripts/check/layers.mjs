@@ -3,7 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import { pathToFileURL } from "node:url";
-import { ROOT } from "./run.mjs";
+import { ROOT } from "../run.mjs";
 import { circlesIn } from "./rust-circles.mjs";
 
 /**
@@ -88,7 +88,7 @@ function wrongInSource(src, entries) {
 function problemOf(file, specifier, entries) {
   const from = layerOf(file);
   const mayImport = MAY_IMPORT[from];
-  if (mayImport === undefined) return `${from} is not one of the layers in scripts/check-layers.mjs`;
+  if (mayImport === undefined) return `${from} is not one of the layers in scripts/check/layers.mjs`;
   if (specifier.startsWith(".")) {
     const to = layerOf(posix.join(dirname(file), specifier));
     return to === from || mayImport.includes(to) ? undefined : `${from} may not import ${to} (${specifier})`;

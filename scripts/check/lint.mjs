@@ -1,13 +1,13 @@
 // Formatters, linters and the other checks that run no test. `npm run lint`
 import { execFileSync } from "node:child_process";
 import { pathToFileURL } from "node:url";
-import { wrongImports } from "./check-layers.mjs";
-import { unwantedLicences } from "./check-licences.mjs";
-import { wrongManifests } from "./check-manifests.mjs";
-import { ROOT, run, runTool } from "./run.mjs";
-import { runSteps } from "./steps.mjs";
+import { ROOT, run, runTool } from "../run.mjs";
+import { runSteps } from "../steps.mjs";
+import { wrongImports } from "./layers.mjs";
+import { unwantedLicences } from "./licences.mjs";
+import { wrongManifests } from "./manifests.mjs";
 
-/** @type {import("./steps.mjs").Step[]} */
+/** @type {import("../steps.mjs").Step[]} */
 export const lintSteps = [
   { name: "biome", run: () => runTool("biome", ["ci", "--error-on-warnings", "."]) },
   { name: "rustfmt", run: () => run("cargo", ["fmt", "--all", "--check"]) },
