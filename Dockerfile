@@ -20,7 +20,7 @@ COPY scripts scripts
 COPY src src
 COPY LICENSE README.md CHANGELOG.md ./
 # What is packed for npm, and what that needs, in the versions of the lockfile: docs/decisions/two-packages.md.
-RUN node scripts/build/build.mjs && node scripts/assemble.mjs /app
+RUN node scripts/build/build.mjs && node scripts/build/assemble.mjs /app
 
 FROM node:24-bookworm-slim
 LABEL org.opencontainers.image.title="fingerprint-api" \

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { MAY_IMPORT } from "../../scripts/check-layers.mjs";
+import { MAY_IMPORT } from "../../scripts/check/layers.mjs";
 import { ROOT } from "../../scripts/run.mjs";
 
 const page = readFileSync(join(ROOT, "docs", "architecture.md"), "utf8");

@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
-import { assemble } from "../../scripts/assemble.mjs";
-import { LIBRARY, runtimeClosure, SERVICE } from "../../scripts/closure.mjs";
+import { assemble } from "../../scripts/build/assemble.mjs";
+import { LIBRARY, runtimeClosure, SERVICE } from "../../scripts/build/closure.mjs";
 import { ENVIRONMENT, PLATFORM, packagesIn, run } from "./project.js";
 import { Registry } from "./registry.js";
 

@@ -1,13 +1,13 @@
 // Lays the service out in a folder as the image has it: what is packed, and what that needs, in the versions of
-// package-lock.json. `node scripts/assemble.mjs <folder>`
+// package-lock.json. `node scripts/build/assemble.mjs <folder>`
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { orFail, ROOT } from "../run.mjs";
 import { LIBRARY, runtimeClosure, SERVICE } from "./closure.mjs";
 import { packLibrary, packPlatform, packService, platformPackages } from "./pack.mjs";
-import { orFail, ROOT } from "./run.mjs";
 
 /**
  * @param {string} folder
@@ -60,6 +60,6 @@ function unpack(tarball, folder) {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const [, , folder] = process.argv;
-  if (folder === undefined) throw new Error("usage: node scripts/assemble.mjs <folder>");
+  if (folder === undefined) throw new Error("usage: node scripts/build/assemble.mjs <folder>");
   await orFail(assemble(resolve(folder)));
 }
