@@ -2,18 +2,28 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
-import { createLimiter, type TollkeeperError } from "../../src/index.js";
+import { createLimiter, openRecords, type TollkeeperError } from "../../src/index.js";
 import { serve } from "../../src/service/serve.js";
 import type { RedisStorage } from "../../src/shared/storage-options.js";
 import { RedisRecords } from "../../src/store/redis-records.js";
 import { parseAddress } from "../../src/store/redis-url.js";
+import { Certificates } from "../redis/certificates.js";
 import { RedisCluster } from "../redis/cluster.js";
+import { newPrefix } from "../redis/replicas.js";
+import { SentinelGroup } from "../redis/sentinels.js";
 import { forFile, RedisServer } from "../redis/server.js";
 
 const tiers = { t: { limits: [{ name: "day", type: "quota" as const, limit: 100, period: "day" as const }] } };
 const SEEN = { timeout: 10_000, interval: 20 };
 
-const [redis, cluster] = await Promise.all([forFile(RedisServer.start()), forFile(RedisCluster.start())]);
+const certificates = await forFile(Promise.resolve(new Certificates()));
+const [redis, cluster, secure, sentinels, secureCluster] = await Promise.all([
+  forFile(RedisServer.start()),
+  forFile(RedisCluster.start()),
+  forFile(RedisServer.startTls(certificates)),
+  forFile(SentinelGroup.start()),
+  forFile(RedisCluster.start(undefined, certificates)),
+]);
 const admin = new Redis(redis.port);
 await forFile(Promise.resolve({ stop: async () => admin.disconnect() }));
 
@@ -119,6 +129,102 @@ it("a password of a Cluster may change too", async () => {
   }, SEEN);
   await vi.waitFor(() => expect(limiter.isReady).toBe(true), SEEN);
 }, 30_000);
+
+/** Whose password it is that changes, on each of these servers. */
+class Rotation {
+  readonly user = newPrefix();
+  readonly servers: readonly Redis[];
+  password = "";
+  /** Whether there is none to be had just now. */
+  isAway = false;
+  asked = 0;
+
+  constructor(servers: readonly RedisServer[], tls: { ca: string } | undefined) {
+    this.servers = servers.map(({ port }) => new Redis({ port, host: "127.0.0.1", ...(tls ? { tls } : {}) }));
+    onTestFinished(() => this.servers.forEach((server) => void server.disconnect()));
+  }
+
+  readonly credentials = async () => {
+    this.asked++;
+    if (this.isAway) throw new Error("the token service is away");
+    return { username: this.user, password: this.password };
+  };
+
+  /** Another password; connections that there are stay. */
+  async change(): Promise<void> {
+    this.password = newPrefix();
+    const rights = ["reset", "on", `>${this.password}`, "~*", "&*", "+@all"];
+    await Promise.all(this.servers.map((server) => server.call("ACL", "SETUSER", this.user, ...rights)));
+  }
+
+  async cut(): Promise<void> {
+    await Promise.all(this.servers.map((server) => server.call("CLIENT", "KILL", "USER", this.user)));
+  }
+
+  async ask(...words: [string, ...string[]]): Promise<string> {
+    return (await Promise.all(this.servers.map((server) => server.call(...words)))).flat().join("\n");
+  }
+}
+
+const tls = { ca: certificates.caText };
+const places = [
+  ["TLS", `rediss://127.0.0.1:${secure.port}`, tls, [secure]],
+  ["Sentinels", sentinels.url, undefined, sentinels.servers],
+  ["a Cluster", cluster.url, undefined, cluster.servers],
+  ["a Cluster with TLS", secureCluster.url, tls, secureCluster.servers],
+] as const;
+
+it.each(places)(
+  "a password that expires is asked for before each connection, with %s, for decisions, messages and records",
+  async (_place, url, tls, servers) => {
+    const rotation = new Rotation(servers, tls);
+    const prefix = newPrefix();
+    const { credentials } = rotation;
+    const storage = { type: "redis" as const, url, prefix, credentials, timeoutMs: 2000, ...(tls ? { tls } : {}) };
+    await rotation.change();
+    const { limiter, told } = open(storage);
+    const records = await openRecords(storage);
+    onTestFinished(() => records.close());
+    await Promise.all([limiter.ready(20_000), records.ready(20_000)]);
+    for (let round = 0; round < 3; round++) {
+      rotation.isAway = round === 1;
+      await rotation.change();
+      const before = rotation.asked;
+      await rotation.cut();
+      await vi.waitFor(() => expect(rotation.asked).toBeGreaterThan(before), SEEN);
+      if (rotation.isAway) {
+        const says = () => told.map(({ code, message }) => `${code} ${message}`).join("\n");
+        await vi.waitFor(() => expect(says()).toMatch(/ERR_STORE_REFUSED .*the token service is away/), SEEN);
+        rotation.isAway = false;
+      }
+      await vi.waitFor(() => records.put("round", String(round)), SEEN);
+      await vi.waitFor(async () => {
+        expect(limiter.isReady).toBe(true);
+        const channels = await rotation.ask("PUBSUB", "CHANNELS", `{${prefix}}:*`);
+        expect(channels).toContain(`{${prefix}}:changes`);
+        expect(channels).toContain(`{${prefix}}:records-changes`);
+      }, SEEN);
+    }
+  },
+  90_000,
+);
+
+it("what a Cluster connects to by itself, long after, has a password that holds then", async () => {
+  const rotation = new Rotation(cluster.servers, undefined);
+  await rotation.change();
+  const { limiter } = open({ url: cluster.url, prefix: newPrefix(), credentials: rotation.credentials });
+  await limiter.ready(20_000);
+  await rotation.change();
+  await Promise.all(rotation.servers.map((server) => server.config("RESETSTAT")));
+  await vi.waitFor(async () => {
+    const stats = (await rotation.ask("INFO", "commandstats")).matchAll(
+      /cmdstat_auth:calls=(\d+).*failed_calls=(\d+)/g,
+    );
+    const entered = [...stats].reduce((sum, [, calls, failed]) => sum + Number(calls) - Number(failed), 0);
+    expect(entered).toBeGreaterThanOrEqual(2);
+  }, SEEN);
+  expect(limiter.isReady).toBe(true);
+}, 40_000);
 
 it("credentials that are none are told, and asked for again", async () => {
   let given: unknown = { password: undefined };
