@@ -9,6 +9,7 @@ import {
   type RedisStorage,
   type TollkeeperError,
 } from "../../src/index.js";
+import { serve } from "../../src/service/serve.js";
 import { Certificates } from "../redis/certificates.js";
 import { RedisCluster } from "../redis/cluster.js";
 import { newPrefix } from "../redis/replicas.js";
@@ -309,6 +310,23 @@ it.each([
   expect((await limiter.consume("k", "t")).limits[0]?.remaining).toBe(LIMIT - 1);
   expect(says()).toBe("");
 });
+
+it("the service takes the URL of a socket, and shows no password of it", async () => {
+  await admin.call("ACL", "SETUSER", "unix", "reset", "on", ">secret", "~*", "&*", "+@all");
+  const printed: string[] = [];
+  const environment = {
+    PORT: "0",
+    RATE_LIMIT_REDIS_URL: `unix://unix:secret@${socket}?db=3`,
+    RATE_LIMIT_LOG_LEVEL: "silent",
+    RATE_LIMIT_DEMO_KEYS: "never",
+  };
+  const print = (line: string) => void printed.push(line);
+  const service = await serve({ environment, print, logStream: { write: () => undefined } });
+  onTestFinished(() => service.stop());
+  expect((await fetch(`${service.url}/ready`)).status).toBe(200);
+  expect(printed.join("\n")).toContain(`unix://***@${socket}?db=3`);
+  expect(printed.join("\n")).not.toContain("secret");
+}, 20_000);
 
 it("valkeys:// is a URL too", async () => {
   const { limiter } = open({ url: `valkeys://${host}:${secure.port}`, tls: { ca: certificates.caText } });

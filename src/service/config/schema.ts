@@ -78,8 +78,9 @@ export const SETTINGS = {
   redisUrl: secret(
     "RATE_LIMIT_REDIS_URL",
     1,
-    "Redis shared by all replicas: `redis://`, `rediss://`, `redis-sentinel://host,host/master`, or nodes of a Cluster " +
-      "as `redis-cluster://host,host`. Usage, API keys and accounts are then kept there, and in no file.",
+    "Redis shared by all replicas: `redis://`, `rediss://`, `valkey://`, `valkeys://`, `unix:///path?db=0`, " +
+      "`redis-sentinel://host,host/master`, or nodes of a Cluster as `redis-cluster://host,host`. Usage, API keys and " +
+      "accounts are then kept there, and in no file.",
   ),
   redisPasswordFile: optional(
     text(
