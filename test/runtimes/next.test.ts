@@ -4,14 +4,17 @@ import { cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { ROOT } from "../../scripts/run.mjs";
 import { BINARY, ENVIRONMENT, Project, tools } from "../packaging/project.js";
 
 const ROUTE = `
   import { createLimiter } from "tollkeeper";
+  import { tollkeeper, tollOf } from "tollkeeper/fetch";
   const limits = [{ name: "minute", type: "bucket", limit: 10, windowSeconds: 60, burst: 1 }];
   const limiter = createLimiter({ tiers: { free: { limits } } });
   export const dynamic = "force-dynamic";
-  export const GET = () => Response.json([limiter.engine, limiter.consume("acct:42", "free", 2).limits[0].remaining]);
+  const limit = tollkeeper({ limiter, identify: async () => ({ key: "acct:42", tier: "free" }), cost: 2 });
+  export const GET = limit((request) => Response.json([limiter.engine, tollOf(request).limits[0].remaining]));
 `;
 const OUTSIDE = `serverExternalPackages: ["tollkeeper"], output: "standalone"`;
 const INCLUDED = `outputFileTracingIncludes: { "/*": ["./node_modules/@tollkeeper/**/*"] }`;
@@ -25,6 +28,9 @@ beforeAll(() => {
   // Turbopack builds only with packages that are within the project, and follows no link out of it.
   rmSync(join(project.folder, "node_modules", "ioredis"));
   cpSync(join(folder, "node_modules"), join(project.folder, "node_modules"), { recursive: true });
+  for (const name of ["ipaddr.js", "structured-headers"]) {
+    cpSync(join(ROOT, "node_modules", name), join(project.folder, "node_modules", name), { recursive: true });
+  }
   mkdirSync(join(project.folder, "app", "limit"), { recursive: true });
   project.write("app/limit/route.js", ROUTE);
   project.write("app/layout.js", "export default ({ children }) => <html><body>{children}</body></html>;");
