@@ -1,18 +1,16 @@
 // Has Schemathesis call a running service in whatever ways its OpenAPI allows, or does not. `npm run schemathesis`
-import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { orFail, ROOT, run } from "../run.mjs";
+import { CLI, startService } from "../service.mjs";
 import { setUp } from "../setup.mjs";
 
 const VERSION = "4.32.5";
 const VENV = join(ROOT, "target", `schemathesis-${VERSION}`);
 const PROGRAM = join(VENV, "bin", "schemathesis");
-const CLI = join(ROOT, "dist", "service", "cli", "main.js");
 
 export async function schemathesis() {
   await setUp();
@@ -20,8 +18,6 @@ export async function schemathesis() {
   const folder = mkdtempSync(join(tmpdir(), "tollkeeper-schemathesis-"));
   const env = {
     ...process.env,
-    HOST: "127.0.0.1",
-    PORT: "0",
     RATE_LIMIT_FILE: join(folder, "limits.redb"),
     RATE_LIMIT_DEMO_KEYS: "never",
     RATE_LIMIT_LOG_LEVEL: "error",
@@ -34,14 +30,11 @@ export async function schemathesis() {
     const key = execFileSync(process.execPath, create, { env, encoding: "utf8" }).trim();
     // The account of the examples.
     execFileSync(process.execPath, [CLI, "keys", "create", "--account", "42", "--tier", "free"], { env });
-    const service = spawn(process.execPath, [CLI, "serve"], { env, stdio: ["ignore", "pipe", "inherit"] });
+    const service = await startService(env);
     try {
-      await fuzz(await addressOf(service), key);
+      await fuzz(service.url, key);
     } finally {
-      if (service.exitCode === null) {
-        service.kill("SIGTERM");
-        await once(service, "exit");
-      }
+      await service.stop();
     }
   } finally {
     rmSync(folder, { recursive: true });
@@ -59,22 +52,6 @@ async function install() {
     await run("python3", ["-m", "venv", VENV]);
   }
   await run(join(VENV, "bin", "pip"), ["install", "--quiet", `schemathesis==${VERSION}`]);
-}
-
-/**
- * The address that a service prints first.
- *
- * @param {import("node:child_process").ChildProcessByStdio<null, import("node:stream").Readable, null>} service
- */
-async function addressOf(service) {
-  for await (const line of createInterface({ input: service.stdout })) {
-    const url = / on (http:\S+),/.exec(line)?.[1];
-    if (url !== undefined) {
-      service.stdout.resume();
-      return url;
-    }
-  }
-  throw new Error("the service did not start");
 }
 
 /**

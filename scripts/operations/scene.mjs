@@ -6,9 +6,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { stringify } from "yaml";
 import { ROOT } from "../run.mjs";
+import { startService } from "../service.mjs";
 import { startKongFixture } from "./kong-fixture.mjs";
 import { debianTools } from "./tools.mjs";
 
@@ -30,6 +30,8 @@ export class Scene {
   #prometheus = "";
   /** Where the app is called, and with which key. */
   #app = { url: "", key: "" };
+  /** @type {() => Promise<void>} */
+  #stopApp = async () => undefined;
   /** @type {import("node:child_process").ChildProcess | undefined} */
   #redis;
 
@@ -51,7 +53,13 @@ export class Scene {
       ...maxmemory,
     ]);
     await reach(redisPort);
-    this.#app = await this.#startApp(`redis://127.0.0.1:${redisPort}`);
+    const app = await startService({
+      RATE_LIMIT_REDIS_URL: `redis://127.0.0.1:${redisPort}`,
+      RATE_LIMIT_STORAGE: "memory",
+      RATE_LIMIT_LOG_LEVEL: "silent",
+    });
+    this.#stopApp = app.stop;
+    this.#app = { url: app.url, key: app.keys["free"] ?? "" };
     const redisExporter = await freePort();
     const at = ["--redis.addr", `redis://127.0.0.1:${redisPort}`, "--web.listen-address", `127.0.0.1:${redisExporter}`];
     this.#spawn("prometheus-redis-exporter", at);
@@ -156,26 +164,8 @@ export class Scene {
   }
 
   async stop() {
-    await Promise.all(this.#children.map(end));
+    await Promise.all([this.#stopApp(), ...this.#children.map(end)]);
     for (const cleanup of this.#cleanups) cleanup();
-  }
-
-  /** @param {string} redisUrl */
-  async #startApp(redisUrl) {
-    const child = this.#spawn(process.execPath, [join(ROOT, "dist/service/cli/main.js"), "serve"], {
-      PORT: "0",
-      RATE_LIMIT_REDIS_URL: redisUrl,
-      RATE_LIMIT_STORAGE: "memory",
-      RATE_LIMIT_LOG_LEVEL: "silent",
-    });
-    if (child.stdout === null) throw new Error("the app has no output");
-    let url = "";
-    for await (const line of createInterface(child.stdout)) {
-      url = /on (http:\S+),/.exec(line)?.[1] ?? url;
-      const key = /^ +free +(\S+)$/.exec(line)?.[1];
-      if (key !== undefined) return { url, key };
-    }
-    throw new Error("the app ended before it served");
   }
 
   /**
@@ -186,7 +176,7 @@ export class Scene {
   #spawn(command, args, env = {}) {
     const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "ignore"] });
     child.stdout.on("error", () => undefined);
-    if (command !== process.execPath) child.stdout.resume();
+    child.stdout.resume();
     this.#children.push(child);
     const orphan = () => child.kill("SIGKILL");
     process.once("exit", orphan);
