@@ -5,24 +5,23 @@
  * @module tollkeeper/express
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { faultListener } from "../http/fault.js";
 import {
   AddressIdentity,
   type AddressIdentityOptions,
   type Answer,
   Call,
-  checkFunctions,
   type Denial,
   decisionsOf,
   type Fields,
-  faultListener,
   type Identity,
   isThenable,
-  layerOf,
   type MaybePromise,
   type Refusal,
   tightestOf,
   tollOf,
 } from "../http/index.js";
+import { checkFunctions, layerOf } from "../http/options.js";
 import type { Middleware, Next, Tolled, TollkeeperOptions } from "./options.js";
 
 export {
@@ -76,7 +75,7 @@ export function tollkeeper<
   const { cost, total, identified, tier, onDenied } = options;
   checkFunctions(options, ["onDenied", "onFault"]);
   const layer = layerOf<Request>(options, ["cost", "total", "identified", "tier", "onDenied", "onFault"], byAddress);
-  const toll = tollOf<Request>({ cost, total, identified, tier });
+  const toll = tollOf<Request>({ cost, total, identified, tier }, "");
   const tell = faultListener(options.onFault);
 
   const limit: Middleware<Request, Response> = (request: Called<Request>, response, next) => {

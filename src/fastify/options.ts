@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { optionInvalid } from "../errors.js";
-import { type AdapterOptions, checkFunctions, type Layer, layerOf } from "../http/index.js";
+import type { AdapterOptions, Layer } from "../http/index.js";
+import { checkFunctions, layerOf } from "../http/options.js";
 import type { Decision } from "../limiter/decision.js";
 import { identifyByAddress } from "./identify.js";
 

@@ -5,19 +5,18 @@
  * @module tollkeeper/fetch
  */
 import { optionInvalid } from "../errors.js";
+import { faultListener } from "../http/fault.js";
 import {
   AddressIdentity,
   type Answer,
   Call,
-  checkFunctions,
   decisionsOf,
   type Fields,
-  faultListener,
-  layerOf,
   type MaybePromise,
   tightestOf,
   tollOf as tollOfOptions,
 } from "../http/index.js";
+import { checkFunctions, layerOf } from "../http/options.js";
 import type { Decision } from "../limiter/decision.js";
 import type { TollkeeperOptions } from "./options.js";
 
@@ -101,12 +100,15 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
       };
     },
   );
-  const toll = tollOfOptions<Asked>({
-    cost: typeof cost === "function" ? ({ request, rest }) => cost(request, ...(rest as Rest)) : cost,
-    total: total && ((asked) => asked.total),
-    identified,
-    tier,
-  });
+  const toll = tollOfOptions<Asked>(
+    {
+      cost: typeof cost === "function" ? ({ request, rest }) => cost(request, ...(rest as Rest)) : cost,
+      total: total && ((asked) => asked.total),
+      identified,
+      tier,
+    },
+    "",
+  );
   const tell = faultListener(options.onFault);
 
   /** What is answered in place of the handler; undefined where the call goes on. Notes the fields of the answer. */

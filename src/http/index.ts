@@ -6,7 +6,7 @@
 export { addressOf, type HeaderFields } from "./address.js";
 export { type Answer, type Denial, type Fault, faultOf, type Pass } from "./answer.js";
 export { Call, decisionsOf, tightestOf } from "./call.js";
-export { faultListener, type OnFault } from "./fault.js";
+export type { OnFault } from "./fault.js";
 export { type FieldOptions, type Fields, fieldsOf, LIMIT_FIELDS } from "./headers.js";
 export {
   AddressIdentity,
@@ -19,7 +19,7 @@ export { type FinalAnswer, Layer, type LayerOptions, type RefundOn } from "./lay
 export type { Limits } from "./limits.js";
 export { isThenable, type MaybePromise } from "./maybe-promise.js";
 export { holdEverything, type Ip, type Network, parseNetwork } from "./network.js";
-export { type AdapterOptions, checkFunctions, layerOf } from "./options.js";
+export type { AdapterOptions } from "./options.js";
 export { hasBody, isPreflight, type PreflightCall } from "./preflight.js";
 export { costExceedsCapacity, type Problem, type ProblemOptions, problem, problemOf } from "./problem.js";
 export { type FixedToll, type RouteToll, type Toll, tollOf } from "./toll.js";

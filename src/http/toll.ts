@@ -59,36 +59,39 @@ const checked = new WeakMap<object, Toll<never>>();
 /**
  * The toll that is configured for a route; 1 where nothing is.
  *
+ * @param where What messages put before the name of a field: where that is configured.
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
-export function tollOf<Request>(configured: RouteToll<Request> | undefined): Toll<Request> {
+export function tollOf<Request>(configured: RouteToll<Request> | undefined, where = "config.toll."): Toll<Request> {
   if (configured === undefined) return ONE as Toll<Request>;
   const toll = typeof configured === "function" ? configured() : configured;
   if (toll === false) return FREE as Toll<Request>;
-  if (typeof toll !== "object" || toll === null) throw invalid("", toll, `{ ${FIELDS.join(", ")} } or false`);
+  if (typeof toll !== "object" || toll === null)
+    throw optionInvalid(where.slice(0, -1), toll, `{ ${FIELDS.join(", ")} } or false`);
   let known = checked.get(toll);
   if (known === undefined) {
-    known = checkedToll(toll) as Toll<never>;
+    known = checkedToll(toll, where) as Toll<never>;
     checked.set(toll, known);
   }
   return known as Toll<Request>;
 }
 
-function checkedToll<Request>(toll: Exclude<FixedToll<Request>, false>): Toll<Request> {
+function checkedToll<Request>(toll: Exclude<FixedToll<Request>, false>, where: string): Toll<Request> {
+  const invalid = (field: string, was: unknown, mayBe: string) => optionInvalid(where + field, was, mayBe);
   const unknown = Object.keys(toll).find((field) => !FIELDS.includes(field));
-  if (unknown !== undefined) throw invalid(`.${unknown}`, "an unknown field", `one of ${FIELDS.join(", ")}`);
+  if (unknown !== undefined) throw invalid(unknown, "an unknown field", `one of ${FIELDS.join(", ")}`);
   const { cost = 1, total, identified = cost !== 0, tier, identify } = toll;
   const costOf = typeof cost === "function" ? cost : undefined;
   if (costOf === undefined && !isCost(cost, 0)) {
-    throw invalid(".cost", cost, "a number from 0 with at most three decimals, or a function of the request");
+    throw invalid("cost", cost, "a number from 0 with at most three decimals, or a function of the request");
   }
-  if (total !== undefined && typeof total !== "function") throw invalid(".total", total, "a function of the request");
-  if (total !== undefined && cost === 0) throw invalid(".cost", cost, "above 0 where toll.total is given");
-  if (typeof identified !== "boolean") throw invalid(".identified", identified, "true or false");
-  if (!identified && cost !== 0) throw invalid(".identified", identified, "true where the route costs something");
-  if (tier !== undefined && typeof tier !== "string") throw invalid(".tier", tier, "the name of a tier");
+  if (total !== undefined && typeof total !== "function") throw invalid("total", total, "a function of the request");
+  if (total !== undefined && cost === 0) throw invalid("cost", cost, "above 0 where total is given");
+  if (typeof identified !== "boolean") throw invalid("identified", identified, "true or false");
+  if (!identified && cost !== 0) throw invalid("identified", identified, "true where the route costs something");
+  if (tier !== undefined && typeof tier !== "string") throw invalid("tier", tier, "the name of a tier");
   if (identify !== undefined && typeof identify !== "function")
-    throw invalid(".identify", identify, "a function of the request");
+    throw invalid("identify", identify, "a function of the request");
   return { cost: typeof cost === "number" ? cost : 1, costOf, total, identified, tier, identify };
 }
 
@@ -105,8 +108,4 @@ export function checkedCost(field: "cost" | "total", cost: unknown, least: numbe
 
 function isCost(cost: unknown, least: number): cost is number {
   return isThousandths(cost) && cost >= least;
-}
-
-function invalid(field: string, was: unknown, mayBe: string): Error {
-  return optionInvalid(`config.toll${field}`, was, mayBe);
 }
