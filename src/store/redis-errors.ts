@@ -154,12 +154,13 @@ function hintOf(text: string, url: string): string {
   if (/EACCES/.test(text)) return "; let this user write to the socket: see unixsocketperm of the server";
   if (/sentinels are/.test(text)) return "; check their addresses in the URL, and whether they speak TLS";
   if (/ENOTFOUND|EAI_AGAIN/.test(text)) return "; check the host in the URL";
-  const isSecure = url.startsWith("rediss");
+  if (/^(redis\+)?unix:/.test(url)) return "";
+  const isSecure = /^(rediss|valkeys)/.test(url);
   if (isSecure && /wrong version number|SSL|TLS|ECONNRESET|ETIMEDOUT|closed/i.test(text)) {
-    return "; if the server speaks no TLS, the URL begins with redis:";
+    return "; if the server speaks no TLS, the URL begins with redis:, and a client has no tls";
   }
   if (!isSecure && /ECONNRESET|EPIPE|closed/i.test(text)) {
-    return "; if the server speaks TLS, the URL begins with rediss:";
+    return "; if the server speaks TLS, the URL begins with rediss:, or a client has tls";
   }
   return "";
 }

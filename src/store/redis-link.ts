@@ -228,11 +228,13 @@ export class RedisLink implements Link {
       if (kind === "return") events.wanted(key);
       else events.changed(key, kind === "reset");
     });
-    // A Cluster picks a node for it by chance, which may be one that is lost.
     const subscribe = (): void =>
       void subscriber.subscribe(this.#channel).catch((error: unknown) => {
+        // A Cluster picks a node for it by chance, and takes leave of one that is lost, or has turned out to be a replica.
+        const isLeft = "nodes" in subscriber && /Connection is closed/.test(String(error));
         // Who was not let in with a password of yesterday is not let in on the same connection any more.
-        const again = isRefusal(this.#report(error)) ? () => subscriber.disconnect(true) : subscribe;
+        const isRefused = !isLeft && isRefusal(this.#report(error));
+        const again = isRefused ? () => subscriber.disconnect(true) : subscribe;
         setTimeout(() => subscriber.status === "ready" && again(), RETRY_MS).unref();
       });
     subscriber.on("ready", subscribe);
