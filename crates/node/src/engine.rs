@@ -27,7 +27,7 @@ use crate::hot::{self, RawValue};
 use crate::registry::{Options, Shared, closed, lock};
 use crate::tiers;
 
-/// `ADJUST` of `src/engine/types.ts`.
+/// `ADJUST` of `src/engine/frame.ts`.
 const QUOTAS_ONLY: u32 = 1;
 const OVERFLOW: u32 = 8;
 

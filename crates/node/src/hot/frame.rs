@@ -8,7 +8,7 @@ use napi::sys;
 
 use super::RawValue;
 
-/// `OUTCOME` of `src/engine/types.ts`.
+/// `OUTCOME` of `src/engine/frame.ts`.
 pub(crate) mod outcome {
     pub(crate) const OVERFLOW: f64 = 8.0;
     pub(crate) const BEHIND: f64 = 16.0;
@@ -20,7 +20,7 @@ pub(crate) mod outcome {
     pub(crate) const CLOSED: f64 = -6.0;
 }
 
-/// `FRAME` of `src/engine/types.ts`: what a row holds where.
+/// `FRAME` of `src/engine/frame.ts`: what a row holds where.
 pub(crate) mod at {
     pub(crate) const TIER: usize = 0;
     pub(crate) const COST: usize = 1;
