@@ -7,9 +7,9 @@ export type RuleSet = readonly (Bucket | Quota | undefined)[];
 
 /** The rules of a key that has only ever been in one tier. */
 export function ruleSetOf(tier: Tier): RuleSet {
-  const plan: (Bucket | Quota | undefined)[] = [];
-  for (const { slot, rule } of tier.limits) plan[slot] = rule;
-  return plan;
+  const ruleSet: (Bucket | Quota | undefined)[] = [];
+  for (const { slot, rule } of tier.limits) ruleSet[slot] = rule;
+  return ruleSet;
 }
 
 /** What one key has spent, as of one instant. */
@@ -21,9 +21,9 @@ export class KeyState {
   readonly spent: number[] = [];
 
   /** A key at its first call. */
-  constructor(tier: Tier, plan: RuleSet, nowMs: number) {
+  constructor(tier: Tier, ruleSet: RuleSet, nowMs: number) {
     this.atMs = nowMs;
-    this.rules = plan;
+    this.rules = ruleSet;
     for (const { slot, rule } of tier.limits) this.spent[slot] = rule.initial;
   }
 
@@ -41,17 +41,17 @@ export class KeyState {
   }
 
   /** Brings the key to `nowMs` and under a tier: see *Tier change* in the documentation of limits. */
-  bringTo(tier: Tier, plan: RuleSet, nowMs: number): void {
+  bringTo(tier: Tier, ruleSet: RuleSet, nowMs: number): void {
     const beforeMs = this.atMs;
     const before = this.rules;
-    const spentBefore = before === plan ? this.spent : [...this.spent];
+    const spentBefore = before === ruleSet ? this.spent : [...this.spent];
     this.advance(nowMs);
     // A key that was in tiers with more limits is under those as well, for good.
-    if (before === plan || tier.limits.every(({ slot, rule }) => before[slot] === rule)) return;
+    if (before === ruleSet || tier.limits.every(({ slot, rule }) => before[slot] === rule)) return;
     let merged: (Bucket | Quota | undefined)[] | undefined;
     for (let slot = 0; slot < before.length; slot++) {
-      if (before[slot] !== undefined && plan[slot] === undefined) {
-        merged ??= [...plan];
+      if (before[slot] !== undefined && ruleSet[slot] === undefined) {
+        merged ??= [...ruleSet];
         merged[slot] = before[slot];
       }
     }
@@ -64,7 +64,7 @@ export class KeyState {
       // Not what the old quota has left of it, whose period may have ended where this one's goes on.
       else this.spent[slot] = rule.converted(spentBefore[slot] as number, from as Quota, beforeMs, this.atMs);
     }
-    this.rules = merged ?? plan;
+    this.rules = merged ?? ruleSet;
   }
 
   /** Spends a cost of every limit of the tier that the key is under. */

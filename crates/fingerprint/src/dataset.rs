@@ -1,5 +1,4 @@
-//! The data set: how real clients were seen to open connections, captured by `crates/fingerprint/capture`. Read once, at the first
-//! call.
+//! The data set: how real clients were seen to open connections, captured by `capture/`. Read once, at the first call.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

@@ -1,6 +1,6 @@
 //! Has `TShark` compute JA3 of every captured hello and writes what it says into a fixture of the crate's tests:
-//! `cargo run --release --manifest-path crates/fingerprint/capture/Cargo.toml --bin cross-check`. `TShark` has to be installed. JA4 is
-//! held against another implementation in `crates/fingerprint/cross-check`.
+//! `cargo run --release --manifest-path crates/fingerprint/capture/Cargo.toml --bin cross-check`. `TShark` has to be
+//! installed. JA4 is held against another implementation in `crates/fingerprint/cross-check`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
