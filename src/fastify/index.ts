@@ -118,7 +118,9 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
   // Only now is the status final: to the last, hooks and streams may change it.
   app.addHook("onResponse", (request, { statusCode }, done) => {
     const call = callAt(request);
-    if (call !== undefined && !isGone(request)) end(request, call, statusCode);
+    // A good answer keeps what it has cost, which is not worth a look at its connection.
+    const isKept = statusCode < 400 && layer.refundOn === "failure";
+    if (call !== undefined && !isKept && !isGone(request)) end(request, call, statusCode);
     done();
   });
 

@@ -3,7 +3,10 @@ import type { Fields, Problem } from "../http/index.js";
 
 /** Writes fields into the header of an answer. */
 export function writeFields(reply: FastifyReply, fields: Fields): void {
-  for (const [name, text] of fields) reply.header(name, text);
+  for (let index = 0; index < fields.length; index++) {
+    const field = fields[index] as Fields[number];
+    reply.header(field[0], field[1]);
+  }
 }
 
 /** Answers with a problem document, which no cache keeps. */

@@ -63,19 +63,23 @@ const costs = new LastNumber();
 export function stateFields(
   decision: Decision,
   { draft = true, x, tier = false }: FieldOptions,
-  cost = decision.cost,
+  cost?: number,
 ): [name: string, text: string][] {
-  const fields: [name: string, text: string][] = [];
-  if (!draft && x === undefined) return fields;
-  const { limits } = decision;
+  if (!draft && x === undefined) return [];
   const policy = policyOf(decision);
-  let state = "";
-  if (limits.length > 0) {
-    state = policy.stateField(limits);
-    if (draft) fields.push(["ratelimit-policy", policy.policyField(decision.atMs)], ["ratelimit", state]);
-  }
+  const isLimited = policy.limitTexts.length > 0;
+  const state = isLimited ? policy.stateField(decision) : "";
+  // As a literal: an array that grows is made for more than these.
+  const fields: [name: string, text: string][] =
+    draft && isLimited
+      ? [
+          ["ratelimit-policy", policy.policyField(decision.atMs)],
+          ["ratelimit", state],
+        ]
+      : [];
   if (x === undefined) return fields;
   // As text, since Node would make it of a number once to check the field and once more to send it.
+  const { limits } = decision;
   const index = leastLeft(limits);
   const least = limits[index];
   if (least !== undefined) {
@@ -88,7 +92,7 @@ export function stateFields(
   }
   if (tier) fields.push(["x-quota-tier", decision.tier]);
   if (policy.monthly >= 0) fields.push(["x-quota-monthly-remaining", policy.remainingIn(state, policy.monthly)]);
-  fields.push(["x-request-cost", costs.textOf(cost)]);
+  fields.push(["x-request-cost", costs.textOf(cost ?? decision.cost)]);
   return fields;
 }
 

@@ -1,7 +1,7 @@
 import { serializeItem, serializeList } from "structured-headers";
 import { dayOf, monthOf, type Period } from "../engine/period.js";
 import { capacityOf, type LimitSpec, type TierSpec } from "../engine/spec.js";
-import type { LimitState } from "../limiter/decision.js";
+import type { Decision } from "../limiter/decision.js";
 import { FieldWriter } from "./field.js";
 
 const SECONDS = Buffer.from(";t=");
@@ -50,12 +50,11 @@ export class TierPolicy {
   }
 
   /** The field `RateLimit`: per limit what is left, in whole tokens, and the seconds until it is full or starts anew. */
-  stateField(states: readonly LimitState[]): string {
-    for (let index = 0; index < states.length; index++) {
-      const { remaining, resetMs } = states[index] as LimitState;
+  stateField(decision: Pick<Decision, "remainingOf" | "resetMsOf">): string {
+    for (let index = 0; index < this.#items.length; index++) {
       this.#starts[index] = field.text(this.#items[index] as Uint8Array).length;
-      this.#ends[index] = field.number(Math.floor(remaining)).length;
-      field.text(SECONDS).number(Math.ceil(resetMs / 1000));
+      this.#ends[index] = field.number(Math.floor(decision.remainingOf(index))).length;
+      field.text(SECONDS).number(Math.ceil(decision.resetMsOf(index) / 1000));
     }
     return field.take();
   }
@@ -81,7 +80,7 @@ export class TierPolicy {
         ]),
       ] as [string, Map<string, number>];
     });
-    this.#policy = serializeList(items);
+    this.#policy = flat(serializeList(items));
     this.#holds = holds;
   }
 }
@@ -89,4 +88,9 @@ export class TierPolicy {
 function currentPeriod(limit: LimitSpec, nowMs: number): Period {
   if (limit.type === "bucket") return { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
   return limit.period === "day" ? dayOf(nowMs) : monthOf(nowMs, limit.anchorDay ?? 1);
+}
+
+/** The same text in one piece; Node would put the pieces together anew for every answer. */
+function flat(text: string): string {
+  return Buffer.from(text).toString("latin1");
 }

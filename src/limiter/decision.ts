@@ -137,14 +137,34 @@ export class Decision {
 
   /** Every limit of the tier, after the call; empty when unlimited. */
   get limits(): LimitState[] {
-    const states: LimitState[] = [];
-    let index = 0;
-    for (const { name, limit, rule } of this.boundTier.tier.limits) {
-      const spent = this.spent(index++);
-      const resetMs = this.behindMs + (rule.type === "bucket" ? rule.resetMs(spent) : rule.resetMs(this.nowMs));
-      states.push({ name, limit, remaining: rule.remainingMilli(spent) / 1000, resetMs });
+    const { limits } = this.boundTier.tier;
+    // Of its length from the start: an array that grows is made for more than four.
+    const states = new Array<LimitState>(limits.length);
+    for (let index = 0; index < limits.length; index++) {
+      const { name, limit } = limits[index] as TierLimit;
+      states[index] = { name, limit, remaining: this.remainingOf(index), resetMs: this.resetMsOf(index) };
     }
     return states;
+  }
+
+  /**
+   * `limits[index].remaining`, for whoever writes them for every call and wants no objects.
+   *
+   * @internal
+   */
+  remainingOf(index: number): number {
+    const { rule } = this.boundTier.tier.limits[index] as TierLimit;
+    return rule.remainingMilli(this.spent(index)) / 1000;
+  }
+
+  /**
+   * `limits[index].resetMs`, likewise.
+   *
+   * @internal
+   */
+  resetMsOf(index: number): number {
+    const { rule } = this.boundTier.tier.limits[index] as TierLimit;
+    return this.behindMs + (rule.type === "bucket" ? rule.resetMs(this.spent(index)) : rule.resetMs(this.nowMs));
   }
 
   /** Shadow limits of the tier that would have denied the call, had they been in force. */

@@ -58,10 +58,10 @@ describe("RateLimit-Policy", () => {
 describe("RateLimit", () => {
   it("rounds what is left down and the time up", () => {
     const policy = policyOf(bucket(10, 60, 1), { name: "day", type: "quota", limit: 9, period: "day" });
-    const field = policy.stateField([
-      { name: "rate", limit: 10, remaining: 2.999, resetMs: 41_001 },
-      { name: "day", limit: 9, remaining: 0, resetMs: 1 },
-    ]);
+    const field = policy.stateField({
+      remainingOf: (index) => [2.999, 0][index] ?? 0,
+      resetMsOf: (index) => [41_001, 1][index] ?? 0,
+    });
     expect(field).toBe('"rate";r=2;t=42, "day";r=0;t=1');
     expect(parseList(field)).toHaveLength(2);
   });
