@@ -20,10 +20,14 @@ const BARE = "bare Fastify";
 const SERVICE = "fingerprint-api";
 const SERVERS = [
   BARE,
+  "three hooks that do nothing",
+  "tollkeeper, no fields",
   "tollkeeper, two fields",
   "tollkeeper, all fields",
   "@fastify/rate-limit",
   "rate-limiter-flexible",
+  "@fastify/rate-limit, both limits",
+  "rate-limiter-flexible, both limits",
   SERVICE,
 ] as const satisfies readonly (ServerName | typeof SERVICE)[];
 
