@@ -1,5 +1,5 @@
 import { isRefusal } from "../store/key-error.js";
-import { REMEMBERED_MS } from "../store/lua/keys.js";
+import { REMEMBERED_MS } from "../store/lua/key-state.js";
 import type { Lease, Unreconciled } from "./lease.js";
 import type { LeaseTable } from "./lease-table.js";
 import type { Runtime } from "./runtime.js";

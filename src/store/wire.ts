@@ -1,5 +1,5 @@
 import type { Tier, TierLimit } from "../engine/tier.js";
-import type { Command, Reply } from "./protocol.js";
+import type { Command, Reply, Snapshot } from "./protocol.js";
 
 /** A tier's limits as the script takes them, by tier: a reload brings other objects. */
 const prepared = new WeakMap<Tier, readonly string[]>();
@@ -19,11 +19,9 @@ export function argumentsOf(commands: readonly Command[], { server, channel, cal
     const { op, tier, snapshot, nowMs } = command;
     let tierIndex = tiers.indexOf(tier);
     if (tierIndex < 0) tierIndex = tiers.push(tier) - 1;
-    line.push(op, text(nowMs), String(tierIndex + 1), snapshot?.epoch ?? "", text(snapshot?.atMs));
-    pushNumbers(line, command);
-    for (let index = 0; index < tier.limits.length; index++) {
-      line.push(text(snapshot?.spent[index]), op === "adjust" ? text(command.deltas[index]) : "");
-    }
+    line.push(op, text(nowMs), String(tierIndex + 1));
+    pushSnapshot(line, snapshot, tier);
+    pushOperation(line, command);
   }
   return [server, channel, caller, String(tiers.length), ...tiers.flatMap(rulesOf), ...line];
 }
@@ -57,26 +55,42 @@ export function keyOf(prefix: string, name: string): string {
   return escaped.replaceAll(/%([0-9a-f]+)\./g, (_, unit: string) => String.fromCharCode(Number.parseInt(unit, 16)));
 }
 
-function pushNumbers(line: string[], command: Command): void {
+function pushSnapshot(line: string[], snapshot: Snapshot | undefined, tier: Tier): void {
+  if (snapshot === undefined || snapshot.epoch === "") {
+    line.push("");
+    return;
+  }
+  line.push(snapshot.epoch, text(snapshot.atMs));
+  for (let index = 0; index < tier.limits.length; index++) line.push(text(snapshot.spent[index]));
+}
+
+function pushOperation(line: string[], command: Command): void {
   switch (command.op) {
     case "take":
       line.push(text(command.need), text(command.want), text(command.divisor), text(command.outMs));
       break;
     case "peek":
-      line.push(text(command.need), "", "", "");
+      line.push(text(command.need));
       break;
     case "adjust":
-      line.push(text(command.atMs), flagsOf(command), text(command.sequence), "");
+      line.push(text(command.atMs), wordsOf(command), text(command.sequence));
+      for (let index = 0; index < command.tier.limits.length; index++) line.push(text(command.deltas[index] ?? 0));
       break;
     case "reset":
     case "leave":
-      line.push("", "", "", "");
       break;
   }
 }
 
-function flagsOf({ quotasOnly, tell, isRetry, unused, duringOutage }: Command & { op: "adjust" }): string {
-  return String((quotasOnly ? 1 : 0) + (tell ? 2 : 0) + (isRetry ? 4 : 0) + (unused ? 8 : 0) + (duringOutage ? 16 : 0));
+function wordsOf({ quotasOnly, tell, isRetry, unused, duringOutage }: Command & { op: "adjust" }): string {
+  const words = [
+    quotasOnly && "quotas",
+    tell && "tell",
+    isRetry && "retry",
+    unused && "unused",
+    duringOutage && "outage",
+  ];
+  return words.filter((word) => word !== false).join(" ");
 }
 
 function rulesOf(tier: Tier): readonly string[] {

@@ -1,4 +1,4 @@
-import { REMEMBERED_MS } from "../../src/store/lua/keys.js";
+import { REMEMBERED_MS } from "../../src/store/lua/key-state.js";
 import { type Mutation, type Replica, World } from "./world.js";
 
 const LIVES = 150;

@@ -1,11 +1,13 @@
+/** In ms. */
+export const MINUTE = 60_000;
+export const DAY = 86_400_000;
+
 /**
- * Periods of quotas in Lua, to stand in a script behind `floor`, `min` and `max` of its `math`: `MINUTE` and `DAY` in ms, and
+ * Periods of quotas in Lua, to stand in a script behind `floor`, `min` and `max` of its `math`:
  * `periodOf(at, anchor)`, the start and the end of the UTC day, for anchor 0, or of the month from that day on, or from its
  * last if it is shorter, that holds an instant. Days are counted from 1970 in eras of 400 years that begin in March.
  */
 export const CALENDAR = `
-local MINUTE, DAY = 60000, 86400000
-
 local function daysOf(y, m)
   if m < 1 then y, m = y - 1, m + 12 elseif m > 12 then y, m = y + 1, m - 12 end
   local shifted = m <= 2 and y - 1 or y
@@ -17,7 +19,7 @@ end
 
 local function monthStart(y, m, anchor)
   local first = daysOf(y, m)
-  return (first + min(anchor, daysOf(y, m + 1) - first) - 1) * DAY
+  return (first + min(anchor, daysOf(y, m + 1) - first) - 1) * ${DAY}
 end
 
 -- By anchor, the period looked up last: nearly all fall into it.
@@ -27,10 +29,10 @@ local function periodOf(at, anchor)
   if span and at >= span[1] and at < span[2] then return span[1], span[2] end
   local start, finish
   if anchor == 0 then
-    start = at - at % DAY
-    finish = start + DAY
+    start = at - at % ${DAY}
+    finish = start + ${DAY}
   else
-    local z = floor(at / DAY) + 719468
+    local z = floor(at / ${DAY}) + 719468
     local era = floor(z / 146097)
     local doe = z - era * 146097
     local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)

@@ -1,6 +1,6 @@
 /** How long, in ms, a replica is counted without having been heard of, and others are waited for at most. */
 export const ABSENT_MS = 3000;
-/** How long, in ms, the first to come to a young and empty server waits for somebody who knows more. */
+/** How long, in ms, the first to come to an empty server that has just started waits for somebody who knows more. */
 const HOLD_MS = 1000;
 /** Fields of the hash at most: three for each replica, one for each unlimited tier, and a few. */
 const MAX_FIELDS = 16_384;
@@ -8,24 +8,24 @@ const MAX_FIELDS = 16_384;
 /**
  * Who decides together, in Lua: one hash beside the keys. `p:<replica>` is when a replica was last heard of, `run` the
  * server that it was, `settle` until when decisions wait, `w:<replica>` that this one is waited for, `k:<replica>` what its
- * limits' names stand for (see `kinds.ts`).
+ * limits' names stand for (see `limit-kinds.ts`).
  *
  * When another server answers than before, it may have lost the last writes, or all. So until every replica that was
- * there has told it what it knows, or {@link ABSENT_MS} are over, nobody takes: each decides by its outage policy. Nobody
+ * there has reported what it knows, or {@link ABSENT_MS} are over, nobody takes: each decides by its outage policy. Nobody
  * could be heard of while there was no server, so whoever was there counts as heard of when the new one is met.
  *
  * What is here is believed no further than these could have written it: a time that is none is long ago, one that is ahead
  * is of a clock that has jumped, and a hash with more than {@link MAX_FIELDS} is begun anew; only `records` stays, which is
- * not the replicas' own (see `records-script.ts`).
+ * not the replicas' own (see `records.ts`).
  *
- * Arguments: server, replica, whether it knows anything, whether it has told, whether it leaves, whether the server is
- * young, its kinds, how many peers it knew, these, then tier and tokens in turn. Answers with how long to wait, the replicas
+ * Arguments: server, replica, whether it has state, whether it has reported it, whether it is leaving, whether
+ * the server has just started, its kinds, how many peers it knew, these, then tier and tokens in turn. Answers with how long to wait, the replicas
  * heard of lately, those of their kinds that are not the caller's, and 1 if there is no room for what is spent.
  */
 export const REGISTRY = `
 local key = KEYS[1]
 local server, me = ARGV[1], ARGV[2]
-local knows, told, leaves, young = ARGV[3] == '1', ARGV[4] == '1', ARGV[5] == '1', ARGV[6] == '1'
+local hasState, hasReported, isLeaving, hasJustStarted = ARGV[3] == '1', ARGV[4] == '1', ARGV[5] == '1', ARGV[6] == '1'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kinds, peers = ARGV[7], tonumber(ARGV[8])
@@ -80,21 +80,21 @@ redis.call('HDEL', key, 'w:')
 local before = hash.run
 if before ~= server then
   set('run', server)
-  if before or knows or young then
+  if before or hasState or hasJustStarted then
     set('settle', string.format('%.0f', now + ${ABSENT_MS}))
     for _, replica in ipairs(there) do await(replica) end
   end
-  if not before and not knows and young then set('hold', string.format('%.0f', now + ${HOLD_MS})) end
+  if not before and not hasState and hasJustStarted then set('hold', string.format('%.0f', now + ${HOLD_MS})) end
 end
-if left('settle', ${ABSENT_MS}) > 0 and not told then
+if left('settle', ${ABSENT_MS}) > 0 and not hasReported then
   for i = 1, peers do
     if not hash['p:' .. ARGV[8 + i]] then await(ARGV[8 + i]) end
   end
 end
 set('p:' .. me, string.format('%.0f', now))
-if told or leaves then drop('w:' .. me) end
+if hasReported or isLeaving then drop('w:' .. me) end
 if hash['k:' .. me] ~= kinds then set('k:' .. me, kinds) end
-if leaves then
+if isLeaving then
   drop('p:' .. me)
   drop('k:' .. me)
 end

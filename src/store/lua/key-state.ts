@@ -1,0 +1,205 @@
+import { CALENDAR, DAY, MINUTE } from "./calendar.js";
+import { MAX, RULES } from "./rules.js";
+
+/** Fields of a key's hash at most: a few per limit, and one for each replica that corrected it of late. */
+const MAX_FIELDS = 1024;
+
+/** How long, in ms, tokens granted ahead can stay out: the longest lease, until a sweep after it, and the longest deadline. */
+export const LONGEST_OUT_MS = 5000 * 1.25 + 10_000;
+
+/** How long, in ms, a correction is known by its sequence, so that one that is sent again counts once. */
+export const REMEMBERED_MS = 60_000;
+
+/**
+ * The state of one key in Lua, to stand in a script behind `server`, `channel`, `caller` and functions of its `math`.
+ *
+ * A key is one hash. `@t` is the instant up to which it is refilled, `@e` its *epoch*, `@x` the epoch that a reset ended,
+ * `@c:<replica>` the sequence of that replica's last correction and when it came, which is dropped when it can't be sent
+ * again any more. What is spent of a limit stands under the limit's name, and under `@r:<limit>` the rule that it was
+ * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for days>`. `@h:<limit>` is the largest
+ * amount of a quota that was restored in the epoch, if any was. Until `@g` tokens that were granted ahead may still come
+ * back; `@w` is the replica that holds them, or `*` if there are several. The hash is gone a minute after every bucket is
+ * full again, or a day after a quota's period. One that holds anything but this, or more than {@link MAX_FIELDS} fields, is
+ * no hash of ours.
+ *
+ * An epoch begins when the hash is made and when another server is found to serve it. What a caller knows from an earlier
+ * one restores what the server has lost: a bucket keeps the larger amount, a quota adds to the largest amount that anybody
+ * knew what was spent since.
+ *
+ * - `load(key)`: what is stored; `advance(state, asked)`: the same at an instant, under the rules that it is under.
+ * - `bringTo(state, limits)`: under the rules of a tier. `restore(state, command)`: with what the caller knows.
+ * - `save(state, sequence, grants)`, and `answer(state, limits, denied, granted, back)` of where it stands.
+ */
+export const KEY_STATE = `
+${RULES}
+${CALENDAR}
+local epochs = server .. ':'
+local counter = '@c:' .. caller
+
+-- The first command that was refused after something was written: what it should have done is not worth the count.
+local refused
+local function try(...)
+  local answer = redis.pcall(...)
+  if type(answer) == 'table' and answer.err and not refused then refused = answer.err end
+end
+
+-- What is counted of a limit, in the units of its rule, and what was stored. A table that grows is slow, so none does.
+local function slotOf(rule, spent, was)
+  return {rule = rule, spent = spent, restored = 0, was = was, stored = false, storedRestored = 0}
+end
+
+-- Fields of the hash's own begin with @; the others are slots, by the name of their limit. The second result is an error.
+local function load(key)
+  local flat = redis.pcall('HLEN', key)
+  if type(flat) == 'number' and flat <= ${MAX_FIELDS} then flat = redis.pcall('HGETALL', key) end
+  local isForeign = type(flat) == 'number' or flat.err and string.find(flat.err, 'WRONGTYPE', 1, true)
+  if not isForeign and flat.err then return nil, flat end
+  local own, slots = {}, {}
+  for i = 1, isForeign and 0 or #flat, 2 do
+    local name = flat[i]
+    if string.byte(name) == 64 then own[name] = flat[i + 1] else slots[name] = slotOf(false, 0, count(flat[i + 1])) end
+  end
+  isForeign = isForeign or not (count(own['@t'] or '0') and count(own['@g'] or '0'))
+  return {
+    key = key, own = own, slots = slots, isForeign = isForeign, asked = 0, before = 0, now = 0, epoch = '',
+  }
+end
+
+-- The epoch at an instant, and whether it begins there.
+local function epochAt(state, now)
+  local epoch = state.own['@e'] or ''
+  if string.sub(epoch, 1, #epochs) == epochs then return epoch, false end
+  return epochs .. string.format('%.0f', now), true
+end
+
+-- Returns whether all of it could be read.
+local function advance(state, asked)
+  local own, before = state.own, count(state.own['@t']) or asked
+  local now = max(asked, before)
+  local epoch, begins = epochAt(state, now)
+  state.asked, state.before, state.now, state.epoch = asked, before, now, epoch
+  for name, slot in pairs(state.slots) do
+    local rule = ruleOf(own['@r:' .. name] or '')
+    if not (rule and slot.was) then return false end
+    slot.rule, slot.stored = rule, rule
+    if rule.isBucket then
+      slot.spent = max(0, slot.was - (now - before) * rule.perMs)
+    else
+      local rolls = before < periodOf(now, rule.anchorDay)
+      slot.storedRestored = count(own['@h:' .. name] or '0')
+      if not slot.storedRestored then return false end
+      slot.spent = rolls and 0 or slot.was
+      slot.restored = rolls and 0 or begins and slot.was or slot.storedRestored
+    end
+  end
+  return true
+end
+
+-- A bucket keeps its fraction, a quota what was used of the same period. Returns whether a rule has changed.
+local function bringTo(state, limits)
+  local changed, slots = false, state.slots
+  for i = 1, #limits do
+    local limit = limits[i]
+    local slot, rule = slots[limit.name], limit.rule
+    if not slot then
+      slots[limit.name] = slotOf(rule, limit.initial)
+    elseif slot.rule ~= rule then
+      changed = true
+      if rule.isBucket then
+        slot.spent = converted(slot.spent, slot.rule, rule)
+      elseif slot.rule.anchorDay ~= rule.anchorDay then
+        local same = slot.was and (periodOf(state.before, slot.rule.anchorDay)) == (periodOf(state.now, rule.anchorDay))
+        slot.spent = same and slot.was or 0
+        slot.restored = same and slot.restored or 0
+      end
+      slot.rule = rule
+    end
+  end
+  return changed
+end
+
+-- Whether a snapshot is of an epoch that is over. A reset ends one for good.
+local function mayRestore(state, snapshot)
+  return snapshot and snapshot.epoch ~= state.epoch and snapshot.epoch ~= state.own['@x']
+end
+
+-- What the caller knows, by the rules of its tier, which may be another than the one that the key is under.
+local function restore(state, command)
+  local now, limits, snapshot = state.now, command.limits, command.snapshot
+  if not mayRestore(state, snapshot) then return end
+  for i = 1, #limits do
+    local rule, amount = limits[i].rule, snapshot.spent[i]
+    local slot = state.slots[limits[i].name]
+    if amount and slot then
+      if rule.isBucket then
+        local left = max(0, amount - max(0, now - snapshot.at) * rule.perMs)
+        slot.spent = max(slot.spent, converted(left, rule, slot.rule))
+      elseif (periodOf(min(snapshot.at, now), rule.anchorDay)) == (periodOf(now, slot.rule.anchorDay))
+        and amount > slot.restored then
+        slot.spent = min(${MAX}, slot.spent + amount - slot.restored)
+        slot.restored = amount
+      end
+    end
+  end
+end
+
+-- The sequence is that of the caller's correction, if it was one; what the hash has of grants is new if there are some.
+local function save(state, sequence, grants)
+  local key, own, asked, now = state.key, state.own, state.asked, state.now
+  local fields, ttl = {'HSET', key, '@t', now}, ${MINUTE}
+  local n = #fields
+  if own['@e'] ~= state.epoch then fields[n + 1], fields[n + 2], n = '@e', state.epoch, n + 2 end
+  for name, slot in pairs(state.slots) do
+    local rule = slot.rule
+    fields[n + 1], fields[n + 2], n = name, slot.spent, n + 2
+    if slot.stored ~= rule then fields[n + 1], fields[n + 2], n = '@r:' .. name, rule.text, n + 2 end
+    if rule.isBucket then
+      ttl = max(ttl, ceil(slot.spent / rule.perMs) + ${MINUTE})
+    else
+      local _, finish = periodOf(now, rule.anchorDay)
+      if slot.spent > 0 then ttl = max(ttl, finish - asked + ${DAY}) end
+      if slot.restored ~= slot.storedRestored then
+        fields[n + 1], fields[n + 2], n = '@h:' .. name, slot.restored, n + 2
+      end
+    end
+  end
+  if sequence then fields[n + 1], fields[n + 2], n = counter, string.format('%.0f %.0f', sequence, asked), n + 2 end
+  if grants then fields[n + 1], fields[n + 2], fields[n + 3], fields[n + 4] = '@g', own['@g'], '@w', own['@w'] end
+  redis.call(unpack(fields))
+  local old = {}
+  for field, value in pairs(own) do
+    if string.sub(field, 1, 3) == '@c:' and field ~= counter then
+      local at = count(string.match(value, ' (%d+)$'))
+      if not at or math.abs(asked - at) > ${REMEMBERED_MS} then old[#old + 1] = field end
+    end
+  end
+  if #old > 0 then try('HDEL', key, unpack(old)) end
+  try('PEXPIRE', key, ttl)
+end
+
+-- For how long tokens that others than the caller hold may still come back.
+local function outstanding(state)
+  local own = state.own
+  local out = (count(own['@g']) or 0) - state.asked
+  -- Of a clock that has jumped, if it is longer than anything stays out.
+  return own['@w'] ~= caller and out <= ${LONGEST_OUT_MS} and max(0, out) or 0
+end
+
+local function answer(state, limits, denied, granted, back)
+  local now = state.now
+  local reply = {denied, granted, now, now - state.asked, state.epoch, back}
+  for i = 1, #limits do
+    local rule, slot = limits[i].rule, state.slots[limits[i].name]
+    local spent = slot and slot.spent or limits[i].initial
+    if slot and slot.rule ~= rule then
+      if rule.isBucket then
+        spent = converted(spent, slot.rule, rule)
+      elseif (periodOf(now, slot.rule.anchorDay)) ~= (periodOf(now, rule.anchorDay)) then
+        spent = 0
+      end
+    end
+    reply[6 + i] = spent
+  end
+  return reply
+end
+`;

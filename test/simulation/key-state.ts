@@ -1,0 +1,168 @@
+import { MAX_AMOUNT } from "../../src/engine/amount.js";
+import type { Bucket } from "../../src/engine/bucket.js";
+import type { Quota } from "../../src/engine/quota.js";
+import { kindOf, type Tier } from "../../src/engine/tier.js";
+import { LONGEST_OUT_MS } from "../../src/store/lua/key-state.js";
+import type { Command, Reply } from "../../src/store/protocol.js";
+
+type Rule = Bucket | Quota;
+
+/** What is counted of one limit. */
+export interface Slot {
+  rule: Rule;
+  spent: number;
+  /** Of a quota: the largest amount that was restored in the epoch. */
+  restored: number;
+  /** What was spent before it was brought to the present; undefined if it is new. */
+  was: number | undefined;
+}
+
+/** The last correction of a replica. */
+interface Correction {
+  readonly sequence: number;
+  readonly atMs: number;
+}
+
+/** One key, by the same steps and names as `src/store/lua/key-state.ts`. */
+export class KeyState {
+  /** The instant up to which it is refilled, and the one before that. */
+  nowMs = -1;
+  beforeMs = -1;
+  /** What the clock said that asked. */
+  askedMs = -1;
+  epoch = "";
+  ended: string | undefined;
+  /** Until when tokens granted ahead may come back, and to whom they were granted; `*` if to several. */
+  out = { untilMs: 0, holder: "" };
+  slots = new Map<string, Slot>();
+  corrections = new Map<string, Correction>();
+
+  /** A copy, of which nothing is shared. */
+  load(): KeyState {
+    const slots = new Map([...this.slots].map(([name, slot]) => [name, { ...slot }]));
+    return Object.assign(new KeyState(), this, { slots, corrections: new Map(this.corrections) });
+  }
+
+  /** The epoch at an instant on a server. */
+  epochAt(server: string, nowMs: number): string {
+    return this.epoch.startsWith(`${server}:`) ? this.epoch : `${server}:${nowMs}`;
+  }
+
+  /** Brings it to an instant, under the rules that it is under. */
+  advance(server: string, askedMs: number): void {
+    this.askedMs = askedMs;
+    this.beforeMs = this.nowMs;
+    this.nowMs = Math.max(askedMs, this.beforeMs);
+    const epoch = this.epochAt(server, this.nowMs);
+    const begins = epoch !== this.epoch;
+    this.epoch = epoch;
+    for (const slot of this.slots.values()) {
+      slot.was = slot.spent;
+      if (slot.rule.type === "bucket") {
+        slot.spent = slot.rule.refilled(slot.was, this.nowMs - this.beforeMs);
+      } else {
+        const rolls = this.beforeMs < slot.rule.periodOf(this.nowMs).startMs;
+        slot.spent = rolls ? 0 : slot.was;
+        slot.restored = rolls ? 0 : begins ? slot.was : slot.restored;
+      }
+    }
+  }
+
+  /** Has the names of a tier's limits stand for what they do there; throws while something is spent of another kind. */
+  agree({ limits }: Tier): void {
+    for (const { name, rule } of limits) {
+      const slot = this.slots.get(name);
+      if (slot === undefined || kindOf(slot.rule) === kindOf(rule)) continue;
+      if (slot.spent > 0) throw new Error(`KIND ${name},${kindOf(rule)},${kindOf(slot.rule)}`);
+      this.slots.set(name, newSlot(rule));
+    }
+  }
+
+  /** Brings it under the rules of a tier; returns whether one has changed. */
+  bringTo({ limits }: Tier): boolean {
+    let changed = false;
+    for (const { name, rule } of limits) {
+      const slot = this.slots.get(name);
+      if (slot === undefined) {
+        this.slots.set(name, newSlot(rule));
+        continue;
+      }
+      const { rule: from } = slot;
+      if (isSame(from, rule)) continue;
+      changed = true;
+      if (rule.type === "bucket" && from.type === "bucket") {
+        slot.spent = rule.converted(slot.spent, from);
+      } else if (rule.type === "quota" && from.type === "quota" && !isSamePeriod(from, rule)) {
+        const kept =
+          slot.was !== undefined && from.periodOf(this.beforeMs).startMs === rule.periodOf(this.nowMs).startMs;
+        slot.spent = kept ? (slot.was ?? 0) : 0;
+        slot.restored = kept ? slot.restored : 0;
+      }
+      slot.rule = rule;
+    }
+    return changed;
+  }
+
+  /** Whether the caller knows of an epoch that is over. */
+  mayRestore({ snapshot }: Command): boolean {
+    const epoch = snapshot?.epoch ?? "";
+    return epoch !== "" && epoch !== this.epoch && epoch !== this.ended;
+  }
+
+  /** Restores what the caller knows. */
+  restore(command: Command): void {
+    const { tier, snapshot } = command;
+    if (snapshot === undefined || !this.mayRestore(command)) return;
+    tier.limits.forEach(({ name, rule }, index) => {
+      const slot = this.slots.get(name);
+      const amount = snapshot.spent[index];
+      if (slot === undefined || amount === undefined) return;
+      if (rule.type === "bucket" && slot.rule.type === "bucket") {
+        const left = rule.refilled(amount, Math.max(0, this.nowMs - snapshot.atMs));
+        slot.spent = Math.max(slot.spent, slot.rule.converted(left, rule));
+      } else if (
+        rule.type === "quota" &&
+        slot.rule.type === "quota" &&
+        slot.rule.converted(amount, rule, Math.min(snapshot.atMs, this.nowMs), this.nowMs) > slot.restored
+      ) {
+        slot.spent = Math.min(MAX_AMOUNT, slot.spent + amount - slot.restored);
+        slot.restored = amount;
+      }
+    });
+  }
+
+  /** For how long, in ms, tokens that others than the caller hold may still come back. */
+  outstandingMs(caller: string): number {
+    const leftMs = this.out.untilMs - this.askedMs;
+    return this.out.holder === caller || leftMs > LONGEST_OUT_MS ? 0 : Math.max(0, leftMs);
+  }
+
+  answer({ limits }: Tier, denied: number, granted: number, backMs: number): Reply {
+    const { nowMs, epoch } = this;
+    const spent = limits.map(({ name, rule }) => shown(this.slots.get(name), rule, nowMs));
+    return { denied, granted, nowMs, lagMs: nowMs - this.askedMs, epoch, backMs, spent };
+  }
+}
+
+/** What a limit counts that nothing is known of. */
+export function newSlot(rule: Rule): Slot {
+  return { rule, spent: rule.initial, restored: 0, was: undefined };
+}
+
+/** What a slot has spent, in the units of a rule. */
+function shown(slot: Slot | undefined, rule: Rule, nowMs: number): number {
+  if (slot === undefined) return rule.initial;
+  if (rule.type === "bucket") return slot.rule.type === "bucket" ? rule.converted(slot.spent, slot.rule) : slot.spent;
+  return slot.rule.type === "quota" ? rule.converted(slot.spent, slot.rule, nowMs, nowMs) : slot.spent;
+}
+
+function isSame(a: Rule, b: Rule): boolean {
+  if (a.type === "bucket") {
+    return b.type === "bucket" && a.capacity === b.capacity && a.perMs === b.perMs && a.perMilli === b.perMilli;
+  }
+  return b.type === "quota" && a.maxCostMilli === b.maxCostMilli && isSamePeriod(a, b);
+}
+
+function isSamePeriod(a: Quota, b: Quota): boolean {
+  return a.period === b.period && a.anchorDay === b.anchorDay;
+}
