@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../../bench/free-port.js";
 import type { Gateway } from "../../scripts/operations/gateway.mjs";
 import { configOf, type KongFile } from "../../scripts/operations/kong-file.mjs";
 
@@ -35,15 +35,6 @@ export async function startNginx(file: KongFile, target: string): Promise<Gatewa
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return { url, stop };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as import("node:net").AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 async function isListening(url: string): Promise<boolean> {
