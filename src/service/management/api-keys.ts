@@ -173,8 +173,8 @@ export class ApiKeys {
   /** Whether no key was made yet, and none of the replicas that start together has asked this before. */
   async isFirst(): Promise<boolean> {
     if (this.#records.page(RECORD_PREFIX, 1).length > 0) return false;
-    const asker = randomUUID();
-    return (await this.#records.putNew(FIRST, asker)) === asker;
+    const starter = randomUUID();
+    return (await this.#records.putNew(FIRST, starter)) === starter;
   }
 
   async #create(environment: string, { account, scopes }: Pick<KeyInfo, "account" | "scopes">) {
