@@ -167,21 +167,19 @@ describe("sh snippets", () => {
     case $1 in
       start | test) node -e 'process.exit(require(process.argv[1]).scripts[process.argv[2]] ? 0 : 1)' "$PACKAGE" "$1" ;;
       run) node -e 'process.exit(require(process.argv[1]).scripts[process.argv[2]] ? 0 : 1)' "$PACKAGE" "$2" ;;
-      install) [ "\${!#}" = tollkeeper ] ;;
+      install) [[ " tollkeeper @tollkeeper/service " = *" \${!#} "* ]] ;;
       *) echo "npm $1 is not known to test/docs" >&2; return 1 ;;
     esac
   }`;
 
-  const npx = `npx() {
-    [ "$1" = tollkeeper ] || { echo "npx $1 is not known to test/docs" >&2; return 1; }
-    shift
+  const command = `tollkeeper() {
     node "$CLI" "$@"
   }`;
 
   it.each(ofKind("sh"))(
     "$name runs",
     ({ code }) => {
-      const script = `set -euo pipefail\n${npm}\n${npx}\n${code.replaceAll("http://127.0.0.1:8080", url)}`;
+      const script = `set -euo pipefail\n${npm}\n${command}\n${code.replaceAll("http://127.0.0.1:8080", url)}`;
       const env = { ...process.env, KEY: key, ADMIN: admin, PACKAGE: join(ROOT, "package.json"), CLI: cli };
       expect(() =>
         execFileSync("bash", ["-c", script], { cwd: folder, env, encoding: "utf8", timeout: 20_000 }),

@@ -38,11 +38,13 @@ const esbuild = (entry: string, output: string, options: object) => `
   const options = { platform: "node", bundle: true, entryPoints: ["${entry}"], outfile: "${output}" };
   await build({ ...options, ...${JSON.stringify(options)} });
 `;
-const webpack = (from: string, entry: string, output: string, options: object) => `
+/** What webpack and rspack warn of where it is missing. */
+const IGNORED = "[/Can't resolve 'ioredis'/]";
+const webpack = (from: string, entry: string, output: string, options: object, ignored = "[]") => `
   import * as bundler from "${from}";
   const pack = bundler.rspack ?? bundler.default;
   const output = { path: process.cwd() + "/${dirname(output)}", filename: "${basename(output)}" };
-  const options = { mode: "none", target: "node", entry: "./${entry}", output, ...${JSON.stringify(options)} };
+  const options = { mode: "none", target: "node", entry: "./${entry}", output, ignoreWarnings: ${ignored}, ...${JSON.stringify(options)} };
   if (options.experiments) Object.assign(output, { module: true, chunkFormat: "module" });
   await new Promise((resolve) => pack(options, (error, stats) => {
     if (error || stats.hasErrors() || stats.hasWarnings()) throw error ?? new Error(stats.toString("errors-warnings"));
@@ -113,6 +115,29 @@ describe.each<[string, output: string, build: (output: string) => string]>([
     const built = project.node("build.mjs");
     expect({ stderr: built.stderr, status: built.status }).toEqual({ stderr: "", status: 0 });
     expect(project.node(output)).toEqual({ stdout: '["native",8]\n', stderr: "", status: 0 });
+  });
+});
+
+describe("where ioredis is not installed", () => {
+  let alone: Project;
+  beforeAll(() => {
+    alone = new Project(folder);
+    rmSync(join(alone.folder, "node_modules", "ioredis"), { recursive: true });
+    for (const app of ["app.mjs", "app.cjs"]) cpSync(join(project.folder, app), join(alone.folder, app));
+  });
+  afterAll(() => rmSync(alone.folder, { recursive: true, force: true }));
+
+  it.each<[string, output: string, build: (output: string) => string]>([
+    ["esbuild, ESM", "a.mjs", (to) => esbuild("app.mjs", to, { format: "esm" })],
+    ["esbuild, of require()", "b.cjs", (to) => esbuild("app.cjs", to, { format: "cjs" })],
+    ["webpack", "webpack-a/a.cjs", (to) => webpack("webpack", "app.mjs", to, {}, IGNORED)],
+    ["webpack, of require()", "webpack-b/a.cjs", (to) => webpack("webpack", "app.cjs", to, {}, IGNORED)],
+    ["rspack", "rspack-a/a.cjs", (to) => webpack("@rspack/core", "app.mjs", to, {}, IGNORED)],
+    ["rspack, of require()", "rspack-b/a.cjs", (to) => webpack("@rspack/core", "app.cjs", to, {}, IGNORED)],
+  ])("%s builds all the same, and decides natively", (_, output, build) => {
+    alone.write("build.mjs", build(output));
+    expect(alone.node("build.mjs")).toMatchObject({ stderr: "", status: 0 });
+    expect(alone.node(output)).toEqual({ stdout: '["native",8]\n', stderr: "", status: 0 });
   });
 });
 
