@@ -43,34 +43,62 @@ export function beside(client: RedisClient, { connection, sentinel, cluster }: M
   return duplicate.call(client, { ...plain, ...connection, ...(optionsOf(client).sentinels?.length ? sentinel : {}) });
 }
 
-/** Where connections that follow a client stop to, by connection. */
-const following = new WeakMap<object, () => void>();
+/** What listens to a client for all connections that follow it: with listeners of their own Node would suspect a leak. */
+class Followers {
+  readonly #client: RedisClient;
+  readonly #comeBacks = new Map<Redis | Cluster, () => void>();
+  isEnded: boolean;
+
+  constructor(client: RedisClient) {
+    this.#client = client;
+    // A Cluster forgets that it was ended, and then says `close`.
+    this.isEnded = client.status === "end" || client.status === "close";
+    client.on("end", this.#end);
+    client.on("connecting", this.#begin);
+  }
+
+  add(connection: Redis | Cluster, comeBack: () => void): void {
+    this.#comeBacks.set(connection, comeBack);
+  }
+
+  /** Leaves the client alone once nobody follows it; returns whether that is so. */
+  remove(connection: Redis | Cluster): boolean {
+    this.#comeBacks.delete(connection);
+    if (this.#comeBacks.size > 0) return false;
+    this.#client.off("end", this.#end);
+    this.#client.off("connecting", this.#begin);
+    return true;
+  }
+
+  readonly #end = (): void => {
+    this.isEnded = true;
+    for (const connection of this.#comeBacks.keys()) connection.disconnect();
+  };
+
+  readonly #begin = (): void => {
+    this.isEnded = false;
+    for (const comeBack of this.#comeBacks.values()) comeBack();
+  };
+}
+
+const followers = new WeakMap<RedisClient, Followers>();
+const followed = new WeakMap<Redis | Cluster, RedisClient>();
 
 /**
  * Has a connection end when the app ends its client, and come back with it.
  *
- * @returns Whether the app has ended it: a Cluster forgets that it was, and then says `close`.
+ * @returns Whether the app has ended it.
  */
 export function follow(connection: Redis | Cluster, client: RedisClient, comeBack: () => void): () => boolean {
-  let isEnded = client.status === "end" || client.status === "close";
-  const end = () => {
-    isEnded = true;
-    connection.disconnect();
-  };
-  const begin = () => {
-    isEnded = false;
-    comeBack();
-  };
-  client.on("end", end);
-  client.on("connecting", begin);
-  following.set(connection, () => {
-    client.off("end", end);
-    client.off("connecting", begin);
-  });
-  return () => isEnded;
+  const all = followers.get(client) ?? new Followers(client);
+  followers.set(client, all);
+  followed.set(connection, client);
+  all.add(connection, comeBack);
+  return () => all.isEnded;
 }
 
-/** Leaves the client alone for good. */
+/** Has a connection follow no client any more. */
 export function unfollow(connection: Redis | Cluster): void {
-  following.get(connection)?.();
+  const client = followed.get(connection);
+  if (client !== undefined && followers.get(client)?.remove(connection)) followers.delete(client);
 }

@@ -143,6 +143,13 @@ describe.each([
     const records = await openRecords({ type: "redis", client, timeoutMs: 5000, prefix: newPrefix() });
     await Promise.all([limiter.ready(), records.ready(10_000)]);
     expect(listeners()).not.toEqual(before.listeners);
+    // Node warns of more than ten.
+    const others = Array.from({ length: 12 }, () => open({ client }).limiter);
+    await Promise.all(others.map((other) => other.ready()));
+    expect(client.listenerCount("end")).toBe(1);
+    await Promise.all(others.map((other) => other.close()));
+    await client.ping();
+    expect(client.listenerCount("end")).toBe(1);
     await Promise.all([limiter.close(), records.close()]);
     expect({ options: { ...client.options }, listeners: listeners() }).toEqual(before);
     expect(client.status).toBe("ready");
