@@ -6,6 +6,7 @@ import { runSteps } from "../steps.mjs";
 import { wrongImports } from "./layers.mjs";
 import { unwantedLicences } from "./licences.mjs";
 import { wrongManifests } from "./manifests.mjs";
+import { retiredWords, unknownTerms } from "./words.mjs";
 
 /** @type {import("../steps.mjs").Step[]} */
 export const lintSteps = [
@@ -19,6 +20,7 @@ export const lintSteps = [
   { name: "yamllint", run: () => run("yamllint", ["--strict", ...committed("*.yml", "*.yaml", ".yamllint")]) },
   { name: "layers", run: () => refuse(wrongImports(ROOT)) },
   { name: "manifests", run: () => refuse(wrongManifests(ROOT)) },
+  { name: "words", run: () => refuse([...retiredWords(ROOT), ...unknownTerms(ROOT)]) },
   { name: "licences", run: () => refuse(unwantedLicences()) },
 ];
 

@@ -101,7 +101,7 @@ export class LeaseReleaser {
    */
   async give(lease: Lease, boundTier: SharedTier, { milli, takenMs }: Grant): Promise<void> {
     const deltas = boundTier.tier.limits.map(() => -milli);
-    const owe = () =>
+    const queue = () =>
       this.#outbox.queue(lease, {
         boundTier,
         deltas,
@@ -112,13 +112,13 @@ export class LeaseReleaser {
         duringOutage: false,
         sent: undefined,
       });
-    if (this.#client.state !== "ready") return owe();
+    if (this.#client.state !== "ready") return queue();
     const about = this.#client.about(lease.key, boundTier, undefined);
     try {
       const reply = await this.#client.run({ op: "adjust", ...about, deltas, atMs: takenMs, ...ONCE });
       if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
     } catch (error) {
-      if (isRefusal(error)) owe();
+      if (isRefusal(error)) queue();
     }
   }
 }

@@ -181,7 +181,7 @@ it.each(clashes)(
     const one = await app(first, { prefix });
     const other = await app(second, { prefix });
     expect(other.told).toMatchObject([{ code: "ERR_STORE_CONFLICT", message: expect.stringMatching(says) }]);
-    // The one that was there first hears of it with its next greeting.
+    // The one that was there first hears of it with its next heartbeat.
     await expect.poll(() => one.told.map(({ code }) => code), { timeout: 5000 }).toEqual(["ERR_STORE_CONFLICT"]);
   },
 );

@@ -104,7 +104,7 @@ describe.each(["leased", "exact"] as const)("a key whose hash is none of ours an
     // What is no count may be passed over.
     expect([...codes()]).toEqual(/^@[hgc]/.test(poison) ? expect.anything() : ["ERR_STORE_FOREIGN"]);
     for (const code of codes()) expect(code).toBe("ERR_STORE_FOREIGN");
-    // Twenty rounds of some keys, which share batches, and a greeting now and then.
+    // Twenty rounds of some keys, which share batches, and a heartbeat now and then.
     expect((await runs(client, "evalsha")) - scripts).toBeLessThan(250);
     expect((await runs(client, "hgetall")) - reads).toBeLessThan(500);
     expect((await runs(client, "hset")) - writes).toBeLessThan(500);
