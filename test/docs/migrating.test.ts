@@ -1,10 +1,15 @@
 /** What docs/migrating.md says of other limiters, each row that can be run against both. */
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import rateLimit, { type RateLimitPluginOptions } from "@fastify/rate-limit";
+import express, { type RequestHandler } from "express";
+import { type Options as ExpressPeerOptions, rateLimit as expressPeer } from "express-rate-limit";
 import fastify, { type FastifyInstance, type FastifyServerOptions, type InjectOptions } from "fastify";
+import { RateLimiterMemory } from "rate-limiter-flexible";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ROOT } from "../../scripts/run.mjs";
+import { type TollkeeperOptions as ExpressOptions, tollkeeper as onExpress } from "../../src/express/index.js";
 import tollkeeper, { type TollkeeperOptions } from "../../src/fastify/index.js";
 import { createLimiter, type Limiter, type Tiers } from "../../src/index.js";
 
@@ -423,6 +428,61 @@ describe("@fastify/rate-limit", () => {
   });
 
   it.each(Object.entries(CASES))("%s", async (_what, run) => run());
+});
+
+describe("express-rate-limit", () => {
+  /** Statuses of calls whose handler answers what the query says. */
+  async function play(limit: RequestHandler, asked: number[]): Promise<number[]> {
+    const app = express();
+    app.get("/", limit, (request, response) => void response.status(Number(request.query["status"])).end());
+    const server = app.listen(0, "127.0.0.1");
+    onTestFinished(() => void server.close());
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const seen: number[] = [];
+    for (const status of asked) seen.push((await fetch(`http://127.0.0.1:${port}/?status=${status}`)).status);
+    return seen;
+  }
+
+  it.each<[string, Partial<ExpressPeerOptions>, Partial<ExpressOptions>, asked: number[], seen: number[]]>([
+    ["`limit`", {}, {}, [200, 200, 200], [200, 200, 429]],
+    [
+      "`skipSuccessfulRequests`",
+      { skipSuccessfulRequests: true },
+      { refundOn: "success" },
+      [200, 200, 200, 401, 401, 401],
+      [200, 200, 200, 401, 401, 429],
+    ],
+    [
+      "`skipFailedRequests`",
+      { skipFailedRequests: true },
+      { refundOn: ({ status }) => status >= 400 && "all" },
+      [401, 401, 401, 200, 200, 200],
+      [401, 401, 401, 200, 200, 429],
+    ],
+    ["`skip`", { skip: () => true }, { cost: () => 0 }, [200, 200, 200], [200, 200, 200]],
+  ])("%s", async (_option, peer, own, asked, seen) => {
+    const limiter = createLimiter({ tiers: TIERS, engine: "js", clock: () => Date.now() });
+    onTestFinished(() => limiter.close());
+    expect(await play(expressPeer({ windowMs: 60_000, limit: 2, ...peer }), asked)).toEqual(seen);
+    expect(await play(onExpress({ limiter, ...own }), asked)).toEqual(seen);
+  });
+});
+
+it("rate-limiter-flexible's consume(key, points)", async () => {
+  const theirs = new RateLimiterMemory({ points: 2, duration: 60 });
+  const limiter = createLimiter({ tiers: TIERS, engine: "js", clock: () => Date.now() });
+  onTestFinished(() => limiter.close());
+  for (const [points, passes] of [
+    [2, true],
+    [1, false],
+  ] as const) {
+    const answer = theirs.consume("a", points).then(
+      () => true,
+      () => false,
+    );
+    expect([await answer, limiter.consume("a", "anonymous", points).allowed]).toEqual([passes, passes]);
+  }
 });
 
 describe("every option of a peer is on the page", () => {
