@@ -99,13 +99,13 @@ async function factsOf(server: Redis, options: InspectionOptions, needs: readonl
 async function connected(server: Redis): Promise<void> {
   if (server.status === "ready") return;
   await new Promise<void>((resolve, reject) => {
-    const settle = (done: () => void) => () => {
+    const finish = (done: () => void) => () => {
       clearTimeout(timer);
       server.off("ready", joined).off("close", lost);
       done();
     };
-    const lost = settle(() => reject(new Error("a node can't be connected to")));
-    const joined = settle(resolve);
+    const lost = finish(() => reject(new Error("a node can't be connected to")));
+    const joined = finish(resolve);
     const timer = setTimeout(lost, RETRY_MS);
     server.on("ready", joined).on("close", lost);
   });

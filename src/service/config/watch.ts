@@ -16,10 +16,10 @@ const LOOK_MS = 5000;
 export function watchFile(path: string, changed: () => void): () => void {
   let text = textOf(path);
   let watcher: FSWatcher | undefined;
-  let settling: NodeJS.Timeout | undefined;
+  let pending: NodeJS.Timeout | undefined;
 
   const look = (): void => {
-    settling = undefined;
+    pending = undefined;
     const now = textOf(path);
     if (now === text) return;
     text = now;
@@ -32,7 +32,7 @@ export function watchFile(path: string, changed: () => void): () => void {
   const watchFolder = (): void => {
     try {
       watcher = watch(dirname(path), { persistent: false }, () => {
-        settling ??= setTimeout(look, SETTLE_MS).unref();
+        pending ??= setTimeout(look, SETTLE_MS).unref();
       }).on("error", unwatch);
     } catch {
       unwatch(); // Without events it is looked at all the same.
@@ -46,7 +46,7 @@ export function watchFile(path: string, changed: () => void): () => void {
   }, LOOK_MS).unref();
   return () => {
     clearInterval(looking);
-    clearTimeout(settling);
+    clearTimeout(pending);
     unwatch();
   };
 }
