@@ -14,5 +14,5 @@ it("docs/configuration.md has every setting as the schema has it; vitest run --u
     expect(documented).toMatch(place);
     documented = documented.replace(place, (_, start, end) => `${start}${table}\n${end}`);
   }
-  await expect(documented).toMatchFileSnapshot(`../../../${FILE}`);
+  await expect(documented).toMatchFileSnapshot(`../../../../${FILE}`);
 });
