@@ -1,4 +1,4 @@
-// Finds modules of a crate that import each other in a circle, which rustc allows. check-layers.mjs asks it of each crate.
+// Finds modules of a crate that import each other in a circle, which rustc allows. layers.mjs asks it of each crate.
 import { readdirSync, readFileSync } from "node:fs";
 import { join, sep } from "node:path";
 
