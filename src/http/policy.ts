@@ -49,7 +49,11 @@ export class TierPolicy {
     return this.#policy;
   }
 
-  /** The field `RateLimit`: per limit what is left, in whole tokens, and the seconds until it is full or starts anew. */
+  /**
+   * The field `RateLimit`: per limit what is left, in whole tokens, and the seconds until it is full or starts anew.
+   *
+   * @internal
+   */
   stateField(decision: Pick<Decision, "remainingOf" | "resetMsOf">): string {
     for (let index = 0; index < this.#items.length; index++) {
       this.#starts[index] = field.text(this.#items[index] as Uint8Array).length;
