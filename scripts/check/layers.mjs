@@ -1,6 +1,7 @@
 // Checks that imports in src/ point one way, that no crate has a circle, and that the Rust core knows no Node.
 // docs/decisions has the reasons.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { dirname, join, posix } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ROOT } from "../run.mjs";
@@ -34,17 +35,22 @@ export const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   "service/cli": ["service", "service/management", "service/config", "service/errors"],
 });
 
-/** Packages that only some folders may import, so that `import "tollkeeper"` loads none of them. */
+/**
+ * The folders that may import a package, or those of a scope, so that `import "tollkeeper"` loads none of them. What is
+ * not here may be imported nowhere: Biome passes a package that the repository has for its development alone.
+ */
 const ONLY_IN = /** @type {Record<string, string[]>} */ ({
   "@fastify/cors": ["service"],
   "@fastify/helmet": ["service"],
   "@fastify/swagger": ["service"],
+  "@tollkeeper": ["engine"],
   commander: ["service"],
   fastify: ["fastify", "service"],
   "fastify-type-provider-zod": ["service"],
   "find-my-way": ["service"],
   ioredis: ["store"],
   "ipaddr.js": ["http"],
+  "openapi-types": ["service"],
   "prom-client": ["prometheus", "service"],
   "structured-headers": ["http"],
   yaml: ["service"],
@@ -53,7 +59,8 @@ const ONLY_IN = /** @type {Record<string, string[]>} */ ({
 
 const LIBRARY = "tollkeeper";
 
-const IMPORT = /(?:\bfrom|\bimport|\brequire)\s*\(?\s*"([^"]+)"/g;
+const COMMENT = /^\s*(?:\/\*\*[\s\S]*?\*\/|\/\/.*$)/gm;
+const IMPORT = /\b(?:(?:from|import)\s*|(?:import|require|resolve)\s*\(\s*(?:\/\*.*?\*\/\s*)*)["'`]([^"'`\n]+)["'`]/g;
 
 /**
  * @param {string} root A folder that has src/ and crates/.
@@ -74,7 +81,7 @@ function wrongInSource(src, entries) {
     .map((file) => file.replaceAll("\\", "/"))
     .filter((file) => /\.[cm]?ts$/.test(file))
     .flatMap((file) => {
-      const source = readFileSync(join(src, file), "utf8").replaceAll(/^\s*(\/?\*|\/\/).*$/gm, "");
+      const source = readFileSync(join(src, file), "utf8").replaceAll(COMMENT, "");
       const problems = [...source.matchAll(IMPORT)].map(([, specifier]) => problemOf(file, String(specifier), entries));
       return problems.flatMap((problem) => (problem === undefined ? [] : [`src/${file}: ${problem}`]));
     });
@@ -97,8 +104,10 @@ function problemOf(file, specifier, entries) {
   const folder = String(from.split("/")[0]);
   if (name === LIBRARY && folder !== "service") return `${from} is of the library, and may not import it by name`;
   if (name === LIBRARY && !entries.includes(specifier)) return `${specifier} is no public entry of the library`;
-  const only = ONLY_IN[name];
-  return only === undefined || only.includes(folder) ? undefined : `${from} may not import ${name}`;
+  const only = ONLY_IN[name] ?? ONLY_IN[name.replace(/\/.*/, "")];
+  return isBuiltin(specifier) || name === LIBRARY || only?.includes(folder)
+    ? undefined
+    : `${from} may not import ${name}`;
 }
 
 /** @param {string} file Relative to src/. */

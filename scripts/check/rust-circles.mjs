@@ -39,7 +39,7 @@ function readModules(src) {
         tests.push(`${path}::${name}`);
         return "";
       })
-      .replaceAll(/\buse ([^;]+);/g, (_, tree) => `use ${spread(tree)};`);
+      .replaceAll(/\buse ([^;]+);/g, (_, tree) => `use ${spread(tree).replaceAll(/::self\b/g, "")};`);
     const used = [...code.matchAll(/\buse ([^;]+);/g)].flatMap(([, paths]) => String(paths).split(","));
     const names = used
       .map((path) => path.trim())

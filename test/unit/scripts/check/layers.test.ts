@@ -45,6 +45,15 @@ describe("the check of the layers", () => {
     ["made later", 'const a = await import("../limiter/a.js");', "engine may not import limiter (../limiter/a.js)"],
     ["over two lines", 'export {\n  a,\n} from "../limiter/a.js";', "engine may not import limiter (../limiter/a.js)"],
     ["for its effect", 'import "../api/app.js";', "engine may not import api (../api/app.js)"],
+    [
+      "after a comment",
+      'const a = await import(/* webpackIgnore: true */ "../limiter/a.js");',
+      "engine may not import limiter (../limiter/a.js)",
+    ],
+    ["in a template", "const a = await import(`../limiter/a.js`);", "engine may not import limiter (../limiter/a.js)"],
+    ["by a product", '2\n * (await import("../limiter/a.js")).n', "engine may not import limiter (../limiter/a.js)"],
+    ["resolved", 'require.resolve("../limiter/a.js");', "engine may not import limiter (../limiter/a.js)"],
+    ["of a package for development", 'import type { A } from "express";', "engine may not import express"],
     ["of a package", 'import { z } from "zod";', "engine may not import zod"],
     ["of a part of a package", 'import { z } from "zod/mini";', "engine may not import zod"],
   ])("sees an import %s", (_, text, problem) => {
@@ -104,6 +113,7 @@ describe("the check of the layers", () => {
 
     it.each([
       ["by use", "use crate::b::B;", "use crate::a::A;"],
+      ["by a module and what is in it", "use crate::b::{self, B};", "use crate::a::{self, A};"],
       ["by a list", "use crate::{b::{B, C}, d};", "pub(crate) use crate::a::A as Other;"],
       ["by a path", "fn a() { crate::b::b() }", "type A = super::a::A;"],
       ["through what the root hands on", "use crate::b::B;", "use crate::A;"],
