@@ -24,7 +24,7 @@ export class ReadyGate {
         else reject(error);
       };
       const late = new TollkeeperError("ERR_STORE_UNAVAILABLE", `Redis was not ready within ${patienceMs} ms`);
-      const cancel = this.#runtime.after(patienceMs, () => leave(late));
+      const cancel = this.#runtime.after(patienceMs, () => leave(late), true);
       this.#waiting.add(leave);
     });
   }

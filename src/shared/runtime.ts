@@ -6,8 +6,8 @@ export interface Runtime {
   now(): number;
   /** The time of day in ms since the epoch, for as long as no store has told its own. */
   wall(): number;
-  /** Runs a task once after `ms`; returns what stops that. */
-  after(ms: number, task: () => void): () => void;
+  /** Runs a task once after `ms`; returns what stops that. The process stays for it only if `isAwaited`. */
+  after(ms: number, task: () => void, isAwaited?: boolean): () => void;
   /** Runs a task when the present turn of the event loop is over. */
   soon(task: () => void): void;
 }
@@ -16,8 +16,9 @@ export interface Runtime {
 export const PROCESS: Runtime = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  after(ms, task) {
-    const timer = setTimeout(task, ms).unref();
+  after(ms, task, isAwaited = false) {
+    const timer = setTimeout(task, ms);
+    if (!isAwaited) timer.unref();
     return () => clearTimeout(timer);
   },
   soon: atTurnEnd,
