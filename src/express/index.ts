@@ -14,6 +14,7 @@ import {
   type Denial,
   decisionsOf,
   type Fields,
+  faultOf,
   type Identity,
   isThenable,
   type MaybePromise,
@@ -120,20 +121,35 @@ export function tollkeeper<
     }
     // Somebody may have answered meanwhile, as who does at a time-out.
     const isOpen = !response.headersSent;
-    if (isOpen) setFields(response, answer.fields);
+    try {
+      if (isOpen) setFields(response, answer.fields);
+      if (isOpen && answer.type === "deny") deny(request, response, answer, next);
+    } catch (error) {
+      fail(response, error, next);
+      return;
+    }
     if (answer.type === "pass") pass();
-    else if (isOpen) deny(request, response, answer, next);
   }
 
   function deny(request: Request, response: Response, { problem, decision }: Denial, next: Next): void {
     response.statusCode = problem.status;
     response.setHeader("cache-control", "no-store");
     if (decision !== undefined && onDenied !== undefined) {
-      new Promise((resolve) => resolve(onDenied(request, response, decision))).catch(next);
+      new Promise((resolve) => resolve(onDenied(request, response, decision))).catch((error: unknown) =>
+        fail(response, error, next),
+      );
       return;
     }
     response.setHeader("content-type", "application/problem+json");
     response.end(JSON.stringify(problem));
+  }
+
+  /** Hands on what was thrown where a call was to be answered. It is never let in for that. */
+  function fail(response: Response, thrown: unknown, next: Next): void {
+    const { error, cause } = faultOf(thrown);
+    if (cause !== undefined) tell(cause);
+    if (!response.headersSent) response.statusCode = 200; // That of a denial would be taken for the error's.
+    next(error);
   }
 
   function end(call: Call<Request>, status: number): void {

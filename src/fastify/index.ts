@@ -162,8 +162,10 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
     }
     reply.code(problem.status).header("cache-control", "no-store");
     const fail = (error: Error): void => {
-      reply.code(200); // That of a denial would be taken for the error's.
-      done(faultOf(error).error);
+      if (!reply.sent) reply.code(200); // That of a denial would be taken for the error's.
+      const fault = faultOf(error);
+      if (fault.cause !== undefined) request.log.error({ err: fault.cause }, "onDenied has failed");
+      done(fault.error);
     };
     try {
       const own = onDenied(request, reply, decision);

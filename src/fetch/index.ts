@@ -12,6 +12,7 @@ import {
   Call,
   decisionsOf,
   type Fields,
+  faultOf,
   type MaybePromise,
   tightestOf,
   tollOf as tollOfOptions,
@@ -48,6 +49,8 @@ interface Asked {
 
 /** The call at the layer that it came to last. */
 const calls = new WeakMap<Request, Call<Asked>>();
+/** Those that have been answered: who hands in the same `Request` once more makes another call. */
+const answered = new WeakSet<Call<Asked>>();
 
 /** The decision on a call; of several layers, the one that leaves least. undefined where it cost nothing. */
 export function tollOf(request: Request): Decision | undefined {
@@ -119,9 +122,26 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
     if (answer.type === "pass") return undefined;
     told.push(["cache-control", "no-store"]);
     const { decision, problem } = answer;
-    if (decision !== undefined && onDenied !== undefined) return onDenied(request, decision, ...(rest as Rest));
+    if (decision !== undefined && onDenied !== undefined) return ownAnswer(onDenied, { request, rest }, decision);
     const headers = { "content-type": "application/problem+json" };
     return new Response(JSON.stringify(problem), { status: problem.status, headers });
+  }
+
+  /** What the app answers to a denied call, which is never let in for want of it. */
+  async function ownAnswer(
+    ask: NonNullable<typeof onDenied>,
+    { request, rest }: Pick<Asked, "request" | "rest">,
+    decision: Decision,
+  ) {
+    try {
+      const own: unknown = await ask(request, decision, ...(rest as Rest));
+      if (typeof (own as Response | undefined)?.status === "number") return own as Response;
+      throw optionInvalid("onDenied()", own, "a Response");
+    } catch (thrown) {
+      const { error, cause } = faultOf(thrown);
+      if (cause !== undefined) tell(cause);
+      throw error;
+    }
   }
 
   /** The same once the body is known. */
@@ -145,7 +165,9 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
     async (request, ...rest) => {
       if (!toll.identified) return handler(request, ...rest);
       const asked: Asked = { request, rest, total: Number.NaN };
-      const call = new Call(layer, asked, toll, calls.get(request));
+      let previous = calls.get(request);
+      while (previous !== undefined && answered.has(previous)) previous = previous.previous;
+      const call = new Call(layer, asked, toll, previous);
       calls.set(request, call);
       const told: Field[] = [];
       let response: Response;
@@ -157,9 +179,13 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
       } catch (error) {
         end(call, asked, statusOf(error));
         throw error;
+      } finally {
+        answered.add(call);
       }
-      end(call, asked, response.status);
-      return withFields(response, new Map(told));
+      // What takes over the connection, as for a WebSocket, has no header of ours: Bun's handlers return nothing, Deno's a 101.
+      const status = (response as Response | undefined)?.status ?? 101;
+      end(call, asked, status || 500);
+      return status < 200 ? response : withFields(response, new Map(told));
     };
 }
 

@@ -48,13 +48,14 @@ export function denial(problem: Problem, fields: Fields, about: Partial<Denial> 
 /**
  * What was thrown, for the app's error handler. That may show the client its message, so what is wrong with the set-up,
  * such as the names of all tiers, is for the log. Frameworks would take `undefined` and the like for no error at all, and
- * let the call in.
+ * Express `"route"` for the word to go on, and let the call in.
  */
 export function faultOf(thrown: unknown): Fault {
-  if (thrown && !(thrown instanceof TollkeeperError)) {
+  const isError = typeof thrown === "object" && thrown !== null;
+  if (isError && !(thrown instanceof TollkeeperError)) {
     return { type: "fault", error: thrown as Error, cause: undefined };
   }
-  const cause = thrown || new Error(`${String(thrown)} was thrown where the call was to be charged`);
+  const cause = isError ? thrown : new Error(`${String(thrown)} was thrown where the call was to be charged`);
   const error = Object.assign(new Error("The call can't be charged."), { statusCode: 500, status: 500 });
   return { type: "fault", error, cause };
 }

@@ -5,7 +5,7 @@ import { type Answer, type Denial, denial, faultOf, PASS } from "./answer.js";
 import { denialFields, type Fields, stateFields, tighterOf } from "./headers.js";
 import { checkIdentity, type Identity, type Refusal } from "./identity.js";
 import type { Layer } from "./layer.js";
-import { andThen, isThenable, type MaybePromise } from "./maybe-promise.js";
+import { andThen, isThenable, type MaybePromise, mute } from "./maybe-promise.js";
 import { costExceedsCapacity, quotaExceeded, temporaryReducedCapacity } from "./problem.js";
 import { checkedCost, type Toll } from "./toll.js";
 
@@ -106,6 +106,7 @@ export class Call<Request> {
   end(status: number): void {
     if (!this.isLetIn || this.decision === undefined) return;
     const part = this.partFor(status);
+    mute(part);
     if (part) this.decision.refund(part);
   }
 
@@ -191,7 +192,7 @@ export class Call<Request> {
       }
       limiter.countShadow(decision.tier, decision.deniedBy ?? "");
     }
-    const isTold = (this.previous === undefined && this.next === undefined) || tightestOf(this) === decision;
+    const isTold = (this.previous === undefined && this.next === undefined) || tightestOf(this, isTelling) === decision;
     return this.admit(identity, isTold ? stateFields(decision, fields) : NO_FIELDS);
   }
 
@@ -242,15 +243,24 @@ export function decisionsOf<Request>(last: Call<Request>): Decision[] {
   return decisions;
 }
 
-/** The decision on a call that leaves least, over all layers that it has come to. */
-export function tightestOf<Request>(call: Call<Request>): Decision | undefined {
+/** The decision on a call that leaves least, over all layers that it has come to; of some of them, if `isMeant` is given. */
+export function tightestOf<Request>(
+  call: Call<Request>,
+  isMeant: (call: Call<Request>) => boolean = () => true,
+): Decision | undefined {
   if (call.previous === undefined && call["next"] === undefined) return call.decision;
-  let last = call;
-  while (last["next"] !== undefined) last = last["next"];
-  return decisionsOf(last).reduce<Decision | undefined>(
-    (least, decision) => (least ? tighterOf(least, decision) : decision),
-    undefined,
-  );
+  let at: Call<Request> | undefined = call;
+  while (at["next"] !== undefined) at = at["next"];
+  let least: Decision | undefined;
+  for (; at !== undefined; at = at.previous) {
+    if (at.decision !== undefined && isMeant(at)) least = least ? tighterOf(at.decision, least) : at.decision;
+  }
+  return least;
+}
+
+/** Whether its layer says how callers stand: one that does not is no reason for another to be silent. */
+function isTelling<Request>({ layer: { fields } }: Call<Request>): boolean {
+  return fields.draft !== false || fields.x !== undefined;
 }
 
 function refused({ refusal, headers = {} }: Refusal, fields: Fields): Denial {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { TollkeeperError } from "../errors.js";
+import { optionInvalid, TollkeeperError } from "../errors.js";
 import { type AddressOptions, AddressReader, type HeaderFields, networksOf } from "./address.js";
 import type { MaybePromise } from "./maybe-promise.js";
 import { type Ip, isWithin, type Network, parseIp } from "./network.js";
@@ -36,6 +36,11 @@ export function checkIdentity(identity: Identity | Refusal): void {
       "ERR_OPTION_INVALID",
       "identify returned neither a key and a tier nor a refusal; it may return one of these",
     );
+  }
+  if (refusal === undefined) return;
+  const status: unknown = refusal?.status;
+  if (!(Number.isInteger(status) && (status as number) >= 400 && (status as number) <= 599)) {
+    throw optionInvalid("identify().refusal.status", status, "a status from 400 to 599");
   }
 }
 

@@ -70,7 +70,8 @@ export class Layer<Request> {
     this.identify = identify;
     this.fields = fields === false ? { draft: false } : checkedFields(fields);
     this.refundOn = refundOn;
-    this.isShadow = typeof shadow === "function" ? shadow : () => shadow;
+    // A promise is no yes: a function that is async by mistake would let everybody in.
+    this.isShadow = typeof shadow === "function" ? () => shadow() === true : () => shadow;
   }
 }
 

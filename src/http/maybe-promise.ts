@@ -10,3 +10,8 @@ export function isThenable<T>(value: MaybePromise<T>): value is PromiseLike<T> {
 export function andThen<T, U>(value: MaybePromise<T>, next: (value: T) => MaybePromise<U>): MaybePromise<U> {
   return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
 }
+
+/** Where no promise may be given, the error says so; that it is rejected as well need not end the process. */
+export function mute(value: unknown): void {
+  if (isThenable(value)) value.then(undefined, () => undefined);
+}

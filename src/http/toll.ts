@@ -1,6 +1,7 @@
 import { isThousandths } from "../engine/amount.js";
 import { optionInvalid } from "../errors.js";
 import type { Identify } from "./identity.js";
+import { mute } from "./maybe-promise.js";
 
 /** What a route costs; one that says nothing costs 1. */
 export type RouteToll<Request> = FixedToll<Request> | (() => FixedToll<Request>);
@@ -102,6 +103,7 @@ function checkedToll<Request>(toll: Exclude<FixedToll<Request>, false>, where: s
  */
 export function checkedCost(field: "cost" | "total", cost: unknown, least: number): number {
   if (isCost(cost, least)) return cost;
+  mute(cost);
   const from = least === 0 ? "a number from 0" : `a number from ${least}, the route's cost,`;
   throw optionInvalid(`config.toll.${field}()`, cost, `${from} with at most three decimals`);
 }

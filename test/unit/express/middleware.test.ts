@@ -2,9 +2,16 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { Readable } from "node:stream";
+import express from "express";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
-import { identifyByAddress, type Tolled, type TollkeeperOptions, tollkeeper } from "../../../src/express/index.js";
-import { createLimiter, type Tiers } from "../../../src/index.js";
+import {
+  identifyByAddress,
+  problem,
+  type Tolled,
+  type TollkeeperOptions,
+  tollkeeper,
+} from "../../../src/express/index.js";
+import { createLimiter, type Tiers, TollkeeperError } from "../../../src/index.js";
 
 const TIERS: Tiers = {
   free: {
@@ -228,3 +235,83 @@ it("identifies by address in an identify of one's own", async () => {
   await fetch(origin, { headers: { "x-forwarded-for": "203.0.113.1" } });
   expect(seen).toEqual([{ key: "ip:203.0.113.1", tier: "anonymous" }]);
 });
+
+describe("a call is not let in by what is thrown, and the process goes on", () => {
+  const denied = { cost: 3 };
+  const thrown = [
+    undefined,
+    "route",
+    "router",
+    new Error("own"),
+    new TollkeeperError("ERR_TIER_UNKNOWN", "one of gold"),
+  ];
+  const isOwn = (error: unknown) =>
+    error instanceof Error && ["own", "The call can't be charged."].includes(error.message);
+
+  it.each(thrown)("by onDenied: %s", async (error) => {
+    for (const onDenied of [() => Promise.reject(error), () => fail(error)]) {
+      const { origin, errors } = await open((response) => response.end("in"), {
+        ...denied,
+        onDenied,
+        onFault: vi.fn(),
+      });
+      expect((await fetch(origin)).status).toBe(200);
+      expect([(await fetch(origin)).status, errors.map(isOwn)]).toEqual([500, [true]]);
+    }
+  });
+
+  it.each(thrown)("by identify: %s", async (error) => {
+    for (const identify of [() => Promise.reject(error), () => fail(error)]) {
+      const { origin, errors } = await open((response) => response.end("in"), { identify, onFault: vi.fn() });
+      expect([(await fetch(origin)).status, errors.map(isOwn)]).toEqual([500, [true]]);
+    }
+  });
+
+  it.each<[string, unknown]>([
+    ["without a status", { refusal: {} }],
+    ["of a status that lets in", { refusal: { status: 200 } }],
+    ["that is null", { refusal: null }],
+    ["with a field that can't be sent", { refusal: problem(401, "own", ""), headers: { "www-authenticate": "a\nb" } }],
+  ])("by a refusal %s", async (_what, refusal) => {
+    for (const given of [refusal, Promise.resolve(refusal)]) {
+      const identify = (() => given) as Options["identify"];
+      const { origin, errors } = await open((response) => response.end("in"), { identify, onFault: vi.fn() });
+      expect([(await fetch(origin)).status, errors.length]).toEqual([500, 1]);
+    }
+  });
+
+  it("has Express answer 500, and not 429, where onDenied fails", async () => {
+    const app = express();
+    const onDenied = () => fail(new Error("own"));
+    app.use(tollkeeper({ limiter: limiterOf(), identify: () => ({ key: "a", tier: "free" }), cost: 3, onDenied }));
+    app.get("/", (_request, response) => void response.send("in"));
+    app.set("env", "test"); // Not a word on the console.
+    const origin = await listen(app);
+    await fetch(origin);
+    expect((await fetch(origin)).status).toBe(500);
+  });
+
+  it("denies though shadow is async by mistake", async () => {
+    const shadow = (async () => false) as unknown as () => boolean;
+    const { origin } = await open((response) => response.end("in"), { ...denied, shadow });
+    expect([(await fetch(origin)).status, (await fetch(origin)).status]).toEqual([200, 429]);
+  });
+
+  it.each(["cost", "refundOn"] as const)("tells of %s that is async by mistake", async (option) => {
+    const rejected = vi.fn();
+    process.on("unhandledRejection", rejected);
+    onTestFinished(() => void process.off("unhandledRejection", rejected));
+    const onFault = vi.fn();
+    const { origin } = await open((response) => response.end("in"), {
+      [option]: () => Promise.reject(new Error("own")),
+      onFault,
+    });
+    await (await fetch(origin)).text();
+    await vi.waitFor(() => expect(onFault.mock.calls).toMatchObject([[{ code: "ERR_OPTION_INVALID" }]]));
+    expect(rejected).not.toHaveBeenCalled();
+  });
+});
+
+function fail(error: unknown): never {
+  throw error;
+}

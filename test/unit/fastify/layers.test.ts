@@ -181,3 +181,13 @@ it("registered in two scopes without one around them, each has its own", async (
   expect([(await app.inject("/one")).body, (await app.inject("/two")).body]).toEqual(["1", "1"]);
   expect((await app.inject("/")).headers["ratelimit"]).toBeUndefined();
 });
+
+it("where the tighter layer says nothing, the other still does", async () => {
+  const limiter = openLimiter(TIERS);
+  const app = openApp();
+  await app.register(tollkeeper, { limiter, identify: () => ({ key: "a", tier: "each" }), fields: false });
+  await app.register(tollkeeper, { limiter, identify: () => ({ key: "all", tier: "all" }) });
+  app.get("/", async ({ toll }) => toll?.tier);
+  const { body, headers } = await app.inject("/");
+  expect([body, headers["ratelimit"]]).toEqual(["each", '"minute";r=4;t=12, "day";r=99;t=86400']);
+});

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { type TollkeeperOptions, tollkeeper, tollOf, tollsOf } from "../../../src/fetch/index.js";
-import { createLimiter, type Tiers } from "../../../src/index.js";
+import { createLimiter, type Tiers, TollkeeperError } from "../../../src/index.js";
 
 const TIERS: Tiers = {
   free: {
@@ -131,5 +131,43 @@ describe("what is wrong", () => {
     ["trusted is", { trusted: ["10.0.0.0/8"] }],
   ])("%s", (message, options) => {
     expect(() => open(options as never)).toThrow(message);
+  });
+});
+
+describe("a denied call is not let in", () => {
+  it.each<[string, TollkeeperOptions["onDenied"]]>([
+    ["answers nothing", (() => undefined) as unknown as TollkeeperOptions["onDenied"]],
+    ["answers no Response", (() => "no") as unknown as TollkeeperOptions["onDenied"]],
+    ["fails by the name of a tier", () => Promise.reject(new TollkeeperError("ERR_TIER_UNKNOWN", "one of gold"))],
+  ])("where onDenied %s", async (_what, onDenied) => {
+    const onFault = vi.fn();
+    const handler = vi.fn(() => new Response("in"));
+    const { limit } = open({ cost: 3, onDenied, onFault });
+    await limit(handler)(ask());
+    await expect(limit(handler)(ask())).rejects.toThrow(/^The call can't be charged\.$/);
+    expect([handler.mock.calls.length, onFault.mock.calls.length]).toEqual([1, 1]);
+  });
+
+  it("where the same Request is handed in once more", async () => {
+    const { limit, left } = open({ cost: 3 });
+    const request = ask();
+    const called = limit(() => new Response(`of ${tollsOf(request).length}`));
+    const answers = [await called(request), await called(request), await called(request)];
+    expect([answers.map(({ status }) => status), left()[0]]).toEqual([[200, 429, 429], 0]);
+    expect(await answers[0]?.text()).toBe("of 1");
+  });
+});
+
+describe("a connection that is taken over goes its own way", () => {
+  it("by a handler that returns nothing, as with Bun's server.upgrade", async () => {
+    const { limit, left } = open();
+    const upgrade = (() => undefined) as unknown as () => Response;
+    expect([await limit(limit(upgrade))(ask()), left()[0]]).toEqual([undefined, 1]);
+  });
+
+  it.each([101, 0])("by an answer of status %d, whose header can't be changed", async (status) => {
+    const { limit } = open();
+    const response = Object.defineProperty(Response.error(), "status", { value: status });
+    expect(await limit(() => response)(ask())).toBe(response);
   });
 });
