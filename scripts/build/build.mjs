@@ -1,6 +1,6 @@
 // Builds the native binary into its platform package (npm/), and TypeScript into dist/. `npm run build`
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -39,8 +39,31 @@ export async function buildTypeScript() {
   await runTool("tsc", ["-p", "src/service"], { output: "stderr" });
   removeImportMeta(join(ROOT, "dist", "cjs", "engine", "binding.js"));
   requireInTry(join(ROOT, "dist", "cjs", "store", "ioredis.js"));
+  await joinModules(join(ROOT, "dist", "esm"));
   // Written last, so that set-up can tell by it that all went well.
   writeFileSync(join(ROOT, "dist", "cjs", "package.json"), `${JSON.stringify({ type: "commonjs" })}\n`);
+}
+
+/**
+ * Joins modules into one for each entry, and one for each set of entries that they are common to: Node takes a good part of
+ * a millisecond to find and link each. CommonJS, which is loaded faster, is left as it is.
+ *
+ * @param {string} folder That has them; their types stay.
+ */
+async function joinModules(folder) {
+  const { rolldown } = await import("rolldown"); // Not before set-up has installed it.
+  const modules = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".js"));
+  const entries = modules.filter((file) => /^([^/\\]+[/\\])?index\.js$/.test(file));
+  const bundle = await rolldown({
+    input: Object.fromEntries(entries.map((file) => [file.replace(/\.js$/, ""), join(folder, file)])),
+    external: /^[^./]/,
+    platform: "node",
+  });
+  const joined = `${folder}.joined`;
+  await bundle.write({ dir: joined, chunkFileNames: "common/[name].js" });
+  for (const file of modules) rmSync(join(folder, file));
+  cpSync(joined, folder, { recursive: true });
+  rmSync(joined, { recursive: true });
 }
 
 /**
