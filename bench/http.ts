@@ -23,6 +23,7 @@ const SERVERS = [
   "three hooks that do nothing",
   "tollkeeper, no fields",
   "tollkeeper, two fields",
+  "tollkeeper, one limit",
   "tollkeeper, all fields",
   "@fastify/rate-limit",
   "rate-limiter-flexible",

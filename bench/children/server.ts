@@ -6,7 +6,7 @@ import { join } from "node:path";
 import rateLimit from "@fastify/rate-limit";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { RateLimiterMemory } from "rate-limiter-flexible";
-import { createLimiter } from "tollkeeper";
+import { createLimiter, type Tiers } from "tollkeeper";
 import tollkeeper, { type FieldOptions } from "tollkeeper/fastify";
 import { serve } from "../child.js";
 import { AMPLE } from "../contestants.js";
@@ -29,6 +29,7 @@ export const SERVERS = {
   },
   "tollkeeper, no fields": (app) => withTollkeeper(app, false),
   "tollkeeper, two fields": (app) => withTollkeeper(app, {}),
+  "tollkeeper, one limit": (app) => withTollkeeper(app, {}, ONE_LIMIT),
   "tollkeeper, all fields": (app) => withTollkeeper(app, { x: "epoch", tier: true }),
   "@fastify/rate-limit": async (app) => {
     await app.register(rateLimit, { max: AMPLE_MAX, timeWindow: "1 hour", keyGenerator: callerOf });
@@ -93,8 +94,13 @@ function writeDraft(reply: FastifyReply, states: readonly { left: number; second
 
 const DRAFT_POLICY = `"minute";q=${AMPLE_MAX};w=60, "month";q=${AMPLE_MAX};w=${LONGEST_S}`;
 
-async function withTollkeeper(app: FastifyInstance, fields: FieldOptions | false): Promise<void> {
-  const limiter = createLimiter({ engine: "native", tiers: AMPLE });
+/** What the peers usually have: one limit. */
+const ONE_LIMIT: Tiers = {
+  t: { limits: [{ name: "minute", type: "bucket", limit: AMPLE_MAX, windowSeconds: 60, burst: 1 }] },
+};
+
+async function withTollkeeper(app: FastifyInstance, fields: FieldOptions | false, tiers = AMPLE): Promise<void> {
+  const limiter = createLimiter({ engine: "native", tiers });
   await app.register(tollkeeper, {
     limiter,
     identify: (request) => ({ key: callerOf(request), tier: "t" }),
