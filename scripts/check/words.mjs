@@ -11,6 +11,7 @@ const RETIRED = /** @type {Record<string, string>} */ ({
   Debts: "Outbox",
   debts: "outbox",
   Edition: "TierVersion",
+  edition: "tierVersion",
   greet: "heartbeat",
   Greeting: "Heartbeat",
   greeting: "heartbeat",
@@ -24,6 +25,8 @@ const RETIRED = /** @type {Record<string, string>} */ ({
   judge: "verdict, or boundTier",
   Judges: "BoundTiers",
   judges: "boundTiers",
+  Kinds: "LimitKinds",
+  Known: "Snapshot",
   owe: "queue",
   Owed: "Unreconciled",
   owed: "unreconciled",
@@ -33,13 +36,18 @@ const RETIRED = /** @type {Record<string, string>} */ ({
   parcels: "grants",
   PlanId: "RuleSetId",
   Roll: "Membership",
+  settleMs: "recoverUntilMs",
   settlingMs: "recoveringMs",
+  Share: "FallbackLimits",
   SharedJudge: "SharedTier",
   SharedJudges: "SharedTiers",
+  soil: "mark_dirty",
   Surroundings: "Runtime",
+  Takes: "LeaseAcquirer",
   TierBook: "TierVersions",
   Twin: "ScriptModel",
   twin: "model",
+  View: "Outcome",
   vouchesFor: "authenticates",
   vouches_for: "authenticates",
   Waiter: "PendingCall",
@@ -55,7 +63,7 @@ const ALLOWED = [
 ];
 
 /** Fields of the hashes in Redis, which never change their names, are text and no names: `settle` and `hold` of the replicas. */
-const FOLDERS = ["src", "crates", "test", "scripts"];
+const FOLDERS = ["src", "crates", "test", "bench", "monitoring", "scripts"];
 
 /**
  * @param {string} root

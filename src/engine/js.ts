@@ -274,11 +274,11 @@ export class JsEngine implements Engine {
     const names = new Set([...this.#ids.keys(), ...compiled.keys()]);
     if (names.size > FIRST_OVERRIDDEN) throw new TollkeeperError("ERR_TIERS_INVALID", "there are too many tiers");
     for (const entry of this.#entries) entry.tier = undefined;
-    const edition = new Map<number, Tier>();
-    this.#compiledVersions.push(edition);
+    const inVersion = new Map<number, Tier>();
+    this.#compiledVersions.push(inVersion);
     for (const [name, tier] of compiled) {
       const id = this.#ids.get(name) ?? this.#entries.length;
-      edition.set(id, tier);
+      inVersion.set(id, tier);
       const before = this.#entries[id];
       if (before) {
         before.tier = tier;

@@ -67,7 +67,7 @@ export class Leases {
         boundTier,
         costMilli,
         decided: resolve,
-        failed: () => resolve(this.#decideAway(key, boundTier, costMilli)),
+        failed: () => resolve(this.#decideWithoutStore(key, boundTier, costMilli)),
         alone: () => resolve(this.#exactly(lease, boundTier, costMilli)),
         misses: 0,
       });
@@ -217,7 +217,7 @@ export class Leases {
   async #exactly(lease: Lease, boundTier: SharedTier, costMilli: number): Promise<Outcome | typeof CLOSED> {
     // Whoever has not answered once in time is not waited for again.
     if (lease.hasUnreconciled && !(await this.#outbox.isFlushed(lease)))
-      return this.#decideAway(lease.key, boundTier, costMilli);
+      return this.#decideWithoutStore(lease.key, boundTier, costMilli);
     try {
       const about = this.#client.about(
         lease.key,
@@ -230,12 +230,12 @@ export class Leases {
       return lease.denial(boundTier, reply, costMilli, this.#runtime.now());
     } catch (error) {
       lease.failed(error, this.#runtime.now());
-      return this.#decideAway(lease.key, boundTier, costMilli);
+      return this.#decideWithoutStore(lease.key, boundTier, costMilli);
     }
   }
 
   /** Decides a call that could not be asked about: under its own tier, should another have come in while it waited. */
-  #decideAway(key: string, boundTier: SharedTier, costMilli: number): Outcome | typeof CLOSED {
+  #decideWithoutStore(key: string, boundTier: SharedTier, costMilli: number): Outcome | typeof CLOSED {
     return this.#outage.decide(this.#bringTo(key, boundTier), costMilli, true);
   }
 

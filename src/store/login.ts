@@ -12,17 +12,17 @@ export interface Credentials {
 }
 
 /** As ioredis takes it; either may be left out. */
-type Known = Partial<Record<"username" | "password", string | null | undefined>>;
+type PartialCredentials = Partial<Record<"username" | "password", string | null | undefined>>;
 
 /** The user and password to connect with: asked for anew for each connection, where they may change. */
 export class Login {
-  readonly #own: () => Known;
+  readonly #own: () => PartialCredentials;
   readonly #credentials: (() => Credentials | Promise<Credentials>) | undefined;
-  #given: Known = {};
+  #given: PartialCredentials = {};
   #asking: Promise<void> | undefined;
 
   /** @param own Those that hold where no credentials are given. */
-  constructor(own: () => Known, credentials: (() => Credentials | Promise<Credentials>) | undefined) {
+  constructor(own: () => PartialCredentials, credentials: (() => Credentials | Promise<Credentials>) | undefined) {
     this.#own = own;
     this.#credentials = credentials;
   }
@@ -51,7 +51,7 @@ export class Login {
    *
    * @param tell Told if there are none.
    */
-  leadInto(options: Known, tell: (error: unknown) => void): void {
+  leadInto(options: PartialCredentials, tell: (error: unknown) => void): void {
     for (const name of ["username", "password"] as const) {
       const own = options[name];
       const get = () => {

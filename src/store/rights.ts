@@ -48,16 +48,16 @@ export interface Needs {
  * Says which of some commands a user may not run. Servers from 7.0 on are asked; with older ones it is tried on keys of no
  * meaning, which are deleted in the end. A refusal for another reason, such as want of memory, is none.
  *
- * Arguments: how many such keys, these, then per command how many words, and these. Answers with the places of those that may not be run, from 1.
+ * Arguments: how many such keys, these, then per command how many words, and these. Answers with which of them may not be run, from 1.
  */
 export const RIGHTS = `
 local refusals = {'run this command', 'access at least one of the keys', 'publish to the channel'}
 local keys = tonumber(ARGV[1])
-local missing, at, place = {}, 2 + keys, 0
+local missing, at, index = {}, 2 + keys, 0
 while at <= #ARGV do
   local words = {}
   for i = 1, tonumber(ARGV[at]) do words[i] = ARGV[at + i] end
-  at, place = at + #words + 1, place + 1
+  at, index = at + #words + 1, index + 1
   local isRefused = false
   if redis.acl_check_cmd then
     local known, may = pcall(redis.acl_check_cmd, unpack(words))
@@ -68,7 +68,7 @@ while at <= #ARGV do
       if type(answer) == 'table' and answer.err and string.find(answer.err, text, 1, true) then isRefused = true end
     end
   end
-  if isRefused then missing[#missing + 1] = place end
+  if isRefused then missing[#missing + 1] = index end
 end
 for i = 2, 1 + keys do
   if not redis.acl_check_cmd then redis.pcall('DEL', ARGV[i]) end
@@ -118,7 +118,7 @@ export function lineOf(needs: readonly Need[]): string[] {
 export async function checkRights(server: Redis, needs: readonly Need[], url: string): Promise<void> {
   const missing = await evaluate(server, lineOf(needs));
   if (!Array.isArray(missing)) throw strange(url);
-  const refused = missing.flatMap((place) => needs[place - 1] ?? []);
+  const refused = missing.flatMap((index) => needs[index - 1] ?? []);
   if (refused.length > 0) throw refusal(refused, url, server.options.username || "default");
 }
 

@@ -137,10 +137,10 @@ export class Load {
   }
 
   /**
-   * Ends the calls and says what they came to; `healedMs` is when the fault was over, by `performance.now()`, and
+   * Ends the calls and says what they came to; `faultEndedMs` is when the fault was over, by `performance.now()`, and
    * `elsewhere` what other processes have admitted of the large quota.
    */
-  async end(fault: string, healedMs: number, elsewhere = 0): Promise<Row> {
+  async end(fault: string, faultEndedMs: number, elsewhere = 0): Promise<Row> {
     this.#isOver = true;
     await Promise.all(this.#loops);
     clearInterval(this.#watch);
@@ -161,7 +161,7 @@ export class Load {
       over: Math.max(0, this.#admitted.small - SMALL),
       lost: Math.max(0, admitted - used),
       stranded: Math.round(Math.max(0, used - admitted)),
-      sharedAgainMs: Math.max(0, Math.round(this.#lastAloneMs - healedMs)),
+      sharedAgainMs: Math.max(0, Math.round(this.#lastAloneMs - faultEndedMs)),
     };
   }
 

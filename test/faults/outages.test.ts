@@ -27,12 +27,12 @@ async function suffer(fault: string, urls: readonly string[], during: (loads: re
   );
   const loads = await Promise.all(ways.map(({ mode, policy }) => Load.begin(mode, policy, urls, fault)));
   await lasting(CALM_MS);
-  const healedMs = await during(loads);
+  const faultEndedMs = await during(loads);
   await vi.waitFor(() => expect(loads.flatMap(({ awaited }) => awaited)).toEqual([]), {
     timeout: 20_000,
     interval: 20,
   });
-  const results = await Promise.all(loads.map((load) => load.end(fault, healedMs)));
+  const results = await Promise.all(loads.map((load) => load.end(fault, faultEndedMs)));
   rows.push(...results);
   for (const row of results) {
     expect(row.calls).toBeGreaterThan(0);

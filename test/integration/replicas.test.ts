@@ -55,6 +55,7 @@ async function twoReplicas(mode: "leased" | "exact", server = redis) {
     const headers = { "x-api-key": admin.key, "content-type": "application/json" };
     const answer = await fetch(url + path, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
     expect(answer.status).toBe(200);
+    return answer.json();
   };
   const stop = () => server.stop();
   return { first, second, call, manage, caller, admin, stop };
@@ -145,4 +146,23 @@ it("keys that are known are good while Redis is away; a replica that starts then
   expect((await fetch(`${known.url}/ready`)).status).toBe(200);
   await own.run();
   await vi.waitFor(async () => expect((await fetch(`${late.url}/ready`)).status).toBe(200), SOON);
+}, 30_000);
+
+it("the status and the health tell whether decisions are shared, and how many share them", async () => {
+  const server = await RedisServer.start();
+  onTestFinished(() => server.stop());
+  const { first, second, manage } = await twoReplicas("leased", server);
+  const stateOf = async (replica: Service) => {
+    const { store } = await manage(replica, "GET", `${MANAGED}/status`);
+    const { limits } = await manage(replica, "GET", `${MANAGED}/health`);
+    return { state: store.state, replicas: store.replicas, limits };
+  };
+  const all = async () => [await stateOf(first), await stateOf(second)];
+  const shared = { state: "ready", replicas: 2, limits: "ok" };
+  await vi.waitFor(async () => expect(await all()).toEqual([shared, shared]), SOON);
+  await server.kill();
+  const alone = { state: "unavailable", limits: "degraded" };
+  await vi.waitFor(async () => expect(await all()).toMatchObject([alone, alone]), SOON);
+  await server.run();
+  await vi.waitFor(async () => expect(await all()).toEqual([shared, shared]), SOON);
 }, 30_000);

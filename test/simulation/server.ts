@@ -18,7 +18,7 @@ interface Write {
 
 interface Registry {
   run: string | undefined;
-  settleMs: number;
+  recoverUntilMs: number;
   holdMs: number;
   readonly heard: Map<string, number>;
   readonly awaited: Set<string>;
@@ -92,7 +92,7 @@ export class Server {
     const { nowMs } = this.#time;
     const registry = this.#registry;
     if (registry.run !== this.id) this.#meet(registry, hasState);
-    if (registry.settleMs > nowMs && !hasReported) {
+    if (registry.recoverUntilMs > nowMs && !hasReported) {
       for (const peer of peers) if (!registry.heard.has(peer)) this.#await(registry, peer);
     }
     registry.heard.set(caller, nowMs);
@@ -103,7 +103,7 @@ export class Server {
       registry.heard.delete(replica);
       registry.awaited.delete(replica);
     }
-    const waits = registry.awaited.size > 0 ? registry.settleMs - nowMs : 0;
+    const waits = registry.awaited.size > 0 ? registry.recoverUntilMs - nowMs : 0;
     return { replicas: [...registry.heard.keys()], recoveringMs: Math.max(waits, registry.holdMs - nowMs, 0) };
   }
 
@@ -114,7 +114,7 @@ export class Server {
     registry.run = this.id;
     const hasJustStarted = nowMs - this.#startedMs < YOUNG_MS;
     if (before !== undefined || hasState || hasJustStarted) {
-      registry.settleMs = nowMs + ABSENT_MS;
+      registry.recoverUntilMs = nowMs + ABSENT_MS;
       for (const replica of registry.heard.keys()) this.#await(registry, replica);
     }
     if (before === undefined && !hasState && hasJustStarted) registry.holdMs = nowMs + HOLD_MS;
@@ -149,5 +149,5 @@ function refused(): TollkeeperError {
 }
 
 function emptyRegistry(): Registry {
-  return { run: undefined, settleMs: 0, holdMs: 0, heard: new Map(), awaited: new Set() };
+  return { run: undefined, recoverUntilMs: 0, holdMs: 0, heard: new Map(), awaited: new Set() };
 }

@@ -51,7 +51,7 @@ const MUTATIONS: Record<string, { sabotage: Sabotage; caughtBy: RegExp }> = {
     sabotage: (command) => (command.op === "take" ? { ...command, divisor: 1, want: command.want * 1000 } : command),
     caughtBy: /could have been/,
   },
-  "no healing": {
+  "no restoring": {
     sabotage: (command) => ({ ...command, snapshot: undefined }),
     caughtBy: /day: .* not charged|rate: .* not charged/,
   },

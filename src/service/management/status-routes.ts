@@ -10,7 +10,11 @@ import { unlimitedOf } from "./quota-state.js";
 const PATH = "/api/v1/rate-limit";
 
 const storeStatus = z.object({
-  state: z.enum(["unavailable", "recovering", "ready"]),
+  state: z.enum(["unavailable", "recovering", "ready"]).meta({
+    description:
+      "ready: decisions are shared. Else the outage policy decides: unavailable, Redis is away or refuses; recovering, " +
+      "one that came back hears what replicas know.",
+  }),
   replicas: z.int(),
   unreconciled: z.number().meta({ description: "Tokens admitted while Redis was away that it has not heard of yet." }),
 });
