@@ -55,7 +55,7 @@ async function twoReplicas(mode: "leased" | "exact", server = redis) {
     const headers = { "x-api-key": admin.key, "content-type": "application/json" };
     const answer = await fetch(url + path, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
     expect(answer.status).toBe(200);
-    return answer.json();
+    return answer.json() as Promise<Record<string, unknown>>;
   };
   const stop = () => server.stop();
   return { first, second, call, manage, caller, admin, stop };
@@ -155,10 +155,10 @@ it("the status and the health tell whether decisions are shared, and how many sh
   const stateOf = async (replica: Service) => {
     const { store } = await manage(replica, "GET", `${MANAGED}/status`);
     const { limits } = await manage(replica, "GET", `${MANAGED}/health`);
-    return { state: store.state, replicas: store.replicas, limits };
+    return { ...(store as object), limits };
   };
   const all = async () => [await stateOf(first), await stateOf(second)];
-  const shared = { state: "ready", replicas: 2, limits: "ok" };
+  const shared = { state: "ready", replicas: 2, unreconciled: 0, limits: "ok" };
   await vi.waitFor(async () => expect(await all()).toEqual([shared, shared]), SOON);
   await server.kill();
   const alone = { state: "unavailable", limits: "degraded" };
