@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn refunds_never_go_past_full_and_debts_never_past_the_largest_amount() {
+    fn refunds_never_go_past_full_and_no_debt_past_the_largest_amount() {
         let bucket = bucket(100, 60, 1_500);
         assert_eq!(bucket.charged(bucket.charged(0, 5_000, &bucket), -9_000, &bucket), 0);
         assert_eq!(bucket.charged(1, i64::MAX, &bucket), MAX_AMOUNT);

@@ -24,10 +24,15 @@ describe("the check of the words", () => {
   });
 
   it.each([
-    ["src/shared/debts.ts", "export class Debts {}", "Debts is retired; it is called Outbox now"],
+    ["src/shared/outbox.ts", "export class Debts {}", "Debts is retired; it is called Outbox now"],
     ["test/unit/lease.test.ts", "const { parcels } = lease;", "parcels is retired"],
     ["src/store/lua/keys.ts", "export const SCRIPT = `\nlocal function heal(state) end\n`;", "heal is retired"],
     ["crates/limiter/src/book.rs", "pub struct TierBook;", "TierBook is retired"],
+    ["src/shared/gate.ts", "export class WaiterGate {}", "Waiter is retired"],
+    ["src/limiter/limiter.ts", "const tier = judgeOf(name);", "judge is retired"],
+    ["crates/limiter/src/table.rs", "fn next_waiter() {}", "waiter is retired"],
+    ["src/shared/waiters.ts", "export class ReadyGate {}", "waiters is retired"],
+    ["bench/redis.ts", "const twin = 1;", "twin is retired"],
   ])("finds a retired name in %s", (file, text, says) => {
     plant(file, text);
     expect(retiredWords(root)).toEqual([expect.stringContaining(`${file}: ${says}`)]);
