@@ -187,7 +187,7 @@ export class RecordsConnection {
   /** An error in our words. */
   translated(error: unknown): TollkeeperError {
     // Of a command that could not be sent the client says only that; it has said why before.
-    const isUnsent = error instanceof Error && /Stream isn't writeable|Connection is closed/.test(error.message);
+    const isUnsent = error instanceof Error && /enableOfflineQueue|Connection is closed/.test(error.message);
     const reason = isUnsent ? (this.#fault ?? error) : error;
     return translated(reason, redactedUrl(this.#options.url), this.#isNew);
   }

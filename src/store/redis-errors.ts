@@ -20,6 +20,8 @@ const MEANINGS: readonly (readonly [says: RegExp, code: ErrorCode, told: (text: 
     "ERR_STORE_REFUSED",
     (text) => `does not let this user do it (${text}); ${grantFor(text)}`,
   ],
+  // What ioredis says of a command that it was not to keep for later.
+  [/enableOfflineQueue/, "ERR_STORE_UNAVAILABLE", (text) => `is not connected just now (${text})`],
   [
     /certificate/i,
     "ERR_STORE_REFUSED",

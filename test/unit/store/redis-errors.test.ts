@@ -30,6 +30,16 @@ const answers: [answer: string, code: string, says: RegExp][] = [
     "ERR_STORE_FAILED",
     /out of memory/,
   ],
+  [
+    "Stream isn't writeable and enableOfflineQueue options is false",
+    "ERR_STORE_UNAVAILABLE",
+    /^Redis at \S+ is not connected just now \(/,
+  ],
+  [
+    "Cluster isn't ready and enableOfflineQueue options is false",
+    "ERR_STORE_UNAVAILABLE",
+    /^Redis at \S+ is not connected just now \(/,
+  ],
   ["LOADING Redis is loading the dataset in memory", "ERR_STORE_UNAVAILABLE", /still reading its data.*wait/],
   [
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
