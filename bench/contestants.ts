@@ -115,7 +115,7 @@ async function tollkeeper(kind: "native" | "js", keys: number, tiers: Tiers): Pr
 
 /** The engine below the limiter of that name: engines of one name are one. */
 async function openEngine(kind: "native" | "js", options: object): Promise<Engine> {
-  const module = await import(new URL(`../esm/engine/${kind}.js`, import.meta.url).href);
+  const module = await import(new URL(`../cjs/engine/${kind}.js`, import.meta.url).href);
   return kind === "native" ? module.openNative(options).engine : module.JsEngine.open(options);
 }
 

@@ -127,7 +127,7 @@ interface Stratum {
 }
 
 async function simulate(setup: Setup, tier: TierName, shard: Shard, effort: Effort): Promise<Finding> {
-  const module: SharedModule = await import(new URL("../esm/shared/shared-limiter.js", import.meta.url).href);
+  const module: SharedModule = await import(new URL("../cjs/shared/shared-limiter.js", import.meta.url).href);
   const time = new SimulatedTime();
   const server = new ModelRedis(time, setup.replicas);
   const runtime = time.runtime();

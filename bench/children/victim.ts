@@ -43,7 +43,7 @@ interface KeysModule {
   };
 }
 
-const load = <T>(path: string): Promise<T> => import(new URL(`../../esm/${path}`, import.meta.url).href);
+const load = <T>(path: string): Promise<T> => import(new URL(`../../service/${path}`, import.meta.url).href);
 
 if (process.send !== undefined) {
   const [, , count = "1000"] = process.argv;
@@ -53,7 +53,7 @@ if (process.send !== undefined) {
   writeFileSync(configFile, "{}\n");
 
   const limiter = createLimiter({ tiers: { any: { limits: [] } }, storage: { type: "file", path: file } });
-  const { ApiKeys } = await load<KeysModule>("service/management/api-keys.js");
+  const { ApiKeys } = await load<KeysModule>("management/api-keys.js");
   const keys = new ApiKeys({ records: limiter.records });
   const make = async (account: string, tier: string, scopes: string[]) => {
     await keys.accounts.setTier(account, tier);
@@ -70,7 +70,7 @@ if (process.send !== undefined) {
   await limiter.close();
 
   const state = { loggedBytes: 0, auditBytes: 0 };
-  const module = await load<ServeModule>("service/serve.js");
+  const module = await load<ServeModule>("serve.js");
   const { url } = await module.serve({
     environment: {
       PORT: "0",
