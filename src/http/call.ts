@@ -162,14 +162,21 @@ export class Call<Request> {
     });
   }
 
-  /** Whose tokens are spent: those of the caller, or of the caller under the tier that the route names. */
-  private chargedTo({ key, tier }: Identity): { key: string; tier: string } {
+  /**
+   * Whose tokens are spent: those of the caller, or of the caller under the tier that the route names. A NUL in the caller's
+   * key is doubled, so that no caller is another one under a route's tier.
+   */
+  private chargedTo(identity: Identity): { key: string; tier: string } {
+    const { key, tier } = identity;
     const own = this.toll.tier;
-    return own === undefined ? { key, tier } : { key: `${key}\0${own}`, tier: own };
+    const hasNul = key.includes("\0");
+    if (own === undefined && !hasNul) return identity;
+    const caller = hasNul ? key.replaceAll("\0", "\0\0") : key;
+    return own === undefined ? { key: caller, tier } : { key: `${caller}\0${plainTier(own)}`, tier: own };
   }
 
   private charge(identity: Identity, cost: number): MaybePromise<Answer> {
-    const { key, tier } = this.toll.tier === undefined ? identity : this.chargedTo(identity);
+    const { key, tier } = this.chargedTo(identity);
     try {
       const decision = this.layer.limiter.consume(key, tier, cost);
       if (!isThenable(decision)) return this.conclude(identity, decision);

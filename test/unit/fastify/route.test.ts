@@ -30,6 +30,15 @@ describe("a route that names a tier", () => {
     expect(leftOf(limiter, "acct:1\0login", "login")).toEqual([0]);
   });
 
+  it("counts nobody as another caller who has the tier's name in the key", async () => {
+    const named = (request: FastifyRequest) => ({ key: String((request.query as { key: string }).key), tier: "free" });
+    const { app, limiter } = await open({ login: { tier: "login", identify: named }, other: { identify: named } });
+    for (let call = 0; call < 3; call++) await app.inject("/other?key=acct:1%00login");
+    expect(leftOf(limiter, "acct:1\0login", "login")).toEqual([2]);
+    expect((await app.inject("/login?key=acct:1")).statusCode).toBe(200);
+    expect(leftOf(limiter, "acct:1\0login", "login")).toEqual([1]);
+  });
+
   it("still says who calls", async () => {
     const { app } = await open({ login: { tier: "login" } });
     expect((await app.inject("/login")).body).toBe("acct:1");
