@@ -11,6 +11,7 @@ import {
   type AddressIdentityOptions,
   type Answer,
   Call,
+  checkedToll,
   type Denial,
   decisionsOf,
   type Fields,
@@ -20,7 +21,6 @@ import {
   type MaybePromise,
   type Refusal,
   tightestOf,
-  tollOf,
 } from "../http/index.js";
 import { checkFunctions, layerOf } from "../http/options.js";
 import type { Middleware, Next, Tolled, TollkeeperOptions } from "./options.js";
@@ -76,7 +76,7 @@ export function tollkeeper<
   const { cost, total, identified, tier, onDenied } = options;
   checkFunctions(options, ["onDenied", "onFault"]);
   const layer = layerOf<Request>(options, ["cost", "total", "identified", "tier", "onDenied", "onFault"], byAddress);
-  const toll = tollOf<Request>({ cost, total, identified, tier }, "");
+  const toll = checkedToll<Request>({ cost, total, identified, tier }, "");
   const tell = faultListener(options.onFault);
 
   const limit: Middleware<Request, Response> = (request: Called<Request>, response, next) => {

@@ -8,6 +8,7 @@ import type * as http from "../http/index.js";
 import {
   type Answer,
   Call,
+  checkedToll,
   decisionsOf,
   faultOf,
   hasBody,
@@ -16,7 +17,6 @@ import {
   isThenable,
   type MaybePromise,
   tightestOf,
-  tollOf,
 } from "../http/index.js";
 import type { Decision } from "../limiter/decision.js";
 import { layerOfPlugin, type TollkeeperOptions } from "./options.js";
@@ -93,7 +93,7 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
 
   decorateRequests(app);
   // Routes registered earlier are checked when they are first called.
-  app.addHook("onRoute", ({ config }) => void tollOf(config?.toll));
+  app.addHook("onRoute", ({ config }) => void checkedToll(config?.toll));
 
   if (hook === "onRequest") {
     app.addHook("onRequest", (request, reply, done) => {

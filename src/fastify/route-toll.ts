@@ -1,5 +1,5 @@
 import type { FastifyContextConfig, FastifyRequest } from "fastify";
-import { type Fault, faultOf, type Toll, tollOf } from "../http/index.js";
+import { checkedToll, type Fault, faultOf, type Toll } from "../http/index.js";
 
 /** Fastify's own property of a request that holds its route; undefined until it has been looked for. */
 let kRoute: symbol | undefined;
@@ -11,7 +11,7 @@ let hasLooked = false;
  */
 export function routeTollOf(request: FastifyRequest): Toll<FastifyRequest> | Fault {
   try {
-    return tollOf(configOf(request).toll);
+    return checkedToll(configOf(request).toll);
   } catch (error) {
     return faultOf(error);
   }

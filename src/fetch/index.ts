@@ -10,12 +10,12 @@ import {
   AddressIdentity,
   type Answer,
   Call,
+  checkedToll,
   decisionsOf,
   type Fields,
   faultOf,
   type MaybePromise,
   tightestOf,
-  tollOf as tollOfOptions,
 } from "../http/index.js";
 import { checkFunctions, layerOf } from "../http/options.js";
 import type { Decision } from "../limiter/decision.js";
@@ -103,7 +103,7 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
       };
     },
   );
-  const toll = tollOfOptions<Asked>(
+  const toll = checkedToll<Asked>(
     {
       cost: typeof cost === "function" ? ({ request, rest }) => cost(request, ...(rest as Rest)) : cost,
       total: total && ((asked) => asked.total),

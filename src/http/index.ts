@@ -22,4 +22,4 @@ export { holdEverything, type Ip, type Network, parseNetwork } from "./network.j
 export type { AdapterOptions } from "./options.js";
 export { hasBody, isPreflight, type PreflightCall } from "./preflight.js";
 export { costExceedsCapacity, type Problem, type ProblemOptions, problem, problemOf } from "./problem.js";
-export { type FixedToll, type RouteToll, type Toll, tollOf } from "./toll.js";
+export { checkedToll, type FixedToll, type RouteToll, type Toll } from "./toll.js";

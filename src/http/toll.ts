@@ -63,7 +63,10 @@ const checked = new WeakMap<object, Toll<never>>();
  * @param where What messages put before the name of a field: where that is configured.
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
-export function tollOf<Request>(configured: RouteToll<Request> | undefined, where = "config.toll."): Toll<Request> {
+export function checkedToll<Request>(
+  configured: RouteToll<Request> | undefined,
+  where = "config.toll.",
+): Toll<Request> {
   if (configured === undefined) return ONE as Toll<Request>;
   const toll = typeof configured === "function" ? configured() : configured;
   if (toll === false) return FREE as Toll<Request>;
@@ -71,13 +74,13 @@ export function tollOf<Request>(configured: RouteToll<Request> | undefined, wher
     throw optionInvalid(where.slice(0, -1), toll, `{ ${FIELDS.join(", ")} } or false`);
   let known = checked.get(toll);
   if (known === undefined) {
-    known = checkedToll(toll, where) as Toll<never>;
+    known = read(toll, where) as Toll<never>;
     checked.set(toll, known);
   }
   return known as Toll<Request>;
 }
 
-function checkedToll<Request>(toll: Exclude<FixedToll<Request>, false>, where: string): Toll<Request> {
+function read<Request>(toll: Exclude<FixedToll<Request>, false>, where: string): Toll<Request> {
   const invalid = (field: string, was: unknown, mayBe: string) => optionInvalid(where + field, was, mayBe);
   const unknown = Object.keys(toll).find((field) => !FIELDS.includes(field));
   if (unknown !== undefined) throw invalid(unknown, "an unknown field", `one of ${FIELDS.join(", ")}`);
