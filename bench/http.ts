@@ -11,9 +11,10 @@ import { setTimeout } from "node:timers/promises";
 import { CAN_PIN, Child } from "./child.js";
 import type { Held } from "./children/holds.js";
 import type { Outcome, Target } from "./children/load.js";
-import type { Question, ServerName } from "./children/server.js";
+import type { Question } from "./children/server.js";
 import type { Options } from "./options.js";
 import type { Result } from "./report.js";
+import type { ServerName } from "./servers.js";
 import { pairedRatios, quantile, rounded, type Spread, shown, spread } from "./statistics.js";
 
 const BARE = "bare Fastify";

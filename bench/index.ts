@@ -6,13 +6,14 @@ import { engine } from "./engine.js";
 import { http } from "./http.js";
 import { memory } from "./memory.js";
 import { pauses } from "./pauses.js";
+import { plugin } from "./plugin.js";
 import { redis } from "./redis.js";
 import { publish } from "./report.js";
 import { scale } from "./scale.js";
 import { storage } from "./storage.js";
 import { workers } from "./workers.js";
 
-const BENCHMARKS = { engine, memory, pauses, workers, http, clients, storage, accuracy, redis, scale, attacks };
+const BENCHMARKS = { engine, memory, pauses, workers, http, plugin, clients, storage, accuracy, redis, scale, attacks };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
