@@ -14,24 +14,11 @@ import type { Outcome, Target } from "./children/load.js";
 import type { Question } from "./children/server.js";
 import type { Options } from "./options.js";
 import type { Result } from "./report.js";
-import type { ServerName } from "./servers.js";
+import { BARE, SERVER_NAMES, type ServerName } from "./servers.js";
 import { pairedRatios, quantile, rounded, type Spread, shown, spread } from "./statistics.js";
 
-const BARE = "bare Fastify";
 const SERVICE = "fingerprint-api";
-const SERVERS = [
-  BARE,
-  "three hooks that do nothing",
-  "tollkeeper, no fields",
-  "tollkeeper, two fields",
-  "tollkeeper, one limit",
-  "tollkeeper, all fields",
-  "@fastify/rate-limit",
-  "rate-limiter-flexible",
-  "@fastify/rate-limit, both limits",
-  "rate-limiter-flexible, both limits",
-  SERVICE,
-] as const satisfies readonly (ServerName | typeof SERVICE)[];
+const LANES: readonly Lane["server"][] = [...SERVER_NAMES, SERVICE];
 
 /** A round of one process. */
 interface Round {
@@ -57,7 +44,7 @@ interface Batch {
 
 /** One process of a server. */
 interface Lane {
-  server: (typeof SERVERS)[number];
+  server: ServerName | typeof SERVICE;
   child: Child<Question, unknown>;
   target: Omit<Target, "seconds">;
   rounds: Round[];
@@ -70,7 +57,7 @@ export async function http({ quick }: Options): Promise<Result> {
   const batches: Batch[] = [];
   try {
     for (let process = 0; process < processes; process++) {
-      for (const server of SERVERS) lanes.push(await open(server));
+      for (const server of LANES) lanes.push(await open(server));
     }
     for (let round = -1; round < rounds; round++) {
       for (const lane of lanes) {
@@ -168,11 +155,10 @@ function resultOf(lanes: readonly Lane[], batches: readonly Batch[]): Result {
       const { p25, median, p75 } = spreadOf(name, figure);
       return { column: "", name, value: median, low: p25, high: p75 };
     });
-  const route = SERVERS.filter((server) => server !== SERVICE);
   return {
     title: `what a call costs an HTTP server with and without limits, 32 connections${CAN_PIN ? "" : "; not kept to a processor each"}`,
     rows: [
-      ...SERVERS.map((server) => ({
+      ...LANES.map((server) => ({
         server,
         ratioToBare: ratioOf(server),
         processes: lanes.filter((lane) => lane.server === server).map(({ rounds }) => ({ rounds })),
@@ -183,7 +169,7 @@ function resultOf(lanes: readonly Lane[], batches: readonly Batch[]): Result {
       {
         title: "median (quarters)",
         rows: Object.fromEntries(
-          SERVERS.map((server) => {
+          LANES.map((server) => {
             const ratio = ratioOf(server);
             const median = (figure: keyof Round) => rounded(spreadOf(server, figure).median);
             const cells = {
@@ -221,9 +207,13 @@ function resultOf(lanes: readonly Lane[], batches: readonly Batch[]): Result {
       {
         title: "GET of one small object",
         unit: "µs of the server's processor time a call, less is better",
-        bars: barsOf(route, "cpuUs"),
+        bars: barsOf(SERVER_NAMES, "cpuUs"),
       },
-      { title: "GET of one small object", unit: "calls a second, more is better", bars: barsOf(route, "perSecond") },
+      {
+        title: "GET of one small object",
+        unit: "calls a second, more is better",
+        bars: barsOf(SERVER_NAMES, "perSecond"),
+      },
       {
         title: `${SERVICE}, POST /v1/identify`,
         unit: "calls a second, more is better",

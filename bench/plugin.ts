@@ -6,29 +6,15 @@ import { Child } from "./child.js";
 import type { Batches } from "./children/plugin.js";
 import type { Options } from "./options.js";
 import type { Result } from "./report.js";
-import type { ServerName } from "./servers.js";
+import { BARE, SERVER_NAMES } from "./servers.js";
 import { rounded, spread } from "./statistics.js";
-
-const BARE = "bare Fastify";
-const SERVERS = [
-  BARE,
-  "three hooks that do nothing",
-  "tollkeeper, no fields",
-  "tollkeeper, two fields",
-  "tollkeeper, one limit",
-  "tollkeeper, all fields",
-  "@fastify/rate-limit",
-  "rate-limiter-flexible",
-  "@fastify/rate-limit, both limits",
-  "rate-limiter-flexible, both limits",
-] as const satisfies readonly ServerName[];
 
 export async function plugin({ quick }: Options): Promise<Result> {
   const processes = quick ? 1 : 7;
   const batches: Batches = { count: quick ? 30 : 250, calls: 300 };
-  const quickest = new Map<string, number[]>(SERVERS.map((server) => [server, []]));
+  const quickest = new Map<string, number[]>(SERVER_NAMES.map((server) => [server, []]));
   for (let process = 0; process < processes; process++) {
-    for (const server of SERVERS) {
+    for (const server of SERVER_NAMES) {
       const child = new Child<Batches, number[]>("plugin", { args: [server], processor: 1 });
       try {
         quickest.get(server)?.push(Math.min(...(await child.ask(batches))));
@@ -41,7 +27,7 @@ export async function plugin({ quick }: Options): Promise<Result> {
   const bare = spreadOf(BARE).median;
   return {
     title: "what a call takes a process, with and without limits, without a network",
-    rows: SERVERS.map((server) => ({
+    rows: SERVER_NAMES.map((server) => ({
       server,
       processes: quickest.get(server)?.map((quickestUs) => ({ quickestUs })),
     })),
@@ -49,7 +35,7 @@ export async function plugin({ quick }: Options): Promise<Result> {
       {
         title: "µs a call: median of the processes' quickest batches (quarters)",
         rows: Object.fromEntries(
-          SERVERS.map((server) => {
+          SERVER_NAMES.map((server) => {
             const { p25, median, p75 } = spreadOf(server);
             return [
               server,
@@ -63,7 +49,7 @@ export async function plugin({ quick }: Options): Promise<Result> {
       {
         title: "GET of one small object",
         unit: "µs a call, less is better",
-        bars: SERVERS.map((name) => {
+        bars: SERVER_NAMES.map((name) => {
           const { p25, median, p75 } = spreadOf(name);
           return { column: "", name, value: median, low: p25, high: p75 };
         }),

@@ -29,7 +29,7 @@ const ONE_LIMIT: Tiers = {
 };
 
 /** What each server adds to the same route. */
-export const SERVERS = {
+const SERVERS = {
   "bare Fastify": async () => undefined,
   "three hooks that do nothing": async (app) => {
     app.addHook("onRequest", (_request, _reply, done) => done());
@@ -80,6 +80,11 @@ export const SERVERS = {
 } satisfies Record<string, (app: FastifyInstance) => Promise<void>>;
 
 export type ServerName = keyof typeof SERVERS;
+
+export const BARE = "bare Fastify" satisfies ServerName;
+
+/** In the order in which they are shown. */
+export const SERVER_NAMES = Object.keys(SERVERS) as ServerName[];
 
 /** The app of one of them. */
 export async function appOf(name: ServerName): Promise<FastifyInstance> {
