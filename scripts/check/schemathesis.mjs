@@ -1,4 +1,5 @@
-// Has Schemathesis call a running service in whatever ways its OpenAPI allows, or does not. `npm run schemathesis`
+// Has Schemathesis call a running service in whatever ways its OpenAPI allows, or does not. `npm run schemathesis`, each time in
+// other ways; CI makes the same calls each time, so that what it says of a change is of the change.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,7 +13,8 @@ const VERSION = "4.32.5";
 const VENV = join(ROOT, "target", `schemathesis-${VERSION}`);
 const PROGRAM = join(VENV, "bin", "schemathesis");
 
-export async function schemathesis() {
+/** @param {string} [seed] What the calls follow from. */
+export async function schemathesis(seed = process.env["SCHEMATHESIS_SEED"]) {
   await setUp();
   await install();
   const folder = mkdtempSync(join(tmpdir(), "tollkeeper-schemathesis-"));
@@ -32,7 +34,7 @@ export async function schemathesis() {
     execFileSync(process.execPath, [CLI, "keys", "create", "--account", "42", "--tier", "free"], { env });
     const service = await startService(env);
     try {
-      await fuzz(service.url, key);
+      await fuzz(service.url, key, seed);
     } finally {
       await service.stop();
     }
@@ -57,9 +59,10 @@ async function install() {
 /**
  * @param {string} url
  * @param {string} key
+ * @param {string} [seed]
  */
-async function fuzz(url, key) {
-  const { SCHEMATHESIS_EXAMPLES: examples = "25", SCHEMATHESIS_SEED: seed } = process.env;
+async function fuzz(url, key, seed) {
+  const { SCHEMATHESIS_EXAMPLES: examples = "25" } = process.env;
   const options = ["--max-examples", examples, "--continue-on-failure", "--generation-database", "none"];
   await run(PROGRAM, [
     "--config-file",
