@@ -61,7 +61,7 @@ export interface LeaseEngine extends Pick<Engine, "version" | "tiersOf" | "tierI
   look(key: string): void;
   /**
    * Takes in what the store has answered, of the first `count` rows; `keys` is their keys, joined. In per row: KEY_LENGTH,
-   * TIER and VERSION that were asked about, NOW and BEHIND (the key's time and its lag), SERVER, EPOCH, SPENT in the order of the
+   * TIER and VERSION that were asked about, NOW and LAG (the key's time and its lag), SERVER, EPOCH, SPENT in the order of the
    * tier's limits, HELD, AHEAD (lasts), WAIT, IS_PROVISIONAL, MONO. Out: CODE, one of `APPLIED`.
    *
    * An answer about the epoch that is known, but from before what is known, teaches nothing; one with SERVER -1 neither.

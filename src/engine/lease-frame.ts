@@ -46,6 +46,8 @@ export const LEASE_FRAME = {
   EPOCH: 15,
   /** Out of `takeReturns` and `nextReport`: the number of the rules that the amounts are told in; see `LeaseEngine.rulesOf`. */
   RULES: 16,
+  /** In to `apply`, where {@link FRAME.BEHIND} is the key's length: by how many ms the key's time is ahead of the store's. */
+  LAG: 16,
   /** In to `apply`: whether the reply's denial is provisional, 1 or 0. */
   IS_PROVISIONAL: 17,
   /** Numbers of a row. */
