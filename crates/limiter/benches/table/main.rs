@@ -1,0 +1,72 @@
+//! The table of keys beside concurrent maps that could be in its place: `cargo bench -p tollkeeper-limiter`.
+//!
+//! All keep the same states under the same hashes and make the same decision under their locks: a known key, a bucket and
+//! a quota, allowed. Rounds are paired: in each, every map has its turn. What a key takes is measured in a process for each
+//! map. Prints tables and writes `docs/benchmarks/table.json`; with `--quick` after `--`, a few rounds that write nothing.
+
+#![expect(clippy::cast_precision_loss, reason = "bytes, keys and decisions are few")]
+
+use std::error::Error;
+
+use tollkeeper_limiter::{MAX_AMOUNT, MAX_CAPACITY, MAX_LIMITS};
+
+// What is measured is private to the limiter, so the bench is built of its sources.
+macro_rules! sources {
+    ($($name:ident $path:literal),* $(,)?) => {
+        $(
+            #[allow(unused, clippy::unused_self, reason = "only a part of it is measured")]
+            #[path = $path]
+            mod $name;
+        )*
+    };
+}
+sources! {
+    bucket "../../src/bucket.rs",
+    correction "../../src/correction.rs",
+    error "../../src/error.rs",
+    key "../../src/key.rs",
+    limit "../../src/limit.rs",
+    overridden_tiers "../../src/overridden_tiers.rs",
+    period "../../src/period.rs",
+    quota "../../src/quota.rs",
+    rates "../../src/rates.rs",
+    rule_set "../../src/rule_set.rs",
+    rule_sets "../../src/rule_sets.rs",
+    shard "../../src/shard.rs",
+    slots "../../src/slots.rs",
+    snapshot "../../src/snapshot.rs",
+    state "../../src/state.rs",
+    table "../../src/table.rs",
+    tier "../../src/tier.rs",
+    tier_versions "../../src/tier_versions.rs",
+    verdict "../../src/verdict.rs",
+}
+
+mod contestants;
+mod memory;
+mod report;
+mod rounds;
+
+/// As many as the processor's caches hold; and many, just before maps that double have to, and after it.
+const KEYS: [usize; 3] = [10_000, 900_000, 1_000_000];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if let [flag, contestant, keys] = &arguments[..]
+        && flag == memory::FLAG
+    {
+        return memory::print(contestant, keys.parse()?);
+    }
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let mut rows = Vec::new();
+    for keys in KEYS {
+        let taken = memory::of_each(keys)?;
+        rows.push(report::row(
+            keys,
+            &rounds::run(keys, if quick { 11 } else { 401 }),
+            &taken,
+        ));
+    }
+    report::print(&rows);
+    if quick { Ok(()) } else { report::write(&rows) }
+}
