@@ -16,9 +16,12 @@ export function isOfOneKey(error: unknown): boolean {
   return error instanceof TollkeeperError && OF_ONE_KEY.includes(error.code);
 }
 
-/** Whether the store has answered that it does not do it, for want of a right or of room: nothing was written then. */
+/**
+ * Whether the store has answered that it does not do it, for want of a right or of room: nothing was written then. What the
+ * store has said is the cause; an answer that was not understood has none, and may have been written before.
+ */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof TollkeeperError && REFUSALS.includes(error.code);
+  return error instanceof TollkeeperError && REFUSALS.includes(error.code) && error.cause !== undefined;
 }
 
 /** An error that the script has answered for a key (see `script.ts`); undefined if it is none of its own. */

@@ -17,13 +17,7 @@ export type Command = {
   readonly snapshot: Snapshot | undefined;
   /** The time to decide by, in ms since the epoch; the store's own if undefined. */
   readonly nowMs: number | undefined;
-} & (
-  | Take
-  | { readonly op: "peek"; readonly need: number }
-  | Adjust
-  | { readonly op: "reset" }
-  | { readonly op: "leave" }
-);
+} & (Take | { readonly op: "peek"; readonly need: number } | Adjust | { readonly op: "reset" } | Leave);
 
 interface Take {
   readonly op: "take";
@@ -35,8 +29,16 @@ interface Take {
   readonly outMs: number;
 }
 
+interface Leave {
+  readonly op: "leave";
+  /** As of {@link Adjust}. */
+  readonly lane?: number;
+}
+
 interface Adjust {
   readonly op: "adjust";
+  /** Which thread's count `sequence` is of: this one's, or that of a dead one whose debts it settles; 0, the first, if left out. */
+  readonly lane?: number;
   /** Charged if above 0, given back if below, per limit of the tier. */
   readonly deltas: readonly number[];
   /** When what is corrected was decided, by the store's time. */
@@ -71,15 +73,19 @@ export interface Reply {
   readonly spent: readonly number[];
 }
 
-/** How a replica reports to the others. */
+/** How a replica reports to the others; of one that is several threads each reports. */
 export interface Heartbeat {
+  /** Which thread of the replica this is; 0, the first, if left out. */
+  readonly lane?: number;
+  /** How many threads the replica is now, this one among them; 1 if left out. While others stay, one that leaves does so alone. */
+  readonly lanes?: number;
   /** The replicas that this one knew last. */
   readonly peers: readonly string[];
   /** Whether it knows amounts of keys at all. */
   readonly hasState: boolean;
   /** Whether it has reported to the server all that it knows. */
   readonly hasReported: boolean;
-  /** Whether it leaves for good. */
+  /** Whether this thread leaves for good. */
   readonly isLeaving: boolean;
   /** What the names of its limits stand for, which replicas must agree on. */
   readonly kinds: LimitKinds;

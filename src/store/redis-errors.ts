@@ -119,12 +119,12 @@ export function translated(error: unknown, url: string, isNew: boolean): Tollkee
   );
 }
 
-/** What was answered is no answer of our scripts. */
-export function strange(url: string): TollkeeperError {
+/** What was answered is no answer of our scripts: `what` of it. Whether anything was written nobody knows then. */
+export function strange(url: string, what: string): TollkeeperError {
   return new TollkeeperError(
     "ERR_STORE_FAILED",
-    `Redis at ${url} answered something else than was asked; see what stands between, and whether the app has ioredis ` +
-      "transform replies",
+    `Redis at ${url} answered something else than was asked, ${what}; see what stands between, and whether the app has ` +
+      "ioredis transform replies",
   );
 }
 

@@ -1,4 +1,5 @@
 import { TollkeeperError } from "../errors.js";
+import { membershipOf, partsOf, replyOf, StrangeAnswer } from "./answer.js";
 import { checkAllRights, clusterBehind, type Facts, type InspectionOptions, inspect } from "./inspection.js";
 import { keyFault } from "./key-error.js";
 import { conflictsWith, kindsText, type StoreRef } from "./limit-kinds.js";
@@ -10,7 +11,7 @@ import { isRefusal, strange, translated } from "./redis-errors.js";
 import { type Address, redactedUrl } from "./redis-url.js";
 import { type Need, needsOf } from "./rights.js";
 import { atTurnEnd } from "./turn.js";
-import { argumentsOf, keyOf, nameOf, replyOf } from "./wire.js";
+import { argumentsOf, keyOf, nameOf } from "./wire.js";
 
 /** Seconds for which a server has just started: it may have come back without what it knew. */
 const JUST_STARTED_S = 5;
@@ -66,11 +67,13 @@ export class RedisLink implements Link {
     });
   }
 
-  async heartbeat({ peers, hasState, hasReported, isLeaving, kinds, usage }: Heartbeat): Promise<Membership> {
+  async heartbeat(heartbeat: Heartbeat): Promise<Membership> {
+    const { lane = 0, lanes = 1, peers, hasState, hasReported, isLeaving, kinds, usage } = heartbeat;
     const flags = [hasState, hasReported, isLeaving, this.#hasJustStarted].map((flag) => (flag ? "1" : "0"));
     const counts = [...usage].flatMap(([tier, tokens]) => [tier, String(tokens)]);
     const { prefix, replica } = this.#options;
-    const line = [this.#server, replica, ...flags, kindsText(kinds), String(peers.length), ...peers, ...counts];
+    const about = [...flags, kindsText(kinds), String(lane), String(lanes)];
+    const line = [this.#server, replica, ...about, String(peers.length), ...peers, ...counts];
     const client = this.#client;
     const [asked, allowed] = await Promise.allSettled([
       this.#ask((client) => client.tollkeeperRegistry(`{${prefix}}:replicas`, ...line)),
@@ -79,10 +82,10 @@ export class RedisLink implements Link {
     // Of the two it is the latter that names all that is missing.
     if (allowed.status === "rejected") throw this.#refused(allowed.reason);
     if (asked.status === "rejected") throw this.#refused(asked.reason);
-    const [recoveringMs, replicas, others, full] = asked.value as [number, string[], string[], number];
-    if (full === 1) this.#report(new Error("OOM when a replica reports"));
+    const { others, ...membership } = this.#understood(() => membershipOf(asked.value, replica, isLeaving));
+    if (membership.isFull) this.#report(new Error("OOM when a replica reports"));
     for (const error of others.flatMap((told) => conflictsWith(told, kinds, this.#storeRef))) this.#report(error);
-    return { recoveringMs, replicas, isFull: full === 1 };
+    return membership;
   }
 
   async close(): Promise<void> {
@@ -113,20 +116,35 @@ export class RedisLink implements Link {
     const line = [String(names.length), ...names, ...argumentsOf(commands, sender)];
     this.#ask((client) => client.tollkeeperKeys(...line))
       .then((answer) => {
-        const replies: unknown[] = Array.isArray(answer) ? answer : [];
-        const refused = replies[sent.length];
-        if (refused !== undefined) this.#report(new Error(String(refused)));
-        for (const [index, one] of sent.entries()) {
-          const reply = replies[index];
-          if (reply instanceof Error)
-            one.reject(this.#report(keyFault(reply, one.command.key, this.#storeRef) ?? reply));
-          else if (Array.isArray(reply)) one.resolve(replyOf(reply));
-          else one.reject(this.#report(strange(this.#storeRef.url)));
-        }
+        const { parts, refused } = this.#understood(() => partsOf(answer, sent.length));
+        if (refused !== undefined) this.#report(new Error(refused));
+        for (const [index, one] of sent.entries()) this.#answer(one, parts[index]);
       })
       .catch((error: unknown) => {
         for (const { reject } of sent) reject(error);
       });
+  }
+
+  #answer({ command, resolve, reject }: Waiting, part: unknown): void {
+    if (part instanceof Error) {
+      reject(this.#report(keyFault(part, command.key, this.#storeRef) ?? part));
+      return;
+    }
+    try {
+      resolve(this.#understood(() => replyOf(part, command)));
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  /** Has an answer read, and reports what is none. */
+  #understood<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof StrangeAnswer)) throw error;
+      throw this.#report(strange(this.#storeRef.url, error.message));
+    }
   }
 
   get #storeRef(): StoreRef {

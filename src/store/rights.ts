@@ -117,7 +117,7 @@ export function lineOf(needs: readonly Need[]): string[] {
  */
 export async function checkRights(server: Redis, needs: readonly Need[], url: string): Promise<void> {
   const missing = await evaluate(server, lineOf(needs));
-  if (!Array.isArray(missing)) throw strange(url);
+  if (!Array.isArray(missing)) throw strange(url, "no list of rights");
   const refused = missing.flatMap((index) => needs[index - 1] ?? []);
   if (refused.length > 0) throw refusal(refused, url, server.options.username || "default");
 }

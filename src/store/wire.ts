@@ -1,5 +1,5 @@
 import type { Tier, TierLimit } from "../engine/tier.js";
-import type { Command, Reply, Snapshot } from "./protocol.js";
+import type { Command, Snapshot } from "./protocol.js";
 
 /** A tier's limits as the script takes them, by tier: a reload brings other objects. */
 const prepared = new WeakMap<Tier, readonly string[]>();
@@ -24,19 +24,6 @@ export function argumentsOf(commands: readonly Command[], { server, channel, cal
     pushOperation(line, command);
   }
   return [server, channel, caller, String(tiers.length), ...tiers.flatMap(rulesOf), ...line];
-}
-
-/** The script's answer to one command as it comes over the wire. */
-export function replyOf([denied, granted, nowMs, lagMs, epoch, backMs, ...spent]: unknown[]): Reply {
-  return {
-    denied: Number(denied),
-    granted: Number(granted),
-    nowMs: Number(nowMs),
-    lagMs: Number(lagMs),
-    epoch: String(epoch),
-    backMs: Number(backMs),
-    spent: spent.map(Number),
-  };
 }
 
 /**
@@ -73,11 +60,13 @@ function pushOperation(line: string[], command: Command): void {
       line.push(text(command.need));
       break;
     case "adjust":
-      line.push(text(command.atMs), wordsOf(command), text(command.sequence));
+      line.push(text(command.atMs), wordsOf(command), text(command.lane ?? 0), text(command.sequence));
       for (let index = 0; index < command.tier.limits.length; index++) line.push(text(command.deltas[index] ?? 0));
       break;
-    case "reset":
     case "leave":
+      line.push(text(command.lane ?? 0));
+      break;
+    case "reset":
       break;
   }
 }

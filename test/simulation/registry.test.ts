@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished } from "vitest";
 import { SimulatedTime } from "../../bench/simulated-time.js";
@@ -31,7 +32,7 @@ it("whoever was there before an outage of any length is waited for, in Redis as 
   const names = ["a", "b", "c", "d", "e"];
   const heartbeat = async (run: string, replica: string, hasReported: boolean, peers: string[]) => {
     const flags = ["1", hasReported ? "1" : "0", "0", "0"];
-    const line = [run, replica, ...flags, "", String(peers.length), ...peers];
+    const line = [run, replica, ...flags, "", "0", "1", String(peers.length), ...peers];
     const [recoveringMs, replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, string[]];
     const membership = simulated.heartbeat(heartbeatOf(hasReported, peers), replica);
     expect(replicas.toSorted()).toEqual(membership.replicas.toSorted());
@@ -53,4 +54,71 @@ it("whoever was there before an outage of any length is waited for, in Redis as 
     expect(replicas.toSorted()).toEqual(names);
     expect(isRecovering).toBe(name !== "e");
   }
+});
+
+const beat = fc.record({
+  thread: fc.nat(3),
+  hasState: fc.boolean(),
+  hasReported: fc.boolean(),
+  leaves: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+  knows: fc.boolean(),
+  failsOver: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+});
+
+it("the threads of one replica are one: waited for until all have reported, there until the last has left", async () => {
+  const { redis, time } = registries();
+  const waits = new Set<boolean>();
+  await fc.assert(
+    fc.asyncProperty(fc.array(beat, { minLength: 5, maxLength: 60, size: "max" }), async (beats) => {
+      await redis.flushall();
+      const simulated = new Server(time);
+      let run = 0;
+      // Of the replica a there are three threads, of b one.
+      const threads = [0, 1, 2, 3].map((lane) => ({ replica: lane < 3 ? "a" : "b", lane: lane % 3, isThere: true }));
+      let peers: string[] = [];
+      for (const { thread, hasState, hasReported, leaves, knows, failsOver } of beats) {
+        const { replica, lane } = threads[thread] ?? { replica: "", lane: 0 };
+        const lanes = threads.filter((each) => each.isThere && each.replica === replica).length;
+        if (!threads[thread]?.isThere) continue;
+        if (failsOver) {
+          run++;
+          simulated.failOver(0);
+        }
+        const told = knows ? peers : [];
+        const flags = [hasState, hasReported, leaves, false].map((flag) => (flag ? "1" : "0"));
+        const line = [`run${run}`, replica, ...flags, "", String(lane), String(lanes), String(told.length), ...told];
+        const [recoveringMs, replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, string[]];
+        const about = { ...heartbeatOf(hasReported, told), lane, lanes, hasState, isLeaving: leaves };
+        const membership = simulated.heartbeat(about, replica);
+        expect(replicas.toSorted()).toEqual(membership.replicas.toSorted());
+        expect(recoveringMs > 0).toBe(membership.recoveringMs > 0);
+        waits.add(recoveringMs > 0);
+        peers = replicas;
+        if (leaves) Object.assign(threads[thread] ?? {}, { isThere: false });
+      }
+    }),
+    { numRuns: 200, endOnFailure: true },
+  );
+  expect(waits.size).toBe(2);
+}, 60_000);
+
+it("a thread that has not reported is waited for until it has left, and what stays of its replica is there", async () => {
+  const { redis } = registries();
+  await redis.flushall();
+  const heartbeat = async (run: string, replica: string, lane: number, lanes: number, flags: string[]) => {
+    const line = [run, replica, ...flags, "", String(lane), String(lanes), "2", "a", "b"];
+    const [recoveringMs, replicas] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number, string[]];
+    return { isRecovering: recoveringMs > 0, replicas: replicas.toSorted() };
+  };
+  const [SILENT, REPORTED, LEAVES] = [["1", "0", "0", "0"], ["1", "1", "0", "0"], ["1", "1", "1", "0"]]; // biome-ignore format: a table
+  const both = ["a", "b"];
+  await heartbeat("run1", "a", 0, 2, SILENT);
+  await heartbeat("run1", "b", 0, 1, REPORTED);
+  expect(await heartbeat("run1", "a", 0, 2, REPORTED)).toEqual({ isRecovering: true, replicas: both });
+  // Its other thread hears of the new server later.
+  expect(await heartbeat("run1", "a", 1, 2, SILENT)).toEqual({ isRecovering: true, replicas: both });
+  expect(await heartbeat("run1", "a", 0, 2, REPORTED)).toEqual({ isRecovering: true, replicas: both });
+  expect(await heartbeat("run1", "a", 1, 2, LEAVES)).toEqual({ isRecovering: false, replicas: both });
+  expect(await heartbeat("run1", "a", 0, 1, REPORTED)).toEqual({ isRecovering: false, replicas: both });
+  expect(await heartbeat("run1", "a", 0, 1, LEAVES)).toEqual({ isRecovering: false, replicas: ["b"] });
 });

@@ -3,9 +3,10 @@ import { Redis } from "ioredis";
 import { beforeAll, expect, it, onTestFinished } from "vitest";
 import { compileTiers, type Tier } from "../../src/engine/tier.js";
 import type { TierSpec } from "../../src/index.js";
+import { replyOf } from "../../src/store/answer.js";
 import { SCRIPT } from "../../src/store/lua/keys.js";
 import type { Command, Reply, Snapshot } from "../../src/store/protocol.js";
-import { argumentsOf, replyOf } from "../../src/store/wire.js";
+import { argumentsOf } from "../../src/store/wire.js";
 import { DECEMBER_30_2026, tiers } from "../conformance/operations.js";
 import { type RedisServer, redisForFile } from "../redis/server.js";
 import { ScriptModel } from "./script-model.js";
@@ -33,6 +34,7 @@ const step = fc.record({
   ),
   server: fc.oneof({ weight: 9, arbitrary: fc.constant("one") }, { weight: 1, arbitrary: fc.constant("two") }),
   caller: fc.constantFrom("x", "y"),
+  lane: fc.constantFrom(0, 1, 12),
   need: milli,
   want: milli,
   divisor: fc.integer({ min: 1, max: 6 }),
@@ -57,8 +59,8 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
 }
 
 function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs: number): Command {
-  const { op, key, need, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage, sequence, agoMs } =
-    next;
+  const { op, key, lane, need, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage } = next;
+  const { sequence, agoMs } = next;
   const about = { key, tier, snapshot, nowMs };
   switch (op) {
     case "take":
@@ -66,12 +68,14 @@ function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs
     case "peek":
       return { ...about, op, need };
     case "reset":
-    case "leave":
       return { ...about, op };
+    case "leave":
+      return { ...about, op, lane };
     case "adjust":
       return {
         ...about,
         op,
+        lane,
         deltas: tier.limits.map(() => delta),
         atMs: nowMs - agoMs,
         quotasOnly,
@@ -125,7 +129,7 @@ it("the model of the script answers and publishes as the script does", async () 
         const expected = answerOf(() => model.run(command, { server, caller, nowMs, publish, want }));
         const args = argumentsOf([command], { server, channel: "channel", caller });
         const [reply] = (await redis.eval(SCRIPT, 1, next.key, ...args)) as (unknown[] | Error)[];
-        const actual = reply instanceof Error ? reply.message : replyOf(reply ?? []);
+        const actual = reply instanceof Error ? reply.message : replyOf(reply, command);
         expect(actual, JSON.stringify(next)).toEqual(expected);
         if (typeof actual === "string") conflicts++;
         else if (actual.epoch !== "") snapshot.push({ epoch: actual.epoch, atMs: actual.nowMs, spent: actual.spent });

@@ -21,7 +21,8 @@ interface Registry {
   recoverUntilMs: number;
   holdMs: number;
   readonly heard: Map<string, number>;
-  readonly awaited: Set<string>;
+  /** Who is waited for, and which of its lanes have reported. */
+  readonly awaited: Map<string, ReadonlySet<number>>;
 }
 
 /** A simulated Redis: the protocol's semantics, and the ways in which a server can forget. */
@@ -88,7 +89,8 @@ export class Server {
     return reply;
   }
 
-  heartbeat({ peers, hasState, hasReported, isLeaving }: Heartbeat, caller: string): Membership {
+  heartbeat(heartbeat: Heartbeat, caller: string): Membership {
+    const { lanes = 1, peers, hasState, hasReported, isLeaving } = heartbeat;
     const { nowMs } = this.#time;
     const registry = this.#registry;
     if (registry.run !== this.id) this.#meet(registry, hasState);
@@ -96,8 +98,8 @@ export class Server {
       for (const peer of peers) if (!registry.heard.has(peer)) this.#await(registry, peer);
     }
     registry.heard.set(caller, nowMs);
-    if (hasReported || isLeaving) registry.awaited.delete(caller);
-    if (isLeaving) registry.heard.delete(caller);
+    if (hasReported || isLeaving) this.#heard(registry, heartbeat, caller);
+    if (isLeaving && lanes === 1) registry.heard.delete(caller);
     for (const [replica, heardMs] of registry.heard) {
       if (nowMs - heardMs <= ABSENT_MS) continue;
       registry.heard.delete(replica);
@@ -120,9 +122,17 @@ export class Server {
     if (before === undefined && !hasState && hasJustStarted) registry.holdMs = nowMs + HOLD_MS;
   }
 
+  /** Has a replica waited for no longer if all its threads have reported. */
+  #heard({ awaited }: Registry, { lane = 0, lanes = 1, isLeaving }: Heartbeat, caller: string): void {
+    const reported = new Set(awaited.get(caller) ?? []);
+    reported.delete(lane);
+    if (reported.size >= lanes - 1) awaited.delete(caller);
+    else if (awaited.has(caller)) awaited.set(caller, isLeaving ? reported : reported.add(lane));
+  }
+
   #await({ heard, awaited }: Registry, replica: string): void {
     heard.set(replica, this.#time.nowMs);
-    awaited.add(replica);
+    awaited.set(replica, new Set());
   }
 
   /** Comes back with nothing. */
@@ -145,9 +155,9 @@ export class Server {
 }
 
 function refused(): TollkeeperError {
-  return new TollkeeperError("ERR_STORE_REFUSED", "PUBLISH is refused");
+  return new TollkeeperError("ERR_STORE_REFUSED", "PUBLISH is refused", { cause: new Error("NOPERM") });
 }
 
 function emptyRegistry(): Registry {
-  return { run: undefined, recoverUntilMs: 0, holdMs: 0, heard: new Map(), awaited: new Set() };
+  return { run: undefined, recoverUntilMs: 0, holdMs: 0, heard: new Map(), awaited: new Map() };
 }

@@ -1,7 +1,7 @@
 import { CALENDAR, DAY, MINUTE } from "./calendar.js";
 import { MAX, RULES } from "./rules.js";
 
-/** Fields of a key's hash at most: a few per limit, and one for each replica that corrected it of late. */
+/** Fields of a key's hash at most: a few per limit, and one for each lane of a replica that corrected it of late. */
 const MAX_FIELDS = 1024;
 
 /** How long, in ms, tokens granted ahead can stay out: the longest lease, until a sweep after it, and the longest deadline. */
@@ -15,7 +15,8 @@ export const REMEMBERED_MS = 60_000;
  *
  * A key is one hash. `@t` is the instant up to which it is refilled, `@e` its *epoch*, `@x` the epoch that a reset ended,
  * `@c:<replica>` the sequence of that replica's last correction and when it came, which is dropped when it can't be sent
- * again any more. What is spent of a limit stands under the limit's name, and under `@r:<limit>` the rule that it was
+ * again any more; of another lane than its first `@c:<replica>.<lane>`. What is spent of a limit stands under the limit's
+ * name, and under `@r:<limit>` the rule that it was
  * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for days>`. `@h:<limit>` is the largest
  * amount of a quota that was restored in the epoch, if any was. Until `@g` tokens that were granted ahead may still come
  * back; `@w` is the replica that holds them, or `*` if there are several. The hash is gone a minute after every bucket is
@@ -28,13 +29,17 @@ export const REMEMBERED_MS = 60_000;
  *
  * - `load(key)`: what is stored; `advance(state, asked)`: the same at an instant, under the rules that it is under.
  * - `bringTo(state, limits)`: under the rules of a tier. `restore(state, command)`: with what the caller knows.
- * - `save(state, sequence, grants)`, and `answer(state, limits, denied, granted, back)` of where it stands.
+ * - `save(state, grants, counter, sequence)`, and `answer(state, limits, denied, granted, back)` of where it stands.
  */
 export const KEY_STATE = `
 ${RULES}
 ${CALENDAR}
 local epochs = server .. ':'
-local counter = '@c:' .. caller
+
+-- Where the last correction of one of the caller's lanes stands.
+local function counterOf(lane)
+  return '@c:' .. caller .. (lane ~= '0' and '.' .. lane or '')
+end
 
 -- The first command that was refused after something was written: what it should have done is not worth the count.
 local refused
@@ -68,7 +73,8 @@ end
 -- The epoch at an instant, and whether it begins there.
 local function epochAt(state, now)
   local epoch = state.own['@e'] or ''
-  if string.sub(epoch, 1, #epochs) == epochs then return epoch, false end
+  local isOurs = string.sub(epoch, 1, #epochs) == epochs and string.find(epoch, '^%d+%+*$', #epochs + 1)
+  if isOurs then return epoch, false end
   return epochs .. string.format('%.0f', now), true
 end
 
@@ -143,8 +149,9 @@ local function restore(state, command)
   end
 end
 
--- The sequence is that of the caller's correction, if it was one; what the hash has of grants is new if there are some.
-local function save(state, sequence, grants)
+-- What the hash has of grants is new if there are some. The sequence is that of a correction, if it was one; its counter, or
+-- that of the caller's first lane, is kept however old it is.
+local function save(state, grants, counter, sequence)
   local key, own, asked, now = state.key, state.own, state.asked, state.now
   local fields, ttl = {'HSET', key, '@t', now}, ${MINUTE}
   local n = #fields
@@ -167,6 +174,7 @@ local function save(state, sequence, grants)
   if grants then fields[n + 1], fields[n + 2], fields[n + 3], fields[n + 4] = '@g', own['@g'], '@w', own['@w'] end
   redis.call(unpack(fields))
   local old = {}
+  counter = counter or counterOf('0')
   for field, value in pairs(own) do
     if string.sub(field, 1, 3) == '@c:' and field ~= counter then
       local at = count(string.match(value, ' (%d+)$'))

@@ -20,13 +20,14 @@ import { MAX } from "./rules.js";
  *   whole tokens beyond it up to `want` in all, at most the divisor's part of what is left. Others are asked to give back
  *   what lies idle if they hold tokens and the wait would be longer than these may stay out.
  * - `peek`: need. Says what `take` would, and writes nothing.
- * - `adjust`: instant of the decision, words, sequence or empty, and per limit thousandths. The words are of `quotas` only,
- *   `tell` the others, `retry`: sent before, `unused`, and `outage`: admitted while the store was away. Who has lost writes
- *   may have lost the sequence of a correction whose effect others know and restore: what is sent again into another epoch
- *   is charged once too often rather than given back twice. A bucket that has run full since tokens were taken has refilled
- *   them: given back whole, they would pay for what others took later.
+ * - `adjust`: instant of the decision, words, lane, sequence or empty, and per limit thousandths. The words are of `quotas`
+ *   only, `tell` the others, `retry`: sent before, `unused`, and `outage`: admitted while the store was away. A lane is a
+ *   thread of the caller, and numbers its corrections by itself; what a dead one has left is sent under its lane by another.
+ *   Who has lost writes may have lost the sequence of a correction whose effect others know and restore: what is sent again
+ *   into another epoch is charged once too often rather than given back twice. A bucket that has run full since tokens were
+ *   taken has refilled them: given back whole, they would pay for what others took later.
  * - `reset`.
- * - `leave`: what the caller has corrected was acknowledged, and it will not correct anything any more.
+ * - `leave`: lane. What that has corrected was acknowledged, and it will not correct anything any more.
  *
  * Answers per key with the limit that denies (0: none), what was granted, the key's time, by how much that is ahead of the
  * server's (after a clock has jumped), the epoch, for how many ms tokens that others hold may still come back, and what is
@@ -68,15 +69,17 @@ local function decode(at)
   elseif op == 'adjust' then
     return {
       op = op, now = now, limits = limits, snapshot = snapshot, madeAt = tonumber(ARGV[at]), words = ARGV[at + 1],
-      sequence = tonumber(ARGV[at + 2]), deltas = numbers(at + 3, n),
-    }, at + 3 + n
+      counter = counterOf(ARGV[at + 2]), sequence = tonumber(ARGV[at + 3]), deltas = numbers(at + 4, n),
+    }, at + 4 + n
+  elseif op == 'leave' then
+    return {op = op, now = now, counter = counterOf(ARGV[at])}, at + 1
   end
   return {op = op, now = now, limits = limits}, at
 end
 
 local function leave(state, command)
   local now = max(command.now, count(state.own['@t']) or command.now)
-  if state.own[counter] then redis.call('HDEL', state.key, counter) end
+  if state.own[command.counter] then redis.call('HDEL', state.key, command.counter) end
   return {0, 0, now, now - command.now, '', 0}
 end
 
@@ -124,7 +127,7 @@ local function adjust(state, command)
   end
 
   local limits, deltas, snapshot = command.limits, command.deltas, command.snapshot
-  local last = count(string.match(state.own[counter] or '', '^(%d+) ')) or 0
+  local last = count(string.match(state.own[command.counter] or '', '^(%d+) ')) or 0
   if command.sequence and command.sequence <= last then return answer(state, limits, 0, 0, 0) end
   local charges, knows = false, false
   for i = 1, #limits do
@@ -148,7 +151,7 @@ local function adjust(state, command)
       slot.spent = min(${MAX}, max(0, slot.spent + changeOf(slot, limits[i], deltas[i])))
     end
   end
-  save(state, command.sequence)
+  save(state, false, command.counter, command.sequence)
   if is('tell') then try('PUBLISH', channel, caller .. ' change ' .. state.key) end
   return answer(state, limits, 0, 0, 0)
 end
@@ -203,7 +206,7 @@ local function take(state, command)
       slot.spent = min(${MAX}, slot.spent + granted * limits[i].rule.perMilli)
     end
   end
-  save(state, nil, grants)
+  save(state, grants)
   if changed then try('PUBLISH', channel, caller .. ' change ' .. state.key) end
   if back > 0 then try('PUBLISH', channel, caller .. ' return ' .. state.key) end
   return answer(state, limits, denied, granted, back)

@@ -7,20 +7,22 @@ const MAX_FIELDS = 16_384;
 
 /**
  * Who decides together, in Lua: one hash beside the keys. `p:<replica>` is when a replica was last heard of, `run` the
- * server that it was, `settle` until when decisions wait, `w:<replica>` that this one is waited for, `k:<replica>` what its
- * limits' names stand for (see `limit-kinds.ts`).
+ * server that it was, `settle` until when decisions wait, `w:<replica>` that this one is waited for, and which of its threads,
+ * by their lanes, have reported, `k:<replica>` what its limits' names stand for (see `limit-kinds.ts`).
  *
  * When another server answers than before, it may have lost the last writes, or all. So until every replica that was
  * there has reported what it knows, or {@link ABSENT_MS} are over, nobody takes: each decides by its outage policy. Nobody
- * could be heard of while there was no server, so whoever was there counts as heard of when the new one is met.
+ * could be heard of while there was no server, so whoever was there counts as heard of when the new one is met. A replica
+ * that is several threads has reported when each of those has that it is by then, and is gone when the last has left.
  *
  * What is here is believed no further than these could have written it: a time that is none is long ago, one that is ahead
  * is of a clock that has jumped, and a hash with more than {@link MAX_FIELDS} is begun anew; only `records` stays, which is
  * not the replicas' own (see `records.ts`).
  *
  * Arguments: server, replica, whether it has state, whether it has reported it, whether it is leaving, whether
- * the server has just started, its kinds, how many peers it knew, these, then tier and tokens in turn. Answers with how long to wait, the replicas
- * heard of lately, those of their kinds that are not the caller's, and 1 if there is no room for what is spent.
+ * the server has just started, its kinds, its lane, how many lanes the replica has, how many peers it knew, these, then tier
+ * and tokens in turn. Answers with how long to wait, the replicas heard of lately, those of their kinds that are not the
+ * caller's, and 1 if there is no room for what is spent.
  */
 export const REGISTRY = `
 local key = KEYS[1]
@@ -28,7 +30,7 @@ local server, me = ARGV[1], ARGV[2]
 local hasState, hasReported, isLeaving, hasJustStarted = ARGV[3] == '1', ARGV[4] == '1', ARGV[5] == '1', ARGV[6] == '1'
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local kinds, peers = ARGV[7], tonumber(ARGV[8])
+local kinds, lane, lanes, peers = ARGV[7], ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 
 local hash, there = {}, {}
 local flat = redis.pcall('HLEN', key)
@@ -69,6 +71,16 @@ local function await(replica)
   set('p:' .. replica, string.format('%.0f', now))
   set('w:' .. replica, '1')
 end
+-- Has it waited for no longer if all its threads have reported.
+local function heard()
+  local waited = hash['w:' .. me]
+  if not waited then return end
+  local reported, n = isLeaving and '1' or '1.' .. lane, isLeaving and 0 or 1
+  for other in string.gmatch(waited, '%.(%d+)') do
+    if other ~= lane then reported, n = reported .. '.' .. other, n + 1 end
+  end
+  if n < (isLeaving and lanes - 1 or lanes) then set('w:' .. me, reported) else drop('w:' .. me) end
+end
 
 -- Want of memory refuses a write only as the first of a script. Who is there takes little room, and is to be known then
 -- most of all: without it every replica would take the whole limit for its part.
@@ -88,17 +100,17 @@ if before ~= server then
 end
 if left('settle', ${ABSENT_MS}) > 0 and not hasReported then
   for i = 1, peers do
-    if not hash['p:' .. ARGV[8 + i]] then await(ARGV[8 + i]) end
+    if not hash['p:' .. ARGV[10 + i]] then await(ARGV[10 + i]) end
   end
 end
 set('p:' .. me, string.format('%.0f', now))
-if hasReported or isLeaving then drop('w:' .. me) end
+if hasReported or isLeaving then heard() end
 if hash['k:' .. me] ~= kinds then set('k:' .. me, kinds) end
-if isLeaving then
+if isLeaving and lanes == 1 then
   drop('p:' .. me)
   drop('k:' .. me)
 end
-for i = 9 + peers, #ARGV, 2 do
+for i = 11 + peers, #ARGV, 2 do
   redis.pcall('HINCRBY', key, 'u:' .. ARGV[i], ARGV[i + 1])
 end
 
