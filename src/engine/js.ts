@@ -2,17 +2,13 @@ import { TollkeeperError } from "../errors.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "./frame.js";
 import { maxKeysOf } from "./max-keys.js";
-import { Recent } from "./recent.js";
 import { MemoryRecords } from "./records.js";
 import type { TierSpec, Tiers } from "./spec.js";
 import { KeyState, type RuleSet, ruleSetOf } from "./state.js";
 import { Table } from "./table.js";
-import { compileTiers, type SlotNames, type Tier, type TierLimit } from "./tier.js";
+import type { Tier, TierLimit } from "./tier.js";
+import { countDecision, TierVersions } from "./tier-versions.js";
 
-/** Numbers from here on are those of tiers with overrides, each given once. */
-const FIRST_OVERRIDDEN = 32_768;
-/** Tiers with overrides that are held. */
-const MAX_OVERRIDDEN = 32_768;
 /** How far a call may be ahead of the last sweep, of which there are many a second. */
 const LEAD_MS = 60_000;
 /** So many overflow buckets are kept, as a rule more than there are tiers. */
@@ -29,28 +25,6 @@ function registry(): Map<string, JsEngine> {
   return engines;
 }
 
-interface Counts {
-  allowed: number;
-  denied: Map<string, number>;
-  overflow: number;
-}
-
-interface TierEntry {
-  readonly name: string;
-  /** Where its decisions are counted: itself, or the tier that it overrides. */
-  readonly counts: Counts;
-  /** Undefined once a reload has dropped the tier. */
-  tier: Tier | undefined;
-  rules: RuleSet;
-}
-
-/** A tier with overrides. */
-interface OverriddenEntry extends TierEntry {
-  /** The version of the tiers that it is of. */
-  readonly version: number;
-  readonly tier: Tier;
-}
-
 /** The engine in TypeScript: the same decisions as the native one, one table per thread, nothing durable. */
 export class JsEngine implements Engine {
   readonly kind = "js";
@@ -58,21 +32,11 @@ export class JsEngine implements Engine {
   readonly records = new MemoryRecords();
   readonly #name: string;
   #users = 1;
-  /** As given, of every version by number. */
-  readonly #versions: Tiers[] = [];
-  readonly #slots: SlotNames = new Map();
-  readonly #entries: TierEntry[] = [];
-  /** The tiers of every version by number, for corrections of what an old one has decided. */
-  readonly #compiledVersions: Map<number, Tier>[] = [];
-  readonly #ids = new Map<string, number>();
-  readonly #overridden = new Recent<number, OverriddenEntry>(MAX_OVERRIDDEN);
-  /** Numbers of tiers with overrides, by version and name. */
-  readonly #overriddenIds = new Recent<string, number>(MAX_OVERRIDDEN);
-  #overriddenMade = 0;
+  readonly #tiers: TierVersions<RuleSet>;
   /** Shared by the keys of a tier that found no room, by the tier's name. */
   readonly #overflow = new Map<string, KeyState>();
   #spareOverflow = SPARE_OVERFLOW;
-  readonly #table: Table;
+  readonly #table: Table<KeyState>;
   /** The reading of the last sweep. */
   #sweptMs = 0;
 
@@ -110,34 +74,23 @@ export class JsEngine implements Engine {
     }
     this.#name = options.name;
     this.#table = new Table(options.maxKeys);
-    this.reload(options.tiers);
+    this.#tiers = new TierVersions(options.tiers, ruleSetOf);
   }
 
   get version(): number {
-    return this.#versions.length - 1;
+    return this.#tiers.version;
   }
 
   tiersOf(version: number): Tiers {
-    return this.#versions[version] ?? {};
+    return this.#tiers.tiersOf(version);
   }
 
   tierId(name: string): number {
-    const id = this.#ids.get(name);
-    return id !== undefined && this.#entries[id]?.tier ? id : -1;
+    return this.#tiers.tierId(name);
   }
 
   overrideTier(version: number, tier: number, name: string, spec: TierSpec): number {
-    const own = `${version} ${name}`;
-    const held = this.#overriddenIds.get(own);
-    if (held !== undefined && this.#overridden.get(held) !== undefined) return held;
-    const plain = this.#entries[tier];
-    if (plain === undefined || this.#compiledVersions[version]?.has(tier) !== true) return -1;
-    const compiled = compileTiers({ [plain.name]: spec }, new Map(this.#slots), this.#slots.size).get(plain.name);
-    if (compiled === undefined) return -1;
-    const id = FIRST_OVERRIDDEN + this.#overriddenMade++;
-    this.#overridden.set(id, { version, name, counts: plain.counts, tier: compiled, rules: ruleSetOf(compiled) });
-    this.#overriddenIds.set(own, id);
-    return id;
+    return this.#tiers.overrideTier(version, tier, name, spec);
   }
 
   consume(key: string): void {
@@ -168,20 +121,20 @@ export class JsEngine implements Engine {
     const nowMs = this.#read(at, FRAME.NOW);
     if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
     if (!(costMilli >= 0)) return OUTCOME.COST_INVALID;
-    const entry = this.#entryOf(tierId);
-    const tier = entry?.tier;
-    if (entry === undefined || tier === undefined) return OUTCOME.TIER_UNKNOWN;
+    const entry = this.#tiers.inForce(tierId);
+    if (entry === undefined) return OUTCOME.TIER_UNKNOWN;
+    const { tier } = entry;
     if (costMilli > tier.maxCostMilli) return OUTCOME.COST_EXCEEDS_CAPACITY;
     const now = instant(nowMs);
     const changes = spends && costMilli > 0 && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
-    if (state === undefined && !changes && tier.limits.length > 0 && !this.#table.hasRoom(this.#roomMs(now))) {
+    if (state === undefined && !changes && tier.limits.length > 0 && !this.#hasRoom(now)) {
       overflow = OUTCOME.OVERFLOW;
       state = this.#overflow.get(entry.name)?.copy() ?? new KeyState(tier, entry.rules, now);
     } else if (state === undefined) {
       state = new KeyState(tier, entry.rules, now);
-      if (changes && !this.#table.add(key, state, this.#roomMs(now))) {
+      if (changes && !this.#add(key, state, now)) {
         overflow = OUTCOME.OVERFLOW;
         entry.counts.overflow++;
         state = this.#shared(entry.name, state, now);
@@ -192,8 +145,18 @@ export class JsEngine implements Engine {
     state.bringTo(tier, entry.rules, now);
     const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, state.atMs);
     if (changes && denied === 0) state.charge(tier, costMilli);
-    if (spends) count(entry, tier, denied);
+    if (spends) countDecision(entry, denied);
     return denied | overflow | this.#report(at, tier, state, now);
+  }
+
+  #hasRoom(nowMs: number): boolean {
+    const roomMs = this.#roomMs(nowMs);
+    return this.#table.hasRoom((state) => state.isIdle(roomMs));
+  }
+
+  #add(key: string, state: KeyState, nowMs: number): boolean {
+    const roomMs = this.#roomMs(nowMs);
+    return this.#table.add(key, state, (other) => other.isIdle(roomMs));
   }
 
   /** The instant by which a call may have keys forgotten, to make room: no later than the sweeps bear out, if there are any. */
@@ -214,37 +177,26 @@ export class JsEngine implements Engine {
     return OUTCOME.BEHIND;
   }
 
-  /** A tier of the version in force. */
-  #entryOf(id: number): TierEntry | undefined {
-    return id < FIRST_OVERRIDDEN ? this.#entries[id] : this.#overriddenOf(this.version, id);
-  }
-
   #read(at: number, field: number): number {
     return this.frame[at + field] as number;
   }
 
   adjust(key: string, deltaMilli: number, { version, tier, atMs }: DecisionRef, flags: number, nowMs: number): boolean {
     const now = instant(nowMs);
-    const overridden = tier < FIRST_OVERRIDDEN ? undefined : this.#overriddenOf(version, tier);
-    const name = overridden?.name ?? this.#entries[tier]?.name;
-    const charged = overridden?.tier ?? this.#compiledVersions[version]?.get(tier);
-    if (name === undefined || charged === undefined) return false;
+    const entry = this.#tiers.of(version, tier);
+    if (entry === undefined) return false;
+    const { name, tier: charged, rules } = entry;
     const charges = deltaMilli > 0 && charged.limits.length > 0;
     let state = flags & ADJUST.OVERFLOW ? undefined : this.#table.get(key);
     if (state === undefined && (charges || flags & ADJUST.OVERFLOW)) {
-      state = new KeyState(charged, ruleSetOf(charged), now);
-      if (flags & ADJUST.OVERFLOW || !this.#table.add(key, state, this.#roomMs(now))) {
+      state = new KeyState(charged, rules, now);
+      if (flags & ADJUST.OVERFLOW || !this.#add(key, state, now)) {
         state = this.#shared(name, state, now);
       }
     }
     state?.advance(now);
     state?.correct(charged, deltaMilli, atMs, (flags & ADJUST.QUOTAS_ONLY) !== 0);
     return true;
-  }
-
-  #overriddenOf(version: number, id: number): OverriddenEntry | undefined {
-    const entry = this.#overridden.get(id);
-    return entry?.version === version ? entry : undefined;
   }
 
   /** What the keys of a tier share that found no room; begins as `state`. Of many, those that are full are forgotten. */
@@ -264,51 +216,20 @@ export class JsEngine implements Engine {
   }
 
   reload(tiers: Tiers): void {
-    const own = structuredClone(tiers);
-    this.#enact(own);
-    this.#versions.push(own);
-  }
-
-  #enact(tiers: Tiers): void {
-    const compiled = compileTiers(tiers, this.#slots);
-    const names = new Set([...this.#ids.keys(), ...compiled.keys()]);
-    if (names.size > FIRST_OVERRIDDEN) throw new TollkeeperError("ERR_TIERS_INVALID", "there are too many tiers");
-    for (const entry of this.#entries) entry.tier = undefined;
-    const inVersion = new Map<number, Tier>();
-    this.#compiledVersions.push(inVersion);
-    for (const [name, tier] of compiled) {
-      const id = this.#ids.get(name) ?? this.#entries.length;
-      inVersion.set(id, tier);
-      const before = this.#entries[id];
-      if (before) {
-        before.tier = tier;
-        before.rules = ruleSetOf(tier);
-      } else {
-        this.#ids.set(name, id);
-        const counts = { allowed: 0, denied: new Map<string, number>(), overflow: 0 };
-        this.#entries.push({ name, counts, tier, rules: ruleSetOf(tier) });
-      }
-    }
+    this.#tiers.reload(tiers);
   }
 
   sweep(nowMs: number): void {
     const now = instant(nowMs);
     // What a clock that is ahead for one reading would have forgotten is kept.
-    this.#table.sweep(Math.min(now, this.#sweptMs));
+    const agreedMs = Math.min(now, this.#sweptMs);
+    const isScarce = this.#table.isScarce;
+    this.#table.sweep((state) => (isScarce ? state.isIdle(agreedMs) : state.isAsNew(agreedMs)));
     this.#sweptMs = now;
   }
 
   stats(): EngineCounts {
-    return {
-      keys: this.#table.size,
-      evictions: this.#table.evictions,
-      tiers: this.#entries.map(({ name, counts: { allowed, denied, overflow } }) => ({
-        tier: name,
-        allowed,
-        denied: Object.fromEntries(denied),
-        overflow,
-      })),
-    };
+    return { keys: this.#table.size, evictions: this.#table.evictions, tiers: this.#tiers.read() };
   }
 
   async flush(): Promise<void> {
@@ -321,16 +242,8 @@ export class JsEngine implements Engine {
     if (openEngines.get(this.#name) === this) openEngines.delete(this.#name);
     this.#table.clear();
     this.#overflow.clear();
-    this.#overridden.clear();
-    this.#overriddenIds.clear();
+    this.#tiers.clearOverridden();
   }
-}
-
-/** Counts a decision; `denied` as from {@link denyingLimit}. */
-function count({ counts }: TierEntry, tier: Tier, denied: number): void {
-  const name = tier.limits[denied - 1]?.name;
-  if (name === undefined) counts.allowed++;
-  else counts.denied.set(name, (counts.denied.get(name) ?? 0) + 1);
 }
 
 /** An instant as it is told: below 0 stands for the system's clock. */

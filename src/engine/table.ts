@@ -1,17 +1,15 @@
-import type { KeyState } from "./state.js";
-
 /** Keys looked at by one sweep, and by one search for a key to forget. */
 const SWEEP_KEYS = 256;
 const SEARCH_KEYS = 32;
 
 /** The states of at most so many keys. */
-export class Table {
+export class Table<S> {
   readonly maxKeys: number;
-  readonly #keys = new Map<string, KeyState>();
+  readonly #keys = new Map<string, S>();
   /** Goes round and round over all keys. */
   #cursor = this.#keys.entries();
   /** What was read from the cursor, and is yet to be looked at. */
-  #ahead: [string, KeyState][] = [];
+  #ahead: [string, S][] = [];
   #evictions = 0;
 
   constructor(maxKeys: number) {
@@ -27,23 +25,27 @@ export class Table {
     return this.#evictions;
   }
 
-  get(key: string): KeyState | undefined {
+  get(key: string): S | undefined {
     return this.#keys.get(key);
   }
 
-  /** Takes a new key in, if there is room or an idle key can go; returns whether it did. */
-  add(key: string, state: KeyState, nowMs: number): boolean {
-    if (this.#isFull) this.#forget(SEARCH_KEYS, (other) => other.isIdle(nowMs));
+  entries(): IterableIterator<[key: string, state: S]> {
+    return this.#keys.entries();
+  }
+
+  /** Takes a new key in, if there is room or another can go; returns whether it did. */
+  add(key: string, state: S, mayGo: (other: S) => boolean): boolean {
+    if (this.#isFull) this.#forget(SEARCH_KEYS, mayGo);
     if (this.#isFull) return false;
     this.#keys.set(key, state);
     return true;
   }
 
   /** Whether {@link add} would take a new key in. Forgets none for it. */
-  hasRoom(nowMs: number): boolean {
+  hasRoom(mayGo: (other: S) => boolean): boolean {
     if (!this.#isFull) return true;
     this.#ahead = this.#next(SEARCH_KEYS);
-    return this.#ahead.some(([, state]) => state.isIdle(nowMs));
+    return this.#ahead.some(([, state]) => mayGo(state));
   }
 
   /** Forgets every key, which counts as no eviction. */
@@ -56,13 +58,17 @@ export class Table {
     this.#keys.delete(key);
   }
 
-  /** Looks at the next few keys and forgets those that are as good as new, or, if room is scarce, idle. */
-  sweep(nowMs: number): void {
-    const scarce = this.#keys.size > this.maxKeys - Math.floor(this.maxKeys / 4);
-    this.#forget(SWEEP_KEYS, (state) => (scarce ? state.isIdle(nowMs) : state.isAsNew(nowMs)));
+  /** Whether less than a quarter of the table is free. */
+  get isScarce(): boolean {
+    return this.#keys.size > this.maxKeys - Math.floor(this.maxKeys / 4);
   }
 
-  #forget(keys: number, mayGo: (state: KeyState) => boolean): void {
+  /** Looks at the next few keys and forgets those that may go. */
+  sweep(mayGo: (state: S) => boolean): void {
+    this.#forget(SWEEP_KEYS, mayGo);
+  }
+
+  #forget(keys: number, mayGo: (state: S) => boolean): void {
     const next = this.#next(keys);
     this.#ahead = [];
     for (const [key, state] of next) {
@@ -71,7 +77,7 @@ export class Table {
   }
 
   /** The next so many keys, or all. */
-  #next(keys: number): [string, KeyState][] {
+  #next(keys: number): [string, S][] {
     const next = this.#ahead.filter(([key, state]) => this.#keys.get(key) === state);
     while (next.length < Math.min(keys, this.#keys.size)) {
       const read = this.#cursor.next();

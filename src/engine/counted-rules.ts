@@ -1,0 +1,53 @@
+import { toMilli } from "./amount.js";
+import type { CountedRule } from "./lease-engine.js";
+import { Recent } from "./recent.js";
+import type { LimitSpec } from "./spec.js";
+import { type RuleSet, ruleSetOf } from "./state.js";
+import type { Tier } from "./tier.js";
+
+/** So many rule sets are told apart by number; of one that was not used for long another may be made. */
+const KEPT = 65_536;
+
+/** The rules that a key is counted by: those of its tier, and no older ones. */
+export interface CountedRules {
+  /** Never given to others. */
+  readonly number: number;
+  /** The same for the same rules. */
+  readonly text: string;
+  /** By slot. */
+  readonly bySlot: RuleSet;
+  /** The same without gaps, as others are told of them. */
+  readonly told: readonly CountedRule[];
+}
+
+/** Gives the same rules the same number, in whichever tiers and versions they are. */
+export class CountedRuleSets {
+  readonly #byText = new Recent<string, CountedRules>(KEPT);
+  #made = 0;
+
+  of(tier: Tier): CountedRules {
+    const slotted = tier.limits.map(({ slot }, index) => ({ slot, told: told(tier.spec.limits[index] as LimitSpec) }));
+    slotted.sort((a, b) => a.slot - b.slot);
+    const text = JSON.stringify(slotted);
+    const present = this.#byText.get(text);
+    if (present !== undefined) return present;
+    const rules = { number: this.#made++, text, bySlot: ruleSetOf(tier), told: slotted.map(({ told }) => told) };
+    this.#byText.set(text, rules);
+    return rules;
+  }
+}
+
+/** Whether two are of the same rules. */
+export function areSameRules(a: CountedRules, b: CountedRules): boolean {
+  return a === b || a.text === b.text;
+}
+
+function told(spec: LimitSpec): CountedRule {
+  const { name } = spec;
+  const limitMilli = toMilli(spec.limit);
+  if (spec.type === "quota") {
+    return { name, type: "quota", limitMilli, period: spec.period, anchorDay: spec.anchorDay ?? 1 };
+  }
+  const windowMs = toMilli(spec.windowSeconds);
+  return { name, type: "bucket", limitMilli, windowMs, burstMilli: toMilli(spec.burst) };
+}
