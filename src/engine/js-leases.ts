@@ -232,7 +232,7 @@ export class JsLeases implements LeaseEngine {
   #apply(key: string, at: number): number {
     const monoMs = this.#clock.mono(this.#rows.read(at, LEASE_FRAME.MONO));
     const nowMs = this.#rows.read(at, LEASE_FRAME.NOW);
-    this.#clock.heard(nowMs - this.#rows.read(at, LEASE_FRAME.BEHIND), monoMs);
+    this.#clock.heard(nowMs - this.#rows.read(at, LEASE_FRAME.LAG), monoMs);
     if (!isKey(key)) return OUTCOME.KEY_INVALID;
     const entry = this.#tiers.of(this.#rows.read(at, LEASE_FRAME.VERSION), this.#rows.read(at, LEASE_FRAME.TIER));
     if (entry === undefined) return APPLIED.UNKNOWN;

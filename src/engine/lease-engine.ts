@@ -70,7 +70,10 @@ export interface LeaseEngine extends Pick<Engine, "version" | "tiersOf" | "tierI
   apply(keys: string, count: number): void;
   /** Forgets what is known, held and believed of a key. */
   forget(key: string): void;
-  /** What is held of a key goes to the returns; `again` lets the store be asked at once, else nothing is asked ahead for a quarter of `leaseMs`. */
+  /**
+   * What is held of a key goes to the returns; `again` lets the store be asked at once, else nothing is asked ahead for a
+   * quarter of `leaseMs`. In: MONO.
+   */
   giveBack(key: string, again: boolean): void;
   /**
    * Has what has expired, or lies idle for half of `leaseMs`, go to the returns; a part of it, and forgets keys that hold nothing and
