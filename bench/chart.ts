@@ -1,5 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
+import { BESIDE } from "./beside.js";
 import { rounded } from "./statistics.js";
 
 /** One bar of a plot, from 0 to its value. */
@@ -119,6 +120,7 @@ function labelOf({ value, note }: Bar): string {
 
 function colourOf(name: string): string {
   if (/^js\b/.test(name)) return OURS_IN_JS;
+  if (name.includes(BESIDE)) return PEERS;
   return /\bnative\b|tollkeeper|worker|fingerprint-api|^exact|^leased/.test(name) ? OURS : PEERS;
 }
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { BUILD_VARIABLE } from "./beside.js";
 
 /** How a child process is started. */
 interface ChildOptions {
@@ -9,6 +10,8 @@ interface ChildOptions {
   processor?: number;
   /** Files, connections among them, that it is to have open at once; ignored where there is no `prlimit`. */
   files?: number;
+  /** The root of the build that it measures, if not this one. */
+  build?: string | undefined;
 }
 
 const TASKSET = "/usr/bin/taskset";
@@ -23,7 +26,7 @@ export class Child<Question, Answer> {
   /** The end of what it wrote to its standard error. */
   #errors = "";
 
-  constructor(name: string, { args = [], processor, files }: ChildOptions = {}) {
+  constructor(name: string, { args = [], processor, files, build }: ChildOptions = {}) {
     const node = ["--expose-gc"];
     const pin = processor === undefined || !CAN_PIN ? [] : [TASKSET, "-c", String(processor)];
     const raise = files === undefined || !existsSync(PRLIMIT) ? [] : [PRLIMIT, `--nofile=${files}`];
@@ -31,6 +34,7 @@ export class Child<Question, Answer> {
     this.#process = fork(new URL(`children/${name}.js`, import.meta.url), args, {
       execPath: program,
       execArgv: [...before, ...node],
+      env: { ...process.env, ...(build !== undefined && { [BUILD_VARIABLE]: build }) },
       serialization: "advanced",
       stdio: ["ignore", "inherit", "pipe", "ipc"],
     });

@@ -2,7 +2,9 @@ import { createRequire } from "node:module";
 import { MemoryStore, type Options } from "express-rate-limit";
 import { RateLimiter } from "limiter";
 import { RateLimiterMemory } from "rate-limiter-flexible";
-import { createLimiter, type Tiers } from "tollkeeper";
+import type { Tiers } from "tollkeeper";
+import { createLimiter, load } from "./build.js";
+import { hold, type LeasedLimiter, leasedLimiter } from "./held-leases.js";
 
 /** How many limits one decision asks. */
 export type Limits = 1 | 2;
@@ -15,6 +17,12 @@ export interface Contestant {
   readonly limits: Limits;
   /** The ways to call it, by name; the first one is that which an application uses. */
   readonly ways: Readonly<Record<string, (keys: readonly string[]) => Work>>;
+  /** Has it take keys in, where a call of the first way is not enough. */
+  readonly fill?: (keys: readonly string[]) => Promise<void>;
+  /** Does all that taking keys in does, but take them in. */
+  readonly warm?: (keys: readonly string[]) => Promise<void>;
+  /** Resolves when what taking keys in has brought about is over. */
+  readonly settle?: () => Promise<void>;
 }
 
 /** What the peers can do: each knows one limit, so for two there are two of it. */
@@ -26,18 +34,22 @@ export const PEERS = {
 } satisfies Record<string, (limits: Limits, keys: number) => Contestant>;
 
 export type PeerName = keyof typeof PEERS;
-export type ContestantName = "native" | "js" | PeerName;
+export type ContestantName = "native" | "js" | "leased" | PeerName;
 
 export const PEER_NAMES = Object.keys(PEERS) as PeerName[];
-export const CONTESTANT_NAMES: readonly ContestantName[] = ["native", "js", ...PEER_NAMES];
+export const CONTESTANT_NAMES: readonly ContestantName[] = ["native", "js", "leased", ...PEER_NAMES];
 
-/** One with room for so many keys. Tollkeeper has both limits of `tiers`; a peer has `limits` that nobody reaches. */
+/**
+ * One with room for so many keys. Tollkeeper has both limits of `tiers`; a peer has `limits` that nobody reaches. "leased" decides
+ * from leases that all keys hold.
+ */
 export async function contestant(
   name: ContestantName,
   keys: number,
   tiers: Tiers,
   limits: Limits = 1,
 ): Promise<Contestant> {
+  if (name === "leased") return leased(keys, tiers);
   return name === "native" || name === "js" ? tollkeeper(name, keys, tiers) : PEERS[name](limits, keys);
 }
 
@@ -46,6 +58,18 @@ export const AMPLE: Tiers = tiersOf(1e9, 1e12);
 
 /** The limits of the tier free, the default of `fingerprint-api`. */
 export const FREE: Tiers = tiersOf(100, 50_000);
+
+/** A minute that nobody reaches, and a month that ends after so many tokens. */
+export function ending(limit: number): Tiers {
+  return {
+    t: {
+      limits: [
+        { name: "minute", type: "bucket", limit: 2 * limit, windowSeconds: 60, burst: 1 },
+        { name: "month", type: "quota", limit, period: "month" },
+      ],
+    },
+  };
+}
 
 /** The window of the peers: an hour, so that no key of theirs expires, and none of their timers fires, while measured. */
 const WINDOW_S = 3600;
@@ -113,10 +137,43 @@ async function tollkeeper(kind: "native" | "js", keys: number, tiers: Tiers): Pr
   };
 }
 
+/** One of the two modules; not public. */
+interface EngineModule {
+  openNative(options: object): { engine: Engine };
+  JsEngine: { open(options: object): Engine };
+}
+
 /** The engine below the limiter of that name: engines of one name are one. */
 async function openEngine(kind: "native" | "js", options: object): Promise<Engine> {
-  const module = await import(new URL(`../cjs/engine/${kind}.js`, import.meta.url).href);
+  const module = await load<EngineModule>(`dist/cjs/engine/${kind}.js`);
   return kind === "native" ? module.openNative(options).engine : module.JsEngine.open(options);
+}
+
+async function leased(keys: number, tiers: Tiers): Promise<Contestant> {
+  const limiter: LeasedLimiter = await leasedLimiter({ name: "bench", tiers, maxKeys: keys });
+  return {
+    limits: 2,
+    fill: (keys) => hold(limiter, keys),
+    ways: {
+      consume: (keys) => () => {
+        for (const key of keys) {
+          const decision = limiter.consume(key, "t");
+          if (decision instanceof Promise) throw notHeld();
+          if (!decision.allowed) throw denied();
+        }
+      },
+      [`consumeMany of ${BATCH}`]: (keys) => {
+        const batches = batchesOf(keys);
+        return () => {
+          for (const batch of batches) {
+            const decisions = limiter.consumeMany(batch, "t");
+            if (decisions instanceof Promise) throw notHeld();
+            for (const decision of decisions) if (!decision.allowed) throw denied();
+          }
+        };
+      },
+    },
+  };
 }
 
 function rateLimiterFlexible(limits: Limits): Contestant {
@@ -227,6 +284,11 @@ function batchesOf(keys: readonly string[]): string[][] {
   );
 }
 
-function denied(): Error {
+/** What a benchmark fails with in which everybody has plenty. */
+export function denied(): Error {
   return new Error("a call was denied, and none should be");
+}
+
+function notHeld(): Error {
+  return new Error("the store was asked, and every key should hold a lease");
 }

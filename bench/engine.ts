@@ -1,6 +1,6 @@
 /**
- * What one decision costs, of tollkeeper's engines over two limits and of the peers' memory stores over one, which is
- * all that they know, and over two, asked one after the other.
+ * What one decision costs, of tollkeeper's engines over two limits, alone and from a lease that is held over a store, and of
+ * the peers' memory stores over one, which is all that they know, and over two, asked one after the other.
  *
  * Every contestant is a process of its own with all keys in its table, so that none lives in another's heap or sees
  * another's types; they take their samples in turn, so that a change of the machine's speed meets all. Keys are *kept*
@@ -8,6 +8,7 @@
  * of every request. They are drawn before the clock starts, the same for all, and every call is allowed.
  */
 
+import { BESIDE } from "./beside.js";
 import { Child } from "./child.js";
 import type { Profile, Sample } from "./children/contestant.js";
 import { CONTESTANT_NAMES, type ContestantName, type Limits, PEER_NAMES } from "./contestants.js";
@@ -31,9 +32,12 @@ const QUICK: Effort = { rounds: 3, calls: 1 << 11 };
 /** With more, two stores of each peer do not fit into memory beside all others. */
 const MOST_KEYS_TWICE = 1_000_000;
 
+/** How the peers' own places are told from tollkeeper's. */
+const PEERS: readonly string[] = PEER_NAMES;
+
 /** One way to call one contestant, and its samples. */
 interface Lane extends Omit<Sample, "seed" | "calls"> {
-  contestant: ContestantName;
+  contestant: ContestantName | typeof BESIDE;
   child: Child<Sample | "profile", Profile | number>;
   keys: number;
   limits: Limits;
@@ -41,10 +45,10 @@ interface Lane extends Omit<Sample, "seed" | "calls"> {
   samples: number[];
 }
 
-export async function engine({ quick, large }: Options): Promise<Result> {
+export async function engine({ quick, large, beside }: Options): Promise<Result> {
   const sizes = quick ? [100, 10_000] : [100, 10_000, 1_000_000, ...(large ? [10_000_000] : [])];
   const lanes: Lane[] = [];
-  for (const keys of sizes) lanes.push(...(await race(keys, quick ? QUICK : FULL)));
+  for (const keys of sizes) lanes.push(...(await race(keys, quick ? QUICK : FULL, beside)));
   return {
     title: "ns a decision; tollkeeper asks two limits, the peers one, or two by two calls",
     rows: [
@@ -66,13 +70,14 @@ export async function engine({ quick, large }: Options): Promise<Result> {
 }
 
 /** All contestants that can hold so many keys, each in all its ways. */
-async function race(keys: number, { rounds, calls }: Effort): Promise<Lane[]> {
-  const twice = keys <= MOST_KEYS_TWICE ? PEER_NAMES : [];
-  const children = [...CONTESTANT_NAMES, ...twice].map((contestant, place) => {
-    const limits = place < CONTESTANT_NAMES.length ? 1 : 2;
-    const child: Lane["child"] = new Child("contestant", { args: [contestant, String(keys), String(limits)] });
-    return { contestant, child };
-  });
+async function race(keys: number, { rounds, calls }: Effort, beside: string | undefined): Promise<Lane[]> {
+  const start = (name: ContestantName, limits: Limits, build?: string): Lane["child"] =>
+    new Child("contestant", { args: [name, String(keys), String(limits)], build });
+  const children: Pick<Lane, "contestant" | "child">[] = [
+    ...CONTESTANT_NAMES.map((contestant) => ({ contestant, child: start(contestant, 1) })),
+    ...(beside === undefined ? [] : [{ contestant: BESIDE, child: start("leased", 1, beside) } as const]),
+    ...(keys <= MOST_KEYS_TWICE ? PEER_NAMES : []).map((contestant) => ({ contestant, child: start(contestant, 2) })),
+  ];
   try {
     const lanes = (await Promise.all(children.map(({ contestant, child }) => lanesOf(contestant, child, keys)))).flat();
     // The round before the first is thrown away: code is still being compiled.
@@ -91,7 +96,7 @@ async function race(keys: number, { rounds, calls }: Effort): Promise<Lane[]> {
 }
 
 /** None for a contestant that died of so many keys. */
-async function lanesOf(contestant: ContestantName, child: Lane["child"], keys: number): Promise<Lane[]> {
+async function lanesOf(contestant: Lane["contestant"], child: Lane["child"], keys: number): Promise<Lane[]> {
   try {
     const { limits, ways } = (await child.ask("profile")) as Profile;
     return ways.flatMap((way) => CASES.map((kind) => ({ contestant, way, ...kind, child, keys, limits, samples: [] })));
@@ -139,7 +144,7 @@ function ratiosOf(
       here.find((lane) => nameOf(lane).startsWith(`${contestant}: ${way}`));
     const single = ours("native", "consume");
     if (single === undefined) throw new Error("the native engine is missing");
-    const peers = here.filter(({ contestant }) => contestant !== "native" && contestant !== "js");
+    const peers = here.filter(({ contestant }) => PEERS.includes(contestant));
     const fastest = (limits: Limits) =>
       peers
         .filter((peer) => peer.limits === limits)
@@ -160,6 +165,9 @@ function ratiosOf(
       ...compared("native than js", ours("js", "consume"), single),
       ...compared("native than the fastest peer", fastest(1), single),
       ...compared("native than the fastest peer for two limits", fastest(2), single),
+      ...compared("native than a held lease", ours("leased", "consume"), single),
+      ...compared("native than a held lease, beside", ours(BESIDE, "consume"), single),
+      ...compared("a held lease than beside", ours(BESIDE, "consume"), ours("leased", "consume")),
       ...compared("native in batches than one by one", single, ours("native", "consumeMany")),
     ];
   });

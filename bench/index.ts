@@ -17,7 +17,11 @@ const BENCHMARKS = { engine, memory, pauses, workers, http, plugin, clients, sto
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: "boolean", default: false }, large: { type: "boolean", default: false } },
+  options: {
+    quick: { type: "boolean", default: false },
+    large: { type: "boolean", default: false },
+    beside: { type: "string" },
+  },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(BENCHMARKS);
 for (const name of names) {

@@ -2,18 +2,21 @@
  * What a key weighs, and how long a full garbage collection takes with all of them there.
  *
  * Each contestant takes the keys in as fresh strings that nobody else keeps, in a fresh process for each number of
- * them, with V8's default limits. A contestant that can't hold them is shown with what it died of.
+ * them, with V8's default limits. A contestant that can't hold them is shown with what it died of. "leased" takes them of a
+ * real Redis: each key has held a lease and given back what it did not use.
  */
 
+import { BESIDE } from "./beside.js";
 import { Child } from "./child.js";
 import type { Weight } from "./children/memory.js";
 import { CONTESTANT_NAMES, type ContestantName } from "./contestants.js";
 import type { Options } from "./options.js";
+import { RedisServer } from "./redis-server.js";
 import type { Result } from "./report.js";
 import { rounded } from "./statistics.js";
 
 interface Row {
-  contestant: ContestantName;
+  contestant: ContestantName | typeof BESIDE;
   keys: number;
   weight?: Weight;
   died?: string;
@@ -25,11 +28,22 @@ const FIGURES = [
   { figure: "gcMs", title: "full garbage collection", unit: "ms" },
 ] as const;
 
-export async function memory({ quick, large }: Options): Promise<Result> {
-  const sizes = quick ? [100_000] : [1_000_000, 4_000_000, ...(large ? [10_000_000] : [])];
+/** With more, every key is asked for twice and given back, which takes Redis minutes. */
+const MOST_KEYS_LEASED = 1_000_000;
+
+export async function memory({ quick, large, beside }: Options): Promise<Result> {
+  const sizes = quick ? [100_000] : [200_000, 1_000_000, 4_000_000, ...(large ? [10_000_000] : [])];
+  const names = [...CONTESTANT_NAMES, ...(beside === undefined ? [] : ([BESIDE] as const))];
   const rows: Row[] = [];
   for (const keys of sizes) {
-    for (const contestant of CONTESTANT_NAMES) rows.push({ contestant, keys, ...(await weigh(contestant, keys)) });
+    for (const contestant of names) {
+      if (contestant === "leased" || contestant === BESIDE) {
+        if (keys > MOST_KEYS_LEASED) continue;
+        rows.push({ contestant, keys, ...(await weighLeased(keys, contestant === BESIDE ? beside : undefined)) });
+      } else {
+        rows.push({ contestant, keys, ...(await weigh([contestant, String(keys)])) });
+      }
+    }
   }
   return {
     title: "resident bytes and V8 heap a key, ms of a full garbage collection",
@@ -51,8 +65,17 @@ export async function memory({ quick, large }: Options): Promise<Result> {
   };
 }
 
-async function weigh(contestant: ContestantName, keys: number): Promise<Pick<Row, "weight" | "died">> {
-  const child = new Child<null, Weight>("memory", { args: [contestant, String(keys)] });
+async function weighLeased(keys: number, build: string | undefined): Promise<Pick<Row, "weight" | "died">> {
+  const server = await RedisServer.start();
+  try {
+    return await weigh(["leased", String(keys), server.url], build);
+  } finally {
+    await server.stop();
+  }
+}
+
+async function weigh(args: readonly string[], build?: string): Promise<Pick<Row, "weight" | "died">> {
+  const child = new Child<null, Weight>("memory", { args, build });
   try {
     return { weight: await child.ask(null) };
   } catch (error) {
@@ -70,5 +93,6 @@ function cellsOf({ weight, died = "" }: Row): Record<string, string | number> {
     "resident bytes a key": rounded(weight.residentBytes),
     "V8 heap bytes a key": rounded(weight.heapBytes),
     "full collection, ms": rounded(weight.gcMs),
+    "before the keys, ms": rounded(weight.gcBeforeMs),
   };
 }

@@ -4,4 +4,6 @@ export interface Options {
   quick: boolean;
   /** 10 M keys as well. */
   large: boolean;
+  /** The root of another build of tollkeeper, built as this one, whose leased rows are to stand beside this one's. */
+  beside?: string | undefined;
 }

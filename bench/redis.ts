@@ -7,6 +7,7 @@
  * Redis (`INFO commandstats`), those that clients send: what their scripts run inside stands beside it.
  */
 
+import { BESIDE } from "./beside.js";
 import { Child } from "./child.js";
 import type { Outcome as LoadOutcome, Target } from "./children/load.js";
 import type { ContestantName, Outcome, Stint } from "./children/redis.js";
@@ -29,6 +30,13 @@ const REPLICAS = 4;
 
 /** Whose calls an app gets: the key of all of them, or undefined for a hundred that take turns. */
 const CALLERS = { "one hot key": "hot", "100 keys": undefined } as const;
+
+/** A contestant, or an app, of this build or of the one beside it. */
+interface Entry<Name> {
+  name: Name | typeof BESIDE;
+  what: Name;
+  build?: string;
+}
 
 type Load = keyof typeof LOADS;
 type Callers = keyof typeof CALLERS;
@@ -69,12 +77,12 @@ interface Crowd {
   replicaBusy: number;
 }
 
-export async function redis({ quick }: Options): Promise<Result> {
+export async function redis({ quick, beside }: Options): Promise<Result> {
   const server = await RedisServer.start();
   try {
     const [rounds, seconds] = quick ? [1, 1] : [5, 2];
-    const direct = await race(server, rounds, seconds);
-    const apps = await raceApps(server, rounds, seconds);
+    const direct = await race(server, rounds, seconds, beside);
+    const apps = await raceApps(server, rounds, seconds, beside);
     const crowd = await crowdOf(server, quick ? 5000 : 100_000, quick ? 2 : 10);
     return resultOf(server.version, direct, apps, crowd);
   } finally {
@@ -82,10 +90,22 @@ export async function redis({ quick }: Options): Promise<Result> {
   }
 }
 
-async function race(server: RedisServer, rounds: number, seconds: number): Promise<Lane<Round>[]> {
-  const contestants = CONTESTANTS.map((name) => ({
+/** All of them, and the leased one of the build beside. */
+function entriesOf<Name>(names: readonly Name[], leased: Name, beside: string | undefined): Entry<Name>[] {
+  const own = names.map((name) => ({ name, what: name }));
+  return beside === undefined ? own : [...own, { name: BESIDE, what: leased, build: beside }];
+}
+
+async function race(
+  server: RedisServer,
+  rounds: number,
+  seconds: number,
+  beside: string | undefined,
+): Promise<Lane<Round>[]> {
+  const entries = entriesOf<ContestantName>(CONTESTANTS, "leased", beside);
+  const contestants = entries.map(({ name, what, build }) => ({
     name,
-    child: new Child<Stint, Outcome>("redis", { args: [name, server.url], processor: 0 }),
+    child: new Child<Stint, Outcome>("redis", { args: [what, server.url], processor: 0, build }),
   }));
   const lanes: Lane<Round>[] = [];
   try {
@@ -121,11 +141,16 @@ async function turn(server: RedisServer, child: Child<Stint, Outcome>, stint: St
   return { perSecond: requests / seconds, p50Ms, p99Ms, sent: sent / requests, run: run / requests };
 }
 
-async function raceApps(server: RedisServer, rounds: number, seconds: number): Promise<Lane<AppRound>[]> {
+async function raceApps(
+  server: RedisServer,
+  rounds: number,
+  seconds: number,
+  beside: string | undefined,
+): Promise<Lane<AppRound>[]> {
   const load = new Child<Target, LoadOutcome>("load", { processor: 1 });
-  const apps = APPS.map((name) => ({
+  const apps = entriesOf<AppName>(APPS, "leased", beside).map(({ name, what, build }) => ({
     name,
-    child: new Child<"address" | "cpu", unknown>("shared-app", { args: [name, server.url], processor: 0 }),
+    child: new Child<"address" | "cpu", unknown>("shared-app", { args: [what, server.url], processor: 0, build }),
     lanes: (Object.keys(CALLERS) as Callers[]).map((load) => ({ name, load, rounds: [] as AppRound[] })),
   }));
   try {
@@ -201,11 +226,23 @@ function resultOf(
     const local = apps.find((lane) => lane.name === "local" && lane.load === load)?.rounds ?? [];
     return pairedRatios(cpuOf(local), cpuOf(rounds));
   };
+  const timesBeside = (load: string) => {
+    const rates = (name: string) =>
+      of(direct.find((lane) => lane.name === name && lane.load === load)?.rounds ?? [], "perSecond");
+    return pairedRatios(rates("leased"), rates(BESIDE));
+  };
+  const hasBeside = direct.some(({ name }) => name === BESIDE);
   const medianOf = (lane: Lane<Round>, figure: keyof Round) => rounded(spread(of(lane.rounds, figure)).median);
   const hot = direct.find(({ name, load }) => name === "leased" && LOADS[load as Load] === "hot");
   return {
     title: `limits shared over Redis ${version}; leased sends ${hot ? medianOf(hot, "sent") : "?"} commands a request for a hot key`,
-    rows: [...direct, ...apps.map((lane) => ({ ...lane, throughputOfLocal: keptOf(lane) })), crowd],
+    rows: [
+      ...direct.map((lane) =>
+        lane.name === "leased" && hasBeside ? { ...lane, callsOfBeside: timesBeside(lane.load) } : lane,
+      ),
+      ...apps.map((lane) => ({ ...lane, throughputOfLocal: keptOf(lane) })),
+      crowd,
+    ],
     tables: [
       ...(Object.keys(LOADS) as Load[]).map(
         (load): Table => ({
@@ -217,6 +254,7 @@ function resultOf(
                 lane.name,
                 {
                   "requests a second": shown(spread(of(lane.rounds, "perSecond"))),
+                  ...(hasBeside && { "× beside": lane.name === "leased" ? shown(timesBeside(load)) : "" }),
                   "p50, ms": medianOf(lane, "p50Ms"),
                   "p99, ms": shown(spread(of(lane.rounds, "p99Ms"))),
                   "commands a request": medianOf(lane, "sent"),

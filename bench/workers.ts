@@ -5,7 +5,7 @@
  * what the machine gives when nothing at all is shared. Before each round, how long memory takes from one thread to the other
  * and back: it is what sharing costs, and a virtual machine may have its processors near to each other in one minute and far
  * in the next. Then exactness: two threads ask twice as often as a fresh key allows, at the same time, and what they were
- * admitted is added up.
+ * admitted is added up. And the same over a store: see `worker-leases.ts`.
  */
 
 import { once } from "node:events";
@@ -14,6 +14,7 @@ import type { Stretch, Task } from "./children/thread.js";
 import type { Options } from "./options.js";
 import type { Result } from "./report.js";
 import { pairedRatios, shown, spread } from "./statistics.js";
+import { workerLeases } from "./worker-leases.js";
 
 const SETUPS = {
   "1 worker": { threads: 1, shared: true },
@@ -43,7 +44,8 @@ interface Lane {
   rates: number[];
 }
 
-export async function workers({ quick }: Options): Promise<Result> {
+export async function workers(options: Options): Promise<Result> {
+  const { quick } = options;
   const sizes = quick ? [1, 10_000] : [1, 10_000, 1_000_000];
   const [rounds, ms] = quick ? [3, 100] : [15, 500];
   const races: Race[] = [];
@@ -51,6 +53,7 @@ export async function workers({ quick }: Options): Promise<Result> {
   const lanes = races.flatMap((race) => race.lanes);
   const runs = await exactRuns(quick ? 10 : 100);
   const admitted = runs.map(({ admitted }) => admitted);
+  const leased = await workerLeases(options);
   const exact = runs.filter(({ admitted, limit }) => admitted === limit).length;
   const passes = sizes.map((keys, index) => ({ keys, passNs: spread(races[index]?.passesNs ?? []) }));
   const table = passes.map(({ keys, passNs }) => [
@@ -64,8 +67,9 @@ export async function workers({ quick }: Options): Promise<Result> {
       ...sizes.map((keys) => ({ keys, ratio: "2 workers, one limiter / 1 worker", times: ratio(lanes, keys) })),
       ...passes,
       { runs: runs.length, exact, limit: runs[0]?.limit, fewest: Math.min(...admitted), most: Math.max(...admitted) },
+      ...leased.rows,
     ],
-    tables: [{ title: "M decisions a second, median (quarters)", rows: Object.fromEntries(table) }],
+    tables: [{ title: "M decisions a second, median (quarters)", rows: Object.fromEntries(table) }, ...leased.tables],
     panels: [
       {
         title: "two limits a decision, native",
@@ -75,6 +79,7 @@ export async function workers({ quick }: Options): Promise<Result> {
           return { column: `${keys.toLocaleString("en")} keys`, name: setup, value: median, low: p25, high: p75 };
         }),
       },
+      ...leased.panels,
     ],
   };
 }

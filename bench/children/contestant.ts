@@ -27,10 +27,14 @@ const WARM_SHARE = 1 / 8;
 
 const [name, size, asked] = process.argv.slice(2) as [ContestantName, string, string];
 const keys = Number(size);
-const { limits, ways } = await contestant(name, keys, AMPLE, Number(asked) as Limits);
+const {
+  limits,
+  ways,
+  fill = (keys) => Object.values(ways)[0]?.(keys)(),
+} = await contestant(name, keys, AMPLE, Number(asked) as Limits);
 const names = Array.from({ length: keys }, (_, key) => nameOf(key));
 const weights = zipfWeights(keys);
-await Object.values(ways)[0]?.(names)();
+await fill(names);
 global.gc?.();
 
 /** Asked for its profile it tells what it is; asked for a sample, the ns that one decision took on average. */

@@ -2,7 +2,8 @@
 
 import { serve } from "../child.js";
 import { AMPLE, type ContestantName, contestant } from "../contestants.js";
-import { nameOf, random, uniform } from "../keys.js";
+import { nameOf, random, zipf, zipfWeights } from "../keys.js";
+import { redisLeases } from "../redis-leases.js";
 import { quantile } from "../statistics.js";
 
 /** A stretch of load. */
@@ -25,20 +26,30 @@ const GROUP_CALLS = 5;
 
 /** Calls whose data is still held, as by what waits for an answer: a second of them. */
 const HELD = 20_000;
+/** Keys taken in at once. */
+const CHUNK = 1 << 13;
 /** What a call brings, about a kilobyte once parsed. */
 const BODY = JSON.stringify({
   items: Array.from({ length: 8 }, (_, id) => ({ id, name: `item ${id}`, tags: ["a", "b"], price: id * 1.5 })),
 });
 
-const [name, size] = process.argv.slice(2) as [ContestantName | "none", string];
+const [name, size, url] = process.argv.slice(2) as [ContestantName | "none", string, string];
 const keys = Number(size);
-const [decide] = name === "none" ? [] : Object.values((await contestant(name, keys, AMPLE)).ways);
-for (let key = 0; decide !== undefined && key < keys; key++) await decide([nameOf(key)])();
+const measured =
+  name === "none"
+    ? undefined
+    : await (name === "leased" ? redisLeases(url, keys, AMPLE) : contestant(name, keys, AMPLE));
+const [decide] = Object.values(measured?.ways ?? {});
+const fill = measured?.fill ?? (async (keys: readonly string[]) => decide?.(keys)());
+for (let from = 0; from < keys; from += CHUNK) {
+  await fill(Array.from({ length: Math.min(CHUNK, keys - from) }, (_, index) => nameOf(from + index)));
+}
+const weights = zipfWeights(keys);
 global.gc?.();
 const held: unknown[] = new Array(HELD).fill(undefined);
 
 serve(async ({ seconds, seed }: Load): Promise<Delays> => {
-  const draw = uniform(keys, random(seed));
+  const draw = zipf(weights, random(seed));
   const delays = new Float64Array(Math.round((seconds * 1000) / GROUP_MS));
   await new Promise<void>((resolve) => {
     const start = performance.now();

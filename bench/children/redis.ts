@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 import { Redis } from "ioredis";
 import { RateLimiterRedis } from "rate-limiter-flexible";
-import { createLimiter } from "tollkeeper";
+import { createLimiter } from "../build.js";
 import { serve } from "../child.js";
 import { AMPLE } from "../contestants.js";
 import { nameOf, random, uniform, zipf, zipfWeights } from "../keys.js";

@@ -3,10 +3,12 @@
 import rateLimit from "@fastify/rate-limit";
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { Redis } from "ioredis";
-import { createLimiter, type RedisStorage } from "tollkeeper";
-import tollkeeper from "tollkeeper/fastify";
+import type { RedisStorage } from "tollkeeper";
+import { createLimiter, load } from "../build.js";
 import { serve } from "../child.js";
 import { AMPLE } from "../contestants.js";
+
+const { default: tollkeeper } = await load<typeof import("tollkeeper/fastify")>("dist/esm/fastify/index.js");
 
 /** What each server puts before the same route. */
 export const APPS = {

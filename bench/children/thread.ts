@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { createLimiter } from "tollkeeper";
-import { AMPLE } from "../contestants.js";
+import { AMPLE, ending } from "../contestants.js";
 import { nameOf, random, uniform } from "../keys.js";
 
 /** What a thread works on. */
@@ -78,15 +78,4 @@ function admitted(key: string, calls: number): number {
   let count = 0;
   for (let call = 0; call < calls; call++) if (limiter.consume(key, "t").allowed) count++;
   return count;
-}
-
-function ending(limit: number): typeof AMPLE {
-  return {
-    t: {
-      limits: [
-        { name: "minute", type: "bucket", limit: 2 * limit, windowSeconds: 60, burst: 1 },
-        { name: "month", type: "quota", limit, period: "month" },
-      ],
-    },
-  };
 }
