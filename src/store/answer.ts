@@ -48,6 +48,9 @@ export function replyOf(answer: unknown, command: Command): Reply {
     backMs: whole(answer[5], LONGEST_OUT_MS, "until when tokens come back"),
     spent: answer.slice(HEAD).map((amount) => whole(amount, MAX_AMOUNT, "an amount")),
   };
+  // Of what is not there, and of what was reset, nothing is spent.
+  const isThere = reply.epoch !== "" && command.op !== "reset";
+  if (isThere !== amounts > 0) throw new StrangeAnswer(`${amounts} amounts in the epoch "${reply.epoch}"`);
   if (isDecision(command)) checkDecision(reply, command);
   else if (reply.denied > 0) throw new StrangeAnswer(`a denial of ${command.op}`);
   return reply;
@@ -82,8 +85,7 @@ function isDecision(command: Command): command is Decision {
 }
 
 function checkDecision({ denied, granted, nowMs, epoch, spent }: Reply, { op, need, tier }: Decision): void {
-  if (epoch === "" || spent.length !== tier.limits.length)
-    throw new StrangeAnswer(`a ${op} of a key that is not there`);
+  if (epoch === "") throw new StrangeAnswer(`a ${op} of a key that is not there`);
   if (denied > 0) {
     if (granted > 0) throw new StrangeAnswer(`a denial with a grant of ${granted}`);
     const rule = tier.limits[denied - 1]?.rule;
