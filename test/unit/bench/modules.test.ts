@@ -8,11 +8,15 @@ const BENCH = join(ROOT, "bench");
 /** Where the compiled benchmarks look for a module, by a path written out up to `${`. */
 const sought = readdirSync(BENCH, { recursive: true, encoding: "utf8" })
   .filter((file) => file.endsWith(".ts"))
-  .flatMap((file) =>
-    [...readFileSync(join(BENCH, file), "utf8").matchAll(/new URL\(["`]([^"`]+\.js)["`], import\.meta\.url\)/g)].map(
-      ([, path]) => join("dist/bench", dirname(file), String(path)),
-    ),
-  );
+  .flatMap((file) => {
+    const text = readFileSync(join(BENCH, file), "utf8");
+    const beside = text.matchAll(/new URL\(["`]([^"`]+\.js)["`], import\.meta\.url\)/g);
+    const ofBuild = text.matchAll(/\bload<[^;]+?>\(["`](dist\/[^"`]+\.js)["`]\)/g);
+    return [
+      ...[...beside].map(([, path]) => join("dist/bench", dirname(file), String(path))),
+      ...[...ofBuild].map(([, path]) => String(path)),
+    ];
+  });
 
 /** What is built, or is compiled from bench/ before they run. */
 function modulesIn(folder: string): string[] {
@@ -29,4 +33,6 @@ it.each(sought)("the benchmarks find %s where it is built", (path) => {
 
 it("looks at what the benchmarks load", () => {
   expect(sought).toContain("dist/service/serve.js");
+  expect(sought).toContain("dist/esm/fastify/index.js");
+  expect(sought).toContain("dist/cjs/shared/shared-limiter.js");
 });
