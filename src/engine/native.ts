@@ -1,10 +1,10 @@
-import { ERROR_CODES, type ErrorCode, TollkeeperError } from "../errors.js";
 import { loadBinding } from "./binding.js";
-import type { DecisionRef, Engine, EngineCounts, EngineOptions, EngineTierCounts } from "./engine.js";
+import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { FRAME, type Frame } from "./frame.js";
+import { errorOf, rethrow, translated } from "./native-errors.js";
+import { type NativeTierCounts, NativeTiers, type TiersHandle, tierCounts } from "./native-tiers.js";
 import type { RecordListener, RecordStore } from "./record-store.js";
 import { checkName, checkValue, MemoryRecords } from "./records.js";
-import type { TierSpec, Tiers } from "./spec.js";
 
 /** Decides for the key in the frame's first row, or for many keys, joined, in as many rows. */
 type Decide = (key: string) => void;
@@ -15,20 +15,12 @@ interface Binding {
   Engine: { open(name: string, tiers: string, maxKeys: number, file?: string): NativeHandle };
 }
 
-interface NativeHandle {
-  readonly version: number;
-  /** The JSON of `Object.entries(tiers)`. */
-  tiersOf(version: number): string | null;
+interface NativeHandle extends TiersHandle {
   deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
-  tierId(name: string): number;
-  overrideTier(version: number, tier: number, spec: string): number;
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
   reset(key: string): void;
-  reload(tiers: string): void;
   sweep(nowMs: number): void;
-  stats(): Omit<EngineCounts, "tiers"> & {
-    tiers: { tier: string; allowed: number; deniedBy: string[]; denied: number[]; overflow: number }[];
-  };
+  stats(): Omit<EngineCounts, "tiers"> & { tiers: NativeTierCounts[] };
   flush(): Promise<void>;
   close(): Promise<void>;
   record(name: string): string | null;
@@ -62,7 +54,7 @@ export function nativeEngine(): NativeEngineStatus {
 }
 
 /** The engine in Rust: one table for all threads of the process, hashed keys, file storage. */
-class NativeEngine implements Engine {
+class NativeEngine extends NativeTiers<NativeHandle> implements Engine {
   readonly kind = "native";
   /** Shared, so that nobody can take it away from the binding by transferring it. */
   readonly frame: Frame = new Float64Array(
@@ -73,66 +65,44 @@ class NativeEngine implements Engine {
   readonly peek: Decide;
   readonly consume: Decide;
   readonly consumeMany: DecideMany;
-  readonly #handle: NativeHandle;
   readonly #note: (note: unknown) => void;
 
   constructor(binding: Binding, { name, tiers, maxKeys, file, onStorageNote = () => undefined }: EngineOptions) {
     const handle = translated(() => binding.Engine.open(name, JSON.stringify(Object.entries(tiers)), maxKeys, file));
-    this.#handle = handle;
+    super(handle);
     this.#note = onStorageNote;
     [this.peek, this.consume, this.consumeMany] = handle.deciders(this.frame);
     this.records = file === undefined ? new MemoryRecords() : new FileRecords(handle);
   }
 
-  get version(): number {
-    return this.#handle.version;
-  }
-
-  tiersOf(version: number): Tiers {
-    const entries = JSON.parse(this.#handle.tiersOf(version) ?? "[]") as [string, Tiers[string]][];
-    return Object.fromEntries(entries);
-  }
-
-  tierId(name: string): number {
-    return this.#handle.tierId(name);
-  }
-
-  overrideTier(version: number, tier: number, name: string, spec: TierSpec): number {
-    return translated(() => this.#handle.overrideTier(version, tier, JSON.stringify([[name, spec]])));
-  }
-
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean {
-    return this.#handle.adjust(key, deltaMilli, decision, flags, nowMs);
+    return this.handle.adjust(key, deltaMilli, decision, flags, nowMs);
   }
 
   reset(key: string): void {
-    this.#handle.reset(key);
-  }
-
-  reload(tiers: Tiers): void {
-    translated(() => this.#handle.reload(JSON.stringify(Object.entries(tiers))));
+    this.handle.reset(key);
   }
 
   sweep(nowMs: number): void {
-    this.#handle.sweep(nowMs);
+    this.handle.sweep(nowMs);
   }
 
   stats(): EngineCounts {
-    const { tiers, ...rest } = this.#handle.stats();
-    return { ...rest, tiers: tiers.map(tierStats) };
+    const { tiers, ...rest } = this.handle.stats();
+    return { ...rest, tiers: tierCounts(tiers) };
   }
 
   flush(): Promise<void> {
-    return this.#told(this.#handle.flush());
+    return this.#told(this.handle.flush());
   }
 
   close(): Promise<void> {
-    return this.#told(this.#handle.close());
+    return this.#told(this.handle.close());
   }
 
   #told(work: Promise<void>): Promise<void> {
     return work.catch(rethrow).finally(() => {
-      for (const note of this.#handle.storageNotes()) this.#note(errorOf(note) ?? new Error(note));
+      for (const note of this.handle.storageNotes()) this.#note(errorOf(note) ?? new Error(note));
     });
   }
 }
@@ -188,31 +158,4 @@ class FileRecords implements RecordStore {
     if (present === undefined) await this.put(name, value);
     return present ?? value;
   }
-}
-
-function tierStats({
-  deniedBy,
-  denied,
-  ...rest
-}: ReturnType<NativeHandle["stats"]>["tiers"][number]): EngineTierCounts {
-  return { ...rest, denied: Object.fromEntries(deniedBy.map((name, index) => [name, denied[index] ?? 0])) };
-}
-
-function translated<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    return rethrow(error);
-  }
-}
-
-/** Errors of the binding have their code at the beginning of the message. */
-function rethrow(error: unknown): never {
-  throw errorOf((error as Error).message, error) ?? error;
-}
-
-function errorOf(text: string, cause?: unknown): TollkeeperError | undefined {
-  const [, code, message] = /^(ERR_[A-Z_]+): (.*)$/s.exec(text) ?? [];
-  if (code === undefined || !(code in ERROR_CODES)) return undefined;
-  return new TollkeeperError(code as ErrorCode, message ?? "", { cause });
 }

@@ -18,13 +18,16 @@ use std::sync::Arc;
 use napi::bindgen_prelude::{AsyncTask, Utf16String};
 use napi::{Env, Result, Task};
 use napi_derive::napi;
-use tollkeeper_limiter::{Correction, Error, Limiter, TierId};
+use tollkeeper_limiter::{Correction, Limiter, TierId};
 use tollkeeper_storage::Storage;
 
 use crate::clock::instant;
-use crate::error::{self, coded, contained};
-use crate::hot::{self, RawValue};
-use crate::registry::{Options, Shared, closed, lock};
+use crate::decide;
+use crate::error::{closed, contained};
+use crate::hot::RawValue;
+use crate::local_table::{LocalTable, Options};
+use crate::registry::lock;
+use crate::stats::EngineStats;
 use crate::tiers;
 
 /// `ADJUST` of `src/engine/frame.ts`.
@@ -34,7 +37,7 @@ const OVERFLOW: u32 = 8;
 /// One environment's hold on a table.
 #[napi]
 pub struct Engine {
-    shared: Arc<Shared>,
+    table: Arc<LocalTable>,
     /// This environment's clone, also of its hot functions; none from `close` on.
     limiter: Rc<RefCell<Option<Limiter>>>,
 }
@@ -50,46 +53,20 @@ pub struct DecisionRef {
     pub at_ms: f64,
 }
 
-/// Decisions of one tier.
-#[napi(object)]
-pub struct TierStats {
-    /// Name of the tier.
-    pub tier: String,
-    /// Calls allowed.
-    pub allowed: f64,
-    /// Names of the limits that denied.
-    pub denied_by: Vec<String>,
-    /// Calls that each of them denied.
-    pub denied: Vec<f64>,
-    /// Calls decided on an overflow bucket.
-    pub overflow: f64,
-}
-
-/// What a table has counted.
-#[napi(object)]
-pub struct EngineStats {
-    /// Keys held now.
-    pub keys: f64,
-    /// Keys forgotten.
-    pub evictions: f64,
-    /// Decisions by tier.
-    pub tiers: Vec<TierStats>,
-}
-
 #[napi]
 impl Engine {
     /// Opens a table, or joins the one of that name. `tiers` is the JSON of `Object.entries(tiers)`.
     #[napi(factory, catch_unwind)]
     pub fn open(name: String, tiers: String, max_keys: f64, file: Option<String>) -> Result<Self> {
         let max_keys = max_keys as usize;
-        let shared = Shared::open(Options {
+        let table = LocalTable::open(&Options {
             name,
             tiers,
             max_keys,
             file,
         })?;
-        let limiter = Rc::new(RefCell::new(Some(shared.limiter()?)));
-        Ok(Self { shared, limiter })
+        let limiter = Rc::new(RefCell::new(Some(table.limiter()?)));
+        Ok(Self { table, limiter })
     }
 
     /// The functions that peek, consume and consume many; each takes its numbers from `frame` and leaves its answer there.
@@ -97,7 +74,7 @@ impl Engine {
         ts_return_type = "[peek: (key: string) => void, consume: (key: string) => void, consumeMany: (keys: string, count: number) => void]"
     )]
     pub fn deciders(&self, env: Env, #[napi(ts_arg_type = "Float64Array")] frame: RawValue) -> Result<Vec<RawValue>> {
-        hot::deciders(env, &self.limiter, frame)
+        decide::deciders(env, &self.limiter, frame)
     }
 
     /// Counts the reloads.
@@ -109,7 +86,7 @@ impl Engine {
     /// The tiers of a version, as they were given; null if there was none.
     #[napi(catch_unwind)]
     pub fn tiers_of(&self, version: f64) -> Option<String> {
-        lock(&self.shared.tiers).get(version as usize).cloned()
+        self.table.tiers.of(version as usize)
     }
 
     /// The number of a tier in force, or -1.
@@ -147,27 +124,17 @@ impl Engine {
     /// Puts other tiers in force. `tiers` is the JSON of `Object.entries(tiers)`.
     #[napi(catch_unwind)]
     pub fn reload(&self, tiers: String) -> Result<()> {
-        let specs = tiers::parse(&tiers).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
-        let mut versions = lock(&self.shared.tiers);
-        self.with(|limiter| limiter.reload(specs))?
-            .map_err(|why| error::limiter(&why))?;
-        versions.push(tiers);
-        Ok(())
+        let enact = |specs| self.with(|limiter| limiter.reload(specs));
+        self.table.tiers.reload(tiers, enact)
     }
 
     /// The number of a tier of a version with other limits, or -1 if that version has no such tier. `tier` is the JSON of
     /// `[[name, tier]]`.
     #[napi(catch_unwind)]
     pub fn override_tier(&self, version: f64, plain: f64, tier: String) -> Result<f64> {
-        let specs = tiers::parse(&tier).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
-        let Some(spec) = specs.into_iter().next() else {
-            return Ok(-1.0);
-        };
-        match self.with(|limiter| limiter.override_tier(version as usize, plain as TierId, spec))? {
-            Ok(id) => Ok(id as f64),
-            Err(Error::TierUnknown) => Ok(-1.0),
-            Err(why) => Err(error::limiter(&why)),
-        }
+        tiers::overridden(&tier, |spec| {
+            self.with(|limiter| limiter.override_tier(version as usize, plain as TierId, spec))
+        })
     }
 
     /// Looks at a small part of the table and forgets what is as good as new.
@@ -180,33 +147,14 @@ impl Engine {
     /// What was counted.
     #[napi(catch_unwind)]
     pub fn stats(&self) -> Result<EngineStats> {
-        let stats = self.with(Limiter::stats)?;
-        let tiers = stats.tiers.into_iter().map(|tier| {
-            let (denied_by, denied) = tier
-                .denied
-                .into_iter()
-                .map(|(name, count)| (name, count as f64))
-                .unzip();
-            TierStats {
-                tier: tier.tier,
-                allowed: tier.allowed as f64,
-                denied_by,
-                denied,
-                overflow: tier.overflow as f64,
-            }
-        });
-        Ok(EngineStats {
-            keys: stats.keys as f64,
-            evictions: stats.evictions as f64,
-            tiers: tiers.collect(),
-        })
+        self.with(Limiter::stats).map(EngineStats::from)
     }
 
     /// Stores what has changed, on a thread of the pool.
     #[napi(ts_return_type = "Promise<void>")]
     pub fn flush(&self) -> AsyncTask<Work> {
         AsyncTask::new(Work {
-            shared: Arc::clone(&self.shared),
+            table: Arc::clone(&self.table),
             job: Job::Flush,
         })
     }
@@ -216,7 +164,7 @@ impl Engine {
     pub fn close(&self) -> AsyncTask<Work> {
         self.limiter.borrow_mut().take();
         AsyncTask::new(Work {
-            shared: Arc::clone(&self.shared),
+            table: Arc::clone(&self.table),
             job: Job::Close,
         })
     }
@@ -225,7 +173,7 @@ impl Engine {
     #[napi(catch_unwind)]
     pub fn record(&self, name: String) -> Result<Option<String>> {
         self.check_open()?;
-        Ok(self.shared.read_storage(|storage| storage.record(&name)).flatten())
+        Ok(self.table.read_storage(|storage| storage.record(&name)).flatten())
     }
 
     /// At most `size` records whose names begin so, after the one named `after`: name, value, name, value …
@@ -233,14 +181,14 @@ impl Engine {
     pub fn records(&self, prefix: String, size: f64, after: String) -> Result<Vec<String>> {
         self.check_open()?;
         let read = |storage: &Storage| storage.records(&prefix, size as usize, &after);
-        let records = self.shared.read_storage(read).unwrap_or_default();
+        let records = self.table.read_storage(read).unwrap_or_default();
         Ok(records.into_iter().flat_map(|(name, value)| [name, value]).collect())
     }
 
     /// What has happened to the storage file that its owner should know, since this was asked last.
     #[napi(catch_unwind)]
     pub fn storage_notes(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.shared.notes))
+        std::mem::take(&mut *lock(&self.table.notes))
     }
 
     /// Writes or deletes a record, on a thread of the pool.
@@ -248,7 +196,7 @@ impl Engine {
     pub fn put_record(&self, name: String, value: Option<String>) -> Result<AsyncTask<Work>> {
         self.check_open()?;
         Ok(AsyncTask::new(Work {
-            shared: Arc::clone(&self.shared),
+            table: Arc::clone(&self.table),
             job: Job::PutRecord { name, value },
         }))
     }
@@ -268,14 +216,14 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if self.limiter.borrow_mut().take().is_some() {
             // There is nobody left to tell.
-            let _ = self.shared.save();
+            let _ = self.table.save();
         }
     }
 }
 
 /// Something that blocks, done on a thread of the pool.
 pub struct Work {
-    shared: Arc<Shared>,
+    table: Arc<LocalTable>,
     job: Job,
 }
 
@@ -291,9 +239,9 @@ impl Task for Work {
 
     fn compute(&mut self) -> Result<()> {
         contained("the storage", || match &self.job {
-            Job::Flush => self.shared.save(),
-            Job::Close => self.shared.close(),
-            Job::PutRecord { name, value } => self.shared.put_record(name, value.as_deref()),
+            Job::Flush => self.table.save(),
+            Job::Close => self.table.close(),
+            Job::PutRecord { name, value } => self.table.put_record(name, value.as_deref()),
         })
     }
 

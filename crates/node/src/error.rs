@@ -9,6 +9,19 @@ pub(crate) fn coded(code: &str, text: impl std::fmt::Display) -> Error {
     Error::new(Status::GenericFailure, format!("{code}: {text}"))
 }
 
+/// A call after `close`.
+pub(crate) fn closed() -> Error {
+    coded("ERR_LIMITER_CLOSED", "the limiter is closed")
+}
+
+/// What is said to one who opens a name with what those who have it open did not agree on.
+pub(crate) fn conflict(name: &str, other: &str) -> Error {
+    coded(
+        "ERR_NAME_CONFLICT",
+        format_args!("a limiter named {name} is open with other {other}"),
+    )
+}
+
 pub(crate) fn limiter(error: &tollkeeper_limiter::Error) -> Error {
     use tollkeeper_limiter::Error::{CostExceedsCapacity, TierUnknown, TiersInvalid, TooManyKeys, TooManyRuleSets};
     let code = match error {

@@ -1,4 +1,4 @@
-//! What is called for every decision, and with its parts the only `unsafe` code.
+//! Functions that are called for every decision, and with its parts the only `unsafe` code.
 //!
 //! A decision crosses into Rust as one call of a plain function, made with a pointer to its [`Hot`] data: looking up a
 //! method of a class costs twice as much as the decision. The key is read once, as UTF-16 into the stack: as Latin-1
@@ -13,74 +13,133 @@ mod frame;
 mod prefetch;
 mod raw_value;
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::rc::Rc;
 
 use napi::{Env, Result, sys};
-use tollkeeper_limiter::{Error, KeyHash, Limiter, Outcome, TierId, Verdict};
 
-use self::frame::{Frame, ROWS, Row, at, outcome};
-use self::prefetch::prefetch;
+pub(crate) use self::frame::{Frame, ROWS, at, outcome};
+pub(crate) use self::prefetch::prefetch;
 pub use self::raw_value::RawValue;
-use crate::clock::{coarse_ms, given, instant, system_ms};
 use crate::error::coded;
 
-/// The longest key, in UTF-16 units.
-const MAX_KEY: usize = 512;
-
-/// What the hot functions do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
-    Peek,
-    Consume,
-    ConsumeMany,
-}
+/// The longest key of any table, in UTF-16 units.
+const MAX_UNITS: usize = 1_057;
 
 /// What a hot function works with.
-struct Hot {
-    /// This environment's clone; none from `close` on.
-    limiter: Rc<RefCell<Option<Limiter>>>,
-    operation: Operation,
-    frame: Frame,
-    /// Room for the keys of a batch.
-    units: RefCell<Vec<u16>>,
+struct Hot<const ROW: usize, F> {
+    frame: Rc<Frame<ROW>>,
+    call: F,
 }
 
-/// Makes the functions `(key) => void` that peek and consume, and `(keys, count) => void` that consumes many keys, joined.
-pub(crate) fn deciders(env: Env, limiter: &Rc<RefCell<Option<Limiter>>>, frame: RawValue) -> Result<Vec<RawValue>> {
-    [Operation::Peek, Operation::Consume, Operation::ConsumeMany]
-        .map(|operation| decider(env, Rc::clone(limiter), operation, frame))
-        .into_iter()
-        .collect()
+/// Makes a function `(key) => void` of what is done with the first row and the key, which may be none: it is cut after a
+/// unit more than any has, and empty if it is no string.
+pub(crate) fn of_key<const ROW: usize>(
+    env: Env,
+    frame: &Rc<Frame<ROW>>,
+    call: impl Fn(&mut [f64; ROW], &[u16]) + 'static,
+) -> Result<RawValue> {
+    function(env, frame, move |env, frame: &Frame<ROW>, [key, _]| {
+        // One unit more than the longest key, to tell a longer one, and one for the terminating zero.
+        let mut units = [const { MaybeUninit::<u16>::uninit() }; MAX_UNITS + 2];
+        let mut length = 0;
+        // SAFETY: the buffer is as long as is said; a value that is no string is refused with a status.
+        let read = unsafe {
+            sys::napi_get_value_string_utf16(env, key, units.as_mut_ptr().cast(), units.len(), &raw mut length)
+        };
+        if read != sys::Status::napi_ok {
+            length = 0;
+        }
+        // SAFETY: Node has written `length` units, and they are within the buffer.
+        let key = unsafe { std::slice::from_raw_parts(units.as_ptr().cast::<u16>(), length) };
+        call(frame.row(0), key);
+    })
 }
 
-fn decider(env: Env, limiter: Rc<RefCell<Option<Limiter>>>, operation: Operation, frame: RawValue) -> Result<RawValue> {
+/// Makes a function `(keys, count) => void` of what is done with so many rows and the keys, joined; without any if they are
+/// no string.
+pub(crate) fn of_keys<const ROW: usize>(
+    env: Env,
+    frame: &Rc<Frame<ROW>>,
+    call: impl Fn(&Frame<ROW>, usize, &[u16]) + 'static,
+) -> Result<RawValue> {
+    let room = RefCell::new(Vec::new());
+    function(env, frame, move |env, frame: &Frame<ROW>, [keys, count]| {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates, and is bounded"
+        )]
+        let count = (number(env, count).unwrap_or(0.0) as usize).min(ROWS);
+        let told = (0..count).fold(0, |told: usize, row| told.saturating_add(length_in(frame, row)));
+        let mut units: RefMut<'_, Vec<u16>> = room.borrow_mut();
+        // One unit more, for the terminating zero.
+        let wanted = told.min(ROWS * MAX_UNITS) + 1;
+        if wanted > units.len() {
+            units.resize(wanted, 0);
+        }
+        let mut length = 0;
+        // SAFETY: the buffer is as long as is said; a value that is no string is refused with a status.
+        let read = unsafe {
+            sys::napi_get_value_string_utf16(env, keys, units.as_mut_ptr().cast(), units.len(), &raw mut length)
+        };
+        let units = units.get(..length).filter(|_| read == sys::Status::napi_ok);
+        call(frame, count, units.unwrap_or_default());
+    })
+}
+
+/// The key of each of the first `count` rows, out of all of them joined; None from the first on that is not there.
+pub(crate) fn keys_of<'a, const ROW: usize>(
+    frame: &Frame<ROW>,
+    count: usize,
+    mut rest: &'a [u16],
+) -> impl Iterator<Item = &'a [u16]> {
+    (0..count).map_while(move |row| {
+        let (key, others) = rest.split_at_checked(length_in(frame, row))?;
+        rest = others;
+        Some(key)
+    })
+}
+
+/// The length of a row's key, as it was told.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and is checked"
+)]
+fn length_in<const ROW: usize>(frame: &Frame<ROW>, row: usize) -> usize {
+    frame.row(row)[at::KEY_LENGTH] as usize
+}
+
+fn function<const ROW: usize, F>(env: Env, frame: &Rc<Frame<ROW>>, call: F) -> Result<RawValue>
+where
+    F: Fn(sys::napi_env, &Frame<ROW>, [sys::napi_value; 2]) + 'static,
+{
     let env = env.raw();
-    let frame = Frame::new(env, frame).ok_or_else(|| {
-        coded(
-            "ERR_ENGINE_FAILED",
-            "the frame is not a Float64Array of the right length over a SharedArrayBuffer",
-        )
-    })?;
     let hot = Box::into_raw(Box::new(Hot {
-        limiter,
-        operation,
-        frame,
-        units: RefCell::default(),
+        frame: Rc::clone(frame),
+        call,
     }));
     let mut function = ptr::null_mut();
-    // SAFETY: as above; `hot` is a live allocation that only `release` frees, when the function is collected.
+    // SAFETY: the environment is that of the running call; `hot` is a live allocation of the type that both callbacks are
+    // made for, and only `release` frees it, when the function is collected.
     let made = unsafe {
-        sys::napi_create_function(env, c"decide".as_ptr(), -1, Some(decide), hot.cast(), &raw mut function)
-            == sys::Status::napi_ok
+        sys::napi_create_function(
+            env,
+            c"decide".as_ptr(),
+            -1,
+            Some(decide::<ROW, F>),
+            hot.cast(),
+            &raw mut function,
+        ) == sys::Status::napi_ok
             && sys::napi_add_finalizer(
                 env,
                 function,
                 hot.cast(),
-                Some(release),
+                Some(release::<ROW, F>),
                 ptr::null_mut(),
                 ptr::null_mut(),
             ) == sys::Status::napi_ok
@@ -93,18 +152,20 @@ fn decider(env: Env, limiter: Rc<RefCell<Option<Limiter>>>, operation: Operation
 }
 
 /// Frees the data of a function that was collected, or whose environment ends.
-unsafe extern "C" fn release(env: sys::napi_env, hot: *mut c_void, _: *mut c_void) {
-    // SAFETY: `hot` came from `Box::into_raw` in `decider`, and Node calls a finalizer once.
-    let hot = unsafe { Box::from_raw(hot.cast::<Hot>()) };
-    hot.frame.release(env);
+unsafe extern "C" fn release<const ROW: usize, F>(_: sys::napi_env, hot: *mut c_void, _: *mut c_void) {
+    // SAFETY: `hot` came from `Box::into_raw` in `function`, and Node calls a finalizer once.
+    drop(unsafe { Box::from_raw(hot.cast::<Hot<ROW, F>>()) });
 }
 
-unsafe extern "C" fn decide(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+unsafe extern "C" fn decide<const ROW: usize, F>(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value
+where
+    F: Fn(sys::napi_env, &Frame<ROW>, [sys::napi_value; 2]),
+{
     let mut arguments = [ptr::null_mut(); 2];
     let mut count = arguments.len();
     let mut data = ptr::null_mut();
     // SAFETY: Node passes a live environment and call; it fills both arguments, with undefined if need be.
-    let known = unsafe {
+    let told = unsafe {
         sys::napi_get_cb_info(
             env,
             info,
@@ -114,153 +175,13 @@ unsafe extern "C" fn decide(env: sys::napi_env, info: sys::napi_callback_info) -
             &raw mut data,
         )
     };
-    if known == sys::Status::napi_ok {
-        // SAFETY: `data` is the `Hot` given in `decider`, which lives as long as the function that is being called.
-        let hot = unsafe { &*data.cast::<Hot>() };
-        let [key, count] = arguments;
-        hot.frame.contain(|| hot.call(env, key, count));
+    if told == sys::Status::napi_ok {
+        // SAFETY: `data` is the `Hot` given in `function`, which lives as long as the function that is being called.
+        let hot = unsafe { &*data.cast::<Hot<ROW, F>>() };
+        hot.frame.contain(|| (hot.call)(env, &hot.frame, arguments));
     }
     // Null is undefined; where nothing was decided, what JavaScript had written before the call stands in the frame.
     ptr::null_mut()
-}
-
-impl Hot {
-    fn call(&self, env: sys::napi_env, key: sys::napi_value, count: sys::napi_value) {
-        if self.operation == Operation::ConsumeMany {
-            return self.call_many(env, key, count);
-        }
-        // One unit more than the longest key, to tell a longer one, and one for the terminating zero.
-        let mut units = [const { MaybeUninit::<u16>::uninit() }; MAX_KEY + 2];
-        let mut length = 0;
-        // SAFETY: the buffer is as long as is said; a value that is no string is refused with a status.
-        let read = unsafe {
-            sys::napi_get_value_string_utf16(env, key, units.as_mut_ptr().cast(), units.len(), &raw mut length)
-        };
-        if read != sys::Status::napi_ok {
-            length = 0;
-        }
-        // SAFETY: Node has written `length` units, and they are within the buffer.
-        let key = unsafe { std::slice::from_raw_parts(units.as_ptr().cast::<u16>(), length) };
-        let row = self.frame.row(0);
-        match &*self.limiter.borrow() {
-            Some(limiter) => self.decide(limiter, row, hash(limiter, key), given(row[at::NOW])),
-            None => row[at::CODE] = outcome::CLOSED,
-        }
-    }
-
-    /// Decides for the keys of the first `count` rows, which come as one string. What can't be told apart stays undecided.
-    fn call_many(&self, env: sys::napi_env, keys: sys::napi_value, count: sys::napi_value) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "saturates, and is bounded"
-        )]
-        let count = (number(env, count).unwrap_or(0.0) as usize).min(ROWS);
-        let mut units = self.units.borrow_mut();
-        units.resize(ROWS * MAX_KEY + 1, 0);
-        let mut length = 0;
-        // SAFETY: the buffer is as long as is said; a value that is no string is refused with a status.
-        let read = unsafe {
-            sys::napi_get_value_string_utf16(env, keys, units.as_mut_ptr().cast(), units.len(), &raw mut length)
-        };
-        let limiter = self.limiter.borrow();
-        let Some(limiter) = &*limiter else {
-            (0..count).for_each(|row| self.frame.row(row)[at::CODE] = outcome::CLOSED);
-            return;
-        };
-        // One instant for all.
-        let now_ms = Some(instant(self.frame.row(0)[at::NOW]));
-        let mut rest = units.get(..length).filter(|_| read == sys::Status::napi_ok);
-        let mut hashes = [None; ROWS];
-        let mut told = 0;
-        for hash in &mut hashes[..count] {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "saturates, and is checked"
-            )]
-            let length = self.frame.row(told)[at::KEY_LENGTH] as usize;
-            let Some((key, others)) = rest.and_then(|rest| rest.split_at_checked(length)) else {
-                break;
-            };
-            *hash = self::hash(limiter, key);
-            rest = Some(others);
-            told += 1;
-        }
-        let hashes = &hashes[..told];
-        // Else each decision would wait for memory by itself, which with many keys takes longer than all the rest.
-        limiter.prefetch_addresses(hashes.iter().flatten().copied(), prefetch);
-        for (row, hash) in hashes.iter().enumerate() {
-            self.decide(limiter, self.frame.row(row), *hash, now_ms);
-        }
-    }
-
-    /// Makes the decision that a row asks for, at an instant, and writes it there.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "what comes in is checked or saturates, what goes out is below 2^53"
-    )]
-    #[inline]
-    fn decide(&self, limiter: &Limiter, row: &mut Row, key: Option<KeyHash>, now_ms: Option<u64>) {
-        let (tier, cost) = (row[at::TIER], row[at::COST]);
-        let Some(key) = key else {
-            row[at::CODE] = outcome::KEY_INVALID;
-            return;
-        };
-        if cost.is_nan() || cost < 0.0 {
-            row[at::CODE] = outcome::COST_INVALID;
-        } else if tier.is_nan() || tier < 0.0 {
-            row[at::CODE] = outcome::TIER_UNKNOWN;
-        } else {
-            let (tier, cost) = (tier as TierId, cost as u64);
-            let mut decided = Outcome::default();
-            let result = if self.operation == Operation::Peek {
-                limiter
-                    .peek(key, tier, cost, now_ms.unwrap_or_else(system_ms))
-                    .map(|peeked| decided = peeked)
-            } else {
-                // The coarse clock may allow a call of a known key, but only the better one deny it or begin a new one.
-                let cheap_ms = now_ms.unwrap_or_else(coarse_ms);
-                limiter.consume_by(
-                    key,
-                    tier,
-                    cost,
-                    cheap_ms,
-                    || now_ms.unwrap_or_else(system_ms),
-                    &mut decided,
-                )
-            };
-            match result {
-                Ok(()) => {
-                    let denied = match decided.verdict {
-                        Verdict::Allowed => 0.0,
-                        Verdict::Denied { limit } => f64::from(limit) + 1.0,
-                    };
-                    row[at::CODE] = denied + if decided.overflow { outcome::OVERFLOW } else { 0.0 };
-                    if decided.behind_ms > 0 {
-                        row[at::CODE] += outcome::BEHIND;
-                        row[at::BEHIND] = decided.behind_ms as f64;
-                    }
-                    row[at::VERSION] = decided.version as f64;
-                    // Signed, since that takes one instruction where unsigned takes six.
-                    row[at::NOW] = decided.now_ms.cast_signed() as f64;
-                    for (number, spent) in row[at::SPENT..].iter_mut().zip(decided.spent) {
-                        *number = spent.cast_signed() as f64;
-                    }
-                }
-                Err(Error::CostExceedsCapacity { .. }) => row[at::CODE] = outcome::COST_EXCEEDS_CAPACITY,
-                Err(_) => row[at::CODE] = outcome::TIER_UNKNOWN,
-            }
-        }
-    }
-}
-
-/// What stands for a key; None if it can't be one.
-#[inline]
-fn hash(limiter: &Limiter, key: &[u16]) -> Option<KeyHash> {
-    (1..=MAX_KEY).contains(&key.len()).then(|| limiter.hash_utf16(key))
 }
 
 /// A number of JavaScript, or None if it is none.

@@ -1,15 +1,24 @@
 //! The crossing from Node into the limiter and the fingerprints.
 //!
-//! What is called for every decision is in [`hot`], which is the only place with `unsafe` code. The rest is called now
+//! What is called for every decision goes through [`hot`], which is the only place with `unsafe` code. The rest is called now
 //! and then, and speaks to JavaScript in strings and plain objects.
 
 mod clock;
+mod decide;
 mod engine;
 mod error;
 mod fingerprint;
 mod hot;
+mod lease_calls;
+mod lease_engine;
+mod lease_frame;
+mod lease_rows;
+mod lease_table;
+mod local_table;
 mod raw_batch;
 mod registry;
+mod servers;
+mod stats;
 mod tiers;
 
 use napi_derive::{module_init, napi};

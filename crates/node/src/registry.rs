@@ -1,191 +1,128 @@
-//! The tables of this process, shared by name among all its threads: joined when an engine opens, left when it closes.
+//! The tables of this process that have a name, shared among all its threads: joined when an engine opens, left when it
+//! closes.
 
-use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
+use std::any::Any;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use napi::{Error, Result};
-use tollkeeper_limiter::{Limiter, Settings};
-use tollkeeper_storage::Storage;
+use dashmap::DashMap;
+use napi::Result;
 
-use crate::error::{self, coded};
-use crate::tiers;
+/// Where the table of a name stands, of whichever kind; None while it is made, and from when it is over.
+type Place = Arc<Mutex<Option<Arc<dyn Any + Send + Sync>>>>;
 
-/// How a table is opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Options {
-    /// Empty for a table of the caller's own.
-    pub(crate) name: String,
-    /// The JSON of `Object.entries(tiers)`.
-    pub(crate) tiers: String,
-    pub(crate) max_keys: usize,
-    pub(crate) file: Option<String>,
-}
-
-/// A limiter, and the file behind it.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    /// Taken out when the last user closes, so that the memory of its keys is free at once: who holds this may be collected
-    /// much later.
-    limiter: RwLock<Option<Limiter>>,
-    name: String,
-    max_keys: usize,
-    path: Option<String>,
-    /// Taken out with it, so that the file is free, too.
-    storage: RwLock<Option<Storage>>,
-    /// Held while changes are taken and written, so that an older state never overwrites a newer one.
-    saving: Mutex<()>,
-    /// What is to be told of the file: a code, a colon and a text each.
-    pub(crate) notes: Mutex<Vec<String>>,
-    /// The tiers of every version, as they were given.
-    pub(crate) tiers: Mutex<Vec<String>>,
-    users: Mutex<usize>,
-}
-
-/// Tables with a name, which stay as long as somebody has not closed them: the state of a worker that just exits is
-/// there for the next.
-static NAMED: LazyLock<Mutex<HashMap<String, Arc<Shared>>>> = LazyLock::new(Mutex::default);
+/// By name. A table stays as long as somebody has not closed it: the state of a worker that just exits is there for the
+/// next.
+static PLACES: LazyLock<DashMap<String, Place>> = LazyLock::new(DashMap::new);
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Shared {
-    /// Opens a table, or joins the one of that name.
-    pub(crate) fn open(options: Options) -> Result<Arc<Self>> {
-        if options.name.is_empty() {
-            return Ok(Arc::new(Self::new(options)?));
-        }
-        let mut named = lock(&NAMED);
-        if let Some(shared) = named.get(&options.name) {
-            let versions = lock(&shared.tiers);
-            // A thread that starts after a reload opens it as all others did.
-            let knows_tiers = [versions.first(), versions.last()].contains(&Some(&options.tiers));
-            drop(versions);
-            if !knows_tiers || shared.max_keys != options.max_keys || shared.path != options.file {
-                let text = format_args!(
-                    "a limiter named {} is open with other tiers, storage or maxKeys",
-                    options.name
-                );
-                return Err(coded("ERR_NAME_CONFLICT", text));
+/// Joins the table of a name, or makes it if there is none; one that has no name is always made. `join` may refuse what is
+/// there: None if it is of another kind.
+pub(crate) fn open<T: Any + Send + Sync>(
+    name: &str,
+    join: impl Fn(Option<&T>) -> Result<()>,
+    make: impl FnOnce() -> Result<T>,
+) -> Result<Arc<T>> {
+    if name.is_empty() {
+        return make().map(Arc::new);
+    }
+    loop {
+        let place = Arc::clone(&PLACES.entry(name.to_owned()).or_default());
+        // What is slow, and takes locks of its own, is done under this one and not under the map's.
+        let mut present = lock(&place);
+        if let Some(table) = &*present {
+            let table = Arc::clone(table).downcast::<T>().ok();
+            join(table.as_deref())?;
+            if let Some(table) = table {
+                return Ok(table);
             }
-            *lock(&shared.users) += 1;
-            return Ok(Arc::clone(shared));
         }
-        let shared = Arc::new(Self::new(options)?);
-        named.insert(shared.name.clone(), Arc::clone(&shared));
-        Ok(shared)
-    }
-
-    fn new(
-        Options {
-            name,
-            tiers,
-            max_keys,
-            file,
-        }: Options,
-    ) -> Result<Self> {
-        let specs = tiers::parse(&tiers).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
-        let storage = file
-            .as_deref()
-            .map(|path| Storage::open(Path::new(path)).map_err(|why| error::storage(path, &why)))
-            .transpose()?;
-        let secret = match &storage {
-            Some(storage) => storage.secret(),
-            None => random_secret()?,
-        };
-        let settings = Settings {
-            tiers: specs,
-            max_keys,
-            secret,
-            durable: storage.is_some(),
-        };
-        let limiter = Limiter::new(settings).map_err(|why| error::limiter(&why))?;
-        if let (Some(storage), Some(path)) = (&storage, &file) {
-            storage.load(&limiter).map_err(|why| error::storage(path, &why))?;
+        // Another thread may have found it over meanwhile, and a third one may have made the next.
+        if place_of(name).is_some_and(|of_name| Arc::ptr_eq(&of_name, &place)) {
+            let table = Arc::new(make().inspect_err(|_| remove(name))?);
+            *present = Some(Arc::<T>::clone(&table));
+            return Ok(table);
         }
-        Ok(Self {
-            limiter: RwLock::new(Some(limiter)),
-            name,
-            max_keys,
-            path: file,
-            storage: RwLock::new(storage),
-            saving: Mutex::default(),
-            notes: Mutex::default(),
-            tiers: Mutex::new(vec![tiers]),
-            users: Mutex::new(1),
-        })
-    }
-
-    /// Stores what has changed; nothing without a file.
-    pub(crate) fn save(&self) -> Result<()> {
-        let _saving = lock(&self.saving);
-        let Ok(limiter) = self.limiter() else { return Ok(()) };
-        let saved = self.with_storage(|storage| storage.save(&limiter).map(|_| ()));
-        if let (Some(notes), Some(path)) = (self.read_storage(Storage::drain_notes), &self.path) {
-            let told = notes
-                .iter()
-                .map(|note| format!("{}: storage file {path}: {}", note.code, note.text));
-            lock(&self.notes).extend(told);
-        }
-        saved.unwrap_or(Ok(()))
-    }
-
-    /// Writes or deletes a record, in a file that is written anew first if it was taken away.
-    pub(crate) fn put_record(&self, name: &str, value: Option<&str>) -> Result<()> {
-        let _saving = lock(&self.saving);
-        let limiter = self.limiter()?;
-        self.with_storage(|storage| {
-            storage.put_back(&limiter)?;
-            storage.put_record(name, value)
-        })
-        .unwrap_or_else(|| Err(closed()))
-    }
-
-    /// The limiter, as long as somebody has not closed it.
-    pub(crate) fn limiter(&self) -> Result<Limiter> {
-        let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
-        limiter.clone().ok_or_else(closed)
-    }
-
-    /// Lets one user go, once what has changed is stored; the last one takes the table along.
-    pub(crate) fn close(&self) -> Result<()> {
-        self.save()?;
-        let mut named = lock(&NAMED);
-        let mut users = lock(&self.users);
-        *users -= 1;
-        if *users == 0 {
-            named.remove(&self.name);
-            self.limiter.write().unwrap_or_else(PoisonError::into_inner).take();
-            self.storage.write().unwrap_or_else(PoisonError::into_inner).take();
-        }
-        Ok(())
-    }
-
-    /// Reads of the storage what is in memory; None if there is no file.
-    pub(crate) fn read_storage<T>(&self, read: impl FnOnce(&Storage) -> T) -> Option<T> {
-        let storage = self.storage.read().unwrap_or_else(PoisonError::into_inner);
-        storage.as_ref().map(read)
-    }
-
-    /// Calls the storage; None if there is no file.
-    pub(crate) fn with_storage<T>(
-        &self,
-        call: impl FnOnce(&Storage) -> std::result::Result<T, tollkeeper_storage::StorageError>,
-    ) -> Option<Result<T>> {
-        let storage = self.storage.read().unwrap_or_else(PoisonError::into_inner);
-        let path = self.path.as_deref().unwrap_or_default();
-        storage
-            .as_ref()
-            .map(|storage| call(storage).map_err(|why| error::storage(path, &why)))
     }
 }
 
-/// A call after `close`.
-pub(crate) fn closed() -> Error {
-    coded("ERR_LIMITER_CLOSED", "the limiter is closed")
+/// Leaves a table; `is_over` counts down, and says whether nobody is left. Then the name is free.
+pub(crate) fn leave(name: &str, is_over: impl FnOnce() -> bool) -> bool {
+    let Some(place) = place_of(name) else {
+        return is_over();
+    };
+    let mut present = lock(&place);
+    let over = is_over();
+    if over {
+        *present = None;
+        remove(name);
+    }
+    over
 }
 
-fn random_secret() -> Result<tollkeeper_limiter::Secret> {
-    tollkeeper_storage::random_secret().map_err(|why| -> Error { coded("ERR_ENGINE_FAILED", why) })
+fn place_of(name: &str) -> Option<Place> {
+    PLACES.get(name).map(|place| Arc::clone(&place))
+}
+
+fn remove(name: &str) {
+    PLACES.remove(name);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::error::conflict;
+
+    #[derive(Debug)]
+    struct Counted(AtomicUsize);
+
+    fn open_counted(name: &str) -> Result<Arc<Counted>> {
+        let join = |table: Option<&Counted>| {
+            let table = table.ok_or_else(|| conflict(name, "kinds"))?;
+            // Nobody joins what is over.
+            assert_ne!(table.0.fetch_add(1, Ordering::Relaxed), 0);
+            Ok(())
+        };
+        open(name, join, || Ok(Counted(AtomicUsize::new(1))))
+    }
+
+    #[test]
+    fn threads_that_come_and_go_share_one_table_as_long_as_one_of_them_has_it() {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..5_000 {
+                        let table = open_counted("busy").unwrap();
+                        leave("busy", || table.0.fetch_sub(1, Ordering::Relaxed) == 1);
+                    }
+                });
+            }
+        });
+        assert!(place_of("busy").is_none());
+    }
+
+    #[test]
+    fn a_name_is_refused_to_another_kind_and_is_free_once_all_have_left_or_none_could_be_made() {
+        let table = open_counted("taken").unwrap();
+        let other = |name: &'static str| {
+            open::<u8>(
+                name,
+                |table| table.map(|_| ()).ok_or_else(|| conflict(name, "kinds")),
+                || Ok(1),
+            )
+        };
+        let refused = other("taken").unwrap_err();
+        assert_eq!(
+            refused.reason,
+            "ERR_NAME_CONFLICT: a limiter named taken is open with other kinds"
+        );
+        assert!(leave("taken", || table.0.fetch_sub(1, Ordering::Relaxed) == 1));
+        assert!(other("taken").is_ok());
+        assert!(open::<u8>("failed", |_| Ok(()), || Err(conflict("failed", "luck"))).is_err());
+        assert!(place_of("failed").is_none());
+    }
 }

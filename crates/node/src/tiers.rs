@@ -1,7 +1,62 @@
 //! Tiers, as JavaScript gives them, at the opening, at a reload and for overrides.
 
-use serde::Deserialize;
-use tollkeeper_limiter::{LimitSpec, Period, Rule, TierSpec};
+use std::sync::Mutex;
+
+use napi::Result;
+use serde::{Deserialize, Serialize};
+use tollkeeper_limiter::{Error, LimitSpec, NamedRule, Period, Rule, TierId, TierSpec};
+
+use crate::error::{self, coded};
+use crate::registry::lock;
+
+/// The tiers of every version of a table, as they were given: each the JSON of `Object.entries(tiers)`.
+#[derive(Debug)]
+pub(crate) struct GivenTiers(Mutex<Vec<String>>);
+
+impl GivenTiers {
+    pub(crate) fn new(tiers: String) -> Self {
+        Self(Mutex::new(vec![tiers]))
+    }
+
+    pub(crate) fn of(&self, version: usize) -> Option<String> {
+        lock(&self.0).get(version).cloned()
+    }
+
+    /// Whether one who joins may give these. A thread that starts after a reload opens the table as all others did.
+    pub(crate) fn opens_with(&self, tiers: &String) -> bool {
+        let versions = lock(&self.0);
+        [versions.first(), versions.last()].contains(&Some(tiers))
+    }
+
+    /// Has tiers put in force, as the next version.
+    pub(crate) fn reload(
+        &self,
+        tiers: String,
+        enact: impl FnOnce(Vec<TierSpec>) -> Result<std::result::Result<(), Error>>,
+    ) -> Result<()> {
+        let specs = parse(&tiers)?;
+        let mut versions = lock(&self.0);
+        enact(specs)?.map_err(|why| error::limiter(&why))?;
+        versions.push(tiers);
+        Ok(())
+    }
+}
+
+/// The number of a tier with overrides, made of the JSON of `[[name, tier]]`; -1 if there is no tier that it overrides.
+#[expect(clippy::cast_precision_loss, reason = "no count comes near 2^53")]
+pub(crate) fn overridden(
+    tier: &str,
+    make: impl FnOnce(TierSpec) -> Result<std::result::Result<TierId, Error>>,
+) -> Result<f64> {
+    let Some(spec) = parse(tier)?.into_iter().next() else {
+        return Ok(-1.0);
+    };
+    match make(spec)? {
+        Ok(id) => Ok(id as f64),
+        Err(Error::TierUnknown) => Ok(-1.0),
+        Err(why) => Err(error::limiter(&why)),
+    }
+}
 
 #[derive(Deserialize)]
 struct Tier {
@@ -25,7 +80,7 @@ enum Limit {
     },
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum PeriodName {
     Day,
@@ -33,8 +88,11 @@ enum PeriodName {
 }
 
 /// Tiers from the JSON of `Object.entries(tiers)`, which JavaScript has checked.
-pub(crate) fn parse(json: &str) -> serde_json::Result<Vec<TierSpec>> {
-    let tiers: Vec<(String, Tier)> = serde_json::from_str(json)?;
+///
+/// # Errors
+/// `ERR_TIERS_INVALID`
+pub(crate) fn parse(json: &str) -> Result<Vec<TierSpec>> {
+    let tiers: Vec<(String, Tier)> = serde_json::from_str(json).map_err(|why| coded("ERR_TIERS_INVALID", why))?;
     let spec = |(name, Tier { limits })| TierSpec {
         name,
         limits: limits.into_iter().map(limit).collect(),
@@ -87,4 +145,55 @@ fn limit(limit: Limit) -> LimitSpec {
 )]
 fn milli(value: f64) -> u64 {
     (value * 1_000.0).round() as u64
+}
+
+/// A limit as a key was counted by it: `CountedRule` of `src/engine/lease-engine.ts`.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum CountedRule<'a> {
+    Bucket {
+        name: &'a str,
+        limit_milli: u64,
+        window_ms: u64,
+        burst_milli: u64,
+    },
+    Quota {
+        name: &'a str,
+        limit_milli: u64,
+        period: PeriodName,
+        anchor_day: u8,
+    },
+}
+
+/// The JSON of rules, in their order.
+pub(crate) fn counted(rules: &[NamedRule]) -> String {
+    let rules: Vec<_> = rules.iter().map(counted_rule).collect();
+    serde_json::to_string(&rules).expect("numbers and texts are always JSON")
+}
+
+fn counted_rule(NamedRule { name, rule, .. }: &NamedRule) -> CountedRule<'_> {
+    match *rule {
+        Rule::Bucket {
+            limit_milli,
+            window_ms,
+            burst_milli,
+        } => CountedRule::Bucket {
+            name,
+            limit_milli,
+            window_ms,
+            burst_milli,
+        },
+        Rule::Quota { limit_milli, period } => {
+            let (period, anchor_day) = match period {
+                Period::Day => (PeriodName::Day, 1),
+                Period::Month { anchor_day } => (PeriodName::Month, anchor_day),
+            };
+            CountedRule::Quota {
+                name,
+                limit_milli,
+                period,
+                anchor_day,
+            }
+        }
+    }
 }

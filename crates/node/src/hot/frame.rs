@@ -3,10 +3,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::rc::Rc;
 
-use napi::sys;
+use napi::{Env, Result, sys};
 
 use super::RawValue;
+use crate::error::coded;
 
 /// `OUTCOME` of `src/engine/frame.ts`.
 pub(crate) mod outcome {
@@ -36,21 +38,22 @@ pub(crate) mod at {
     pub(crate) const ROW: usize = SPENT + tollkeeper_limiter::MAX_LIMITS;
 }
 
-/// Rows of the frame.
-pub(super) const ROWS: usize = 64;
+/// Rows of a frame.
+pub(crate) const ROWS: usize = 64;
 
-/// One row.
-pub(super) type Row = [f64; at::ROW];
-
-/// An array of JavaScript that stays alive as long as this.
-pub(super) struct Frame {
-    rows: *mut Row,
+/// An array of JavaScript, of rows of so many numbers, that stays alive as long as this.
+pub(crate) struct Frame<const ROW: usize> {
+    rows: *mut [f64; ROW],
     keep: sys::napi_ref,
+    /// The environment that made it, in whose thread this is dropped.
+    env: sys::napi_env,
 }
 
-impl Frame {
-    /// None unless it is a `Float64Array` of the right length over a `SharedArrayBuffer`.
-    pub(super) fn new(env: sys::napi_env, array: RawValue) -> Option<Self> {
+impl<const ROW: usize> Frame<ROW> {
+    /// # Errors
+    /// Unless it is a `Float64Array` of the right length over a `SharedArrayBuffer`.
+    pub(crate) fn new(env: Env, array: RawValue) -> Result<Rc<Self>> {
+        let env = env.raw();
         let (mut kind, mut length, mut data, mut buffer) = (0, 0, ptr::null_mut(), ptr::null_mut());
         let (mut detachable, mut keep) = (true, ptr::null_mut());
         // SAFETY: the environment and the value are those of the running call, and every out-parameter is valid or null,
@@ -67,21 +70,21 @@ impl Frame {
             ) == sys::Status::napi_ok
                 && sys::napi_is_arraybuffer(env, buffer, &raw mut detachable) == sys::Status::napi_ok
                 && kind == sys::TypedarrayType::float64_array
-                && length >= ROWS * at::ROW
+                && length >= ROWS * ROW
                 && !detachable
                 && sys::napi_create_reference(env, array.0, 1, &raw mut keep) == sys::Status::napi_ok
         };
-        usable.then(|| Self {
+        if !usable {
+            return Err(coded(
+                "ERR_ENGINE_FAILED",
+                "the frame is not a Float64Array of the right length over a SharedArrayBuffer",
+            ));
+        }
+        Ok(Rc::new(Self {
             rows: data.cast(),
             keep,
-        })
-    }
-
-    /// Lets the array go, in the environment that made it.
-    pub(super) fn release(self, env: sys::napi_env) {
-        // SAFETY: the reference was made in this environment and is deleted once. It may fail as the environment ends,
-        // which then frees the reference itself.
-        unsafe { sys::napi_delete_reference(env, self.keep) };
+            env,
+        }))
     }
 
     /// A row of the frame.
@@ -89,7 +92,7 @@ impl Frame {
         clippy::mut_from_ref,
         reason = "the frame is JavaScript's, and each row is held alone"
     )]
-    pub(super) fn row(&self, row: usize) -> &mut Row {
+    pub(crate) fn row(&self, row: usize) -> &mut [f64; ROW] {
         assert!(row < ROWS);
         // SAFETY: the array has so many rows, as `new` has checked, and is kept alive by `keep`; a SharedArrayBuffer
         // can't be detached or shrunk, and JavaScript does not run meanwhile. No caller holds the same row twice.
@@ -104,6 +107,17 @@ impl Frame {
     }
 }
 
+impl<const ROW: usize> Drop for Frame<ROW> {
+    /// Lets the array go.
+    fn drop(&mut self) {
+        if !self.keep.is_null() {
+            // SAFETY: the reference was made in this environment and is deleted once. It may fail as the environment ends,
+            // which then frees the reference itself.
+            unsafe { sys::napi_delete_reference(self.env, self.keep) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +128,7 @@ mod tests {
         let frame = Frame {
             rows: rows.as_mut_ptr(),
             keep: ptr::null_mut(),
+            env: ptr::null_mut(),
         };
         frame.contain(|| {
             frame.row(0)[at::CODE] = outcome::OVERFLOW;

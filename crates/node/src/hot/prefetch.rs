@@ -1,7 +1,7 @@
 //! Memory asked for before it is needed, when a batch of keys is about to be looked up.
 
 /// Has the processor fetch what stands at an address, and the line after it, into which an entry may reach.
-pub(super) fn prefetch(at: *const u8) {
+pub(crate) fn prefetch(at: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -1,0 +1,128 @@
+//! The hot calls of a local table: peek, consume, and consume for many keys at once. Handed to [`hot`](crate::hot) when an
+//! engine opens.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use napi::{Env, Result};
+use tollkeeper_limiter::{Error, KeyHash, Limiter, Outcome, TierId, Verdict};
+
+use crate::clock::{coarse_ms, given, instant, system_ms};
+use crate::hot::{self, Frame, ROWS, RawValue, at, keys_of, outcome, prefetch};
+
+/// The longest key, in UTF-16 units.
+const MAX_KEY: usize = 512;
+
+/// This environment's clone; none from `close` on.
+type Own = Rc<RefCell<Option<Limiter>>>;
+
+/// One row.
+type Row = [f64; at::ROW];
+
+/// Whether what is decided is spent.
+const SPENDS: bool = true;
+const PEEKS: bool = false;
+
+/// Makes the functions `(key) => void` that peek and consume, and `(keys, count) => void` that consumes many keys, joined.
+pub(crate) fn deciders(env: Env, limiter: &Own, frame: RawValue) -> Result<Vec<RawValue>> {
+    let frame = Frame::new(env, frame)?;
+    let [peeked, consumed, consumed_many] = [(); 3].map(|()| Rc::clone(limiter));
+    Ok(vec![
+        hot::of_key(env, &frame, move |row, key| one::<PEEKS>(&peeked, row, key))?,
+        hot::of_key(env, &frame, move |row, key| one::<SPENDS>(&consumed, row, key))?,
+        hot::of_keys(env, &frame, move |frame, count, keys| {
+            consume_many(&consumed_many, frame, count, keys);
+        })?,
+    ])
+}
+
+#[inline]
+fn one<const SPENDING: bool>(limiter: &Own, row: &mut Row, key: &[u16]) {
+    match &*limiter.borrow() {
+        Some(limiter) => decide::<SPENDING>(limiter, row, hash(limiter, key), given(row[at::NOW])),
+        None => row[at::CODE] = outcome::CLOSED,
+    }
+}
+
+/// Decides for the keys of the first `count` rows, which come as one string. What can't be told apart stays undecided.
+fn consume_many(limiter: &Own, frame: &Frame<{ at::ROW }>, count: usize, keys: &[u16]) {
+    let limiter = limiter.borrow();
+    let Some(limiter) = &*limiter else {
+        (0..count).for_each(|row| frame.row(row)[at::CODE] = outcome::CLOSED);
+        return;
+    };
+    // One instant for all.
+    let now_ms = Some(instant(frame.row(0)[at::NOW]));
+    let mut hashes = [None; ROWS];
+    let mut told = 0;
+    for (hash, key) in hashes.iter_mut().zip(keys_of(frame, count, keys)) {
+        *hash = self::hash(limiter, key);
+        told += 1;
+    }
+    let hashes = &hashes[..told];
+    // Else each decision would wait for memory by itself, which with many keys takes longer than all the rest.
+    limiter.prefetch_addresses(hashes.iter().flatten().copied(), prefetch);
+    for (row, hash) in hashes.iter().enumerate() {
+        decide::<SPENDS>(limiter, frame.row(row), *hash, now_ms);
+    }
+}
+
+/// Makes the decision that a row asks for, and writes it there.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "what comes in is checked or saturates, what goes out is below 2^53"
+)]
+#[inline]
+fn decide<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: Option<KeyHash>, now_ms: Option<u64>) {
+    let (tier, cost) = (row[at::TIER], row[at::COST]);
+    let Some(key) = key else {
+        row[at::CODE] = outcome::KEY_INVALID;
+        return;
+    };
+    if cost.is_nan() || cost < 0.0 {
+        row[at::CODE] = outcome::COST_INVALID;
+    } else if tier.is_nan() || tier < 0.0 {
+        row[at::CODE] = outcome::TIER_UNKNOWN;
+    } else {
+        let (tier, cost) = (tier as TierId, cost as u64);
+        let mut decided = Outcome::default();
+        let result = if SPENDING {
+            // The coarse clock may allow a call of a known key, but only the better one deny it or begin a new one.
+            let cheap_ms = now_ms.unwrap_or_else(coarse_ms);
+            let better_ms = || now_ms.unwrap_or_else(system_ms);
+            limiter.consume_by(key, tier, cost, cheap_ms, better_ms, &mut decided)
+        } else {
+            let now_ms = now_ms.unwrap_or_else(system_ms);
+            limiter.peek(key, tier, cost, now_ms).map(|peeked| decided = peeked)
+        };
+        match result {
+            Ok(()) => {
+                let denied = match decided.verdict {
+                    Verdict::Allowed => 0.0,
+                    Verdict::Denied { limit } => f64::from(limit) + 1.0,
+                };
+                row[at::CODE] = denied + if decided.overflow { outcome::OVERFLOW } else { 0.0 };
+                if decided.behind_ms > 0 {
+                    row[at::CODE] += outcome::BEHIND;
+                    row[at::BEHIND] = decided.behind_ms as f64;
+                }
+                row[at::VERSION] = decided.version as f64;
+                // Signed, since that takes one instruction where unsigned takes six.
+                row[at::NOW] = decided.now_ms.cast_signed() as f64;
+                for (number, spent) in row[at::SPENT..].iter_mut().zip(decided.spent) {
+                    *number = spent.cast_signed() as f64;
+                }
+            }
+            Err(Error::CostExceedsCapacity { .. }) => row[at::CODE] = outcome::COST_EXCEEDS_CAPACITY,
+            Err(_) => row[at::CODE] = outcome::TIER_UNKNOWN,
+        }
+    }
+}
+
+/// What stands for a key; None if it can't be one.
+#[inline]
+fn hash(limiter: &Limiter, key: &[u16]) -> Option<KeyHash> {
+    (1..=MAX_KEY).contains(&key.len()).then(|| limiter.hash_utf16(key))
+}
