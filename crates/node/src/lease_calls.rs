@@ -150,9 +150,7 @@ fn code_of(why: &Error) -> f64 {
 }
 
 fn ask(leases: &Leases, key: &[u16], row: &mut Row) {
-    if let Some(asked) = asked(row, |tier, mono_ms| leases.ask(key, tier, mono_ms)) {
-        row[at::AHEAD] = asked.ahead_milli as f64;
-    }
+    asked(row, |tier, mono_ms| leases.ask(key, tier, mono_ms));
 }
 
 fn look(leases: &Leases, key: &[u16], row: &mut Row) {
@@ -160,27 +158,24 @@ fn look(leases: &Leases, key: &[u16], row: &mut Row) {
 }
 
 /// Writes what a take for a key should say.
-fn asked(row: &mut Row, how: impl FnOnce(TierId, u64) -> std::result::Result<Asked, Error>) -> Option<Asked> {
+fn asked(row: &mut Row, how: impl FnOnce(TierId, u64) -> std::result::Result<Asked, Error>) {
     let tier = row[TIER];
     if tier.is_nan() || tier < 0.0 {
         row[CODE] = outcome::TIER_UNKNOWN;
-        return None;
+        return;
     }
     match how(tier as TierId, given(row[at::MONO]).unwrap_or_else(clock::mono_ms)) {
         Ok(asked) => {
             row[CODE] = 0.0;
             row[VERSION] = asked.version as f64;
             row[at::HELD] = asked.held_milli as f64;
+            row[at::AHEAD] = asked.ahead_milli as f64;
             row[at::SERVER] = -1.0;
             if let Some(snapshot) = &asked.snapshot {
                 write_snapshot(row, snapshot);
             }
-            Some(asked)
         }
-        Err(why) => {
-            row[CODE] = code_of(&why);
-            None
-        }
+        Err(why) => row[CODE] = code_of(&why),
     }
 }
 

@@ -32,6 +32,9 @@ use crate::lease_table::{LeaseOptions, LeaseTable};
 use crate::stats::LeaseStats;
 use crate::tiers;
 
+/// `OUTCOME.LIMIT_MASK` of `src/engine/frame.ts`.
+const LIMIT_MASK: u8 = 7;
+
 /// How an engine of leases is opened.
 #[napi(object)]
 pub struct LeaseEngineOptions {
@@ -252,7 +255,7 @@ impl LeaseEngine {
     /// Counts a decision made elsewhere: `denied` is the limit that denied, from 1, or 0.
     #[napi(catch_unwind)]
     pub fn count(&self, version: f64, tier: f64, denied: f64) {
-        let denied_by = (denied >= 1.0).then(|| denied as u8 - 1);
+        let denied_by = (denied as u8 & LIMIT_MASK).checked_sub(1);
         let _ = self.with(|leases| leases.count(version as usize, tier as TierId, denied_by));
     }
 

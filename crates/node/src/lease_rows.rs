@@ -16,6 +16,9 @@ use crate::lease_calls::write_snapshot;
 use crate::lease_frame::{Frame, Row, at};
 use crate::tiers;
 
+/// So many rules are remembered, which saves looking them up again.
+const SPARE_RULES: usize = 4_096;
+
 /// Rows that were written.
 #[napi(object)]
 pub struct RowsRead {
@@ -37,7 +40,7 @@ impl Default for RowsRead {
 /// Reads a table, rows by rows.
 #[derive(Default)]
 pub(crate) struct Rows {
-    /// The rules that the rows written last are told in, by number.
+    /// The rules that the rows written last are told in, by number, and many of those before.
     rules: BTreeMap<u64, Vec<NamedRule>>,
     /// The part of the table that is reported next.
     next_shard: usize,
@@ -46,8 +49,14 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    fn begin(&mut self) {
+        if self.rules.len() > SPARE_RULES {
+            self.rules.clear();
+        }
+    }
+
     pub(crate) fn take_returns(&mut self, leases: &Leases, frame: &Frame) -> RowsRead {
-        self.rules.clear();
+        self.begin();
         let mut keys = Vec::new();
         let returns = leases.take_returns(ROWS);
         for (index, returned) in returns.iter().enumerate() {
@@ -66,7 +75,7 @@ impl Rows {
     }
 
     pub(crate) fn next_report(&mut self, leases: &Leases, frame: &Frame) -> RowsRead {
-        self.rules.clear();
+        self.begin();
         let mut keys = Vec::new();
         let mut count = 0;
         while count < ROWS
