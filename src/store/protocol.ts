@@ -14,10 +14,18 @@ export interface Snapshot {
 export type Command = {
   readonly key: string;
   readonly tier: Tier;
+  /** Which thread of the replica asks, or did, if it is dead and another sends what it has left behind; 0, the first, if left out. */
+  readonly lane?: number;
   readonly snapshot: Snapshot | undefined;
   /** The time to decide by, in ms since the epoch; the store's own if undefined. */
   readonly nowMs: number | undefined;
-} & (Take | { readonly op: "peek"; readonly need: number } | Adjust | { readonly op: "reset" } | Leave);
+} & (
+  | Take
+  | { readonly op: "peek"; readonly need: number }
+  | Adjust
+  | { readonly op: "reset" }
+  | { readonly op: "leave" }
+);
 
 interface Take {
   readonly op: "take";
@@ -29,16 +37,8 @@ interface Take {
   readonly outMs: number;
 }
 
-interface Leave {
-  readonly op: "leave";
-  /** As of {@link Adjust}. */
-  readonly lane?: number;
-}
-
 interface Adjust {
   readonly op: "adjust";
-  /** Which thread's count `sequence` is of: this one's, or that of a dead one whose debts it settles; 0, the first, if left out. */
-  readonly lane?: number;
   /** Charged if above 0, given back if below, per limit of the tier. */
   readonly deltas: readonly number[];
   /** When what is corrected was decided, by the store's time. */

@@ -16,10 +16,10 @@ export function argumentsOf(commands: readonly Command[], { server, channel, cal
   const tiers: Tier[] = [];
   const line: string[] = [];
   for (const command of commands) {
-    const { op, tier, snapshot, nowMs } = command;
+    const { op, tier, lane = 0, snapshot, nowMs } = command;
     let tierIndex = tiers.indexOf(tier);
     if (tierIndex < 0) tierIndex = tiers.push(tier) - 1;
-    line.push(op, text(nowMs), String(tierIndex + 1));
+    line.push(op, text(nowMs), String(tierIndex + 1), text(lane));
     pushSnapshot(line, snapshot, tier);
     pushOperation(line, command);
   }
@@ -60,13 +60,11 @@ function pushOperation(line: string[], command: Command): void {
       line.push(text(command.need));
       break;
     case "adjust":
-      line.push(text(command.atMs), wordsOf(command), text(command.lane ?? 0), text(command.sequence));
+      line.push(text(command.atMs), wordsOf(command), text(command.sequence));
       for (let index = 0; index < command.tier.limits.length; index++) line.push(text(command.deltas[index] ?? 0));
       break;
-    case "leave":
-      line.push(text(command.lane ?? 0));
-      break;
     case "reset":
+    case "leave":
       break;
   }
 }

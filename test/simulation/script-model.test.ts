@@ -61,21 +61,19 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
 function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs: number): Command {
   const { op, key, lane, need, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage } = next;
   const { sequence, agoMs } = next;
-  const about = { key, tier, snapshot, nowMs };
+  const about = { key, tier, lane, snapshot, nowMs };
   switch (op) {
     case "take":
       return { ...about, op, need, want, divisor, outMs };
     case "peek":
       return { ...about, op, need };
     case "reset":
-      return { ...about, op };
     case "leave":
-      return { ...about, op, lane };
+      return { ...about, op };
     case "adjust":
       return {
         ...about,
         op,
-        lane,
         deltas: tier.limits.map(() => delta),
         atMs: nowMs - agoMs,
         quotasOnly,

@@ -57,17 +57,18 @@ export class ScriptModel {
   run(command: Command, asking: Caller): Reply {
     const { key, tier } = command;
     if (command.op === "reset") return this.#reset(key, asking);
-    if (command.op === "leave") return this.#leave(key, counterOf(command, asking), asking);
+    const lane = laneOf(command, asking);
+    if (command.op === "leave") return this.#leave(key, lane);
     const state = this.#keys.get(key)?.load() ?? new KeyState();
     state.advance(asking.server, asking.nowMs);
     state.agree(tier);
-    if (command.op === "adjust") return this.#adjust(state, command, asking);
-    return command.op === "peek" ? this.#peek(state, command, asking) : this.#take(state, command, asking);
+    if (command.op === "adjust") return this.#adjust(state, command, lane);
+    return command.op === "peek" ? this.#peek(state, command, lane) : this.#take(state, command, lane);
   }
 
-  #leave(key: string, counter: string, { nowMs: askedMs }: Caller): Reply {
+  #leave(key: string, { caller, nowMs: askedMs }: Caller): Reply {
     const stored = this.#keys.get(key);
-    stored?.corrections.delete(counter);
+    stored?.corrections.delete(caller);
     const nowMs = Math.max(askedMs, stored?.nowMs ?? -1);
     return { denied: 0, granted: 0, nowMs, lagMs: nowMs - askedMs, epoch: "", backMs: 0, spent: [] };
   }
@@ -86,8 +87,7 @@ export class ScriptModel {
 
   #adjust(state: KeyState, command: Adjust, asking: Caller): Reply {
     const { key, tier, deltas, snapshot, sequence } = command;
-    const counter = counterOf(command, asking);
-    const last = state.corrections.get(counter)?.sequence ?? 0;
+    const last = state.corrections.get(asking.caller)?.sequence ?? 0;
     if (sequence !== undefined && sequence <= last) return state.answer(tier, 0, 0, 0);
     if (state.slots.size === 0) {
       if (!deltas.some((delta) => delta > 0) && snapshot === undefined) {
@@ -110,8 +110,8 @@ export class ScriptModel {
       const change = changeOf(state, command, slot, rule, delta);
       slot.spent = Math.min(MAX_AMOUNT, Math.max(0, slot.spent + change));
     });
-    if (sequence !== undefined) state.corrections.set(counter, { sequence, atMs: asking.nowMs });
-    this.#save(key, state, counter, asking);
+    if (sequence !== undefined) state.corrections.set(asking.caller, { sequence, atMs: asking.nowMs });
+    this.#save(key, state, asking);
     if (command.tell) asking.publish(key, false);
     return state.answer(tier, 0, 0, 0);
   }
@@ -149,23 +149,23 @@ export class ScriptModel {
         if (slot) slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * perMilli);
       }
     }
-    this.#save(key, state, caller, asking);
+    this.#save(key, state, asking);
     if (changed) asking.publish(key, false);
     if (backMs > 0) asking.want?.(key);
     return state.answer(tier, denied, granted, backMs);
   }
 
-  #save(key: string, state: KeyState, counter: string, { nowMs }: Caller): void {
-    for (const [other, { atMs }] of state.corrections) {
-      if (other !== counter && Math.abs(nowMs - atMs) > this.#rememberedMs) state.corrections.delete(other);
+  #save(key: string, state: KeyState, { caller, nowMs }: Caller): void {
+    for (const [lane, { atMs }] of state.corrections) {
+      if (lane !== caller && Math.abs(nowMs - atMs) > this.#rememberedMs) state.corrections.delete(lane);
     }
     this.#keys.set(key, state);
   }
 }
 
-/** What counts the corrections of a lane. */
-function counterOf({ lane = 0 }: { readonly lane?: number }, { caller }: Caller): string {
-  return lane === 0 ? caller : `${caller}.${lane}`;
+/** Who asks, by the lane. */
+function laneOf({ lane = 0 }: Command, asking: Caller): Caller {
+  return lane === 0 ? asking : { ...asking, caller: `${asking.caller}.${lane}` };
 }
 
 /** By how much a slot changes, in its units: of thousandths under the rule of a limit. */

@@ -15,11 +15,11 @@ export const REMEMBERED_MS = 60_000;
  *
  * A key is one hash. `@t` is the instant up to which it is refilled, `@e` its *epoch*, `@x` the epoch that a reset ended,
  * `@c:<replica>` the sequence of that replica's last correction and when it came, which is dropped when it can't be sent
- * again any more; of another lane than its first `@c:<replica>.<lane>`. What is spent of a limit stands under the limit's
- * name, and under `@r:<limit>` the rule that it was
+ * again any more. A replica that is several threads is named by its *lane* there, `<replica>.<lane>` but for the first. What
+ * is spent of a limit stands under the limit's name, and under `@r:<limit>` the rule that it was
  * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for days>`. `@h:<limit>` is the largest
  * amount of a quota that was restored in the epoch, if any was. Until `@g` tokens that were granted ahead may still come
- * back; `@w` is the replica that holds them, or `*` if there are several. The hash is gone a minute after every bucket is
+ * back; `@w` is the lane that got them, or `*` if there are several. The hash is gone a minute after every bucket is
  * full again, or a day after a quota's period. One that holds anything but this, or more than {@link MAX_FIELDS} fields, is
  * no hash of ours.
  *
@@ -29,16 +29,16 @@ export const REMEMBERED_MS = 60_000;
  *
  * - `load(key)`: what is stored; `advance(state, asked)`: the same at an instant, under the rules that it is under.
  * - `bringTo(state, limits)`: under the rules of a tier. `restore(state, command)`: with what the caller knows.
- * - `save(state, grants, counter, sequence)`, and `answer(state, limits, denied, granted, back)` of where it stands.
+ * - `save(state, command, grants)`, and `answer(state, limits, denied, granted, back)` of where it stands.
  */
 export const KEY_STATE = `
 ${RULES}
 ${CALENDAR}
 local epochs = server .. ':'
 
--- Where the last correction of one of the caller's lanes stands.
-local function counterOf(lane)
-  return '@c:' .. caller .. (lane ~= '0' and '.' .. lane or '')
+-- One of the caller's lanes, by its number.
+local function laneOf(number)
+  return caller .. (number ~= '0' and '.' .. number or '')
 end
 
 -- The first command that was refused after something was written: what it should have done is not worth the count.
@@ -149,10 +149,10 @@ local function restore(state, command)
   end
 end
 
--- What the hash has of grants is new if there are some. The sequence is that of a correction, if it was one; its counter, or
--- that of the caller's first lane, is kept however old it is.
-local function save(state, grants, counter, sequence)
+-- What the hash has of grants is new if there are some. The lane's own sequence is kept however old it is.
+local function save(state, command, grants)
   local key, own, asked, now = state.key, state.own, state.asked, state.now
+  local counter, sequence = '@c:' .. command.lane, command.sequence
   local fields, ttl = {'HSET', key, '@t', now}, ${MINUTE}
   local n = #fields
   if own['@e'] ~= state.epoch then fields[n + 1], fields[n + 2], n = '@e', state.epoch, n + 2 end
@@ -174,7 +174,6 @@ local function save(state, grants, counter, sequence)
   if grants then fields[n + 1], fields[n + 2], fields[n + 3], fields[n + 4] = '@g', own['@g'], '@w', own['@w'] end
   redis.call(unpack(fields))
   local old = {}
-  counter = counter or counterOf('0')
   for field, value in pairs(own) do
     if string.sub(field, 1, 3) == '@c:' and field ~= counter then
       local at = count(string.match(value, ' (%d+)$'))
@@ -185,12 +184,12 @@ local function save(state, grants, counter, sequence)
   try('PEXPIRE', key, ttl)
 end
 
--- For how long tokens that others than the caller hold may still come back.
-local function outstanding(state)
+-- For how long tokens that others got than the lane that asks may still come back.
+local function outstanding(state, command)
   local own = state.own
   local out = (count(own['@g']) or 0) - state.asked
   -- Of a clock that has jumped, if it is longer than anything stays out.
-  return own['@w'] ~= caller and out <= ${LONGEST_OUT_MS} and max(0, out) or 0
+  return own['@w'] ~= command.lane and out <= ${LONGEST_OUT_MS} and max(0, out) or 0
 end
 
 local function answer(state, limits, denied, granted, back)

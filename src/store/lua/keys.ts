@@ -13,21 +13,21 @@ import { MAX } from "./rules.js";
  *
  * One call carries the commands of many keys, one each, as long as one server holds them all. Arguments: server, channel,
  * caller, how many tiers; per tier how many limits, and per limit name, rule and a start (see `wire.ts`).
- * Then per key operation, now (empty for the server's own time), tier, and the epoch of what the caller knows, empty if
- * nothing; after an epoch its instant, and per limit what was spent, empty where that is not known. Then by operation:
+ * Then per key operation, now (empty for the server's own time), tier, lane, and the epoch of what the caller knows, empty
+ * if nothing; after an epoch its instant, and per limit what was spent, empty where that is not known. A lane is a thread of
+ * the caller: it numbers its corrections by itself, and what a dead one has left is sent under its lane by another; and it
+ * can't tell what another has got, and has yet to hear of. Then by operation:
  *
  * - `take`: need, want, divisor, how long in ms what is granted beyond the need may stay out. Grants `need` or denies; and in
  *   whole tokens beyond it up to `want` in all, at most the divisor's part of what is left. Others are asked to give back
  *   what lies idle if they hold tokens and the wait would be longer than these may stay out.
  * - `peek`: need. Says what `take` would, and writes nothing.
- * - `adjust`: instant of the decision, words, lane, sequence or empty, and per limit thousandths. The words are of `quotas`
- *   only, `tell` the others, `retry`: sent before, `unused`, and `outage`: admitted while the store was away. A lane is a
- *   thread of the caller, and numbers its corrections by itself; what a dead one has left is sent under its lane by another.
- *   Who has lost writes may have lost the sequence of a correction whose effect others know and restore: what is sent again
+ * - `adjust`: instant of the decision, words, sequence or empty, and per limit thousandths. The words are of `quotas` only,
+ *   `tell` the others, `retry`: sent before, `unused`, and `outage`: admitted while the store was away. Who has lost writes may have lost the sequence of a correction whose effect others know and restore: what is sent again
  *   into another epoch is charged once too often rather than given back twice. A bucket that has run full since tokens were
  *   taken has refilled them: given back whole, they would pay for what others took later.
  * - `reset`.
- * - `leave`: lane. What that has corrected was acknowledged, and it will not correct anything any more.
+ * - `leave`: what the lane has corrected was acknowledged, and it will not correct anything any more.
  *
  * Answers per key with the limit that denies (0: none), what was granted, the key's time, by how much that is ahead of the
  * server's (after a clock has jumped), the epoch, for how many ms tokens that others hold may still come back, and what is
@@ -52,9 +52,10 @@ end
 -- The command whose arguments begin at that place, and where the next begin.
 local tiers = {}
 local function decode(at)
-  local op, now, limits, epoch = ARGV[at], tonumber(ARGV[at + 1]) or present, tiers[tonumber(ARGV[at + 2])], ARGV[at + 3]
+  local op, now, limits = ARGV[at], tonumber(ARGV[at + 1]) or present, tiers[tonumber(ARGV[at + 2])]
+  local lane, epoch = laneOf(ARGV[at + 3]), ARGV[at + 4]
   local n, snapshot = #limits, nil
-  at = at + 4
+  at = at + 5
   if epoch ~= '' then
     snapshot = {epoch = epoch, at = tonumber(ARGV[at]), spent = numbers(at + 1, n)}
     at = at + 1 + n
@@ -62,24 +63,24 @@ local function decode(at)
   if op == 'take' then
     local need, want, divisor, out = unpack(numbers(at, 4))
     return {
-      op = op, now = now, limits = limits, snapshot = snapshot, need = need, want = want, divisor = divisor, out = out,
+      op = op, now = now, limits = limits, lane = lane, snapshot = snapshot,
+      need = need, want = want, divisor = divisor, out = out,
     }, at + 4
   elseif op == 'peek' then
-    return {op = op, now = now, limits = limits, snapshot = snapshot, need = tonumber(ARGV[at])}, at + 1
+    return {op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, need = tonumber(ARGV[at])}, at + 1
   elseif op == 'adjust' then
     return {
-      op = op, now = now, limits = limits, snapshot = snapshot, madeAt = tonumber(ARGV[at]), words = ARGV[at + 1],
-      counter = counterOf(ARGV[at + 2]), sequence = tonumber(ARGV[at + 3]), deltas = numbers(at + 4, n),
-    }, at + 4 + n
-  elseif op == 'leave' then
-    return {op = op, now = now, counter = counterOf(ARGV[at])}, at + 1
+      op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, madeAt = tonumber(ARGV[at]),
+      words = ARGV[at + 1], sequence = tonumber(ARGV[at + 2]), deltas = numbers(at + 3, n),
+    }, at + 3 + n
   end
-  return {op = op, now = now, limits = limits}, at
+  return {op = op, now = now, limits = limits, lane = lane}, at
 end
 
 local function leave(state, command)
   local now = max(command.now, count(state.own['@t']) or command.now)
-  if state.own[command.counter] then redis.call('HDEL', state.key, command.counter) end
+  local counter = '@c:' .. command.lane
+  if state.own[counter] then redis.call('HDEL', state.key, counter) end
   return {0, 0, now, now - command.now, '', 0}
 end
 
@@ -127,7 +128,7 @@ local function adjust(state, command)
   end
 
   local limits, deltas, snapshot = command.limits, command.deltas, command.snapshot
-  local last = count(string.match(state.own[command.counter] or '', '^(%d+) ')) or 0
+  local last = count(string.match(state.own['@c:' .. command.lane] or '', '^(%d+) ')) or 0
   if command.sequence and command.sequence <= last then return answer(state, limits, 0, 0, 0) end
   local charges, knows = false, false
   for i = 1, #limits do
@@ -151,14 +152,15 @@ local function adjust(state, command)
       slot.spent = min(${MAX}, max(0, slot.spent + changeOf(slot, limits[i], deltas[i])))
     end
   end
-  save(state, false, command.counter, command.sequence)
+  save(state, command)
   if is('tell') then try('PUBLISH', channel, caller .. ' change ' .. state.key) end
   return answer(state, limits, 0, 0, 0)
 end
 
 -- The limit that denies with the longest wait, or 0; how many thousandths are left of all limits; and for how long tokens that
 -- others hold may come back: a wait that these may end is not told as if they did not.
-local function weigh(state, limits, need)
+local function weigh(state, command)
+  local limits, need = command.limits, command.need
   local denied, longest, left = 0, 0, nil
   for i = 1, #limits do
     local rule, spent = limits[i].rule, state.slots[limits[i].name].spent
@@ -175,14 +177,14 @@ local function weigh(state, limits, need)
     if need > 0 and wait > longest then denied, longest = i, wait end
     left = left and min(left, has) or has
   end
-  local back = denied > 0 and outstanding(state) or 0
+  local back = denied > 0 and outstanding(state, command) or 0
   return denied, left, back < longest + state.now - state.asked and back or 0
 end
 
 local function peek(state, command)
   bringTo(state, command.limits)
   restore(state, command)
-  local denied, _, back = weigh(state, command.limits, command.need)
+  local denied, _, back = weigh(state, command)
   return answer(state, command.limits, denied, 0, back)
 end
 
@@ -190,7 +192,7 @@ local function take(state, command)
   local limits, need, own = command.limits, command.need, state.own
   local changed = bringTo(state, limits)
   restore(state, command)
-  local denied, left, back = weigh(state, limits, need)
+  local denied, left, back = weigh(state, command)
   local granted, grants = 0, false
   if denied == 0 then
     local ahead = min(command.want, floor(left / command.divisor)) - need
@@ -198,7 +200,7 @@ local function take(state, command)
     granted = need + ahead
     grants = ahead > 0
     if grants then
-      own['@w'] = outstanding(state) > 0 and '*' or caller
+      own['@w'] = outstanding(state, command) > 0 and '*' or command.lane
       own['@g'] = string.format('%.0f', max(state.asked + command.out, own['@w'] == '*' and count(own['@g']) or 0))
     end
     for i = 1, #limits do
@@ -206,7 +208,7 @@ local function take(state, command)
       slot.spent = min(${MAX}, slot.spent + granted * limits[i].rule.perMilli)
     end
   end
-  save(state, grants)
+  save(state, command, grants)
   if changed then try('PUBLISH', channel, caller .. ' change ' .. state.key) end
   if back > 0 then try('PUBLISH', channel, caller .. ' return ' .. state.key) end
   return answer(state, limits, denied, granted, back)
