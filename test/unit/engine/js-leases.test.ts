@@ -75,8 +75,8 @@ it("brings a key that it knows under another tier, gives back what was granted u
 it("says once that what is held runs low, and again when nobody has asked for long", () => {
   const { caller, free } = open();
   caller.apply([granted(free, 10_000)], at(0));
-  const codes = [0, 1, 2, 113, 114].map((ms) => caller.consume("k", free, 1000, at(ms)).code);
-  expect(codes).toEqual([0, 0, LEASE_OUTCOME.LOW, 0, LEASE_OUTCOME.LOW]);
+  const codes = [0, 1, 2, 3, 114, 115].map((ms) => caller.consume("k", free, 1000, at(ms)).code);
+  expect(codes).toEqual([0, 0, 0, LEASE_OUTCOME.LOW, 0, LEASE_OUTCOME.LOW]);
 });
 
 it("believes a denial, says when tokens may come back, and asks again when it no longer denies", () => {

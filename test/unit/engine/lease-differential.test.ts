@@ -1,0 +1,21 @@
+/** Both engines of leases, with the same operations and the same answers of a store. More of them in `npm run proof`. */
+import { expect, it } from "vitest";
+import { difference, runOf, shortened, type Tally } from "./lease-comparison.js";
+
+/** How many operations are compared at least, and the seed of the first run. */
+const OPERATIONS = Number(process.env["LEASE_OPERATIONS"] ?? 5000);
+const FIRST_SEED = Number(process.env["LEASE_SEED"] ?? Date.now() % 2 ** 30);
+
+it("the native and the JavaScript engine of leases tell the same", () => {
+  const tally: Tally = new Map();
+  let operations = 0;
+  for (let seed = FIRST_SEED; operations < OPERATIONS; seed++) {
+    const run = runOf(seed);
+    operations += run.operations.length;
+    if (difference(run, tally) === undefined) continue;
+    const shorter = shortened(run);
+    const { native, js, at } = difference(shorter) ?? {};
+    expect(native, `LEASE_SEED=${seed}, operation ${at} of ${JSON.stringify(shorter, undefined, 1)}`).toEqual(js);
+  }
+  process.stdout.write(`${operations} operations from seed ${FIRST_SEED} on: ${JSON.stringify([...tally])}\n`);
+}, 600_000);
