@@ -3,9 +3,8 @@ import { Bucket } from "../../../src/engine/bucket.js";
 import { JsLeases } from "../../../src/engine/js-leases.js";
 import { APPLIED, LEASE_OUTCOME } from "../../../src/engine/lease-frame.js";
 import type { Tiers } from "../../../src/engine/spec.js";
-import { type Answer, LeaseCaller, type NumberedTier } from "./lease-caller.js";
+import { type Answer, answerTo, at, LeaseCaller, NOON, type NumberedTier } from "./lease-caller.js";
 
-const NOON = Date.UTC(2026, 5, 15, 12);
 const TIERS: Tiers = {
   free: {
     limits: [
@@ -28,16 +27,9 @@ function open(maxKeys = 10) {
   return { caller: new LeaseCaller(engine), free: tier("free"), pro: tier("pro"), enterprise: tier("enterprise") };
 }
 
-function at(ms: number) {
-  return { now: NOON + ms, mono: 5000 + ms };
-}
-
-/** A take that the store has answered with `held` thousandths, at the beginning. */
+/** A take that the store has answered with `held` thousandths, at noon. */
 function granted(tier: NumberedTier, held: number, more: Partial<Answer> = {}): Answer {
-  const [granted, lasts, server, epoch, lag, wait] = [held, 1000, 0, 7, 0, 0];
-  const spent = Array.from({ length: tier.limits }, () => 0);
-  const answer = { key: "k", tier, granted, held, lasts, server, epoch, at: NOON, lag, spent, wait };
-  return { ...answer, isProvisional: false, ...more };
+  return answerTo("k", tier, { granted: held, held, ...more });
 }
 
 it("asks for a key that it knows nothing of, holds what was granted, and asks again when that is used up", () => {

@@ -1,6 +1,6 @@
 import { OUTCOME } from "../../../src/engine/frame.js";
 import type { CountedRule, LeaseEngine } from "../../../src/engine/lease-engine.js";
-import { APPLIED, LEASE_FRAME, LEASE_OUTCOME } from "../../../src/engine/lease-frame.js";
+import { LEASE_FRAME, LEASE_OUTCOME } from "../../../src/engine/lease-frame.js";
 
 /** One instant by both clocks, in whole ms. */
 export interface Instant {
@@ -95,6 +95,10 @@ export class LeaseCaller {
     }
     this.engine.apply(answers.map(({ key }) => key).join(""), answers.length);
     return answers.map((_, row) => this.#read(row, "CODE"));
+  }
+
+  forget(key: string): void {
+    this.engine.forget(key);
   }
 
   giveBack(key: string, again: boolean, { mono }: Instant): void {
@@ -198,7 +202,18 @@ export function asks({ code }: Told): boolean {
   return code >= 0 && (code & LEASE_OUTCOME.ASK) !== 0;
 }
 
-/** Whether an answer of `apply` is kept. */
-export function isKept(code: number): boolean {
-  return code === APPLIED.KEPT;
+/** Noon of a day in the middle of a month, by the store's time. */
+export const NOON = Date.UTC(2026, 5, 15, 12);
+
+/** An instant so many ms after noon. */
+export function at(ms: number): Instant {
+  return { now: NOON + ms, mono: 5000 + ms };
+}
+
+/** A take of one token that the store has answered at noon, when nothing was spent; or another answer. */
+export function answerTo(key: string, tier: NumberedTier, more: Partial<Answer> = {}): Answer {
+  const [granted, lasts, server, epoch, lag, wait] = [1000, 1000, 0, 7, 0, 0];
+  const spent = Array.from({ length: tier.limits }, () => 0);
+  const answer = { key, tier, granted, held: granted, lasts, server, epoch, at: NOON, lag, spent, wait };
+  return { ...answer, isProvisional: false, ...more };
 }

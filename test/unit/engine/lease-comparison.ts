@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { APPLIED, LEASE_OUTCOME } from "../../../src/engine/lease-frame.js";
+import { LeaseCaller } from "./lease-caller.js";
 import { type LeaseOperation, type LeaseRun, run } from "./lease-operations.js";
 import { LeaseScript } from "./lease-script.js";
 import { OPEN } from "./lease-twins.js";
@@ -26,7 +27,8 @@ export function runOf(seed: number): LeaseRun {
 export function difference({ versions, operations }: LeaseRun, tally: Tally = new Map()): Difference | undefined {
   const first = versions[0] ?? {};
   const engines = [OPEN.native(first), OPEN.js(first)];
-  const script = new LeaseScript(engines, versions);
+  const callers = engines.map((engine) => new LeaseCaller(engine));
+  const script = new LeaseScript(callers, versions);
   try {
     for (const [at, operation] of operations.entries()) {
       const [native, js] = script.play(operation);

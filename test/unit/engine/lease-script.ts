@@ -1,9 +1,8 @@
-import type { LeaseEngine } from "../../../src/engine/lease-engine.js";
 import type { Tiers } from "../../../src/engine/spec.js";
 import { compileTiers, type SlotNames, slotsFor, type TierLimit } from "../../../src/engine/tier.js";
 import { compileOverridden, overriddenTier } from "../../../src/limiter/overrides.js";
 import { DECEMBER_30_2026 } from "../../conformance/operations.js";
-import { type Answer, type Instant, LeaseCaller, type NumberedTier } from "./lease-caller.js";
+import type { Answer, Instant, LeaseCaller, NumberedTier } from "./lease-caller.js";
 import type { LeaseOperation, ScriptedAnswer } from "./lease-operations.js";
 
 /** Takes that may be answered at once at most, the first to come being forgotten. */
@@ -23,8 +22,6 @@ interface Underway {
 
 /** Plays the same operations, and the same answers of a store, to several engines of leases. */
 export class LeaseScript {
-  /** Answers that were given, by what became of them. */
-  readonly answered: Answer[] = [];
   readonly #callers: readonly LeaseCaller[];
   readonly #versions: readonly Tiers[];
   readonly #slots: SlotNames = new Map();
@@ -35,15 +32,11 @@ export class LeaseScript {
   #at: Instant = { now: DECEMBER_30_2026, mono: 10_000 };
 
   /** The engines are open with the first of the tiers. */
-  constructor(engines: readonly LeaseEngine[], versions: readonly Tiers[]) {
-    this.#callers = engines.map((engine) => new LeaseCaller(engine));
+  constructor(callers: readonly LeaseCaller[], versions: readonly Tiers[]) {
+    this.#callers = callers;
     this.#versions = versions;
     this.#enact(versions[0] ?? {});
     this.#maxSlots = slotsFor(this.#slots.size);
-  }
-
-  get at(): Instant {
-    return this.#at;
   }
 
   /** Plays one operation; returns what each engine has told. */
@@ -73,7 +66,7 @@ export class LeaseScript {
       case "report":
         return this.#each((caller) => caller.report());
       case "forget":
-        return this.#each(({ engine }) => engine.forget(key));
+        return this.#each((caller) => caller.forget(key));
       case "drain":
         return this.#each((caller) => [caller.engine.drain(), caller.returns()]);
       case "count":
@@ -116,7 +109,6 @@ export class LeaseScript {
       if (!scripted.again) this.#underway = this.#underway.filter((other) => other !== asked);
       return [this.#answerTo(asked, scripted)];
     });
-    this.answered.push(...rows);
     if (rows.length === 0) return []; // Nor is the store's time known.
     return this.#each((caller) => [caller.apply(rows, this.#at), caller.engine.storeMs(this.#at.mono)]);
   }
@@ -131,7 +123,7 @@ export class LeaseScript {
       tier,
       granted,
       held: denies ? 0 : Math.max(0, parts[held as keyof typeof parts]),
-      wait: denies ? Math.max(1, answer.wait) : answer.wait,
+      wait: denies ? Math.max(300, answer.wait) : answer.wait,
       at: this.#at.now + answer.lag - age,
       spent: tier.of.map(({ rule }, index) => {
         const most = rule.type === "bucket" ? rule.capacity : rule.maxCostMilli;
