@@ -86,14 +86,13 @@ local function advance(state, asked)
   state.asked, state.before, state.now, state.epoch = asked, before, now, epoch
   for name, slot in pairs(state.slots) do
     local rule = ruleOf(own['@r:' .. name] or '')
-    if not (rule and slot.was) then return false end
+    slot.storedRestored = count(own['@h:' .. name] or '0')
+    if not (rule and slot.was and slot.storedRestored) then return false end
     slot.rule, slot.stored = rule, rule
     if rule.isBucket then
       slot.spent = max(0, slot.was - (now - before) * rule.perMs)
     else
       local rolls = before < periodOf(now, rule.anchorDay)
-      slot.storedRestored = count(own['@h:' .. name] or '0')
-      if not slot.storedRestored then return false end
       slot.spent = rolls and 0 or slot.was
       slot.restored = rolls and 0 or begins and slot.was or slot.storedRestored
     end
@@ -165,9 +164,10 @@ local function save(state, command, grants)
     else
       local _, finish = periodOf(now, rule.anchorDay)
       if slot.spent > 0 then ttl = max(ttl, finish - asked + ${DAY}) end
-      if slot.restored ~= slot.storedRestored then
-        fields[n + 1], fields[n + 2], n = '@h:' .. name, slot.restored, n + 2
-      end
+    end
+    -- Of a bucket, too, whose name once stood for a quota.
+    if slot.restored ~= slot.storedRestored then
+      fields[n + 1], fields[n + 2], n = '@h:' .. name, slot.restored, n + 2
     end
   end
   if sequence then fields[n + 1], fields[n + 2], n = counter, string.format('%.0f %.0f', sequence, asked), n + 2 end
