@@ -4,8 +4,11 @@ import { isMainThread } from "node:worker_threads";
 import type { Engine, EngineOptions } from "./engine/engine.js";
 import { tellOfFallback } from "./engine/fallback.js";
 import { JsEngine } from "./engine/js.js";
+import { JsLeases } from "./engine/js-leases.js";
+import type { LeaseEngine, LeaseEngineOptions } from "./engine/lease-engine.js";
 import { maxKeysOf } from "./engine/max-keys.js";
 import { openNative } from "./engine/native.js";
+import { openNativeLeases } from "./engine/native-leases.js";
 import { splitTiers } from "./engine/shadow-tiers.js";
 import type { Tiers } from "./engine/spec.js";
 import { checkTiers } from "./engine/tier.js";
@@ -17,6 +20,7 @@ import { PROCESS } from "./shared/runtime.js";
 import { SharedLimiter } from "./shared/shared-limiter.js";
 import { checkRedis, PREFIX, PREFIX_MAY_BE, placeOf, policiesOf, type RedisStorage } from "./shared/storage-options.js";
 import { RedisLink } from "./store/redis-link.js";
+import { redactedUrl } from "./store/redis-url.js";
 
 /** Where the state of keys is kept. */
 export type StorageOptions =
@@ -39,14 +43,17 @@ export interface LimiterOptions {
   tiers: Tiers;
   /**
    * Limiters of one name share one table, in every thread of the process; with the JavaScript engine, which can't do that,
-   * a worker thread may not open one. Left out, the table is this limiter's own. With Redis it is the `prefix` under which
-   * replicas share what they count, if `storage` has none: those of another name count apart. It may then be 1 to 64
-   * letters, digits, `_`, `-` and `.`, so that no name of one limiter is one of another.
+   * a worker thread may not open one. Left out, the table is this limiter's own.
+   *
+   * With Redis those of one name in a process are one replica to the others, with one table of what is leased; with the
+   * JavaScript engine each is a replica of its own. It is also the `prefix` under which replicas share what they count, if
+   * `storage` has none: those of another name count apart. It may then be 1 to 64 letters, digits, `_`, `-` and `.`, so that
+   * no name of one limiter is one of another.
    */
   name?: string;
   /**
    * `"auto"`, the default, is native if its binary is there, and JavaScript otherwise, which a process warning tells once
-   * with the reason; see {@link Limiter.engine} and {@link Limiter.fallbackReason}.
+   * with the reason; see {@link Limiter.engine} and {@link Limiter.fallbackReason}. With Redis it is what keeps the leases.
    */
   engine?: "auto" | "native" | "js";
   /** Memory by default. */
@@ -63,7 +70,7 @@ export interface LimiterOptions {
   onStorageError?: (error: unknown) => void;
 }
 
-/** How `createLimiter` makes a limiter that shares what it counts with other replicas; `engine` has no part in it. */
+/** How `createLimiter` makes a limiter that shares what it counts with other replicas. */
 export interface SharedLimiterOptions extends Omit<LimiterOptions, "storage"> {
   /** The Redis that they share. */
   storage: RedisStorage;
@@ -120,9 +127,9 @@ export function createLimiter(options: LimiterOptions | SharedLimiterOptions): L
 }
 
 function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimiter {
-  const { tiers, name = "tollkeeper", storage, clock, onStorageError = warn } = options;
+  const { tiers, name = "", storage, clock, onStorageError = warn } = options;
   const {
-    prefix = name,
+    prefix = name === "" ? "tollkeeper" : name,
     mode = "leased",
     leaseMs = 1000,
     timeoutMs = 50,
@@ -130,10 +137,20 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     credentials,
     allowEviction = false,
   } = storage;
-  const link = new RedisLink({
-    ...placeOf(storage),
-    prefix,
+  const place = placeOf(storage);
+  const opened = openLeases(options.engine ?? "auto", {
+    name,
+    agreement: JSON.stringify({ redis: redactedUrl(place.url), prefix, mode, leaseMs, timeoutMs }),
+    tiers: splitTiers(tiers),
+    maxKeys,
+    leaseMs,
+    timeoutMs,
     replica: randomBytes(6).toString("base64url"),
+  });
+  const link = new RedisLink({
+    ...place,
+    prefix,
+    replica: opened.engine.replica,
     tls,
     timeoutMs,
     allowEviction,
@@ -142,8 +159,9 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
   });
   const given = clock === undefined ? undefined : () => checkedNow(clock());
   return new SharedLimiter({
-    tiers,
+    ...opened,
     maxKeys,
+    isMortal: name !== "" && !isMainThread,
     prefix,
     mode,
     leaseMs,
@@ -182,17 +200,36 @@ function once(tell: (error: unknown) => void): (error: TollkeeperError) => void 
   };
 }
 
+function openEngine(kind: EngineKind, options: EngineOptions): Opened<Engine> {
+  return opened<Engine, EngineOptions>(kind, openNative, options, (why) => openJs(options, why));
+}
+
+/** Opens what keeps leases; without a binary every limiter is a replica of its own. */
+function openLeases(kind: EngineKind, options: LeaseEngineOptions): Opened<LeaseEngine> {
+  if (kind === "auto") return { engine: JsLeases.open(options), fallbackReason: undefined };
+  return opened<LeaseEngine, LeaseEngineOptions>(kind, openNativeLeases, options, () => JsLeases.open(options));
+}
+
+type EngineKind = "auto" | "native" | "js";
+
+interface Opened<T> {
+  readonly engine: T;
+  readonly fallbackReason: string | undefined;
+}
+
 /** Opens an engine, and says why if it is not the one that `"auto"` would rather have. */
-function openEngine(
-  kind: "auto" | "native" | "js",
-  options: EngineOptions,
-): { engine: Engine; fallbackReason: string | undefined } {
-  if (kind === "js") return { engine: openJs(options, 'engine is "js"'), fallbackReason: undefined };
+function opened<T, O>(
+  kind: EngineKind,
+  openNative: (options: O) => { engine: T } | { engine?: undefined; reason: string },
+  options: O,
+  openJs: (why: string) => T,
+): Opened<T> {
+  if (kind === "js") return { engine: openJs('engine is "js"'), fallbackReason: undefined };
   const native = openNative(options);
   if (native.engine !== undefined) return { engine: native.engine, fallbackReason: undefined };
-  const { reason } = native;
+  const { reason } = native as { reason: string };
   if (kind === "native") throw new TollkeeperError("ERR_NATIVE_MISSING", `engine is "native", but ${reason}`);
-  const js = openJs(options, reason);
+  const js = openJs(reason);
   tellOfFallback(reason);
   return { engine: js, fallbackReason: reason };
 }

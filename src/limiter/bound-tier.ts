@@ -1,16 +1,26 @@
-import type { Engine } from "../engine/engine.js";
 import type { Tier } from "../engine/tier.js";
+
+/** Corrects what a tier has decided, as `adjust` of an engine does. Whether the tier was known. */
+export type Correct = (
+  boundTier: BoundTier,
+  key: string,
+  deltaMilli: number,
+  atMs: number,
+  flags: number,
+  nowMs: number,
+) => boolean;
 
 /** A tier bound to the engine, the clock and the version that decide for it: what all its decisions have in common. */
 export interface BoundTier {
-  /** Whoever corrects its decisions. */
-  readonly engine: Pick<Engine, "adjust">;
+  readonly correct: Correct;
   readonly clock: () => number;
   /** Whether the limiter is closed; then nothing is corrected any more. */
   readonly isClosed: () => boolean;
   /** The version of the tiers that this is of. */
   readonly version: number;
   readonly tierId: number;
+  /** As which it is asked for: the tier's own name, or that of a tier with overrides or of a shadow limit. */
+  readonly name: string;
   readonly tier: Tier;
   /** Those of the tier's shadow limits, which decide each by itself. */
   readonly shadows: readonly BoundTier[];

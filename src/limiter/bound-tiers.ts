@@ -5,16 +5,19 @@ import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow-tiers.js";
 import type { Tiers } from "../engine/spec.js";
 import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
-import type { BoundTier } from "./bound-tier.js";
+import type { BoundTier, Correct } from "./bound-tier.js";
 import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";
 import { compileOverridden, plainTier } from "./overrides.js";
 
 /** Tiers with overrides that are held ready; as many as the engine holds. */
 const MAX_OVERRIDDEN = 32_768;
 
+/** The part of an engine that knows tiers. */
+type TierEngine = Pick<Engine, "version" | "tiersOf" | "tierId" | "overrideTier" | "reload">;
+
 /** What all bound tiers of a limiter have in common. */
 interface InCommon {
-  readonly engine: Engine;
+  readonly correct: Correct;
   readonly clock: () => number;
   readonly isClosed: () => boolean;
 }
@@ -25,7 +28,7 @@ interface InCommon {
  */
 export class BoundTiers {
   readonly #inCommon: InCommon;
-  readonly #engine: Engine;
+  readonly #engine: TierEngine;
   /** The names that this thread's compiled tiers give to slots; only their arithmetic is used here. */
   readonly #slots: SlotNames = new Map();
   readonly #maxSlots: number;
@@ -35,9 +38,9 @@ export class BoundTiers {
   /** Those of tiers with overrides, of the version that was last made ready. */
   readonly #overridden = new Recent<string, BoundTier>(MAX_OVERRIDDEN);
 
-  constructor(inCommon: InCommon) {
+  constructor(engine: TierEngine, inCommon: InCommon) {
     this.#inCommon = inCommon;
-    this.#engine = inCommon.engine;
+    this.#engine = engine;
     this.refresh();
     this.#maxSlots = slotsFor(this.#slots.size);
   }
@@ -51,6 +54,17 @@ export class BoundTiers {
   get tiers(): Tiers {
     this.refreshIfReloaded();
     return this.#tiers;
+  }
+
+  /** Those in force, without those of tiers with overrides; those of shadow limits stand with the tiers that they are of. */
+  get inForce(): readonly BoundTier[] {
+    this.refreshIfReloaded();
+    return [...this.#inForce.values()];
+  }
+
+  /** All that are ready. */
+  get all(): readonly BoundTier[] {
+    return [...this.inForce, ...this.#overridden.values()];
   }
 
   /**
@@ -91,7 +105,7 @@ export class BoundTiers {
     const overridden = tier === undefined ? undefined : plain.get(tier.name);
     if (tier === undefined || overridden === undefined) throw unknownTier(name, this.#inForce);
     const number = () => this.#engine.overrideTier(version, overridden.tierId, name, tier.spec);
-    return { ...overridden, tier, tierId, engine: { adjust: this.#adjustment(number) } };
+    return { ...overridden, name, tier, tierId, correct: this.#correction(number) };
   }
 
   /** Makes the tiers in force ready for this thread. */
@@ -163,17 +177,16 @@ export class BoundTiers {
     if (plain === undefined) return undefined;
     const { version } = plain;
     const number = () => this.#engine.overrideTier(version, plain.tierId, name, tier.spec);
-    const boundTier = { ...plain, tier, tierId: number(), engine: { adjust: this.#adjustment(number) } };
+    const boundTier = { ...plain, name, tier, tierId: number(), correct: this.#correction(number) };
     this.#overridden.set(name, boundTier);
     return boundTier;
   }
 
   /** How a decision under overrides is corrected, also when the engine has forgotten them since. */
-  #adjustment(number: () => number): BoundTier["engine"]["adjust"] {
-    const engine = this.#engine;
-    return (key, deltaMilli, decision, flags, nowMs) =>
-      engine.adjust(key, deltaMilli, decision, flags, nowMs) ||
-      engine.adjust(key, deltaMilli, { ...decision, tier: number() }, flags, nowMs);
+  #correction(number: () => number): Correct {
+    const { correct } = this.#inCommon;
+    return (boundTier, ...correction) =>
+      correct(boundTier, ...correction) || correct({ ...boundTier, tierId: number() }, ...correction);
   }
 
   /** Who decides by a version of the tiers, by name of the tier. */
@@ -181,7 +194,7 @@ export class BoundTiers {
     const engine = this.#engine;
     const inForce = new Map<string, BoundTier & { shadows: BoundTier[] }>();
     for (const [name, tier] of compileTiers(engine.tiersOf(version), slots)) {
-      const boundTier = { ...this.#inCommon, version, tierId: engine.tierId(name), tier, shadows: [] };
+      const boundTier = { ...this.#inCommon, version, tierId: engine.tierId(name), name, tier, shadows: [] };
       const of = shadowedTier(name);
       if (of === undefined) inForce.set(name, boundTier);
       else inForce.get(of)?.shadows.push(boundTier);

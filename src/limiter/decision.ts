@@ -1,5 +1,4 @@
 import { toMilli } from "../engine/amount.js";
-import type { Engine } from "../engine/engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "../engine/frame.js";
 import type { TierSpec } from "../engine/spec.js";
 import type { TierLimit } from "../engine/tier.js";
@@ -250,7 +249,7 @@ export class Decision {
   }
 
   /**
-   * Corrects it as another decision on the same call was corrected; `flags` as of {@link Engine.adjust}.
+   * Corrects it as another decision on the same call was corrected; `flags` is a sum of {@link ADJUST}.
    *
    * @internal
    */
@@ -260,14 +259,14 @@ export class Decision {
 
   /** @internal */
   protected correct(deltaMilli: number, flags: number): boolean {
-    const { engine, version, tierId, clock, isClosed } = this.boundTier;
+    const { boundTier } = this;
+    const { clock, isClosed } = boundTier;
     if (!this.open || isClosed()) return false;
     const nowMs = clock();
     if (!this.open) return false; // The clock is somebody else's code, which may have corrected it.
     this.open = false;
     if (deltaMilli === 0) return true;
-    const decision = { version, tier: tierId, atMs: this.nowMs };
-    engine.adjust(this.key, deltaMilli, decision, flags | (this.outcome & ADJUST.OVERFLOW), nowMs);
+    boundTier.correct(boundTier, this.key, deltaMilli, this.nowMs, flags | (this.outcome & ADJUST.OVERFLOW), nowMs);
     return true;
   }
 }

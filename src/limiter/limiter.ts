@@ -56,7 +56,12 @@ export class Limiter {
     this.fallbackReason = fallbackReason;
     this.#engine = engine;
     this.#clock = clock === undefined ? () => -1 : () => checkedNow(clock());
-    this.#boundTiers = new BoundTiers({ engine, clock: this.#clock, isClosed: () => this.#closed });
+    this.#boundTiers = new BoundTiers(engine, {
+      correct: ({ version, tierId: tier }, key, deltaMilli, atMs, flags, nowMs) =>
+        engine.adjust(key, deltaMilli, { version, tier, atMs }, flags, nowMs),
+      clock: this.#clock,
+      isClosed: () => this.#closed,
+    });
     this.#upkeep = new Upkeep(engine, this.#clock);
     if (flushMs !== undefined) this.#upkeep.storeWithin(flushMs, onStorageError);
   }

@@ -70,8 +70,13 @@ export class FallbackLimits {
     };
   }
 
-  /** What is to be charged for what was admitted, in thousandths per limit; undefined if nothing was. */
+  /** What is to be charged at the end for what was admitted, in thousandths per limit; undefined if nothing was. */
   charges(nowMs: number): { deltas: number[]; atMs: number } | undefined {
+    return this.outstanding(nowMs);
+  }
+
+  /** What would be, were this the end. */
+  outstanding(nowMs: number): { deltas: number[]; atMs: number } | undefined {
     if (this.#parts.every(({ admitted }) => admitted === 0)) return undefined;
     this.#advance(nowMs);
     const deltas = this.#parts.map(({ amount, base, admitted }, index) => {

@@ -1,202 +1,308 @@
-import { TollkeeperError } from "../errors.js";
+import { APPLIED, LEASE_OUTCOME } from "../engine/lease-frame.js";
+import type { BoundTier } from "../limiter/bound-tier.js";
 import type { Reply } from "../store/protocol.js";
-import type { Lease, PendingCall } from "./lease.js";
+import type { Clocks } from "./clocks.js";
+import type { LeaseDecider, Standing } from "./lease-decider.js";
 import type { LeaseOptions } from "./lease-options.js";
-import { type LeaseReleaser, SWEEPS } from "./lease-releaser.js";
+import type { LeaseReleaser } from "./lease-releaser.js";
+import type { OpenKey, OpenKeys, PendingCall } from "./open-key.js";
 import type { Outbox } from "./outbox.js";
-import { allowedOutcome, spentAt } from "./outcome.js";
+import { allowedOutcome, type Outcome, outcomeOf, spentAt } from "./outcome.js";
+import type { Replies } from "./replies.js";
 import type { Runtime } from "./runtime.js";
-import type { SharedTier } from "./shared-tier.js";
 import type { StoreClient } from "./store-client.js";
 
 /** Takes in vain after which a call asks for itself alone. */
 const MISSES = 3;
 
+/** How often in the time of a lease what has expired is given back. */
+export const SWEEPS = 4;
+
+/** What an acquirer is part of. */
+interface Surrounded {
+  readonly decider: LeaseDecider;
+  readonly openKeys: OpenKeys;
+  readonly client: StoreClient;
+  readonly replies: Replies;
+  readonly outbox: Outbox;
+  readonly releaser: LeaseReleaser;
+  readonly clocks: Clocks;
+  readonly runtime: Runtime;
+}
+
+/** What is asked for one key. */
+interface Take {
+  readonly open: OpenKey;
+  readonly boundTier: BoundTier;
+  readonly standing: Standing;
+  readonly need: number;
+  readonly want: number;
+}
+
 /** Takes tokens ahead, and decides those who wait for them. */
 export class LeaseAcquirer {
-  readonly #client: StoreClient;
-  readonly #outbox: Outbox;
-  readonly #releaser: LeaseReleaser;
-  readonly #runtime: Runtime;
+  readonly #parts: Surrounded;
   readonly #leaseMs: number;
   readonly #outMs: number;
-  readonly #underway = new Set<Promise<void>>();
-  /** Leases that will run out soon. */
-  readonly #low: Lease[] = [];
+  /** Keys that are asked about when this turn of the event loop is over. */
+  #next: OpenKey[] = [];
+  /** Keys of which what is held will run out soon. */
+  #low: { readonly key: string; readonly boundTier: BoundTier }[] = [];
+  /** Takes that are scheduled or under way, and who waits for the last of them. */
+  #underway = 0;
+  #ended: (() => void) | undefined;
   #isEnding = false;
 
-  constructor(
-    client: StoreClient,
-    outbox: Outbox,
-    releaser: LeaseReleaser,
-    runtime: Runtime,
-    { leaseMs, timeoutMs }: Pick<LeaseOptions, "leaseMs" | "timeoutMs">,
-  ) {
-    this.#client = client;
-    this.#outbox = outbox;
-    this.#releaser = releaser;
-    this.#runtime = runtime;
+  constructor(parts: Surrounded, { leaseMs, timeoutMs }: Pick<LeaseOptions, "leaseMs" | "timeoutMs">) {
+    this.#parts = parts;
     this.#leaseMs = leaseMs;
     // Until the sweep after it has expired, and then until it has arrived.
     this.#outMs = Math.ceil(leaseMs + leaseMs / SWEEPS + timeoutMs);
   }
 
   /** Has a call wait for tokens of the next take. */
-  wait(lease: Lease, call: PendingCall): void {
-    lease.pending.push(call);
-    if (!lease.taking) this.#takeSoon(lease);
+  wait(open: OpenKey, call: PendingCall): void {
+    open.bringTo(call.boundTier);
+    open.pending.push(call);
+    if (!open.isTaking) this.#takeSoon(open);
   }
 
   /** Asks for more before it is needed: not at once, but with other keys that run low within a part of the time left. */
-  prefetch(lease: Lease, nowMs: number): void {
-    const leaseMs = this.#leaseMs;
-    if (lease.isLow || lease.taking || this.#isEnding) return;
-    if (nowMs < lease.noPrefetchUntilMs || nowMs < lease.brokenUntilMs) return;
-    const low = lease.demand(leaseMs / 4, nowMs);
-    if (low < 2000 || lease.held(nowMs + leaseMs / 4) >= low) return;
-    lease.isLow = true;
-    if (this.#low.push(lease) === 1) this.#runtime.after(leaseMs / 16, () => this.#prefetchAll());
+  prefetch(key: string, boundTier: BoundTier): void {
+    if (this.#low.push({ key, boundTier }) > 1) return;
+    this.#parts.runtime.after(this.#leaseMs / 16, () => this.#prefetchAll());
   }
 
   /** Takes nothing ahead any more; resolves when no take is under way. */
   async end(): Promise<void> {
     this.#isEnding = true;
-    while (this.#underway.size > 0) await Promise.allSettled(this.#underway);
-  }
-
-  /** Asks for more when this turn of the event loop is over, so that all who come in it are counted. */
-  #takeSoon(lease: Lease): void {
-    lease.taking = true;
-    this.#runtime.soon(() => {
-      // What is taken now is of the present tier.
-      for (const call of lease.stalePending.splice(0)) call.alone();
-      const [first] = lease.pending;
-      if (first === undefined) {
-        lease.taking = false;
-        return;
-      }
-      // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
-      const held = lease.held(this.#runtime.now());
-      this.#begin(this.#take(lease, Math.max(0, first.costMilli - held)));
+    if (this.#underway === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#ended = resolve;
     });
   }
 
+  /** Asks for more when this turn of the event loop is over, so that all who come in it are counted. */
+  #takeSoon(open: OpenKey): void {
+    this.#begin(open);
+    if (this.#next.push(open) > 1) return;
+    this.#parts.runtime.soon(() => this.#takeAll(this.#next.splice(0), false));
+  }
+
   #prefetchAll(): void {
-    for (const lease of this.#low.splice(0)) {
-      lease.isLow = false;
-      if (lease.taking || this.#isEnding || this.#client.state !== "ready") continue;
-      lease.taking = true;
-      this.#begin(this.#take(lease, 0));
+    const { openKeys, client, clocks } = this.#parts;
+    const low = this.#low.splice(0);
+    if (this.#isEnding || !client.isReady) return;
+    const ahead: OpenKey[] = [];
+    for (const { key, boundTier } of low) {
+      const open = openKeys.obtain(key);
+      if (open.isTaking || clocks.nowMs() < open.brokenUntilMs) continue;
+      open.bringTo(boundTier);
+      this.#begin(open);
+      ahead.push(open);
     }
+    this.#takeAll(ahead, true);
   }
 
-  #begin(take: Promise<void>): void {
-    this.#underway.add(take);
-    void take.finally(() => this.#underway.delete(take));
+  #begin(open: OpenKey): void {
+    open.isTaking = true;
+    this.#underway++;
   }
 
-  async #take(lease: Lease, need: number): Promise<void> {
-    const { boundTier } = lease;
-    const leaseMs = this.#leaseMs;
-    const sentMs = this.#runtime.now();
-    const waiting = lease.pending.reduce((sum, { costMilli }) => sum + costMilli, 0);
-    const ahead = lease.demand(leaseMs, sentMs) - lease.usable(sentMs);
-    const want = Math.max(need, waiting - lease.held(sentMs), ahead);
-    const isFlushed = !lease.hasUnreconciled || (await this.#outbox.isFlushed(lease));
-    try {
-      if (!isFlushed)
-        throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis has not heard of what was admitted before");
-      const snapshot = lease.boundTier === boundTier ? lease.snapshot : undefined;
-      const divisor = 2 * this.#client.replicas;
-      const reply = await this.#client.run({
-        op: "take",
-        ...this.#client.about(lease.key, boundTier, snapshot),
-        need,
-        want,
-        divisor,
-        outMs: this.#outMs,
-      });
-      this.#took(lease, boundTier, need, sentMs, reply);
-    } catch (error) {
-      lease.failed(error, this.#runtime.now());
-      lease.taking = false;
-      for (const call of [...lease.stalePending.splice(0), ...lease.pending.splice(0)]) call.failed();
-      return;
-    }
-    lease.taking = false;
-    this.#serve(lease);
+  #end(open: OpenKey): void {
+    open.isTaking = false;
+    this.#underway--;
+    if (open.pending.length > 0) this.#takeSoon(open);
+    if (this.#underway === 0) this.#ended?.();
   }
 
-  #took(lease: Lease, boundTier: SharedTier, need: number, sentMs: number, reply: Reply): void {
-    const nowMs = this.#runtime.now();
-    const left = this.#serveStale(lease, boundTier, reply);
-    if (left > 0) {
-      const lastsMs = Math.min(this.#leaseMs, ...periodEnds(boundTier, reply.nowMs));
-      const grant = { milli: left, expiresMs: sentMs + lastsMs, takenMs: reply.nowMs };
-      if (lease.boundTier === boundTier) {
-        lease.grants.push(grant);
-        this.#releaser.add(lease);
+  /** Takes for keys, each once the store has heard of what it admitted before: below that it would count from less. */
+  #takeAll(keys: readonly OpenKey[], isAhead: boolean): void {
+    const { outbox, releaser } = this.#parts;
+    const takes: Take[] = [];
+    for (const open of keys) {
+      if (!open.hasUnreconciled) {
+        takes.push(...this.#prepare(open, isAhead));
       } else {
-        void this.#releaser.give(lease, boundTier, grant);
+        void outbox.isFlushed(open).then((isFlushed) => {
+          if (isFlushed) this.#takeAll([open], isAhead);
+          else this.#fail(open);
+        });
       }
-    } else if (reply.granted === 0) {
-      lease.noPrefetchUntilMs = nowMs + this.#leaseMs / 4;
     }
-    if (lease.boundTier !== boundTier) return;
-    lease.learn(reply, nowMs);
-    if (reply.denied > 0) {
-      const denial = lease.denial(boundTier, reply, need, nowMs);
-      lease.rememberDenial(denial, nowMs);
-      // The answer is for the first, whatever is held by now.
-      const first = lease.pending.shift();
-      if (first === undefined) return;
-      const outcome = lease.outcome(first.costMilli, nowMs, reply.nowMs - reply.lagMs);
-      first.decided(outcome.denied > 0 ? outcome : { ...denial, spent: outcome.spent });
+    // What has expired is still spent in the store, by us, and would be denied for good.
+    if (takes.some(({ standing }) => standing.heldMilli === 0)) void releaser.release();
+    for (const take of takes) this.#send(take);
+  }
+
+  /** What is to be taken for a key; nothing if nobody wants it any more. */
+  #prepare(open: OpenKey, isAhead: boolean): Take[] {
+    const { decider } = this.#parts;
+    // What is taken now is of the present tier.
+    for (const call of open.stalePending.splice(0)) call.alone();
+    const { boundTier, key, pending } = open;
+    const standing = boundTier && decider.ask(boundTier, key);
+    const isWanted = pending.length > 0 || (isAhead && standing !== undefined && standing.aheadMilli > 0);
+    if (boundTier === undefined || standing === undefined || !isWanted) {
+      for (const call of pending.splice(0)) call.alone();
+      this.#end(open);
+      return [];
     }
+    if (standing.heldMilli === 0) decider.giveBack(key, true);
+    return [{ open, boundTier, standing, ...amountsOf(pending, standing) }];
+  }
+
+  #send({ open, boundTier, standing, need, want }: Take): void {
+    const { client, clocks } = this.#parts;
+    const sentMs = clocks.nowMs();
+    const asked = client.run({
+      op: "take",
+      ...client.about(open.key, boundTier.tier, standing.snapshot),
+      ...{ need, want, divisor: 2 * client.replicas, outMs: this.#outMs },
+    });
+    asked.then(
+      (reply) => this.#took(open, boundTier, need, sentMs, reply),
+      (error: unknown) => {
+        open.failed(error, clocks.nowMs());
+        this.#fail(open);
+      },
+    );
+  }
+
+  #fail(open: OpenKey): void {
+    for (const call of [...open.stalePending.splice(0), ...open.pending.splice(0)]) call.failed();
+    this.#end(open);
+  }
+
+  #took(open: OpenKey, boundTier: BoundTier, need: number, sentMs: number, reply: Reply): void {
+    const { replies, clocks } = this.#parts;
+    const { key } = open;
+    const nowMs = clocks.nowMs();
+    const lastsMs = Math.min(this.#leaseMs, ...periodEnds(boundTier, reply.nowMs)) - Math.ceil(nowMs - sentMs);
+    const denial = deniedOf(reply, () => denialOf(open, boundTier, reply, need, 0, nowMs));
+    let left = reply.granted;
+    replies.add({
+      ...{ key, boundTier, reply, teaches: true, denial },
+      taken: {
+        grantedMilli: reply.granted,
+        heldMilli: () => {
+          left = this.#serveStale(open, boundTier, reply);
+          return left;
+        },
+        lastsMs,
+      },
+      applied: (code) => {
+        if (code !== APPLIED.KEPT && left > 0) this.#handOut(open, boundTier, reply, left);
+        if (denial !== undefined && open.boundTier === boundTier) this.#deny(open, boundTier, reply, denial);
+        this.#serve(open);
+        this.#end(open);
+      },
+    });
+  }
+
+  /** The answer is for the first, whatever is held by now. */
+  #deny(open: OpenKey, boundTier: BoundTier, reply: Reply, denial: Outcome): void {
+    const first = open.pending.shift();
+    if (first === undefined) return;
+    const { decider, clocks } = this.#parts;
+    const held = decider.look(boundTier, open.key)?.heldMilli ?? 0;
+    const outcome = denialOf(open, boundTier, reply, first.costMilli, held, clocks.nowMs());
+    const told = outcome.denied > 0 ? outcome : { ...denial, spent: outcome.spent };
+    first.decided(decider.conclude(boundTier, open.key, first.costMilli, told, true));
   }
 
   /** Decides those who waited when another tier came in, by what was taken for them; returns what is left of it. */
-  #serveStale(lease: Lease, boundTier: SharedTier, reply: Reply): number {
-    const { granted, nowMs, spent } = reply;
-    let left = granted;
+  #serveStale(open: OpenKey, boundTier: BoundTier, reply: Reply): number {
     const alone: PendingCall[] = [];
-    for (const call of lease.stalePending.splice(0)) {
+    const left = this.#serveOf(open, boundTier, reply, reply.granted, open.stalePending.splice(0), alone);
+    // Asked for when what is left is on its way back.
+    if (alone.length > 0) this.#parts.runtime.soon(() => alone.forEach((call) => void call.alone()));
+    return left;
+  }
+
+  /** Hands out what can't be held here to those who wait for it, and gives the rest back. */
+  #handOut(open: OpenKey, boundTier: BoundTier, reply: Reply, grantedMilli: number): void {
+    const unserved: PendingCall[] = [];
+    const milli = this.#serveOf(open, boundTier, reply, grantedMilli, open.pending.splice(0), unserved);
+    open.pending.unshift(...unserved);
+    const { tier } = boundTier;
+    if (milli > 0) void this.#parts.releaser.give({ key: open.key, tier, boundTier, milli, takenMs: reply.nowMs });
+  }
+
+  /** Serves calls of a tier from what was granted; returns what is left. */
+  #serveOf(
+    { key }: OpenKey,
+    boundTier: BoundTier,
+    reply: Reply,
+    grantedMilli: number,
+    calls: readonly PendingCall[],
+    unserved: PendingCall[],
+  ): number {
+    let left = grantedMilli;
+    for (const call of calls) {
       if (call.boundTier !== boundTier || call.costMilli > left) {
-        alone.push(call);
+        unserved.push(call);
         continue;
       }
       left -= call.costMilli;
-      const snapshot = { epoch: "", atMs: nowMs, spent };
-      call.decided(allowedOutcome(reply, spentAt(boundTier.tier, snapshot, nowMs, left)));
+      const snapshot = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
+      const outcome = allowedOutcome(reply, spentAt(boundTier.tier, snapshot, reply.nowMs, left));
+      call.decided(this.#parts.decider.conclude(boundTier, key, call.costMilli, outcome, true));
     }
-    // Asked for when what is left is on its way back.
-    if (alone.length > 0) this.#runtime.soon(() => alone.forEach((call) => void call.alone()));
     return left;
   }
 
   /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
-  #serve(lease: Lease): void {
-    const nowMs = this.#runtime.now();
-    const storeMs = this.#client.storeMs(nowMs);
+  #serve(open: OpenKey): void {
+    const { decider, releaser } = this.#parts;
     const waiting: PendingCall[] = [];
-    for (const call of lease.pending.splice(0)) {
-      if (lease.use(call.costMilli, nowMs)) {
-        call.decided(lease.outcome(0, nowMs, storeMs));
-        continue;
-      }
-      const outcome = lease.outcome(call.costMilli, nowMs, storeMs);
-      if (nowMs < lease.denyUntilMs && outcome.denied > 0) call.decided(outcome);
-      else waiting.push(call);
+    for (const call of open.pending.splice(0)) {
+      const { boundTier, costMilli } = call;
+      const code = decider.consume(boundTier, open.key, costMilli);
+      if (code < 0 || (code & LEASE_OUTCOME.ASK) !== 0) waiting.push(call);
+      else call.decided(decider.decision(boundTier, open.key, costMilli, true));
+      if (code >= 0 && (code & LEASE_OUTCOME.LOW) !== 0) this.prefetch(open.key, boundTier);
+      if (code >= 0 && (code & LEASE_OUTCOME.RETURNS) !== 0) void releaser.release();
     }
     // Whatever has become of the take: nobody asks for ever.
     const [first] = waiting;
     if (first !== undefined && ++first.misses === MISSES) waiting.shift()?.alone();
-    lease.pending.push(...waiting);
-    if (lease.pending.length > 0) this.#takeSoon(lease);
+    open.pending.unshift(...waiting);
   }
 }
 
+/** What a take for those who wait is to bring at least, and what could be used. */
+function amountsOf(
+  pending: readonly PendingCall[],
+  { heldMilli, aheadMilli }: Standing,
+): { need: number; want: number } {
+  // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
+  const need = Math.max(0, (pending[0]?.costMilli ?? 0) - heldMilli);
+  const waiting = pending.reduce((sum, { costMilli }) => sum + costMilli, 0);
+  return { need, want: Math.max(need, waiting - heldMilli, aheadMilli) };
+}
+
+/** A denial, if the store says that it is one and its amounts bear that out. */
+export function deniedOf({ denied }: Reply, denial: () => Outcome): Outcome | undefined {
+  const outcome = denied === 0 ? undefined : denial();
+  return outcome?.denied === 0 ? undefined : outcome;
+}
+
+/** What the store's answer means for a call, less what is held here, and by what may still come back. */
+export function denialOf(
+  { lateUntilMs }: Pick<OpenKey, "lateUntilMs">,
+  { tier }: BoundTier,
+  reply: Reply,
+  costMilli: number,
+  heldMilli: number,
+  nowMs: number,
+): Outcome {
+  const snapshot = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
+  const backMs = Math.max(reply.backMs, Math.ceil(lateUntilMs - nowMs));
+  return outcomeOf(tier, spentAt(tier, snapshot, reply.nowMs, heldMilli), costMilli, { ...reply, backMs });
+}
+
 /** How long the periods of a tier's quotas still last. */
-function periodEnds({ tier }: SharedTier, nowMs: number): number[] {
+function periodEnds({ tier }: BoundTier, nowMs: number): number[] {
   return tier.limits.flatMap(({ rule }) => (rule.type === "quota" ? [rule.resetMs(nowMs)] : []));
 }

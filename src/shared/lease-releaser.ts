@@ -1,124 +1,97 @@
+import { LEASE_FRAME } from "../engine/lease-frame.js";
 import { isRefusal } from "../store/key-error.js";
 import type { Command, Reply } from "../store/protocol.js";
-import type { Grant, Lease } from "./lease.js";
+import type { CountedTier, CountedTiers } from "./counted-tiers.js";
+import type { LeaseDecider } from "./lease-decider.js";
 import { ONCE, type Outbox } from "./outbox.js";
-import type { Runtime } from "./runtime.js";
-import type { SharedTier } from "./shared-tier.js";
+import type { Replies } from "./replies.js";
 import type { StoreClient } from "./store-client.js";
+import { unreconciled } from "./unreconciled.js";
 
-/** How often in the time of a lease what has expired is given back. */
-export const SWEEPS = 4;
+const { KEY_LENGTH, HELD, NOW, RULES, ROW } = LEASE_FRAME;
+
+/** Tokens that were taken together, and are not to be handed out. */
+export interface Return extends Pick<CountedTier, "tier" | "boundTier"> {
+  readonly key: string;
+  readonly milli: number;
+  /** When they were taken, by the store's time. */
+  readonly takenMs: number;
+}
 
 /** Gives back what was taken and is not used. */
 export class LeaseReleaser {
+  readonly #decider: LeaseDecider;
+  readonly #countedTiers: CountedTiers;
   readonly #client: StoreClient;
+  readonly #replies: Replies;
   readonly #outbox: Outbox;
-  readonly #runtime: Runtime;
-  readonly #leaseMs: number;
-  /** Leases that hold tokens. */
-  readonly #live = new Set<Lease>();
-  #leased = 0;
 
-  constructor(client: StoreClient, outbox: Outbox, runtime: Runtime, leaseMs: number) {
+  constructor(
+    decider: LeaseDecider,
+    countedTiers: CountedTiers,
+    client: StoreClient,
+    replies: Replies,
+    outbox: Outbox,
+  ) {
+    this.#decider = decider;
+    this.#countedTiers = countedTiers;
     this.#client = client;
+    this.#replies = replies;
     this.#outbox = outbox;
-    this.#runtime = runtime;
-    this.#leaseMs = leaseMs;
   }
 
-  /** Remembers that a lease holds tokens. */
-  add(lease: Lease): void {
-    this.#live.add(lease);
-  }
-
-  /** Forgets what a lease holds. */
-  drop(lease: Lease): void {
-    lease.grants = [];
-    this.#live.delete(lease);
-  }
-
-  /** Thousandths held at the last sweep, so that whoever asks need not look at every lease. */
-  get leased(): number {
-    return this.#leased;
-  }
-
-  /** Gives back all that a lease holds. */
-  giveBack(lease: Lease): void {
-    this.#expel(lease, this.#removeAll(lease));
-  }
-
-  /** Gives back everything; resolved when it has arrived. */
-  drain(): Promise<void>[] {
-    return [...this.#live].flatMap((lease) => this.#giveAll(lease, this.#removeAll(lease)));
-  }
-
-  /** Gives back what has expired or lies idle. Called {@link SWEEPS} times in `leaseMs`. */
-  sweep(): void {
-    const nowMs = this.#runtime.now();
-    let leased = 0;
-    for (const lease of this.#live) {
-      this.#expel(lease, lease.expired(nowMs, this.#leaseMs / 2));
-      leased += lease.held(nowMs);
+  /** Sends what the table has to be given back; resolved when it has arrived, or is lost. */
+  async release(): Promise<void> {
+    const given: Promise<void>[] = [];
+    for (let returns = this.#next(); returns.length > 0; returns = this.#next()) {
+      given.push(...returns.map((one) => this.give(one)));
     }
-    this.#leased = leased;
+    await Promise.all(given);
+  }
+
+  /**
+   * Gives tokens back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. What the
+   * store has refused has not counted, and is queued.
+   */
+  async give({ key, tier, boundTier, milli, takenMs: atMs }: Return): Promise<void> {
+    const deltas = tier.limits.map(() => -milli);
+    const queue = () => this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, unused: true }));
+    if (!this.#client.isReady) return queue();
+    try {
+      const reply = await this.#client.run({ op: "adjust", ...this.#client.about(key, tier), deltas, atMs, ...ONCE });
+      if (boundTier !== undefined) this.#replies.add({ key, boundTier, reply, teaches: true });
+    } catch (error) {
+      if (isRefusal(error)) queue();
+    }
   }
 
   /** A take that was given up was granted after all: nobody will use it. */
   late(command: Command, reply: Reply): void {
     if (command.op !== "take" || reply.granted === 0) return;
     const deltas = command.tier.limits.map(() => -reply.granted);
+    const about = this.#client.about(command.key, command.tier, command.snapshot);
     void this.#client
-      .run({
-        ...command,
-        op: "adjust",
-        deltas,
-        atMs: reply.nowMs,
-        ...ONCE,
-        unused: true,
-      })
+      .run({ op: "adjust", ...about, deltas, atMs: reply.nowMs, ...ONCE, unused: true })
       .catch(() => undefined);
   }
 
-  /** Removes all that is held. */
-  #removeAll(lease: Lease): Grant[] {
-    const grants = lease.grants.filter(({ milli }) => milli > 0);
-    lease.grants = [];
-    return grants;
-  }
-
-  #expel(lease: Lease, grants: readonly Grant[]): void {
-    if (lease.grants.length === 0) this.#live.delete(lease);
-    for (const given of this.#giveAll(lease, grants)) given.catch(() => undefined);
-  }
-
-  #giveAll(lease: Lease, grants: readonly Grant[]): Promise<void>[] {
-    return grants.map((grant) => this.give(lease, lease.boundTier, grant));
-  }
-
-  /**
-   * Gives a grant back; what is lost on the way stays spent, and is not sent again, so that it never counts twice. What the
-   * store has refused has not counted, and is queued.
-   */
-  async give(lease: Lease, boundTier: SharedTier, { milli, takenMs }: Grant): Promise<void> {
-    const deltas = boundTier.tier.limits.map(() => -milli);
-    const queue = () =>
-      this.#outbox.queue(lease, {
-        boundTier,
-        deltas,
-        atMs: takenMs,
-        quotasOnly: false,
-        tell: false,
-        unused: true,
-        duringOutage: false,
-        sent: undefined,
-      });
-    if (this.#client.state !== "ready") return queue();
-    const about = this.#client.about(lease.key, boundTier, undefined);
-    try {
-      const reply = await this.#client.run({ op: "adjust", ...about, deltas, atMs: takenMs, ...ONCE });
-      if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
-    } catch (error) {
-      if (isRefusal(error)) queue();
-    }
+  #next(): Return[] {
+    const { engine } = this.#decider;
+    const { count, keys } = engine.takeReturns();
+    const { frame } = engine;
+    let start = 0;
+    const rows = Array.from({ length: count }, (_, row) => {
+      const at = row * ROW;
+      const end = start + (frame[at + KEY_LENGTH] as number);
+      const key = keys.slice(start, end);
+      start = end;
+      return {
+        key,
+        milli: frame[at + HELD] as number,
+        takenMs: frame[at + NOW] as number,
+        rules: frame[at + RULES] as number,
+      };
+    });
+    return rows.map(({ rules, ...one }) => ({ ...one, ...this.#countedTiers.of(rules) }));
   }
 }

@@ -1,169 +1,172 @@
-import { isOfOneKey } from "../store/key-error.js";
+import { OUTCOME } from "../engine/frame.js";
+import type { LeaseEngine } from "../engine/lease-engine.js";
+import { LEASE_OUTCOME } from "../engine/lease-frame.js";
+import type { BoundTier } from "../limiter/bound-tier.js";
+import type { BoundTiers } from "../limiter/bound-tiers.js";
+import type { Decision } from "../limiter/decision.js";
 import type { Command, Reply } from "../store/protocol.js";
-import { Lease } from "./lease.js";
-import { LeaseAcquirer } from "./lease-acquirer.js";
+import { Clocks } from "./clocks.js";
+import { CountedTiers } from "./counted-tiers.js";
+import { denialOf, deniedOf, LeaseAcquirer, SWEEPS } from "./lease-acquirer.js";
+import { LeaseDecider } from "./lease-decider.js";
 import type { LeaseOptions } from "./lease-options.js";
-import { LeaseReleaser, type SWEEPS } from "./lease-releaser.js";
-import type { LeaseTable } from "./lease-table.js";
-import { type CLOSED, Outage } from "./outage.js";
-import { ONCE, Outbox } from "./outbox.js";
-import { allowedOutcome, type Outcome, outcomeOf, spentAt } from "./outcome.js";
+import { LeaseReleaser } from "./lease-releaser.js";
+import { type OpenKey, OpenKeys } from "./open-key.js";
+import { Outage } from "./outage.js";
+import { Outbox } from "./outbox.js";
+import { allowedOutcome, outcomeOf, spentAt } from "./outcome.js";
+import { Replies } from "./replies.js";
+import { report } from "./report.js";
 import type { Runtime } from "./runtime.js";
 import type { Session, SessionState } from "./session.js";
-import type { SharedCorrection, SharedTier } from "./shared-tier.js";
-import { converted } from "./snapshot.js";
 import { StoreClient } from "./store-client.js";
+import { unreconciled } from "./unreconciled.js";
 
-/** Keys reported at once when a store has come back. */
-const BATCH = 256;
+const { LOW, RETURNS, ASK } = LEASE_OUTCOME;
+/** What a decision alone has none of. */
+const BESIDES = LOW | RETURNS | ASK;
+
+/** What leases are made of. */
+export interface LeaseParts {
+  readonly engine: LeaseEngine;
+  readonly boundTiers: BoundTiers;
+  readonly session: Session;
+  readonly runtime: Runtime;
+  readonly maxKeys: number;
+  /** Whether this thread may end before the process; see {@link Outbox}. */
+  readonly isMortal: boolean;
+}
 
 /** Decides calls from what is leased, what the store grants, and, while that is away, by the outage policy. */
 export class Leases {
-  readonly table: LeaseTable;
   readonly #options: LeaseOptions;
+  readonly #boundTiers: BoundTiers;
+  readonly #runtime: Runtime;
+  readonly #clocks: Clocks;
+  readonly #decider: LeaseDecider;
+  readonly #openKeys: OpenKeys;
+  readonly #countedTiers: CountedTiers;
   readonly #client: StoreClient;
+  readonly #replies: Replies;
   readonly #outbox: Outbox;
   readonly #outage: Outage;
   readonly #releaser: LeaseReleaser;
-  readonly #runtime: Runtime;
   readonly #acquirer: LeaseAcquirer;
+  #stopSweep: () => void = () => undefined;
+  #isEnded = false;
 
-  constructor(table: LeaseTable, session: Session, runtime: Runtime, options: LeaseOptions) {
-    this.table = table;
-    this.#runtime = runtime;
+  constructor({ engine, boundTiers, session, runtime, maxKeys, isMortal }: LeaseParts, options: LeaseOptions) {
+    const { leaseMs, clock, policies } = options;
+    const clocks = new Clocks(engine, runtime, clock);
+    const decider = new LeaseDecider(engine, clocks, boundTiers);
+    const openKeys = new OpenKeys(maxKeys);
+    const client = new StoreClient(session, clocks, engine.lane);
+    const replies = new Replies(engine, clocks);
+    const countedTiers = new CountedTiers(engine, boundTiers);
+    const outbox = new Outbox({ decider, openKeys, client, replies, clocks, runtime }, leaseMs, isMortal);
+    const releaser = new LeaseReleaser(decider, countedTiers, client, replies, outbox);
+    const parts = { decider, openKeys, client, replies, outbox, releaser, clocks, runtime };
+    this.#acquirer = new LeaseAcquirer(parts, options);
+    this.#outage = new Outage(decider, openKeys, session, outbox, clocks, policies);
     this.#options = options;
-    this.#client = new StoreClient(session, runtime, options.clock);
-    this.#outbox = new Outbox(table, this.#client, runtime, options.leaseMs);
-    this.#releaser = new LeaseReleaser(this.#client, this.#outbox, runtime, options.leaseMs);
-    this.#outage = new Outage(table, this.#client, this.#outbox, options.policies);
-    this.#acquirer = new LeaseAcquirer(this.#client, this.#outbox, this.#releaser, runtime, options);
+    this.#boundTiers = boundTiers;
+    this.#runtime = runtime;
+    this.#clocks = clocks;
+    this.#decider = decider;
+    this.#openKeys = openKeys;
+    this.#countedTiers = countedTiers;
+    this.#client = client;
+    this.#replies = replies;
+    this.#outbox = outbox;
+    this.#releaser = releaser;
+    this.#sweepLater();
   }
 
-  /** The store's time, as near as can be told. */
-  storeMs(): number {
-    return this.#client.storeMs();
+  /** Thousandths admitted that the store has not heard of. */
+  get unreconciled(): number {
+    return this.#outbox.unreconciled;
   }
 
-  /** Spends a cost above 0 of a tier that has limits. */
-  consume(
-    key: string,
-    boundTier: SharedTier,
-    costMilli: number,
-  ): Outcome | typeof CLOSED | Promise<Outcome | typeof CLOSED> {
-    const lease = this.#bringTo(key, boundTier);
-    const nowMs = this.#runtime.now();
-    if (lease.use(costMilli, nowMs)) {
-      this.#acquirer.prefetch(lease, nowMs);
-      return lease.outcome(0, nowMs, this.#client.storeMs(nowMs));
-    }
-    if (!this.#mayAsk(lease, nowMs)) return this.#outage.decide(lease, costMilli, true);
-    if (this.#options.mode === "exact") return this.#exactly(lease, boundTier, costMilli);
-    if (nowMs < lease.denyUntilMs) {
-      const outcome = lease.outcome(costMilli, nowMs, this.#client.storeMs(nowMs));
-      if (outcome.denied > 0) return outcome;
-    }
-    return new Promise((resolve) => {
-      this.#acquirer.wait(lease, {
-        boundTier,
-        costMilli,
-        decided: resolve,
-        failed: () => resolve(this.#decideWithoutStore(key, boundTier, costMilli)),
-        alone: () => resolve(this.#exactly(lease, boundTier, costMilli)),
-        misses: 0,
-      });
-    });
+  /** Spends a cost above 0, or any of a tier without limits. Throws where a decision can't be made. */
+  consume(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
+    if (!this.#client.isReady && boundTier.tier.limits.length > 0) return this.#away(key, boundTier, costMilli);
+    const code = this.#decider.consume(boundTier, key, costMilli);
+    if (code >= 0 && (code & BESIDES) === 0) return this.#decider.decision(boundTier, key, costMilli, true);
+    if (code < 0) return this.consume(key, this.#renewed(code, key, boundTier, costMilli), costMilli);
+    return this.#told(code, key, boundTier, costMilli) ?? this.#ask(key, boundTier, costMilli);
   }
 
-  /** What `consume` would say. */
-  peek(
-    key: string,
-    boundTier: SharedTier,
-    costMilli: number,
-  ): Outcome | typeof CLOSED | Promise<Outcome | typeof CLOSED> {
-    const nowMs = this.#runtime.now();
-    const storeMs = this.#client.storeMs(nowMs);
-    const present = this.table.get(key);
-    const lease = present?.boundTier === boundTier ? present : undefined;
-    if (!this.#mayAsk(present, nowMs)) return this.#outage.decide(lease ?? new Lease(key, boundTier), costMilli, false);
-    const isFresh = lease?.snapshot !== undefined && nowMs - lease.learnedMs < this.#options.leaseMs;
-    if (lease !== undefined && isFresh && lease.grants.length > 0 && !lease.hasUnreconciled) {
-      return lease.outcome(costMilli, nowMs, storeMs);
+  /** What `consume` would say; if it `spends`, its cost is 0, and the decision is counted and can be corrected. */
+  peek(key: string, boundTier: BoundTier, costMilli: number, spends: boolean): Decision | Promise<Decision> {
+    if (boundTier.tier.limits.length === 0) {
+      const outcome = allowedOutcome({ nowMs: this.#clocks.storeMs(), lagMs: 0 }, []);
+      return this.#decider.conclude(boundTier, key, costMilli, outcome, spends);
     }
-    const flushed = present?.hasUnreconciled ? this.#outbox.flush(present) : Promise.resolve();
-    // Another tier may have come in meanwhile.
-    const own = () => (lease?.boundTier === boundTier ? lease : undefined);
-    const asked = flushed.then(() =>
-      this.#client.run({ op: "peek", ...this.#client.about(key, boundTier, own()?.snapshot), need: costMilli }),
-    );
-    return asked.then(
-      (reply) => {
-        const snapshot = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
-        const held = own()?.held(this.#runtime.now()) ?? 0;
-        return outcomeOf(boundTier.tier, spentAt(boundTier.tier, snapshot, reply.nowMs, held), costMilli, reply);
-      },
-      () => this.#outage.decide(own() ?? new Lease(key, boundTier), costMilli, false),
-    );
+    const open = this.#openKeys.get(key);
+    if (!this.#mayAsk(open)) return this.#outage.decide(key, boundTier, costMilli, spends);
+    if (open?.hasUnreconciled) {
+      return this.#outbox.flush(open).then(() => this.#askPeek(key, boundTier, costMilli, spends));
+    }
+    const code = this.#decider.peek(boundTier, key, costMilli);
+    if (code < 0) return this.peek(key, this.#renewed(code, key, boundTier, costMilli), costMilli, spends);
+    if ((code & ASK) !== 0) return this.#askPeek(key, boundTier, costMilli, spends);
+    const decision = this.#decider.decision(boundTier, key, costMilli, spends);
+    if (spends) this.#decider.engine.count(boundTier.version, boundTier.tierId, 0);
+    return decision;
   }
 
   /** Forgets a key everywhere. */
-  async reset(key: string, boundTier: SharedTier): Promise<void> {
-    const lease = this.table.get(key);
-    if (lease !== undefined) this.#forget(lease);
-    await this.#client.run({ op: "reset", ...this.#client.about(key, boundTier, undefined) });
+  async reset(key: string, { tier }: BoundTier): Promise<void> {
+    this.#forget(key);
+    await this.#client.run({ op: "reset", ...this.#client.about(key, tier) });
   }
 
-  /** Corrects a decision, now or when the store is back. */
-  correct(key: string, boundTier: SharedTier, { deltaMilli, atMs, quotasOnly }: SharedCorrection): void {
-    const lease = this.table.obtain(key, boundTier);
-    const deltas = boundTier.tier.limits.map(() => deltaMilli);
-    this.#outbox.queue(lease, {
-      boundTier,
-      deltas,
-      atMs,
-      quotasOnly,
-      tell: deltaMilli < 0,
-      unused: false,
-      duringOutage: false,
-      sent: undefined,
-    });
+  /** Corrects what a tier has decided, now or when the store is back. */
+  correct(key: string, boundTier: BoundTier, deltaMilli: number, atMs: number, quotasOnly: boolean): void {
+    const { tier } = boundTier;
+    if (tier.limits.length === 0) return;
+    const deltas = tier.limits.map(() => deltaMilli);
+    this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, quotasOnly, tell: deltaMilli < 0 }));
   }
 
   /** Somebody else has changed the key. */
   changed(key: string, isReset: boolean): void {
-    const lease = this.table.get(key);
-    if (lease === undefined) return;
     if (isReset) {
-      this.#forget(lease);
+      this.#forget(key);
     } else {
-      this.#releaser.giveBack(lease);
-      lease.lookAgain();
+      this.#decider.giveBack(key, true);
+      this.#lookAgain(key);
+      void this.#releaser.release();
     }
   }
 
   /** Another replica has nothing left of the key: here it would only lie idle. */
   wanted(key: string): void {
-    const lease = this.table.get(key);
-    if (lease === undefined || lease.grants.length === 0) return;
-    this.#releaser.giveBack(lease);
-    lease.noPrefetchUntilMs = this.#runtime.now() + this.#options.leaseMs / 4;
+    this.#decider.giveBack(key, false);
+    void this.#releaser.release();
   }
 
   stateChanged(state: SessionState): void {
     if (state !== "ready") return;
     this.#outage.over();
+    this.#outbox.inherit();
     void this.#outbox.flushAll();
   }
 
   hasState(): boolean {
-    return this.table.size > 0;
+    return this.#openKeys.size > 0 || this.#replies.hasTaught;
   }
 
   /** Reports to a server that may have lost it what is known of every key. */
-  async report(): Promise<void> {
-    const leases = [...this.table.values()].filter((lease) => lease.snapshot !== undefined);
-    for (let at = 0; at < leases.length; at += BATCH) {
-      await Promise.all(leases.slice(at, at + BATCH).map((lease) => this.#reportOf(lease)));
-    }
+  report(): Promise<void> {
+    return report({
+      decider: this.#decider,
+      countedTiers: this.#countedTiers,
+      openKeys: this.#openKeys,
+      client: this.#client,
+      replies: this.#replies,
+      clocks: this.#clocks,
+    });
   }
 
   /** A command that was given up has been carried out after all. */
@@ -171,86 +174,163 @@ export class Leases {
     this.#releaser.late(command, reply);
   }
 
-  /** Gives back what has expired or lies idle. Called {@link SWEEPS} times in `leaseMs`. */
-  sweep(): void {
-    this.#releaser.sweep();
-  }
-
-  /** Gives back everything, also what is still being taken, and waits until it has arrived. */
-  async drain(): Promise<void> {
+  /**
+   * Charges what is unreconciled, and waits for what is still being taken. Whoever is the last of the table gives back all
+   * that it holds; whether it was.
+   */
+  async drain(): Promise<boolean> {
+    this.#isEnded = true;
+    this.#stopSweep();
     await this.#acquirer.end();
-    const given = this.#releaser.drain();
-    if (this.#client.state === "ready") given.push(this.#outbox.flushAll());
+    const { engine } = this.#decider;
+    const isLast = engine.leave();
+    if (isLast) {
+      this.#outbox.inherit();
+      engine.drain();
+    }
+    const given = [this.#releaser.release()];
+    if (this.#client.isReady) given.push(this.#outbox.flushAll());
     await Promise.allSettled(given);
     await this.#outbox.leave();
+    return isLast;
   }
 
-  /** Tokens held ahead, and tokens admitted that the store has not heard of, in thousandths. */
-  outstanding(): { leased: number; unreconciled: number } {
-    return { leased: this.#releaser.leased, unreconciled: this.#outbox.unreconciled };
+  /** Lets the table go. */
+  close(): void {
+    this.#replies.close();
+    this.#decider.engine.close();
   }
 
-  #mayAsk(lease: Lease | undefined, nowMs: number): boolean {
-    return this.#client.state === "ready" && !(lease !== undefined && nowMs < lease.brokenUntilMs);
+  #mayAsk(open: OpenKey | undefined): boolean {
+    return this.#client.isReady && !(open !== undefined && this.#clocks.nowMs() < open.brokenUntilMs);
   }
 
-  #bringTo(key: string, boundTier: SharedTier): Lease {
-    const lease = this.table.obtain(key, boundTier);
-    if (lease.boundTier !== boundTier) {
-      this.#releaser.giveBack(lease);
-      this.#outbox.queueFallback(lease);
-      lease.snapshot = converted(lease.snapshot, lease.boundTier.tier, boundTier.tier, this.#client.storeMs());
-      lease.boundTier = boundTier;
-      lease.denyUntilMs = 0;
-      lease.stalePending.push(...lease.pending.splice(0));
-    }
-    return lease;
+  /** The tier made anew that the engine does not know any more, if that is what is wrong; else throws what is. */
+  #renewed(code: number, key: string, boundTier: BoundTier, costMilli: number): BoundTier {
+    const { name } = boundTier;
+    if (code === OUTCOME.TIER_UNKNOWN && this.#boundTiers.renew(name)) return this.#boundTiers.of(name);
+    throw this.#boundTiers.misuse(code, key, name, costMilli / 1000);
   }
 
-  #forget(lease: Lease): void {
-    this.#releaser.drop(lease);
-    lease.snapshot = undefined;
-    lease.fallback = undefined;
-    lease.lookAgain();
+  /** Does what is told beside a decision; the decision, if there is one. */
+  #told(code: number, key: string, boundTier: BoundTier, costMilli: number): Decision | undefined {
+    const decision = (code & ASK) === 0 ? this.#decider.decision(boundTier, key, costMilli, true) : undefined;
+    if ((code & LOW) !== 0) this.#acquirer.prefetch(key, boundTier);
+    if ((code & RETURNS) !== 0) void this.#releaser.release();
+    return decision;
   }
 
-  async #exactly(lease: Lease, boundTier: SharedTier, costMilli: number): Promise<Outcome | typeof CLOSED> {
-    // Whoever has not answered once in time is not waited for again.
-    if (lease.hasUnreconciled && !(await this.#outbox.isFlushed(lease)))
-      return this.#decideWithoutStore(lease.key, boundTier, costMilli);
-    try {
-      const about = this.#client.about(
-        lease.key,
+  /** Asks the store for a call that can't be decided here. */
+  #ask(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
+    if (!this.#mayAsk(this.#openKeys.get(key))) return this.#outage.decide(key, boundTier, costMilli, true);
+    if (this.#options.mode === "exact") return this.#exactly(key, boundTier, costMilli);
+    return new Promise((resolve) => {
+      this.#acquirer.wait(this.#openKeys.obtain(key), {
         boundTier,
-        lease.boundTier === boundTier ? lease.snapshot : undefined,
-      );
-      const reply = await this.#client.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
-      if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
-      if (reply.denied === 0) return allowedOutcome(reply, reply.spent);
-      return lease.denial(boundTier, reply, costMilli, this.#runtime.now());
-    } catch (error) {
-      lease.failed(error, this.#runtime.now());
-      return this.#decideWithoutStore(lease.key, boundTier, costMilli);
+        costMilli,
+        decided: resolve,
+        failed: () => resolve(this.#later(key, boundTier, costMilli)),
+        alone: () => resolve(this.#exactly(key, boundTier, costMilli)),
+        misses: 0,
+      });
+    });
+  }
+
+  async #later(key: string, boundTier: BoundTier, costMilli: number): Promise<Decision> {
+    return this.#away(key, boundTier, costMilli);
+  }
+
+  /** Decides a call that the store can't be asked about: from what is held, or by the outage policy. */
+  #away(key: string, boundTier: BoundTier, costMilli: number): Decision {
+    const standing = this.#decider.look(boundTier, key);
+    // What is known under another tier is brought under this one by asking.
+    if (standing?.snapshot === undefined || standing.heldMilli >= costMilli) {
+      const code = this.#decider.consume(boundTier, key, costMilli);
+      const decision = code < 0 ? undefined : this.#told(code, key, boundTier, costMilli);
+      if (decision !== undefined) return decision;
     }
+    return this.#outage.decide(key, boundTier, costMilli, true);
   }
 
-  /** Decides a call that could not be asked about: under its own tier, should another have come in while it waited. */
-  #decideWithoutStore(key: string, boundTier: SharedTier, costMilli: number): Outcome | typeof CLOSED {
-    return this.#outage.decide(this.#bringTo(key, boundTier), costMilli, true);
-  }
-
-  async #reportOf(lease: Lease): Promise<void> {
-    const { boundTier, key, snapshot } = lease;
-    const deltas = boundTier.tier.limits.map(() => 0);
-    const about = this.#client.about(key, boundTier, snapshot);
-    const atMs = snapshot?.atMs ?? 0;
+  async #exactly(key: string, boundTier: BoundTier, costMilli: number): Promise<Decision> {
+    const open = this.#openKeys.get(key);
+    // Whoever has not answered once in time is not waited for again.
+    if (open?.hasUnreconciled && !(await this.#outbox.isFlushed(open))) return this.#away(key, boundTier, costMilli);
+    const { tier } = boundTier;
+    const snapshot = this.#decider.look(boundTier, key)?.snapshot;
+    const about = this.#client.about(key, tier, snapshot);
+    let reply: Reply;
     try {
-      const reply = await this.#client.run({ op: "adjust", ...about, deltas, atMs, ...ONCE });
-      if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
+      reply = await this.#client.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
     } catch (error) {
-      // Of the other keys it is to hear all the same.
-      if (!isOfOneKey(error)) throw error;
-      lease.failed(error, this.#runtime.now());
+      this.#openKeys.obtain(key).failed(error, this.#clocks.nowMs());
+      return this.#away(key, boundTier, costMilli);
+    }
+    return this.#taken(key, boundTier, costMilli, reply);
+  }
+
+  /** Decides a call by what was taken for it alone. */
+  async #taken(key: string, boundTier: BoundTier, costMilli: number, reply: Reply): Promise<Decision> {
+    const { tier } = boundTier;
+    const { granted: grantedMilli, nowMs: takenMs } = reply;
+    const { lateUntilMs = 0 } = this.#openKeys.get(key) ?? {};
+    const denial = deniedOf(reply, () =>
+      denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, this.#clocks.nowMs()),
+    );
+    const surplus = grantedMilli - (denial === undefined ? costMilli : 0);
+    await new Promise<void>((resolve) => {
+      const taken = { grantedMilli, heldMilli: () => 0, lastsMs: 0 };
+      this.#replies.add({ key, boundTier, reply, teaches: true, taken, denial, applied: () => resolve() });
+    });
+    if (surplus > 0) void this.#releaser.give({ key, tier, boundTier, milli: surplus, takenMs });
+    return this.#decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true);
+  }
+
+  async #askPeek(key: string, boundTier: BoundTier, costMilli: number, spends: boolean): Promise<Decision> {
+    const { tier } = boundTier;
+    const snapshot = this.#decider.look(boundTier, key)?.snapshot;
+    let reply: Reply;
+    try {
+      reply = await this.#client.run({ op: "peek", ...this.#client.about(key, tier, snapshot), need: costMilli });
+    } catch {
+      return this.#outage.decide(key, boundTier, costMilli, spends);
+    }
+    // What it says of the key is written nowhere, and may be of an epoch that never begins.
+    this.#replies.add({ key, boundTier, reply, teaches: false });
+    const seen = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
+    const held = this.#decider.look(boundTier, key)?.heldMilli ?? 0;
+    const outcome = outcomeOf(tier, spentAt(tier, seen, reply.nowMs, held), costMilli, reply);
+    return this.#decider.conclude(boundTier, key, costMilli, outcome, spends);
+  }
+
+  #forget(key: string): void {
+    this.#decider.engine.forget(key);
+    const open = this.#openKeys.get(key);
+    if (open !== undefined) open.fallback = undefined;
+    this.#lookAgain(key);
+  }
+
+  /** Lets the store be asked again, since somebody has changed the key there. */
+  #lookAgain(key: string): void {
+    const open = this.#openKeys.get(key);
+    if (open !== undefined) open.brokenUntilMs = 0;
+  }
+
+  #sweepLater(): void {
+    this.#stopSweep = this.#runtime.after(this.#options.leaseMs / SWEEPS, () => this.#sweep());
+  }
+
+  /** Gives back what has expired or lies idle; a part at a time, with turns of the event loop for others between. */
+  #sweep(): void {
+    if (this.#isEnded) return;
+    const hasMore = this.#decider.sweep();
+    void this.#releaser.release();
+    if (hasMore) {
+      this.#runtime.soon(() => this.#sweep());
+    } else {
+      this.#openKeys.sweep(this.#clocks.nowMs());
+      this.#outbox.inherit();
+      this.#sweepLater();
     }
   }
 }

@@ -1,10 +1,13 @@
+import type { Tier } from "../engine/tier.js";
 import { isRefusal } from "../store/key-error.js";
 import { REMEMBERED_MS } from "../store/lua/key-state.js";
-import type { Lease, Unreconciled } from "./lease.js";
-import type { LeaseTable } from "./lease-table.js";
+import type { Clocks } from "./clocks.js";
+import type { LeaseDecider } from "./lease-decider.js";
+import type { OpenKey, OpenKeys } from "./open-key.js";
+import type { Replies } from "./replies.js";
 import type { Runtime } from "./runtime.js";
-import type { SharedTier } from "./shared-tier.js";
 import type { StoreClient } from "./store-client.js";
+import { merge, ofText, textOf, type Unreconciled, unreconciled } from "./unreconciled.js";
 
 /** How long, in ms, after it was first sent a correction is sent again as one that may have counted. */
 const RESENT_MS = REMEMBERED_MS / 2;
@@ -25,31 +28,35 @@ export const ONCE = {
   duringOutage: false,
 } as const;
 
+/** What an outbox is part of. */
+interface Surrounded {
+  readonly decider: LeaseDecider;
+  readonly openKeys: OpenKeys;
+  readonly client: StoreClient;
+  readonly replies: Replies;
+  readonly clocks: Clocks;
+  readonly runtime: Runtime;
+}
+
 /** What the store has not heard of yet: charges and returns, each of which it is to count once. */
 export class Outbox {
-  readonly #table: LeaseTable;
-  readonly #client: StoreClient;
-  readonly #runtime: Runtime;
+  readonly #parts: Surrounded;
   readonly #leaseMs: number;
-  /** Leases with something that the store has not heard of, or that decided without it. */
-  readonly #behind = new Set<Lease>();
+  readonly #isMortal: boolean;
+  /** Keys with something that the store has not heard of, or that decided without it. */
+  readonly #behind = new Set<OpenKey>();
   /** Those of them that are flushed in a while. */
-  readonly #retried = new Set<Lease>();
-  /** Keys whose last correction the store still knows by its sequence, and when that was: the latest last. */
-  readonly #sequenced = new Map<string, { readonly boundTier: SharedTier; readonly atMs: number }>();
+  readonly #retried = new Set<OpenKey>();
+  /** Corrections that the store still knows by their sequences, by lane and key, and when that was: the latest last. */
+  readonly #sequenced = new Map<string, { key: string; tier: Tier; lane: number; atMs: number }>();
   #sequence = 0;
+  #kept = 0;
 
-  constructor(table: LeaseTable, client: StoreClient, runtime: Runtime, leaseMs: number) {
-    this.#table = table;
-    this.#client = client;
-    this.#runtime = runtime;
+  /** `isMortal`: this thread may end before the process, and what the store has not heard of then is for others to send. */
+  constructor(parts: Surrounded, leaseMs: number, isMortal: boolean) {
+    this.#parts = parts;
     this.#leaseMs = leaseMs;
-  }
-
-  /** Remembers that a lease decides without the store. */
-  add(lease: Lease): void {
-    this.#behind.add(lease);
-    if (this.#isBroken(lease)) this.#retry(lease);
+    this.#isMortal = isMortal;
   }
 
   /** Thousandths admitted that the store has not heard of. */
@@ -62,130 +69,187 @@ export class Outbox {
     return sum;
   }
 
+  /** Remembers that a key decides without the store, and what it has admitted so. */
+  add(open: OpenKey): void {
+    this.#behind.add(open);
+    if (this.#isMortal && open.fallback !== undefined) {
+      open.fallbackDebt ??= ++this.#kept;
+      const charges = open.fallback.outstanding(this.#parts.clocks.storeMs());
+      if (charges !== undefined) {
+        const { tier } = open.fallback;
+        const entry = unreconciled({ tier, boundTier: undefined, ...charges, duringOutage: true });
+        this.#keep(open.key, Object.assign(entry, { debt: open.fallbackDebt }));
+      }
+    }
+    if (this.#isBroken(open)) this.#retry(open);
+  }
+
   /** Has the store charged or given back something, now or when it is back. */
-  queue(lease: Lease, entry: Unreconciled): void {
-    if (!this.#table.keeps(lease) && this.#client.state !== "ready") return;
-    if (!lease.merge(entry)) lease.unreconciled.push(entry);
-    this.#behind.add(lease);
-    if (this.#client.state === "ready") void this.flush(lease);
+  queue(key: string, entry: Unreconciled): void {
+    const { client, openKeys } = this.#parts;
+    if (!client.isReady && !openKeys.hasRoomFor(key)) return;
+    const open = openKeys.obtain(key);
+    const last = open.unreconciled.at(-1);
+    if (last !== undefined && merge(last, entry)) {
+      this.#keep(key, last);
+    } else {
+      open.unreconciled.push(entry);
+      this.#keep(key, entry);
+    }
+    this.#behind.add(open);
+    if (client.isReady) void this.flush(open);
+  }
+
+  /** Takes over what threads that have ended have left. */
+  inherit(): void {
+    const { decider, openKeys, client, clocks } = this.#parts;
+    for (const text of decider.engine.inherit()) {
+      const { key, entry } = ofText(text, clocks.nowMs());
+      const open = openKeys.obtain(key);
+      open.unreconciled.push(entry);
+      this.#keep(key, entry);
+      this.#behind.add(open);
+      if (client.isReady) void this.flush(open);
+    }
   }
 
   /** Has the store hear of all that waits of a key, or of as much as it will hear of; never rejects. */
-  flush(lease: Lease): Promise<void> {
-    this.queueFallback(lease);
-    lease.flushing ??= this.#send(lease).then(() => {
-      lease.flushing = undefined;
+  flush(open: OpenKey): Promise<void> {
+    this.queueFallback(open);
+    open.flushing ??= this.#send(open).then(() => {
+      open.flushing = undefined;
       // One may have come after the last was sent and before this runs; one that failed is tried again later.
-      const [next] = lease.unreconciled;
+      const [next] = open.unreconciled;
       const isNew = next !== undefined && next.sent === undefined;
-      return isNew && this.#maySend(lease) ? this.flush(lease) : undefined;
+      return isNew && this.#maySend(open) ? this.flush(open) : undefined;
     });
-    return lease.flushing;
+    return open.flushing;
   }
 
   /** Flushes, and tells whether nothing is left. */
-  async isFlushed(lease: Lease): Promise<boolean> {
-    await this.flush(lease);
-    return !lease.hasUnreconciled;
+  async isFlushed(open: OpenKey): Promise<boolean> {
+    await this.flush(open);
+    return !open.hasUnreconciled;
   }
 
   /** Flushes all, as long as the store is there. */
   async flushAll(): Promise<void> {
     const behind = [...this.#behind];
-    for (let at = 0; at < behind.length && this.#client.state === "ready"; at += BATCH) {
-      await Promise.all(behind.slice(at, at + BATCH).map((lease) => this.flush(lease)));
+    for (let at = 0; at < behind.length && this.#parts.client.isReady; at += BATCH) {
+      await Promise.all(behind.slice(at, at + BATCH).map((open) => this.flush(open)));
     }
   }
 
-  /** Has the store forget the sequences of this replica, as long as it is there. */
+  /** Has the store forget the sequences of this thread, as long as it is there. */
   async leave(): Promise<void> {
-    const sequenced = [...this.#sequenced];
-    for (let at = 0; at < sequenced.length && this.#client.state === "ready"; at += BATCH) {
-      const left = sequenced.slice(at, at + BATCH).map(([key, { boundTier }]) => {
-        return this.#client.run({ op: "leave", ...this.#client.about(key, boundTier, undefined) });
+    const { client } = this.#parts;
+    const sequenced = [...this.#sequenced.values()];
+    for (let at = 0; at < sequenced.length && client.isReady; at += BATCH) {
+      const left = sequenced.slice(at, at + BATCH).map(({ key, tier, lane }) => {
+        return client.run({ op: "leave", ...client.about(key, tier), lane });
       });
       await Promise.allSettled(left);
     }
   }
 
   /** Queues what was admitted without the store. */
-  queueFallback(lease: Lease): void {
-    const { fallback, boundTier } = lease;
-    lease.fallback = undefined;
-    const charges = fallback?.charges(this.#client.storeMs());
-    if (charges === undefined) return;
-    const entry = {
-      boundTier,
-      ...charges,
-      quotasOnly: false,
-      tell: false,
-      unused: false,
-      duringOutage: true,
-      sent: undefined,
-    };
-    // One for all of it, or all who come later would wait for one per call. Before what is given back of it:
-    // below nothing the store would not count that.
-    if (!lease.merge(entry)) lease.unreconciled.splice(lease.unreconciled[0]?.sent === undefined ? 0 : 1, 0, entry);
-    this.#behind.add(lease);
+  queueFallback(open: OpenKey): void {
+    const { fallback, fallbackDebt } = open;
+    open.fallback = undefined;
+    open.fallbackDebt = undefined;
+    const charges = fallback?.charges(this.#parts.clocks.storeMs());
+    if (fallback !== undefined && charges !== undefined) {
+      const entry = unreconciled({ tier: fallback.tier, boundTier: open.boundTier, ...charges, duringOutage: true });
+      // One for all of it, or all who come later would wait for one per call. Before what is given back of it:
+      // below nothing the store would not count that.
+      const last = open.unreconciled.at(-1);
+      const isMerged = last !== undefined && merge(last, entry);
+      if (!isMerged) open.unreconciled.splice(open.unreconciled[0]?.sent === undefined ? 0 : 1, 0, entry);
+      this.#keep(open.key, isMerged ? last : entry);
+      this.#behind.add(open);
+    }
+    this.#drop(fallbackDebt);
   }
 
   /** One at a time, each under its sequence until it is acknowledged, so that each counts once. */
-  async #send(lease: Lease): Promise<void> {
-    while (this.#maySend(lease)) {
-      const [entry] = lease.unreconciled;
+  async #send(open: OpenKey): Promise<void> {
+    const { client, decider, replies, clocks } = this.#parts;
+    while (this.#maySend(open)) {
+      const [entry] = open.unreconciled;
       if (entry === undefined) break;
       const isRetry = entry.sent !== undefined;
-      const nowMs = this.#runtime.now();
+      const nowMs = clocks.nowMs();
       entry.sent ??= {
+        lane: decider.engine.lane,
         sequence: ++this.#sequence,
-        snapshot: lease.boundTier === entry.boundTier ? lease.snapshot : undefined,
+        snapshot: entry.boundTier && decider.look(entry.boundTier, open.key)?.snapshot,
         atMs: nowMs,
       };
-      const { boundTier, sent, ...what } = entry;
+      const { tier, boundTier, sent, quotasOnly, tell, unused, duringOutage, atMs } = entry;
       // Whether it has counted nobody can tell any more: rather charged twice than given back twice.
-      if (nowMs - sent.atMs > RESENT_MS) entry.deltas = what.deltas = what.deltas.map((delta) => Math.max(0, delta));
+      if (nowMs - sent.atMs > RESENT_MS) entry.deltas = entry.deltas.map((delta) => Math.max(0, delta));
+      this.#keep(open.key, entry);
       try {
-        const about = this.#client.about(lease.key, boundTier, sent.snapshot);
-        const reply = await this.#client.run({ op: "adjust", ...about, ...what, sequence: sent.sequence, isRetry });
-        if (lease.boundTier === boundTier) lease.learn(reply, this.#runtime.now());
-        lease.unreconciled.shift();
-        this.#remember(lease.key, boundTier);
+        const reply = await client.run({
+          op: "adjust",
+          ...client.about(open.key, tier, sent.snapshot),
+          ...{ deltas: entry.deltas, atMs, quotasOnly, tell, unused, duringOutage },
+          ...{ lane: sent.lane, sequence: sent.sequence, isRetry },
+        });
+        if (boundTier !== undefined) replies.add({ key: open.key, boundTier, reply, teaches: true });
+        open.unreconciled.shift();
+        this.#drop(entry.debt);
+        this.#remember(open.key, tier, sent.lane);
       } catch (error) {
         // It has not counted, and comes as if for the first time.
         if (isRefusal(error)) entry.sent = undefined;
-        lease.failed(error, this.#runtime.now());
-        return this.#retry(lease);
+        this.#keep(open.key, entry);
+        open.failed(error, clocks.nowMs());
+        return this.#retry(open);
       }
     }
-    if (!lease.hasUnreconciled) this.#behind.delete(lease);
-    else if (this.#isBroken(lease)) this.#retry(lease);
+    if (!open.hasUnreconciled) this.#behind.delete(open);
+    else if (this.#isBroken(open)) this.#retry(open);
   }
 
-  #remember(key: string, boundTier: SharedTier): void {
-    const atMs = this.#runtime.now();
-    this.#sequenced.delete(key);
-    this.#sequenced.set(key, { boundTier, atMs });
+  #remember(key: string, tier: Tier, lane: number): void {
+    const atMs = this.#parts.clocks.nowMs();
+    const name = `${lane} ${key}`;
+    this.#sequenced.delete(name);
+    this.#sequenced.set(name, { key, tier, lane, atMs });
     for (const [oldest, { atMs: beforeMs }] of this.#sequenced) {
       if (atMs - beforeMs <= REMEMBERED_MS && this.#sequenced.size <= SEQUENCED) break;
       this.#sequenced.delete(oldest);
     }
   }
 
-  #maySend(lease: Lease): boolean {
-    return this.#client.state === "ready" && !this.#isBroken(lease);
+  /** Has others find it as it is now, should this thread end. */
+  #keep(key: string, entry: Unreconciled): void {
+    if (!this.#isMortal) return;
+    entry.debt ??= ++this.#kept;
+    this.#parts.decider.engine.keepDebt(entry.debt, textOf(key, entry, this.#parts.clocks.nowMs()));
   }
 
-  #isBroken(lease: Lease): boolean {
-    return this.#runtime.now() < lease.brokenUntilMs;
+  #drop(debt: number | undefined): void {
+    if (debt !== undefined) this.#parts.decider.engine.keepDebt(debt, undefined);
+  }
+
+  #maySend(open: OpenKey): boolean {
+    return this.#parts.client.isReady && !this.#isBroken(open);
+  }
+
+  #isBroken(open: OpenKey): boolean {
+    return this.#parts.clocks.nowMs() < open.brokenUntilMs;
   }
 
   /** Flushes in a while: once, however many calls have found meanwhile that it can't be done. */
-  #retry(lease: Lease): void {
-    if (this.#retried.has(lease)) return;
-    this.#retried.add(lease);
-    this.#runtime.after(Math.max(this.#leaseMs / 4, lease.brokenUntilMs - this.#runtime.now()), () => {
-      this.#retried.delete(lease);
-      void this.flush(lease);
+  #retry(open: OpenKey): void {
+    if (this.#retried.has(open)) return;
+    this.#retried.add(open);
+    const { runtime, clocks } = this.#parts;
+    runtime.after(Math.max(this.#leaseMs / 4, open.brokenUntilMs - clocks.nowMs()), () => {
+      this.#retried.delete(open);
+      void this.flush(open);
     });
   }
 }

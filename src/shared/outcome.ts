@@ -1,7 +1,12 @@
+import type { Frame } from "../engine/frame.js";
+import { OUTCOME } from "../engine/frame.js";
+import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { Tier } from "../engine/tier.js";
 import type { Reply, Snapshot } from "../store/protocol.js";
 
-/** Where a key stands as far as one replica can tell. */
+const { CODE, NOW, BEHIND, SPENT, WAIT } = LEASE_FRAME;
+
+/** Where a key stands, by what the store has said or by this replica's part of it. */
 export interface Outcome {
   /** The limit that denies with the longest wait, counted from 1; 0 if none does. */
   readonly denied: number;
@@ -18,19 +23,12 @@ export interface Outcome {
 
 /** What a key has spent at `nowMs`, less what this replica has leased and not used; undefined amounts are a new key's. */
 export function spentAt(tier: Tier, snapshot: Snapshot | undefined, nowMs: number, heldMilli: number): number[] {
-  const amounts: number[] = [];
-  for (const { rule } of tier.limits) {
-    const spent = snapshot?.spent[amounts.length];
-    if (snapshot === undefined || spent === undefined) {
-      amounts.push(rule.initial);
-    } else if (rule.type === "quota") {
-      amounts.push(Math.max(0, rule.rolled(spent, snapshot.atMs, nowMs) - heldMilli));
-    } else {
-      const elapsedMs = Math.max(0, nowMs - snapshot.atMs);
-      amounts.push(Math.max(0, rule.refilled(spent, elapsedMs) - heldMilli * rule.perMilli));
-    }
-  }
-  return amounts;
+  return tier.limits.map(({ rule }, index) => {
+    const spent = snapshot?.spent[index];
+    if (snapshot === undefined || spent === undefined) return rule.initial;
+    if (rule.type === "quota") return Math.max(0, rule.rolled(spent, snapshot.atMs, nowMs) - heldMilli);
+    return Math.max(0, rule.refilled(spent, Math.max(0, nowMs - snapshot.atMs)) - heldMilli * rule.perMilli);
+  });
 }
 
 /**
@@ -62,4 +60,14 @@ export function outcomeOf(
 /** Where a key stands after a call that was allowed. */
 export function allowedOutcome({ nowMs, lagMs }: Pick<Outcome, "nowMs" | "lagMs">, spent: readonly number[]): Outcome {
   return { denied: 0, waitMs: 0, isProvisional: false, nowMs, lagMs, spent };
+}
+
+/** Writes an outcome into the first row of a frame, as an engine writes its own. */
+export function writeOutcome(frame: Frame, { denied, waitMs, isProvisional, nowMs, lagMs, spent }: Outcome): void {
+  const wait = denied === 0 ? 0 : LEASE_OUTCOME.WAIT | (isProvisional ? LEASE_OUTCOME.PROVISIONAL : 0);
+  frame[CODE] = denied | wait | (lagMs > 0 ? OUTCOME.BEHIND : 0);
+  frame[NOW] = nowMs;
+  frame[BEHIND] = lagMs;
+  frame[WAIT] = waitMs;
+  for (let index = 0; index < spent.length; index++) frame[SPENT + index] = spent[index] as number;
 }

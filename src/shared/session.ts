@@ -25,6 +25,8 @@ export interface SessionHost {
   /** Reports to a server what was known before it, and resolves when it has heard. */
   report(): Promise<void>;
   hasState(): boolean;
+  /** Which thread of the replica this is, and how many there are, this one among them. */
+  lanes(): Pick<Heartbeat, "lane" | "lanes">;
   kinds(): LimitKinds;
   stateChanged(state: SessionState): void;
   changed(key: string, reset: boolean): void;
@@ -197,7 +199,8 @@ export class Session {
 
   #heartbeat(state: Pick<Heartbeat, "hasReported" | "isLeaving">): Promise<Membership> {
     const host = this.#host;
-    const about = { peers: this.#replicas, hasState: host.hasState(), kinds: host.kinds(), usage: host.drainUsage() };
+    const known = { peers: this.#replicas, hasState: host.hasState(), kinds: host.kinds(), usage: host.drainUsage() };
+    const about = { ...known, ...host.lanes() };
     return this.#within("heartbeat", this.#link.heartbeat({ ...state, ...about }), () => undefined);
   }
 

@@ -1,17 +1,17 @@
 import type { Frame } from "../engine/frame.js";
+import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import { Decision } from "../limiter/decision.js";
-import type { Outcome } from "./outcome.js";
 
 /** A denial over a shared store: how long it stands may hang on what other replicas hold, and on a part of a limit. */
 export class SharedDenial extends Decision {
   declare private readonly waitMs: number;
   declare private readonly provisional: boolean;
 
-  constructor(boundTier: BoundTier, key: string, frame: Frame, costMilli: number, { waitMs, isProvisional }: Outcome) {
+  constructor(boundTier: BoundTier, key: string, frame: Frame, costMilli: number) {
     super(boundTier, key, frame, 0, costMilli, false);
-    this.waitMs = waitMs;
-    this.provisional = isProvisional;
+    this.waitMs = frame[LEASE_FRAME.WAIT] as number;
+    this.provisional = ((frame[LEASE_FRAME.CODE] as number) & LEASE_OUTCOME.PROVISIONAL) !== 0;
   }
 
   override get retryAfterMs(): number {

@@ -1,34 +1,38 @@
 import { toMilli } from "../engine/amount.js";
 import type { TierStats } from "../engine/engine.js";
+import { ADJUST } from "../engine/frame.js";
+import type { LeaseEngine } from "../engine/lease-engine.js";
 import { plainTiers } from "../engine/plain-tiers.js";
+import { shadowedTier } from "../engine/shadow-tiers.js";
 import type { Tiers } from "../engine/spec.js";
-import type { Tier } from "../engine/tier.js";
-import { TollkeeperError } from "../errors.js";
+import type { TollkeeperError } from "../errors.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
+import { BoundTiers } from "../limiter/bound-tiers.js";
 import { Calls, type Many } from "../limiter/calls.js";
 import type { Decision } from "../limiter/decision.js";
 import { checkedKey, excessiveCost, invalidCost, limiterClosed } from "../limiter/misuse.js";
 import { type Observe, Observers } from "../limiter/observers.js";
+import { plainTier } from "../limiter/overrides.js";
 import { Sampler } from "../limiter/sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "../limiter/shadow.js";
+import { kindsOf, type LimitKinds } from "../store/limit-kinds.js";
 import type { Link } from "../store/protocol.js";
 import type { LeaseOptions } from "./lease-options.js";
-import { SWEEPS } from "./lease-releaser.js";
-import { LeaseTable } from "./lease-table.js";
 import { Leases } from "./leases.js";
-import { CLOSED } from "./outage.js";
-import { allowedOutcome, type Outcome } from "./outcome.js";
 import { ReadyGate } from "./ready-gate.js";
 import type { Runtime } from "./runtime.js";
 import { Session, type SessionStats } from "./session.js";
-import { type Corrector, SharedTier } from "./shared-tier.js";
-import { SharedTiers } from "./shared-tiers.js";
-import { TierCounts } from "./tier-counts.js";
 
 /** How a shared limiter works. */
 export interface SharedSettings extends LeaseOptions {
-  tiers: Tiers;
+  /** What this replica holds and knows; it has the tiers. */
+  engine: LeaseEngine;
+  /** Why `engine` is not the native one, where `"auto"` was asked for. */
+  fallbackReason?: string | undefined;
+  /** Keys that may wait at once for a store that is away. */
   maxKeys: number;
+  /** Whether this thread may end before the process, and leave to others what the store has not heard of. */
+  isMortal?: boolean;
   /** Under which it is counted; for whoever wants to know. */
   prefix?: string;
   link: Link;
@@ -62,32 +66,52 @@ export interface SharedLimiterStats {
 
 /** Decides like a `Limiter`, over all replicas that share one Redis. Made by `createLimiter`. */
 export class SharedLimiter {
+  /** Why leases are kept in JavaScript though `"auto"` was asked for; undefined if they are not, or that was asked for. */
+  readonly fallbackReason: string | undefined;
   readonly #settings: SharedSettings;
+  readonly #engine: LeaseEngine;
   readonly #session: Session;
   readonly #leases: Leases;
-  readonly #boundTiers: SharedTiers;
-  readonly #counts = new TierCounts();
+  readonly #boundTiers: BoundTiers;
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
   readonly #timings = new Observers("onAnswer");
   readonly #readyGate: ReadyGate;
+  #kinds: { readonly version: number; readonly kinds: LimitKinds };
   /** Thousandths spent of unlimited tiers that the store has not heard of, by tier. */
   #usage = new Map<string, number>();
-  #stopSweep: () => void = () => undefined;
+  /** Whether this thread was the last of its table when it left. */
+  #isLast: boolean | undefined;
   #closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(settings: SharedSettings) {
+    const { engine, runtime, maxKeys, isMortal = false } = settings;
+    this.fallbackReason = settings.fallbackReason;
     this.#settings = settings;
-    this.#readyGate = new ReadyGate(settings.runtime);
+    this.#engine = engine;
+    this.#readyGate = new ReadyGate(runtime);
+    this.#boundTiers = new BoundTiers(engine, {
+      correct: (boundTier, key, deltaMilli, atMs, flags) => {
+        this.#leases.correct(key, boundTier, deltaMilli, atMs, (flags & ADJUST.QUOTAS_ONLY) !== 0);
+        return true;
+      },
+      clock: settings.clock ?? (() => -1),
+      isClosed: () => this.#closing !== undefined,
+    });
+    this.#kinds = this.#kindsInForce();
     this.#session = new Session(
       settings.link,
-      settings.runtime,
+      runtime,
       settings.timeoutMs,
       {
         report: () => this.#leases.report(),
         hasState: () => this.#leases.hasState(),
-        kinds: () => this.#boundTiers.kinds,
+        lanes: () => ({ lane: engine.lane, lanes: this.#lanes() }),
+        kinds: () => {
+          if (this.#closing === undefined && engine.version !== this.#kinds.version) this.#kinds = this.#kindsInForce();
+          return this.#kinds.kinds;
+        },
         changed: (key, reset) => this.#leases.changed(key, reset),
         wanted: (key) => this.#leases.wanted(key),
         late: (command, reply) => this.#leases.late(command, reply),
@@ -103,18 +127,8 @@ export class SharedLimiter {
       },
       (seconds) => this.#timings.tell(seconds),
     );
-    this.#leases = new Leases(new LeaseTable(settings.maxKeys), this.#session, settings.runtime, settings);
-    const corrector: Corrector = {
-      isClosed: () => this.#closing !== undefined,
-      clock: () => this.#leases.storeMs(),
-      correct: (key, correction) => {
-        const boundTier = this.#boundTiers.by(correction.tier) ?? new SharedTier(correction.tier, -1, -1, corrector);
-        this.#leases.correct(key, boundTier, correction);
-      },
-    };
-    this.#boundTiers = new SharedTiers(settings.tiers, corrector);
-    this.#counts.include(Object.keys(this.tiers));
-    this.#sweepLater();
+    const { boundTiers, session } = { boundTiers: this.#boundTiers, session: this.#session };
+    this.#leases = new Leases({ engine, boundTiers, session, runtime, maxKeys, isMortal }, settings);
     this.#session.open();
   }
 
@@ -165,15 +179,13 @@ export class SharedLimiter {
    * the policy `closed`, or under `share` while it refuses and the other replicas are not known; thrown or as a rejection.
    */
   consume(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
-    const { boundTier, own, costMilli } = this.#check(key, tier, cost);
-    const decide = () => this.#askShadows(boundTier, this.#decide(boundTier, own, costMilli, true), true);
-    return this.#sampler.isDue ? this.#sampler.time(decide) : decide();
+    if (this.#sampler.isDue) return this.#sampler.time(() => this.#decide(key, tier, cost, true));
+    return this.#decide(key, tier, cost, true);
   }
 
   /** Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does. */
   peek(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
-    const { boundTier, own, costMilli } = this.#check(key, tier, cost);
-    return this.#askShadows(boundTier, this.#decide(boundTier, own, costMilli, false), false);
+    return this.#decide(key, tier, cost, false);
   }
 
   /**
@@ -183,7 +195,13 @@ export class SharedLimiter {
    */
   consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<number> = 1): Decision[] | Promise<Decision[]> {
     const calls = new Calls(keys, tiers, costs);
-    calls.keys.forEach((key, index) => void this.#check(key, calls.tierOf(index), calls.costOf(index)));
+    calls.keys.forEach((key, index) => {
+      const cost = calls.costOf(index);
+      const costMilli = checkedCost(cost);
+      const boundTier = this.#boundTiers.of(calls.tierOf(index));
+      checkedKey(key);
+      if (costMilli > boundTier.tier.maxCostMilli) throw tooCostly(cost, boundTier);
+    });
     const decisions = calls.keys.map((key, index) => this.consume(key, calls.tierOf(index), calls.costOf(index)));
     const isDecided = (decision: Decision | Promise<Decision>): decision is Decision => !(decision instanceof Promise);
     return decisions.every(isDecided) ? decisions : Promise.all(decisions);
@@ -196,7 +214,7 @@ export class SharedLimiter {
    */
   async reset(key: string): Promise<void> {
     this.#checkOpen();
-    const boundTiers = this.#boundTiers.all;
+    const boundTiers = this.#boundTiers.inForce;
     const [boundTier] = boundTiers;
     if (boundTier === undefined) return;
     const shadows = boundTiers.flatMap(({ shadows }) => shadows);
@@ -214,7 +232,6 @@ export class SharedLimiter {
   reload(tiers: Tiers): void {
     this.#checkOpen();
     this.#boundTiers.reload(plainTiers(tiers));
-    this.#counts.include(Object.keys(this.tiers));
   }
 
   /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
@@ -225,20 +242,21 @@ export class SharedLimiter {
   /** What was counted since the limiter was opened, in this replica. */
   stats(): SharedLimiterStats {
     this.#checkOpen();
-    const { table } = this.#leases;
-    const { leased, unreconciled } = this.#leases.outstanding();
+    const { keys, evictions, overflow, held, tiers } = this.#engine.stats();
     return {
       engine: "redis",
-      keys: table.size,
-      evictions: table.evictions,
-      overflow: table.overflow,
-      tiers: this.#counts.read(),
+      keys,
+      evictions,
+      overflow,
+      tiers: tiers
+        .filter(({ tier }) => shadowedTier(tier) === undefined)
+        .map(({ overflow: _, ...counts }): TierStats => counts),
       shadow: this.#shadowCounts.read(),
       store: {
         ...this.#session.stats(),
-        leaseOutstanding: leased / 1000,
+        leaseOutstanding: held / 1000,
         worstCaseOvershoot: this.#settings.mode === "exact" ? 0 : this.#overshoot(),
-        unreconciled: unreconciled / 1000,
+        unreconciled: this.#leases.unreconciled / 1000,
       },
     };
   }
@@ -278,97 +296,47 @@ export class SharedLimiter {
 
   async #close(): Promise<void> {
     this.#boundTiers.clear();
-    this.#stopSweep();
     this.#readyGate.release(limiterClosed());
-    await this.#leases.drain();
+    this.#isLast = await this.#leases.drain();
     await this.#session.close();
+    this.#leases.close();
   }
 
-  #check(key: string, tierName: string, cost: number): { boundTier: SharedTier; own: string; costMilli: number } {
-    const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
-    if (Number.isNaN(costMilli)) throw invalidCost(cost);
+  #decide(key: string, tierName: string, cost: number, spends: boolean): Decision | Promise<Decision> {
+    const costMilli = checkedCost(cost);
     const boundTier = this.#boundTiers.of(tierName);
-    checkedKey(key);
-    if (costMilli > boundTier.tier.maxCostMilli) {
-      throw excessiveCost(cost, boundTier.tier.name, boundTier.tier.maxCostMilli / 1000);
-    }
-    return { boundTier, own: ownKey(key), costMilli };
+    const own = ownKey(checkedKey(key));
+    if (costMilli > boundTier.tier.maxCostMilli) throw tooCostly(cost, boundTier);
+    const decided = this.#ask(boundTier, own, costMilli, spends);
+    return boundTier.shadows.length === 0 ? decided : this.#askShadows(decided, spends);
   }
 
-  #decide(boundTier: SharedTier, key: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
-    const { tier } = boundTier;
-    if (tier.limits.length === 0) {
-      if (spends && costMilli > 0) this.#usage.set(tier.name, (this.#usage.get(tier.name) ?? 0) + costMilli);
-      const outcome = allowedOutcome({ nowMs: this.#leases.storeMs(), lagMs: 0 }, []);
-      return this.#finish(boundTier, key, costMilli, outcome, spends);
-    }
-    this.#checkPart(tier);
-    const seen =
-      spends && costMilli > 0
-        ? this.#leases.consume(key, boundTier, costMilli)
-        : this.#leases.peek(key, boundTier, costMilli);
-    return seen instanceof Promise
-      ? seen.then((outcome) => this.#finish(boundTier, key, costMilli, outcome, spends))
-      : this.#finish(boundTier, key, costMilli, seen, spends);
+  #ask(boundTier: BoundTier, own: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
+    const { name, limits } = boundTier.tier;
+    if (!spends || costMilli === 0) return this.#leases.peek(own, boundTier, costMilli, spends);
+    if (limits.length === 0) this.#usage.set(name, (this.#usage.get(name) ?? 0) + costMilli);
+    return this.#leases.consume(own, boundTier, costMilli);
   }
 
   /** Has the shadow limits of its tier decide on a call as well. */
-  #askShadows(
-    boundTier: SharedTier,
-    decided: Decision | Promise<Decision>,
-    spends: boolean,
-  ): Decision | Promise<Decision> {
-    if (boundTier.shadows.length === 0) return decided;
-    const ask = async (decision: Decision): Promise<Decision> => {
-      if (!(decision instanceof ShadowedDecision)) return decision;
-      const denials = await decision.askLater((shadow, key, costMilli) =>
-        this.#askShadow(shadow, key, costMilli, spends),
-      );
-      if (spends) for (const limit of denials) this.#shadowCounts.add(decision.tier, limit);
-      return decision;
-    };
-    return decided instanceof Promise ? decided.then(ask) : ask(decided);
+  async #askShadows(decided: Decision | Promise<Decision>, spends: boolean): Promise<Decision> {
+    const decision = await decided;
+    if (!(decision instanceof ShadowedDecision)) return decision;
+    const denials = await decision.askLater((shadow, key, costMilli) =>
+      this.#askShadow(shadow, key, costMilli, spends),
+    );
+    if (spends) for (const limit of denials) this.#shadowCounts.add(decision.tier, limit);
+    return decision;
   }
 
   /** A shadow limit has a key of its own in Redis, and a lease of its own: it never holds up what is in force. */
-  async #askShadow({ tier }: BoundTier, key: string, costMilli: number, spends: boolean): Promise<ShadowAnswer> {
-    const shadow = this.#boundTiers.by(tier);
-    if (shadow === undefined) return undefined;
-    if (costMilli > tier.maxCostMilli) return "denied";
-    const own = shadowKey(key, shadow);
-    const outcome = await (spends
-      ? this.#leases.consume(own, shadow, costMilli)
-      : this.#leases.peek(own, shadow, costMilli));
-    return outcome === CLOSED ? undefined : shadow.decide(own, costMilli, outcome, spends);
-  }
-
-  #finish(
-    boundTier: SharedTier,
-    key: string,
-    costMilli: number,
-    outcome: Outcome | typeof CLOSED,
-    spends: boolean,
-  ): Decision {
-    if (outcome === CLOSED) {
-      throw new TollkeeperError("ERR_STORE_UNAVAILABLE", "Redis can't be asked, and the outage policy is closed");
+  async #askShadow(shadow: BoundTier, key: string, costMilli: number, spends: boolean): Promise<ShadowAnswer> {
+    if (costMilli > shadow.tier.maxCostMilli) return "denied";
+    try {
+      return await this.#ask(shadow, shadowKey(key, shadow), costMilli, spends);
+    } catch {
+      return undefined; // Redis is away, or the limit was just taken away by a reload.
     }
-    const { name, limits } = boundTier.tier;
-    if (spends) this.#counts.add(name, outcome.denied === 0 ? undefined : limits[outcome.denied - 1]?.name);
-    return boundTier.decide(key, costMilli, outcome, spends);
-  }
-
-  /**
-   * A store that refuses is seldom met by one replica alone. Before it is known how many there are, each would take the
-   * whole limit for its part.
-   */
-  #checkPart({ limits }: Tier): void {
-    const { refusal, knowsReplicas } = this.#session;
-    if (refusal === undefined || knowsReplicas) return;
-    const { policies } = this.#settings;
-    if (limits.every(({ rule }) => policies[rule.type] !== "share")) return;
-    throw new TollkeeperError("ERR_STORE_UNAVAILABLE", `no part of the limit is known: ${refusal.message}`, {
-      cause: refusal,
-    });
   }
 
   #overshoot(): number {
@@ -378,17 +346,32 @@ export class SharedLimiter {
     return (Math.max(0, ...rates) * this.#settings.leaseMs) / 1000;
   }
 
-  #sweepLater(): void {
-    const { runtime, leaseMs } = this.#settings;
-    this.#stopSweep = runtime.after(leaseMs / SWEEPS, () => {
-      this.#leases.sweep();
-      if (this.#closing === undefined) this.#sweepLater();
-    });
+  #kindsInForce() {
+    const { version } = this.#engine;
+    return { version, kinds: kindsOf(this.#boundTiers.inForce.map(({ tier }) => tier)) };
+  }
+
+  /** Threads of this replica, this one among them. */
+  #lanes(): number {
+    const { users } = this.#engine;
+    if (this.#isLast === undefined) return users;
+    return this.#isLast ? 1 : users + 1;
   }
 
   #checkOpen(): void {
     if (this.#closing !== undefined) throw limiterClosed();
   }
+}
+
+/** A cost in thousandths, if it is one. */
+function checkedCost(cost: number): number {
+  const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
+  if (Number.isNaN(costMilli)) throw invalidCost(cost);
+  return costMilli;
+}
+
+function tooCostly(cost: number, { name, tier }: BoundTier): TollkeeperError {
+  return excessiveCost(cost, plainTier(name), tier.maxCostMilli / 1000);
 }
 
 /** Under which a key is counted: a NUL in it is doubled, so that none is what a shadow limit counts under. */

@@ -1,9 +1,8 @@
 import type { Decision } from "../../src/index.js";
 import { FallbackLimits } from "../../src/shared/fallback-limits.js";
-import { SharedTier } from "../../src/shared/shared-tier.js";
+import { Outage } from "../../src/shared/outage.js";
 
-/** What outage policies have said, and the decisions that were made of it: no caller can tell these from others. */
-const outcomes = new WeakSet<object>();
+/** What outage policies have decided: no caller can tell these decisions from others. */
 const decisions = new WeakSet<Decision>();
 /** When fallback limits were first asked, and what they have refilled of what they let in, in thousandths by limit. */
 const askedMs = new WeakMap<FallbackLimits, number>();
@@ -24,14 +23,12 @@ FallbackLimits.prototype.charges = function (this: FallbackLimits, nowMs) {
 };
 FallbackLimits.prototype.decide = function (this: FallbackLimits, ...call) {
   if (!askedMs.has(this)) askedMs.set(this, call[1]);
-  const outcome = decide.apply(this, call);
-  outcomes.add(outcome);
-  return outcome;
+  return decide.apply(this, call);
 };
-const { decide: conclude } = SharedTier.prototype;
-SharedTier.prototype.decide = function (this: SharedTier, ...call) {
+const { decide: conclude } = Outage.prototype;
+Outage.prototype.decide = function (this: Outage, ...call) {
   const decision = conclude.apply(this, call);
-  if (outcomes.has(call[2])) decisions.add(decision);
+  decisions.add(decision);
   return decision;
 };
 

@@ -100,7 +100,10 @@ class Routed {
   /** Starts a replica, which is called once it is ready. */
   #start(): void {
     const replica = this.#world.start(this.#tiers);
-    void replica.limiter.ready().then(() => this.#open.add(replica));
+    void replica.limiter.ready().then(
+      () => this.#open.add(replica),
+      () => undefined,
+    );
   }
 
   #callAgain(putOffMs: number | undefined): void {

@@ -3,6 +3,7 @@ import type { Tier } from "../../src/engine/tier.js";
 import { compileTiers } from "../../src/engine/tier.js";
 import type { Decision, Tiers } from "../../src/index.js";
 import { SharedLimiter } from "../../src/shared/shared-limiter.js";
+import { leasesOf } from "./limiter.js";
 import { type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
 import { type Admission, type Arrival, ideal, levelAt, overBucket } from "./oracle.js";
 import { isByPolicy, refilled } from "./policy.js";
@@ -183,10 +184,10 @@ class Simulation {
     const whileAlive = (task: () => void) => () => {
       if (replica.isAlive) task();
     };
+    const settings = { ...this.#settings, maxKeys: 1000 };
     const limiter = new SharedLimiter({
-      tiers: this.#tiers,
-      maxKeys: 1000,
-      ...this.#settings,
+      engine: leasesOf(this.#tiers, settings),
+      ...settings,
       policies: { bucket: "share", quota: "share" },
       clock: undefined,
       link,

@@ -1,6 +1,7 @@
 import { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Tiers } from "../../src/index.js";
 import { SharedLimiter } from "../../src/shared/shared-limiter.js";
+import { leasesOf } from "./limiter.js";
 import { type Garble, type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
 import { Random } from "./random.js";
 import { ScriptModel } from "./script-model.js";
@@ -82,12 +83,11 @@ export class World {
     const whileAlive = (task: () => void) => () => {
       if (replica.isAlive) task();
     };
+    const settings = { maxKeys: 1000, leaseMs: this.leaseMs, timeoutMs: TIMEOUT_MS };
     const limiter = new SharedLimiter({
-      tiers,
-      maxKeys: 1000,
+      engine: leasesOf(tiers, settings),
+      ...settings,
       mode: this.mode,
-      leaseMs: this.leaseMs,
-      timeoutMs: TIMEOUT_MS,
       policies: { bucket: "share", quota: "share" },
       clock: undefined,
       link,
