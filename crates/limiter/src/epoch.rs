@@ -10,6 +10,8 @@ pub const MAX_EPOCH_COUNT: u64 = 1 << 51;
 pub struct Epoch(u64);
 
 impl Epoch {
+    pub(crate) const FIRST: Self = Self(0);
+
     /// The number of a server, and when it began to keep the key: milliseconds × 256 plus how often the key was reset then.
     /// None if a number is out of range.
     #[must_use]
@@ -19,7 +21,6 @@ impl Epoch {
 
     /// The number of the server.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "13 bits are left")]
     pub fn server(self) -> u16 {
         (self.0 >> 51) as u16
     }

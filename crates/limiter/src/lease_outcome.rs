@@ -2,6 +2,8 @@
 
 use crate::MAX_LIMITS;
 use crate::epoch::Epoch;
+use crate::rule_set::HeldRuleSet;
+use crate::verdict::Verdict;
 
 /// The answer to one call, made of what one replica holds and knows of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +42,18 @@ pub enum LeaseVerdict {
     Ask,
 }
 
+impl LeaseVerdict {
+    /// The verdict on the call; None if nothing was decided.
+    #[inline]
+    pub(crate) fn decided(self) -> Option<Verdict> {
+        match self {
+            Self::Allowed => Some(Verdict::Allowed),
+            Self::Denied { limit } => Some(Verdict::Denied { limit }),
+            Self::Ask => None,
+        }
+    }
+}
+
 /// What a take for a key should say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
@@ -62,4 +76,15 @@ pub struct Snapshot {
     pub at_ms: u64,
     /// What was spent, in the units of the limits; None of a limit of which nothing is known.
     pub spent: [Option<u64>; MAX_LIMITS],
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownKey {
+    /// The key, in UTF-16 units.
+    pub key: Box<[u16]>,
+    /// The rules in whose units it is known; see [`Leases::named_rules`](crate::Leases::named_rules).
+    pub rules: HeldRuleSet,
+    /// What is known, by [`NamedRule::slot`](crate::NamedRule::slot).
+    pub snapshot: Snapshot,
 }

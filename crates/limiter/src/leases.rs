@@ -5,18 +5,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::MAX_LIMITS;
+use crate::clock::held;
 use crate::error::Error;
 use crate::key::{KeyHasher, Secret};
-use crate::lease_outcome::{Asked, LeaseOutcome, Snapshot};
+use crate::lease_outcome::{Asked, KnownKey, LeaseOutcome, LeaseVerdict};
+use crate::lease_spans::LeaseSpans;
+use crate::lease_table::{LeaseCall, LeaseTable};
+use crate::returns::{Expelled, Returned, Returns};
 use crate::rule_set::HeldRuleSet;
 use crate::snapshot::NamedRule;
 use crate::stats::{Counters, Stats};
+use crate::store_clock::StoreClock;
 use crate::store_reply::{Applied, StoreReply};
-use crate::tier::{TierId, TierRef, TierSpec};
+use crate::tier::{Tier, TierId, TierRef, TierSpec};
 use crate::tier_versions::TierVersions;
+use crate::times::Times;
+use crate::verdict::Verdict;
 
 /// By how much, in milliseconds, a cheap clock may lag: by it, grants end so much earlier.
-pub const CLOCK_LAG_MS: u64 = 10;
+pub const CLOCK_LAG_MS: u32 = 10;
 
 /// How a table of leases is made.
 #[derive(Debug, Clone)]
@@ -31,39 +38,6 @@ pub struct LeaseSettings {
     pub lease_ms: u64,
     /// How long, in milliseconds, the store is waited for.
     pub timeout_ms: u64,
-}
-
-/// One instant by two clocks, in whole milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// The store's time, since the epoch.
-    pub store_ms: u64,
-    /// By a monotonic clock.
-    pub mono_ms: u64,
-}
-
-/// Tokens that are to be given back to the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Returned {
-    /// The key, in UTF-16 units.
-    pub key: Box<[u16]>,
-    /// Thousandths.
-    pub milli: u32,
-    /// When they were taken, by the store's time.
-    pub taken_ms: u64,
-    /// The rules under which they were taken; see [`Leases::named_rules`].
-    pub rules: HeldRuleSet,
-}
-
-/// What is known of a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownKey {
-    /// The key, in UTF-16 units.
-    pub key: Box<[u16]>,
-    /// The rules in whose units it is known; see [`Leases::named_rules`].
-    pub rules: HeldRuleSet,
-    /// What is known, by [`NamedRule::slot`].
-    pub snapshot: Snapshot,
 }
 
 /// What a table of leases has counted.
@@ -91,9 +65,29 @@ pub struct Leases {
 #[derive(Debug)]
 struct Core {
     tiers: TierVersions,
+    keys: Keys,
     hasher: KeyHasher,
+    clock: StoreClock,
+    returns: Returns,
     counters: Counters,
     clones: AtomicUsize,
+}
+
+/// Leases of as many slots as the tiers need.
+#[derive(Debug)]
+enum Keys {
+    Two(LeaseTable<2>),
+    Four(LeaseTable<MAX_LIMITS>),
+}
+
+/// Calls whichever table there is.
+macro_rules! table {
+    ($leases:ident, $table:ident => $call:expr) => {
+        match &$leases.core.keys {
+            Keys::Two($table) => $call,
+            Keys::Four($table) => $call,
+        }
+    };
 }
 
 impl Clone for Leases {
@@ -112,9 +106,18 @@ impl Leases {
         let tiers = TierVersions::new(settings.tiers)?;
         let counters = Counters::default();
         counters.reserve(tiers.names().len());
+        let spans = LeaseSpans::new(settings.lease_ms, settings.timeout_ms);
+        let keys = if tiers.slot_names().len() <= 2 {
+            Keys::Two(LeaseTable::new(settings.max_keys, spans))
+        } else {
+            Keys::Four(LeaseTable::new(settings.max_keys, spans))
+        };
         let core = Core {
             tiers,
+            keys,
             hasher: KeyHasher::new(&settings.secret),
+            clock: StoreClock::default(),
+            returns: Returns::default(),
             counters,
             clones: AtomicUsize::new(0),
         };
@@ -131,15 +134,16 @@ impl Leases {
     ///
     /// # Errors
     /// [`Error::TierUnknown`], [`Error::CostExceedsCapacity`]
+    #[inline]
     pub fn consume(
         &self,
-        _key: &[u16],
-        _tier: TierId,
-        _cost_milli: u64,
-        _times: Times,
-        _out: &mut LeaseOutcome,
+        key: &[u16],
+        tier: TierId,
+        cost_milli: u64,
+        times: Times,
+        out: &mut LeaseOutcome,
     ) -> Result<(), Error> {
-        todo!()
+        self.decide(key, tier, cost_milli, (times, 0), || times, out)
     }
 
     /// Does what [`consume`](Self::consume) does by two pairs of clocks: a cheap one that lags by at most [`CLOCK_LAG_MS`], and a
@@ -147,16 +151,58 @@ impl Leases {
     ///
     /// # Errors
     /// As of [`consume`](Self::consume).
+    #[inline]
     pub fn consume_by(
         &self,
-        _key: &[u16],
-        _tier: TierId,
-        _cost_milli: u64,
-        _cheap: Times,
-        _better: impl FnOnce() -> Times,
-        _out: &mut LeaseOutcome,
+        key: &[u16],
+        tier: TierId,
+        cost_milli: u64,
+        cheap: Times,
+        better: impl FnOnce() -> Times,
+        out: &mut LeaseOutcome,
     ) -> Result<(), Error> {
-        todo!()
+        self.decide(key, tier, cost_milli, (cheap, CLOCK_LAG_MS), better, out)
+    }
+
+    #[inline]
+    fn decide(
+        &self,
+        key: &[u16],
+        tier: TierId,
+        cost_milli: u64,
+        cheap: (Times, u32),
+        better: impl FnOnce() -> Times,
+        out: &mut LeaseOutcome,
+    ) -> Result<(), Error> {
+        let Core {
+            tiers,
+            counters,
+            returns,
+            ..
+        } = &*self.core;
+        let (version, tier) = tiers.tier(tier)?;
+        tier.check_cost(cost_milli)?;
+        out.version = version;
+        if tier.limits.is_empty() {
+            out.verdict = LeaseVerdict::Allowed;
+            out.now_ms = held(cheap.0.store_ms);
+        } else if cost_milli > 0 {
+            let mut expelled = Expelled::new(tiers);
+            let call = self.call(key, &tier);
+            table!(self, table => table.consume(&call, cost_milli, cheap, better, &mut expelled, out));
+            out.has_returns = !expelled.is_empty();
+            returns.add(expelled);
+        }
+        if let Some(verdict) = out.verdict.decided() {
+            counters.count(&tier, verdict, false, self.lane);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn call<'a>(&self, key: &'a [u16], tier: &'a Tier) -> LeaseCall<'a> {
+        let hash = self.core.hasher.hash(key);
+        LeaseCall { hash, key, tier }
     }
 
     /// What [`consume`](Self::consume) would say, for any cost, if the key is under these rules, holds something, and was heard
@@ -164,8 +210,21 @@ impl Leases {
     ///
     /// # Errors
     /// As of [`consume`](Self::consume).
-    pub fn peek(&self, _key: &[u16], _tier: TierId, _cost_milli: u64, _times: Times) -> Result<LeaseOutcome, Error> {
-        todo!()
+    pub fn peek(&self, key: &[u16], tier: TierId, cost_milli: u64, times: Times) -> Result<LeaseOutcome, Error> {
+        let (version, tier) = self.core.tiers.tier(tier)?;
+        tier.check_cost(cost_milli)?;
+        let mut out = LeaseOutcome {
+            version,
+            ..LeaseOutcome::default()
+        };
+        if tier.limits.is_empty() {
+            out.verdict = LeaseVerdict::Allowed;
+            out.now_ms = held(times.store_ms);
+        } else {
+            let call = self.call(key, &tier);
+            table!(self, table => table.peek(&call, cost_milli, times, &mut out));
+        }
+        Ok(out)
     }
 
     /// What a take for a key should say. Notes that the store is being asked, so that nobody asks ahead for as long as it is
@@ -173,71 +232,120 @@ impl Leases {
     ///
     /// # Errors
     /// [`Error::TierUnknown`]
-    pub fn ask(&self, _key: &[u16], _tier: TierId, _mono_ms: u64) -> Result<Asked, Error> {
-        todo!()
+    pub fn ask(&self, key: &[u16], tier: TierId, mono_ms: u64) -> Result<Asked, Error> {
+        self.ask_or_look(key, tier, mono_ms, true)
     }
 
     /// The same without what the key will use, and without noting anything.
     ///
     /// # Errors
     /// [`Error::TierUnknown`]
-    pub fn look(&self, _key: &[u16], _tier: TierId, _mono_ms: u64) -> Result<Asked, Error> {
-        todo!()
+    pub fn look(&self, key: &[u16], tier: TierId, mono_ms: u64) -> Result<Asked, Error> {
+        self.ask_or_look(key, tier, mono_ms, false)
+    }
+
+    fn ask_or_look(&self, key: &[u16], tier: TierId, mono_ms: u64, notes: bool) -> Result<Asked, Error> {
+        let (version, tier) = self.core.tiers.tier(tier)?;
+        let mut asked = Asked {
+            version,
+            held_milli: 0,
+            ahead_milli: 0,
+            snapshot: None,
+        };
+        let call = self.call(key, &tier);
+        table!(self, table => table.ask(&call, mono_ms, notes, &mut asked));
+        Ok(asked)
     }
 
     /// Takes in what the store has answered about a key.
-    pub fn apply(&self, _key: &[u16], _reply: &StoreReply) -> Applied {
-        todo!()
+    #[must_use]
+    pub fn apply(&self, key: &[u16], reply: &StoreReply) -> Applied {
+        let Core {
+            tiers,
+            hasher,
+            clock,
+            returns,
+            ..
+        } = &*self.core;
+        clock.hear(reply.now_ms.saturating_sub(reply.behind_ms), reply.mono_ms);
+        let Ok(tier) = tiers.tier_of(reply.version, reply.tier) else {
+            return Applied::Unknown;
+        };
+        let mut expelled = Expelled::new(tiers);
+        let call = self.call(key, &tier);
+        let applied = table!(self, table => table.apply(&call, reply, hasher, &mut expelled));
+        returns.add(expelled);
+        applied
     }
 
     /// Forgets what is known, held and believed of a key.
-    pub fn forget(&self, _key: &[u16]) {
-        todo!()
+    pub fn forget(&self, key: &[u16]) {
+        let hash = self.core.hasher.hash(key);
+        table!(self, table => table.forget(hash, key));
     }
 
     /// Has all that is held of a key be given back. `again` lets the store be asked at once; else nothing is asked ahead
     /// for a quarter of a lease.
-    pub fn give_back(&self, _key: &[u16], _again: bool, _mono_ms: u64) {
-        todo!()
+    pub fn give_back(&self, key: &[u16], again: bool, mono_ms: u64) {
+        let Core {
+            tiers, hasher, returns, ..
+        } = &*self.core;
+        let mut expelled = Expelled::new(tiers);
+        let key = (hasher.hash(key), key);
+        table!(self, table => table.give_back(key, again, mono_ms, &mut expelled));
+        returns.add(expelled);
     }
 
     /// Has what has expired, or lies idle for half the time of a lease, be given back: a part of it, a few thousand keys.
     /// Forgets keys of another small part that hold nothing and are as good as new. Says whether there is more to do now.
-    pub fn sweep(&self, _times: Times) -> bool {
-        todo!()
+    #[expect(clippy::must_use_candidate, reason = "whoever sweeps again soon need not look")]
+    pub fn sweep(&self, times: Times) -> bool {
+        let Core { tiers, returns, .. } = &*self.core;
+        table!(self, table => {
+            let has_more = table.sweep(tiers, times.mono_ms, returns);
+            table.forget_as_new(tiers, times);
+            table.look_for_used_rule_sets(tiers);
+            has_more
+        })
     }
 
     /// Has all that is held be given back.
     pub fn drain(&self) {
-        todo!()
+        let Core { tiers, returns, .. } = &*self.core;
+        table!(self, table => table.drain(tiers, returns));
     }
 
     /// Takes out at most so much of what is to be given back, the oldest first. It is the caller's now.
     #[must_use]
-    pub fn take_returns(&self, _max: usize) -> Vec<Returned> {
-        todo!()
+    pub fn take_returns(&self, max: usize) -> Vec<Returned> {
+        self.core.returns.take(max)
     }
 
     /// What is known of the keys of one part of the table, from 0; None after the last.
     #[must_use]
-    pub fn known_of(&self, _shard: usize) -> Option<Vec<KnownKey>> {
-        todo!()
+    pub fn known_of(&self, shard: usize) -> Option<Vec<KnownKey>> {
+        table!(self, table => table.known_of(&self.core.tiers, shard))
     }
 
     /// Notes what the store's time was at an instant of the monotonic clock.
-    pub fn heard(&self, _store_ms: u64, _mono_ms: u64) {
-        todo!()
+    pub fn heard(&self, store_ms: u64, mono_ms: u64) {
+        self.core.clock.hear(store_ms, mono_ms);
     }
 
     /// The store's time at an instant of the monotonic clock, by what was heard of it last; None if nothing was.
     #[must_use]
-    pub fn store_ms(&self, _mono_ms: u64) -> Option<u64> {
-        todo!()
+    pub fn store_ms(&self, mono_ms: u64) -> Option<u64> {
+        self.core.clock.store_ms(mono_ms)
     }
 
     /// Counts a decision that was made elsewhere under a tier of a version: denied by a limit of it, or allowed.
-    pub fn count(&self, _version: usize, _tier: TierId, _denied_by: Option<u8>) {
-        todo!()
+    pub fn count(&self, version: usize, tier: TierId, denied_by: Option<u8>) {
+        if let Ok(tier) = self.core.tiers.tier_of(version, tier)
+            && denied_by.is_none_or(|limit| usize::from(limit) < tier.limits.len())
+        {
+            let verdict = denied_by.map_or(Verdict::Allowed, |limit| Verdict::Denied { limit });
+            self.core.counters.count(&tier, verdict, false, self.lane);
+        }
     }
 
     /// Counts the reloads, from 0.
@@ -276,7 +384,8 @@ impl Leases {
     /// [`Error::TiersInvalid`]; then nothing has changed.
     pub fn reload(&self, tiers: Vec<TierSpec>) -> Result<(), Error> {
         self.core.counters.reserve(self.core.tiers.names().len() + tiers.len());
-        self.core.tiers.enact(tiers, MAX_LIMITS)
+        let slots = table!(self, table => table.slots());
+        self.core.tiers.enact(tiers, slots)
     }
 
     /// As [`Limiter::override_tier`](crate::Limiter::override_tier).
@@ -284,7 +393,9 @@ impl Leases {
     /// # Errors
     /// As there.
     pub fn override_tier(&self, version: usize, plain: TierId, spec: TierSpec) -> Result<TierId, Error> {
-        self.core.tiers.override_tier(version, plain, spec)
+        let id = self.core.tiers.override_tier(version, plain, spec)?;
+        table!(self, table => table.look_for_used_rule_sets(&self.core.tiers));
+        Ok(id)
     }
 
     /// The limits that a rule set stands for, by slot.
@@ -296,6 +407,16 @@ impl Leases {
     /// What was counted since the table was made.
     #[must_use]
     pub fn stats(&self) -> LeaseStats {
-        todo!()
+        let Core { tiers, counters, .. } = &*self.core;
+        let (keys, evictions, overflow) = table!(self, table => (table.len(), table.evicted(), table.overflow()));
+        LeaseStats {
+            counted: Stats {
+                keys,
+                evictions,
+                tiers: counters.read(&tiers.names(), &tiers.slot_names()),
+            },
+            held_milli: table!(self, table => table.held()),
+            overflow,
+        }
     }
 }

@@ -171,7 +171,8 @@ impl Limiter {
     pub fn consume(&self, key: KeyHash, tier: TierId, cost_milli: u64, now_ms: u64) -> Result<Outcome, Error> {
         let mut outcome = Outcome::default();
         if let Some(tier) = self.decide(key, tier, cost_milli, now_ms, true, &mut outcome)? {
-            self.core.counters.count(&tier, &outcome, cost_milli > 0, self.lane);
+            let overflows = outcome.overflow && cost_milli > 0;
+            self.core.counters.count(&tier, outcome.verdict, overflows, self.lane);
         }
         Ok(outcome)
     }
@@ -194,7 +195,8 @@ impl Limiter {
         if let Some(tier) = self.decide(key, tier, cost_milli, cheap_ms, false, outcome)?
             && outcome.verdict == Verdict::Allowed
         {
-            self.core.counters.count(&tier, outcome, cost_milli > 0, self.lane);
+            let overflows = outcome.overflow && cost_milli > 0;
+            self.core.counters.count(&tier, outcome.verdict, overflows, self.lane);
             if outcome.behind_ms > 0 {
                 outcome.behind_ms = outcome.now_ms.saturating_sub(better_ms());
             }

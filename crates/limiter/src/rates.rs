@@ -116,6 +116,14 @@ impl Rates {
         }
     }
 
+    /// Takes off what was spent in advance.
+    #[inline]
+    pub(crate) fn deduct<const N: usize>(&self, spent: &mut [u64; N], milli: u64) {
+        for (spent, rate) in spent.iter_mut().zip(&self.slots) {
+            *spent = spent.saturating_sub(milli.saturating_mul(rate.per_milli));
+        }
+    }
+
     /// Puts what is spent of the tier's limits in the tier's order, the rest being 0.
     #[inline]
     pub(crate) fn put_in_order<const N: usize>(&self, spent: &[u64; N], ordered: &mut [u64; MAX_LIMITS]) {

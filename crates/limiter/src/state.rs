@@ -6,29 +6,29 @@ use std::sync::Arc;
 use crate::correction::Correction;
 use crate::limit::{Limit, TierLimit};
 use crate::rule_set::{RuleSet, RuleSetId};
+use crate::stamp::Stamp;
 use crate::tier::Tier;
 use crate::tier_versions::TierVersions;
-
-const RULE_SET_BITS: u32 = 20;
-const DIRTY: u64 = 1;
 
 /// What one key has spent of each of `N` slots, as of one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct State<const N: usize> {
-    /// From the top: the instant (43 bits), the rule set (20 bits), whether it has changed since it was last stored (1 bit).
-    meta: u64,
+    /// Marked if it has changed since it was last stored.
+    stamp: Stamp,
     /// In the units of the limits that the rule set names.
     pub(crate) spent: [u64; N],
 }
 
 impl<const N: usize> State<N> {
     /// What stands where there is no key.
-    pub(crate) const VACANT: Self = Self { meta: 0, spent: [0; N] };
+    pub(crate) const VACANT: Self = Self {
+        stamp: Stamp::NONE,
+        spent: [0; N],
+    };
 
     /// A key at its first call.
     pub(crate) fn new(tier: &Tier, now_ms: u64) -> Self {
-        let mut state = Self { meta: 0, spent: [0; N] };
-        state.set_meta(now_ms, tier.rule_set);
+        let mut state = Self::stored(now_ms, tier.rule_set, [0; N]);
         for TierLimit { slot, limit } in &tier.limits {
             state.spent[*slot] = limit.initial();
         }
@@ -37,39 +37,32 @@ impl<const N: usize> State<N> {
 
     /// A key as it was stored.
     pub(crate) fn stored(at_ms: u64, rule_set: RuleSetId, spent: [u64; N]) -> Self {
-        let mut state = Self { meta: 0, spent };
-        state.set_meta(at_ms, rule_set);
-        state
+        let stamp = Stamp::new(at_ms, rule_set);
+        Self { stamp, spent }
     }
 
     /// The instant up to which buckets are refilled and quotas rolled.
     #[inline]
     pub(crate) fn at_ms(&self) -> u64 {
-        self.meta >> (RULE_SET_BITS + 1)
+        self.stamp.at_ms()
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the bits above are those of the instant")]
     pub(crate) fn rule_set(&self) -> RuleSetId {
-        (self.meta >> 1) as u32 & ((1 << RULE_SET_BITS) - 1)
-    }
-
-    #[inline]
-    fn set_meta(&mut self, at_ms: u64, rule_set: RuleSetId) {
-        self.meta = (at_ms << (RULE_SET_BITS + 1)) | (u64::from(rule_set) << 1) | (self.meta & DIRTY);
+        self.stamp.rule_set()
     }
 
     /// Notes a change; says whether it is the first since the key was last stored.
     #[inline]
     pub(crate) fn mark_dirty(&mut self) -> bool {
-        let clean = self.meta & DIRTY == 0;
-        self.meta |= DIRTY;
+        let clean = !self.stamp.is_marked();
+        self.stamp.mark();
         clean
     }
 
     /// Notes that the key is being stored.
     pub(crate) fn mark_clean(&mut self) {
-        self.meta &= !DIRTY;
+        self.stamp.clear_mark();
     }
 
     /// Brings the key to `now_ms` and under a tier.
@@ -80,7 +73,7 @@ impl<const N: usize> State<N> {
         // Also where no time has passed: a branch that goes either way costs more than the arithmetic.
         if self.rule_set() == tier.rule_set && tier.rates.same_period(at_ms, now_ms) {
             tier.rates.refill(&mut self.spent, now_ms - at_ms);
-            self.set_meta(now_ms, tier.rule_set);
+            self.stamp.set(now_ms, tier.rule_set);
         } else {
             self.bring_anew(tier, tiers, now_ms);
         }
@@ -118,7 +111,7 @@ impl<const N: usize> State<N> {
                 Some(from) => limit.converted(before[*slot], self.spent[*slot], from, before_ms, now_ms),
             };
         }
-        self.set_meta(now_ms, merged.id);
+        self.stamp.set(now_ms, merged.id);
     }
 
     /// Brings the key to `now_ms` under the limits that govern it.
@@ -132,7 +125,7 @@ impl<const N: usize> State<N> {
                 *spent = slot.limit.advanced(*spent, at_ms, now_ms);
             }
         }
-        self.set_meta(now_ms, self.rule_set());
+        self.stamp.set(now_ms, self.rule_set());
     }
 
     /// Corrects what a call under `charged` spent, by the limits that counted it. The key is at the present, maybe under

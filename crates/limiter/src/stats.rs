@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use crate::MAX_LIMITS;
-use crate::decision::Outcome;
 use crate::tier::Tier;
 use crate::verdict::Verdict;
 
@@ -54,21 +53,22 @@ impl Counters {
         }
     }
 
+    /// Counts a decision; `overflows` if it was made on an overflow bucket.
     #[inline]
-    pub(crate) fn count(&self, tier: &Tier, outcome: &Outcome, spends: bool, lane: usize) {
+    pub(crate) fn count(&self, tier: &Tier, verdict: Verdict, overflows: bool, lane: usize) {
         let Some(lanes) = usize::try_from(tier.counts_as)
             .ok()
             .and_then(|tier| self.tiers.get(tier))
         else {
             return;
         };
-        let index = match outcome.verdict {
+        let index = match verdict {
             Verdict::Allowed => 0,
             Verdict::Denied { limit } => 1 + tier.limits[usize::from(limit)].slot,
         };
         let counts = &lanes[lane % LANES];
         counts[index].fetch_add(1, Ordering::Relaxed);
-        if outcome.overflow && spends {
+        if overflows {
             counts[OVERFLOW].fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -1,0 +1,326 @@
+//! A part of the table of leases. The table calls it, under the part's lock.
+
+use std::sync::Arc;
+
+use crate::clock::held;
+use crate::grants::Grant;
+use crate::key::KeyHash;
+use crate::lease::{Instant, Lease};
+use crate::ordered::{Ordered, Placed};
+use crate::origin::Origin;
+use crate::returns::Expelled;
+use crate::store_reply::StoreReply;
+use crate::tier::Tier;
+
+/// Leases that lie together.
+const CHUNK: usize = 32;
+const SLOT_BITS: u32 = 16;
+/// Chunks that slots can tell apart.
+const MAX_CHUNKS: usize = (1 << SLOT_BITS) / CHUNK;
+
+/// Where the lease of a key is: in a chunk, and at a place of it.
+pub(crate) type LeaseSlot = u16;
+
+/// 48 bits of a key's hash, which are never 0, then the slot of its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Indexed(u64);
+
+impl Indexed {
+    fn new(key: KeyHash, slot: LeaseSlot) -> Self {
+        Self(tag(key) | u64::from(slot))
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower bits")]
+    fn slot(self) -> LeaseSlot {
+        self.0 as LeaseSlot
+    }
+}
+
+impl Placed for Indexed {
+    const VACANT: Self = Self(0);
+
+    #[inline]
+    fn place(&self) -> u64 {
+        self.0 >> SLOT_BITS << SLOT_BITS
+    }
+}
+
+/// The part of a hash by which leases are ordered; equal ones are told apart by the key's text.
+#[inline]
+fn tag(KeyHash([first, _]): KeyHash) -> u64 {
+    (first >> SLOT_BITS).max(1) << SLOT_BITS
+}
+
+/// Which leases of a chunk there are, a bit each.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    taken: u32,
+    /// Those that hold something, or held it at the last sweep.
+    live: u32,
+}
+
+/// Leases in chunks, so that none ever moves, and the order in which they are found.
+#[derive(Debug)]
+pub(crate) struct LeaseShard<const N: usize> {
+    origin: Origin,
+    index: Ordered<Indexed>,
+    chunks: Vec<Box<[Lease<N>; CHUNK]>>,
+    marks: Vec<Marks>,
+}
+
+impl<const N: usize> Default for LeaseShard<N> {
+    fn default() -> Self {
+        Self {
+            origin: Origin::default(),
+            index: Ordered::default(),
+            chunks: Vec::new(),
+            marks: Vec::new(),
+        }
+    }
+}
+
+/// What a sweep found in a shard.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Swept {
+    /// Leases that held something.
+    pub(crate) live: usize,
+    /// When, by the monotonic clock in ms, the next of them is due; never if none holds anything.
+    pub(crate) due_ms: u64,
+}
+
+impl<const N: usize> LeaseShard<N> {
+    /// An instant of the monotonic clock as the leases tell it.
+    #[inline]
+    pub(crate) fn at(&mut self, mono_ms: u64) -> u32 {
+        if let Some(origin_ms) = self.origin.later_mono_ms(mono_ms) {
+            self.rebase(origin_ms);
+        }
+        self.origin.mono(mono_ms)
+    }
+
+    /// Counts from a later origin, as must be done before the 32 bits end.
+    #[cold]
+    fn rebase(&mut self, origin_ms: u64) {
+        let later = self.origin.mono(origin_ms);
+        for slot in self.slots() {
+            self.lease_mut(slot).rebase(later);
+        }
+        self.origin.mono_ms = origin_ms;
+    }
+
+    /// An instant of the store's time as grants tell it. Where that takes another origin, grants that were taken too long before
+    /// or after it are to be given back.
+    fn taken_at(&mut self, store_ms: u64, expelled: &mut Expelled<'_>) -> u32 {
+        if let Some(origin_ms) = self.origin.other_store_ms(store_ms) {
+            self.rebase_store(origin_ms, expelled);
+        }
+        self.origin.store(store_ms)
+    }
+
+    #[cold]
+    fn rebase_store(&mut self, origin_ms: u64, expelled: &mut Expelled<'_>) {
+        let before = self.origin;
+        self.origin.store_ms = origin_ms;
+        let origin = self.origin;
+        for slot in self.slots() {
+            let lease = self.lease_mut(slot);
+            let rules = lease.rule_set();
+            let Lease { grants, text, .. } = lease;
+            let is_out = |grant: &Grant| origin.other_store_ms(before.store_at(grant.taken)).is_some();
+            grants.take(is_out, |grant| expelled.add_grant(text, rules, grant, before));
+            for grant in grants.each_mut() {
+                grant.taken = origin.store(before.store_at(grant.taken));
+            }
+        }
+    }
+
+    /// Where the lease of a key is.
+    #[inline]
+    pub(crate) fn find(&self, hash: KeyHash, key: &[u16]) -> Option<LeaseSlot> {
+        let tag = tag(hash);
+        let is = |indexed: &Indexed| indexed.place() == tag && self.lease(indexed.slot()).text.is(key);
+        self.index.get(tag, is).map(|indexed| indexed.slot())
+    }
+
+    #[inline]
+    pub(crate) fn lease(&self, slot: LeaseSlot) -> &Lease<N> {
+        let (chunk, place) = split(slot);
+        &self.chunks[chunk][place]
+    }
+
+    #[inline]
+    pub(crate) fn lease_mut(&mut self, slot: LeaseSlot) -> &mut Lease<N> {
+        let (chunk, place) = split(slot);
+        &mut self.chunks[chunk][place]
+    }
+
+    /// Takes in the lease of a key that is not there; None if all slots are taken.
+    pub(crate) fn insert(&mut self, hash: KeyHash, lease: Lease<N>) -> Option<LeaseSlot> {
+        let free = self.marks.iter().position(|marks| marks.taken != u32::MAX);
+        let chunk = free.unwrap_or(self.chunks.len());
+        if chunk == MAX_CHUNKS {
+            return None;
+        }
+        if chunk == self.chunks.len() {
+            self.chunks.push(Box::new([const { Lease::VACANT }; CHUNK]));
+            self.marks.push(Marks::default());
+        }
+        let marks = &mut self.marks[chunk];
+        let place = marks.taken.trailing_ones() as usize;
+        marks.taken |= 1 << place;
+        self.chunks[chunk][place] = lease;
+        let slot = slot_of(chunk, place);
+        self.index.insert(Indexed::new(hash, slot));
+        Some(slot)
+    }
+
+    /// Forgets the lease of a key.
+    pub(crate) fn remove(&mut self, hash: KeyHash, slot: LeaseSlot) {
+        self.index
+            .remove(tag(hash), |indexed| *indexed == Indexed::new(hash, slot));
+        self.vacate(slot);
+    }
+
+    /// Forgets the leases that `goes` names, and says how many.
+    pub(crate) fn forget(&mut self, mut goes: impl FnMut(&Lease<N>) -> bool) -> usize {
+        let chunks = &self.chunks;
+        let mut gone = Vec::new();
+        let goes = |indexed: &Indexed| {
+            let (chunk, place) = split(indexed.slot());
+            goes(&chunks[chunk][place])
+        };
+        self.index.forget(goes, |indexed| gone.push(indexed.slot()));
+        for &slot in &gone {
+            self.vacate(slot);
+        }
+        gone.len()
+    }
+
+    fn vacate(&mut self, slot: LeaseSlot) {
+        let (chunk, place) = split(slot);
+        *self.lease_mut(slot) = Lease::VACANT;
+        let marks = &mut self.marks[chunk];
+        marks.taken &= !(1 << place);
+        marks.live &= !(1 << place);
+        while self.marks.pop_if(|marks| marks.taken == 0).is_some() {
+            self.chunks.pop();
+        }
+    }
+
+    /// The slots of all leases.
+    pub(crate) fn slots(&self) -> Vec<LeaseSlot> {
+        self.index.iter().map(|indexed| indexed.slot()).collect()
+    }
+
+    /// The leases of one of the chunks, and where they are.
+    pub(crate) fn chunk(&self, number: usize) -> impl Iterator<Item = (LeaseSlot, &Lease<N>)> {
+        let chunk = number % self.chunks.len().max(1);
+        let taken = self.marks.get(chunk).map_or(0, |marks| marks.taken);
+        bits(taken).map(move |place| (slot_of(chunk, place), &self.chunks[chunk][place]))
+    }
+
+    /// Holds what was granted; what there is no room for, and what has expired, is to be given back. Says when, by the
+    /// monotonic clock in ms, something of the lease is due.
+    pub(crate) fn hold(
+        &mut self,
+        slot: LeaseSlot,
+        reply: &StoreReply,
+        now: u32,
+        idle: u32,
+        expelled: &mut Expelled<'_>,
+    ) -> u64 {
+        let (milli, taken_ms) = (reply.held_milli, held(reply.now_ms));
+        let taken = self.taken_at(taken_ms, expelled);
+        let origin = self.origin;
+        let lease = self.lease_mut(slot);
+        let rules = lease.rule_set();
+        let Lease { grants, text, .. } = lease;
+        if reply.lasts_ms < 1 {
+            expelled.add(text, rules, milli, taken_ms);
+        } else if milli > 0 {
+            let lasts = u32::try_from(reply.lasts_ms).unwrap_or(u32::MAX);
+            let gone = |grant| expelled.add_grant(text, rules, grant, origin);
+            let excess = grants.add(milli, now.saturating_add(lasts), taken, now, gone);
+            expelled.add(text, rules, excess, taken_ms);
+        }
+        let Some(due) = lease.due(idle) else { return u64::MAX };
+        let (chunk, place) = split(slot);
+        self.marks[chunk].live |= 1 << place;
+        origin.mono_at(due)
+    }
+
+    /// Brings a key under a tier of other rules; what was granted under those is to be given back.
+    #[cold]
+    pub(crate) fn bring_over(&mut self, slot: LeaseSlot, tier: &Tier, at: Instant, expelled: &mut Expelled<'_>) {
+        self.release(slot, expelled);
+        let lease = self.lease_mut(slot);
+        let before = expelled.rules(lease.rule_set()).map(Arc::clone);
+        lease.bring_over(before.as_deref(), tier, at);
+    }
+
+    /// Takes all out that a lease holds.
+    pub(crate) fn release(&mut self, slot: LeaseSlot, expelled: &mut Expelled<'_>) {
+        let origin = self.origin;
+        let lease = self.lease_mut(slot);
+        let rules = lease.rule_set();
+        let Lease { grants, text, .. } = lease;
+        grants.take(|_| true, |grant| expelled.add_grant(text, rules, grant, origin));
+        let (chunk, place) = split(slot);
+        self.marks[chunk].live &= !(1 << place);
+    }
+
+    /// Takes out what has expired, and all of what was not used for `idle` ms.
+    pub(crate) fn sweep(&mut self, now: u32, idle: u32, expelled: &mut Expelled<'_>) -> Swept {
+        let origin = self.origin;
+        let mut swept = Swept {
+            live: 0,
+            due_ms: u64::MAX,
+        };
+        for (chunk, marks) in self.chunks.iter_mut().zip(&mut self.marks) {
+            for place in bits(marks.live) {
+                swept.live += 1;
+                let lease = &mut chunk[place];
+                let rules = lease.rule_set();
+                let is_idle = now.saturating_sub(lease.used) >= idle;
+                let Lease { grants, text, .. } = lease;
+                let goes = |expires| is_idle || expires <= now;
+                grants.take(
+                    |grant| goes(grant.expires),
+                    |grant| expelled.add_grant(text, rules, grant, origin),
+                );
+                match lease.due(idle) {
+                    None => marks.live &= !(1 << place),
+                    Some(due) => swept.due_ms = swept.due_ms.min(origin.mono_at(due)),
+                }
+            }
+        }
+        swept
+    }
+
+    /// Thousandths held, expired or not.
+    pub(crate) fn held(&self) -> u64 {
+        let live = self.chunks.iter().zip(&self.marks);
+        live.flat_map(|(chunk, marks)| bits(marks.live).map(|place| chunk[place].grants.all()))
+            .sum()
+    }
+}
+
+/// Where the ones of a word are.
+fn bits(mut word: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = word.trailing_zeros();
+        word &= word.wrapping_sub(1);
+        (bit < u32::BITS).then_some(bit as usize)
+    })
+}
+
+#[inline]
+fn split(slot: LeaseSlot) -> (usize, usize) {
+    (usize::from(slot) / CHUNK, usize::from(slot) % CHUNK)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "there are at most MAX_CHUNKS chunks")]
+fn slot_of(chunk: usize, place: usize) -> LeaseSlot {
+    (chunk * CHUNK + place) as LeaseSlot
+}

@@ -1,0 +1,487 @@
+//! Leases in a map, by instants of 64 bits and amounts by name.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "rates and whole numbers below 2^53"
+)]
+
+use std::collections::BTreeMap;
+
+use tollkeeper_limiter::bucket::Bucket;
+use tollkeeper_limiter::quota::Quota;
+use tollkeeper_limiter::{
+    Applied, Asked, Epoch, Error, LeaseOutcome, LeaseVerdict, LimitSpec, Rule, Snapshot, StoreReply, TierSpec, Times,
+};
+
+type Rules = BTreeMap<String, Rule>;
+
+#[derive(Debug, Clone)]
+struct Grant {
+    milli: u64,
+    expires: u64,
+    taken: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Lease {
+    rules: Rules,
+    epoch: Epoch,
+    at: u64,
+    /// What is not there is not known.
+    spent: BTreeMap<String, u64>,
+    grants: Vec<Grant>,
+    deny_until: u64,
+    back_until: u64,
+    no_prefetch_until: u64,
+    asked_until: u64,
+    used_ms: u64,
+    since: u64,
+    used: u64,
+    rate: f32,
+}
+
+pub struct Model {
+    versions: Vec<Vec<TierSpec>>,
+    lease_ms: u64,
+    timeout_ms: u64,
+    pub leases: BTreeMap<String, Lease>,
+    pub evictions: u64,
+    /// Allowed and denied, by tier.
+    pub counted: Vec<(u64, u64)>,
+    returns: Vec<(String, u64, u64, Vec<Rule>)>,
+}
+
+impl Model {
+    pub fn new(tiers: Vec<TierSpec>, lease_ms: u64, timeout_ms: u64) -> Self {
+        Self {
+            counted: vec![(0, 0); tiers.len()],
+            versions: vec![tiers],
+            lease_ms,
+            timeout_ms,
+            leases: BTreeMap::new(),
+            evictions: 0,
+            returns: Vec::new(),
+        }
+    }
+
+    pub fn reload(&mut self, tiers: Vec<TierSpec>) {
+        self.versions.push(tiers);
+    }
+
+    pub fn held(&self) -> u64 {
+        let grants = self.leases.values().flat_map(|lease| &lease.grants);
+        grants.map(|grant| grant.milli).sum()
+    }
+
+    pub fn take_returns(&mut self) -> Vec<(String, u64, u64, Vec<Rule>)> {
+        self.returns
+            .sort_by_key(|(key, milli, taken_ms, _)| (key.clone(), *milli, *taken_ms));
+        std::mem::take(&mut self.returns)
+    }
+
+    fn tier(&self, tier: u64, cost_milli: u64) -> Result<Vec<LimitSpec>, Error> {
+        let tiers = self.versions.last().unwrap();
+        let limits = tiers
+            .get(usize::try_from(tier).unwrap())
+            .ok_or(Error::TierUnknown)?
+            .limits
+            .clone();
+        match limits.iter().map(|limit| most(limit.rule)).min() {
+            Some(most_milli) if cost_milli > most_milli => Err(Error::CostExceedsCapacity { most_milli }),
+            _ => Ok(limits),
+        }
+    }
+
+    fn outcome(&self, now_ms: u64) -> LeaseOutcome {
+        LeaseOutcome {
+            version: self.versions.len() - 1,
+            now_ms,
+            ..LeaseOutcome::default()
+        }
+    }
+
+    pub fn consume(&mut self, key: &str, tier: u64, cost: u64, times: Times) -> Result<LeaseOutcome, Error> {
+        let limits = self.tier(tier, cost)?;
+        let mut out = self.outcome(times.store_ms);
+        let counted = usize::try_from(tier).unwrap();
+        if limits.is_empty() {
+            out.verdict = LeaseVerdict::Allowed;
+            self.counted[counted].0 += 1;
+            return Ok(out);
+        }
+        let mono = times.mono_ms;
+        let quarter = self.lease_ms / 4;
+        let Some(lease) = self.leases.get_mut(key).filter(|_| cost > 0) else {
+            return Ok(out);
+        };
+        if lease.rules != rules(&limits) {
+            let before = self.returns.len();
+            lease.release(key, |_| true, &mut self.returns);
+            out.has_returns = self.returns.len() > before;
+            lease.bring_over(&limits, times);
+            return Ok(out);
+        }
+        lease.used_ms = mono;
+        if lease.held(mono) >= cost && u32::try_from(cost).is_ok() {
+            let mut rest = cost;
+            for grant in lease.grants.iter_mut().filter(|grant| grant.expires > mono) {
+                let part = rest.min(grant.milli);
+                grant.milli -= part;
+                rest -= part;
+            }
+            lease.used = (lease.used + cost).min(u32::MAX.into());
+            if mono >= lease.no_prefetch_until && mono >= lease.asked_until {
+                let demand = lease.demand(quarter, mono);
+                if demand >= 2_000.0 && (lease.held(mono + quarter) as f64) < demand {
+                    lease.asked_until = mono + self.lease_ms / 16 + self.timeout_ms;
+                    out.is_low = true;
+                }
+            }
+            lease.stand(&limits, times, &mut out);
+            out.verdict = LeaseVerdict::Allowed;
+            self.counted[counted].0 += 1;
+        } else if mono < lease.deny_until && lease.say(&limits, cost, times, &mut out) {
+            self.counted[counted].1 += 1;
+        } else {
+            out.verdict = LeaseVerdict::Ask;
+        }
+        Ok(out)
+    }
+
+    pub fn peek(&self, key: &str, tier: u64, cost: u64, times: Times) -> Result<LeaseOutcome, Error> {
+        let limits = self.tier(tier, cost)?;
+        let mut out = self.outcome(times.store_ms);
+        if limits.is_empty() {
+            out.verdict = LeaseVerdict::Allowed;
+        } else if let Some(lease) = self.leases.get(key)
+            && lease.rules == rules(&limits)
+            && lease.held(times.mono_ms) > 0
+            && times.store_ms < lease.at + self.lease_ms
+        {
+            lease.say(&limits, cost, times, &mut out);
+        }
+        Ok(out)
+    }
+
+    pub fn ask(&mut self, key: &str, tier: u64, mono: u64, notes: bool) -> Result<Asked, Error> {
+        let limits = self.tier(tier, 0)?;
+        let mut asked = Asked {
+            version: self.versions.len() - 1,
+            held_milli: 0,
+            ahead_milli: 0,
+            snapshot: None,
+        };
+        let lease = self.leases.get_mut(key);
+        if let Some(lease) = lease.filter(|lease| lease.rules == rules(&limits)) {
+            asked.held_milli = lease.held(mono);
+            let mut spent = [None; 4];
+            for (spent, limit) in spent.iter_mut().zip(&limits) {
+                *spent = lease.spent.get(&limit.name).copied();
+            }
+            asked.snapshot = Some(Snapshot {
+                epoch: lease.epoch,
+                at_ms: lease.at,
+                spent,
+            });
+            if notes {
+                let demand = lease.demand(self.lease_ms, mono);
+                let mut usable = 0.0;
+                for grant in lease.grants.iter().filter(|grant| grant.expires > mono) {
+                    let more = f64::from(lease.rate) * (grant.expires - mono) as f64 - usable;
+                    usable += more.min(grant.milli as f64).max(0.0);
+                }
+                asked.ahead_milli = (demand - usable.floor()).max(0.0) as u64;
+                lease.asked_until = mono + self.timeout_ms;
+            }
+        }
+        Ok(asked)
+    }
+
+    pub fn apply(&mut self, key: &str, reply: &StoreReply) -> Applied {
+        let limits = self.versions.get(reply.version);
+        let Some(tier) = limits.and_then(|tiers| tiers.get(usize::try_from(reply.tier).unwrap())) else {
+            return Applied::Unknown;
+        };
+        let mono = reply.mono_ms;
+        if !self.leases.contains_key(key) {
+            match (reply.granted_milli, reply.epoch) {
+                (None, _) => return Applied::Kept,
+                (_, None) => return Applied::Full,
+                (_, Some(epoch)) => self
+                    .leases
+                    .insert(key.to_owned(), Lease::new(rules(&tier.limits), epoch, mono)),
+            };
+        }
+        let lease = self.leases.get_mut(key).unwrap();
+        if lease.rules != rules(&tier.limits) {
+            return Applied::Stale;
+        }
+        if let Some(epoch) = reply.epoch
+            && (lease.epoch != epoch || lease.at <= reply.now_ms)
+        {
+            lease.epoch = epoch;
+            lease.at = reply.now_ms;
+            let spent = tier.limits.iter().zip(reply.spent);
+            lease.spent = spent
+                .filter_map(|(limit, spent)| Some((limit.name.clone(), spent?)))
+                .collect();
+        }
+        if let Some(granted) = reply.granted_milli {
+            lease.asked_until = 0;
+            if granted == 0 {
+                lease.no_prefetch_until = mono + self.lease_ms / 4;
+            }
+            lease.hold(key, reply, &mut self.returns);
+        }
+        match reply.wait_ms {
+            Some(0) if reply.granted_milli.is_some() => lease.deny_until = 0,
+            Some(wait) if wait > 0 => {
+                lease.deny_until = mono + wait.min(5_000);
+                lease.back_until = if reply.is_provisional { mono + wait } else { 0 };
+            }
+            _ => {}
+        }
+        Applied::Kept
+    }
+
+    pub fn give_back(&mut self, key: &str, again: bool, mono: u64) {
+        if let Some(lease) = self.leases.get_mut(key) {
+            lease.release(key, |_| true, &mut self.returns);
+            if again {
+                lease.deny_until = 0;
+            } else {
+                lease.no_prefetch_until = mono + self.lease_ms / 4;
+            }
+        }
+    }
+
+    pub fn sweep(&mut self, times: Times) {
+        let mono = times.mono_ms;
+        for (key, lease) in &mut self.leases {
+            let is_idle = mono - lease.used_ms >= self.lease_ms / 2;
+            lease.release(key, |grant| is_idle || grant.expires <= mono, &mut self.returns);
+        }
+        let before = self.leases.len();
+        self.leases.retain(|_, lease| !lease.is_as_new(times));
+        self.evictions += (before - self.leases.len()) as u64;
+    }
+
+    pub fn drain(&mut self) {
+        for (key, lease) in &mut self.leases {
+            lease.release(key, |_| true, &mut self.returns);
+        }
+    }
+}
+
+impl Lease {
+    fn new(rules: Rules, epoch: Epoch, mono: u64) -> Self {
+        Self {
+            rules,
+            epoch,
+            at: 0,
+            spent: BTreeMap::new(),
+            grants: Vec::new(),
+            deny_until: 0,
+            back_until: 0,
+            no_prefetch_until: 0,
+            asked_until: 0,
+            used_ms: mono,
+            since: 0,
+            used: 0,
+            rate: 0.0,
+        }
+    }
+
+    fn held(&self, until: u64) -> u64 {
+        let live = self.grants.iter().filter(|grant| grant.expires > until);
+        live.map(|grant| grant.milli).sum()
+    }
+
+    fn release(&mut self, key: &str, goes: impl Fn(&Grant) -> bool, to: &mut Vec<(String, u64, u64, Vec<Rule>)>) {
+        let rules: Vec<_> = self.rules.values().copied().collect();
+        self.grants.retain(|grant| {
+            if goes(grant) && grant.milli > 0 {
+                to.push((key.to_owned(), grant.milli, grant.taken, rules.clone()));
+            }
+            !goes(grant) && grant.milli > 0
+        });
+    }
+
+    fn hold(&mut self, key: &str, reply: &StoreReply, returns: &mut Vec<(String, u64, u64, Vec<Rule>)>) {
+        let mono = reply.mono_ms;
+        if reply.held_milli == 0 {
+            return;
+        }
+        let rules = self.rules.values().copied().collect();
+        if reply.lasts_ms <= 0 {
+            returns.push((key.to_owned(), reply.held_milli, reply.now_ms, rules));
+            return;
+        }
+        self.release(key, |grant| grant.expires <= mono, returns);
+        let expires = mono + u64::try_from(reply.lasts_ms).unwrap();
+        if self.grants.len() < 2 {
+            self.grants.push(Grant {
+                milli: 0,
+                expires,
+                taken: reply.now_ms,
+            });
+        }
+        let grant = self.grants.last_mut().unwrap();
+        grant.expires = grant.expires.min(expires);
+        grant.taken = grant.taken.min(reply.now_ms);
+        grant.milli += reply.held_milli;
+        if let Some(excess) = grant.milli.checked_sub(u32::MAX.into()).filter(|excess| *excess > 0) {
+            grant.milli -= excess;
+            returns.push((key.to_owned(), excess, reply.now_ms, rules));
+        }
+    }
+
+    fn demand(&mut self, ms: u64, mono: u64) -> f64 {
+        let elapsed = (mono - self.since).min(1 << 29);
+        let latest = self.used as f64 / elapsed.max(100) as f64;
+        if elapsed < 100 {
+            return (f64::from(self.rate).max(latest) * ms as f64).ceil();
+        }
+        let rate = if self.rate == 0.0 || elapsed > 1_000 {
+            latest
+        } else {
+            f64::midpoint(f64::from(self.rate), latest)
+        };
+        self.rate = rate as f32;
+        self.used = 0;
+        self.since = mono;
+        (f64::from(self.rate) * ms as f64).ceil()
+    }
+
+    fn bring_over(&mut self, limits: &[LimitSpec], times: Times) {
+        let now = self.at.max(times.store_ms);
+        let before = std::mem::take(&mut self.spent);
+        for limit in limits {
+            if let (Some(from), Some(spent)) = (self.rules.get(&limit.name), before.get(&limit.name)) {
+                let left = advanced(*from, *spent, self.at, now);
+                self.spent
+                    .insert(limit.name.clone(), converted(limit.rule, left, *from, now));
+            }
+        }
+        self.at = now;
+        self.rules = rules(limits);
+        self.deny_until = 0;
+        self.back_until = 0;
+        self.used_ms = times.mono_ms;
+    }
+
+    /// Where it stands, in the order of the limits.
+    fn stand(&self, limits: &[LimitSpec], times: Times, out: &mut LeaseOutcome) {
+        out.now_ms = self.at.max(times.store_ms);
+        out.behind_ms = out.now_ms - times.store_ms;
+        let held = self.held(times.mono_ms);
+        for (out_spent, limit) in out.spent.iter_mut().zip(limits) {
+            *out_spent = match self.spent.get(&limit.name) {
+                None => initial(limit.rule),
+                Some(spent) => less(limit.rule, advanced(limit.rule, *spent, self.at, out.now_ms), held),
+            };
+        }
+    }
+
+    /// What a call is told; whether it is denied.
+    fn say(&self, limits: &[LimitSpec], cost: u64, times: Times, out: &mut LeaseOutcome) -> bool {
+        self.stand(limits, times, out);
+        out.verdict = LeaseVerdict::Allowed;
+        let mut longest = 0;
+        for ((index, limit), spent) in (0..).zip(limits).zip(out.spent) {
+            let wait = if cost == 0 {
+                0
+            } else {
+                wait(limit.rule, spent, cost, out.now_ms)
+            };
+            if wait > longest {
+                longest = wait;
+                out.verdict = LeaseVerdict::Denied { limit: index };
+            }
+        }
+        if longest > 0 {
+            let back = self.back_until.saturating_sub(times.mono_ms);
+            out.back_ms = if back < longest + out.behind_ms { back } else { 0 };
+        }
+        longest > 0
+    }
+
+    fn is_as_new(&self, times: Times) -> bool {
+        let now = self.at.max(times.store_ms);
+        let is_full = |(name, rule): (&String, &Rule)| {
+            let spent = self
+                .spent
+                .get(name)
+                .map_or(0, |spent| advanced(*rule, *spent, self.at, now));
+            initial(*rule) == 0 && spent == 0
+        };
+        self.held(0) == 0
+            && self.deny_until <= times.mono_ms
+            && self.asked_until <= times.mono_ms
+            && self.rules.iter().all(is_full)
+    }
+}
+
+fn rules(limits: &[LimitSpec]) -> Rules {
+    limits.iter().map(|limit| (limit.name.clone(), limit.rule)).collect()
+}
+
+fn either<T>(rule: Rule, bucket: impl FnOnce(Bucket) -> T, quota: impl FnOnce(Quota) -> T) -> T {
+    match rule {
+        Rule::Bucket {
+            limit_milli,
+            window_ms,
+            burst_milli,
+        } => bucket(Bucket::new(limit_milli, window_ms, burst_milli).unwrap()),
+        Rule::Quota { limit_milli, period } => quota(Quota::new(limit_milli, period)),
+    }
+}
+
+fn most(rule: Rule) -> u64 {
+    either(rule, |bucket| bucket.max_cost_milli(), |quota| quota.max_cost_milli())
+}
+
+fn initial(rule: Rule) -> u64 {
+    either(rule, |bucket| bucket.initial(), |_| 0)
+}
+
+fn advanced(rule: Rule, spent: u64, at: u64, now: u64) -> u64 {
+    either(
+        rule,
+        |bucket| bucket.refilled(spent, now - at),
+        |quota| quota.rolled(spent, at, now),
+    )
+}
+
+fn less(rule: Rule, spent: u64, milli: u64) -> u64 {
+    let units = either(
+        rule,
+        |bucket| bucket.charged(0, milli.cast_signed(), &bucket),
+        |_| milli,
+    );
+    spent.saturating_sub(units)
+}
+
+fn wait(rule: Rule, spent: u64, cost: u64, now: u64) -> u64 {
+    either(
+        rule,
+        |bucket| bucket.wait_ms(spent, cost),
+        |quota| quota.wait_ms(spent, cost, now),
+    )
+}
+
+fn converted(rule: Rule, left: u64, from: Rule, now: u64) -> u64 {
+    match from {
+        Rule::Bucket { .. } => either(
+            from,
+            |from| either(rule, |bucket| bucket.converted(left, &from), |_| 0),
+            |_| 0,
+        ),
+        Rule::Quota { limit_milli, period } => {
+            let from = Quota::new(limit_milli, period);
+            either(rule, |_| 0, |quota| quota.converted(left, &from, now, now))
+        }
+    }
+}
