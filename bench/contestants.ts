@@ -4,7 +4,7 @@ import { RateLimiter } from "limiter";
 import { RateLimiterMemory } from "rate-limiter-flexible";
 import type { Tiers } from "tollkeeper";
 import { createLimiter, load } from "./build.js";
-import { hold, type LeasedLimiter, leasedLimiter } from "./held-leases.js";
+import { hold, leasedLimiter } from "./held-leases.js";
 
 /** How many limits one decision asks. */
 export type Limits = 1 | 2;
@@ -150,7 +150,8 @@ async function openEngine(kind: "native" | "js", options: object): Promise<Engin
 }
 
 async function leased(keys: number, tiers: Tiers): Promise<Contestant> {
-  const limiter: LeasedLimiter = await leasedLimiter({ name: "bench", tiers, maxKeys: keys });
+  const { limiter, engine } = await leasedLimiter({ name: "bench", tiers, maxKeys: keys });
+  const tier = engine.tierId("t");
   return {
     limits: 2,
     fill: (keys) => hold(limiter, keys),
@@ -171,6 +172,18 @@ async function leased(keys: number, tiers: Tiers): Promise<Contestant> {
             for (const decision of decisions) if (!decision.allowed) throw denied();
           }
         };
+      },
+      "engine alone": (keys) => () => {
+        const { frame } = engine;
+        for (const key of keys) {
+          frame[0] = tier;
+          frame[1] = 1000;
+          frame[3] = -1;
+          frame[10] = -1;
+          engine.consume(key);
+          // Allowed, or allowed and told that more is to be asked for.
+          if (frame[4] !== 0 && frame[4] !== 32) throw notHeld();
+        }
       },
     },
   };

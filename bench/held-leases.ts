@@ -14,46 +14,69 @@ interface Command {
   readonly want?: number;
 }
 
-/** The limiter under the store that it is given; not public. */
+/** The limiter over the leases and the store that it is given, and the leases; not public. */
 interface SharedModule {
   SharedLimiter: new (settings: object) => LeasedLimiter & { ready(): Promise<void> };
+}
+interface LeasesModule {
+  openNativeLeases(options: object): { engine?: LeaseEngine; reason?: string };
+}
+
+/** What a `SharedLimiter` is built on. */
+export interface LeaseEngine {
+  /** Numbers of a call, as `LEASE_FRAME` of `src/engine/lease-frame.ts` has them. */
+  readonly frame: Float64Array;
+  tierId(name: string): number;
+  consume(key: string): void;
 }
 
 /** An hour: nothing expires, lies idle or is swept while it is measured. */
 const LEASE_MS = 3_600_000;
-/** Tokens that a key is seen to use at once, so that it is granted what it will use in an hour. */
-const FIRST_COST = 50;
+const TIMEOUT_MS = 10_000;
+/** Tokens that a key is seen to use at once, and how often, so that it is granted what it would use in an hour. */
+const FIRST_COST = 1000;
+const FIRST_CALLS = 3;
+/** Thousandths of one grant, at most. */
+const MOST_MILLI = 4e9;
 /** Keys asked for at once. */
 const BATCH = 1024;
 
 /**
  * The shared limiter over a store in this process that grants all that is wanted, so that what is measured is a decision
- * from a lease that is held, and nothing of Redis.
+ * from a lease that is held, and nothing of Redis; and the engine beneath it. Those of one name share their leases.
  */
-export async function leasedLimiter(options: { name: string; tiers: object; maxKeys: number }): Promise<LeasedLimiter> {
+export async function leasedLimiter(options: {
+  name: string;
+  tiers: object;
+  maxKeys: number;
+}): Promise<{ limiter: LeasedLimiter; engine: LeaseEngine }> {
   const { SharedLimiter } = await load<SharedModule>("dist/cjs/shared/shared-limiter.js");
+  const { openNativeLeases } = await load<LeasesModule>("dist/cjs/engine/native-leases.js");
   const { PROCESS } = await load<{ PROCESS: object }>("dist/cjs/shared/runtime.js");
+  const times = { leaseMs: LEASE_MS, timeoutMs: TIMEOUT_MS };
+  const { engine, reason } = openNativeLeases({ ...options, ...times, agreement: "", replica: "bench" });
+  if (engine === undefined) throw new Error(reason);
   const limiter = new SharedLimiter({
-    ...options,
+    ...times,
+    engine,
+    maxKeys: options.maxKeys,
     mode: "leased",
-    leaseMs: LEASE_MS,
-    timeoutMs: 10_000,
     policies: { bucket: "share", quota: "share" },
     clock: undefined,
     link: generousLink(),
     runtime: PROCESS,
   });
   await limiter.ready();
-  return limiter;
+  return { limiter, engine };
 }
 
 /** Has every key hold a lease that lasts for as long as is measured. */
 export async function hold(limiter: LeasedLimiter, keys: readonly string[]): Promise<void> {
   for (let from = 0; from < keys.length; from += BATCH) {
     const batch = keys.slice(from, from + BATCH);
-    // The first call tells the rate; what it brings about is used by it, and the second is granted more.
-    await Promise.all(batch.map((key) => limiter.consume(key, "t", FIRST_COST)));
-    await Promise.all(batch.map((key) => limiter.consume(key, "t")));
+    for (let call = 0; call < FIRST_CALLS; call++) {
+      await Promise.all(batch.map((key) => limiter.consume(key, "t", FIRST_COST)));
+    }
   }
 }
 
@@ -62,7 +85,7 @@ function generousLink() {
     open: (events: { connected(server: string): void }) => void setImmediate(() => events.connected("generous")),
     send: async ({ tier, need = 0, want = 0 }: Command) => ({
       denied: 0,
-      granted: Math.max(need, want),
+      granted: Math.max(need, Math.min(want, MOST_MILLI)),
       nowMs: Date.now(),
       lagMs: 0,
       epoch: "generous:0",
