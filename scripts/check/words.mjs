@@ -4,8 +4,8 @@ import { basename, join } from "node:path";
 
 /** What was called so, and what it is called now; docs/glossary.md says what each is. */
 const RETIRED = /** @type {Record<string, string>} */ ({
-  Asker: "StoreClient",
-  asker: "client",
+  Asker: "Session",
+  asker: "session",
   believeUntilMs: "denyUntilMs",
   Complaint: "Unsuitability",
   Debts: "Outbox",

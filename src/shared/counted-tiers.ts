@@ -1,11 +1,12 @@
-import { Bucket } from "../engine/bucket.js";
 import type { CountedRule, LeaseEngine } from "../engine/lease-engine.js";
-import { Quota } from "../engine/quota.js";
+import { LEASE_FRAME } from "../engine/lease-frame.js";
 import { Recent } from "../engine/recent.js";
 import type { LimitSpec } from "../engine/spec.js";
 import { compileTiers, type Tier, type TierLimit } from "../engine/tier.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import type { BoundTiers } from "../limiter/bound-tiers.js";
+
+const { KEY_LENGTH, RULES, ROW } = LEASE_FRAME;
 
 /** Sets of rules that are held ready. */
 const MAX_HELD = 4096;
@@ -19,7 +20,7 @@ export interface CountedTier {
   readonly places: readonly number[];
 }
 
-/** Tiers by the numbers of their rules. */
+/** Reads rows that tell keys and the rules by which they were counted. */
 export class CountedTiers {
   readonly #engine: LeaseEngine;
   readonly #boundTiers: BoundTiers;
@@ -31,55 +32,53 @@ export class CountedTiers {
     this.#boundTiers = boundTiers;
   }
 
-  of(number: number): CountedTier {
+  /** The rows that stand in the frame: of each what `read` finds from a place on, its key and its tier. */
+  read<T>(
+    { count, keys }: { readonly count: number; readonly keys: string },
+    read: (at: number, places: readonly number[]) => T,
+  ): (T & CountedTier & { key: string })[] {
+    const { frame } = this.#engine;
+    let start = 0;
+    return Array.from({ length: count }, (_, row) => {
+      const at = row * ROW;
+      const end = start + (frame[at + KEY_LENGTH] as number);
+      const key = keys.slice(start, end);
+      start = end;
+      const counted = this.#of(frame[at + RULES] as number);
+      return { ...read(at, counted.places), ...counted, key };
+    });
+  }
+
+  #of(number: number): CountedTier {
     if (this.#version !== this.#boundTiers.version) this.#held.clear();
     this.#version = this.#boundTiers.version;
     const held = this.#held.get(number);
     if (held !== undefined) return held;
-    const made = this.#make(this.#engine.rulesOf(number));
+    const made = this.#make(this.#engine.rulesOf(number).map(specOf));
     this.#held.set(number, made);
     return made;
   }
 
-  #make(rules: readonly CountedRule[]): CountedTier {
-    const own = rules.map(ruleOf);
-    const placeOf = ({ name, rule }: TierLimit) =>
-      rules.findIndex((counted, index) => counted.name === name && isSame(own[index], rule));
-    for (const plain of this.#boundTiers.inForce) {
-      for (const boundTier of [plain, ...plain.shadows]) {
-        const { tier } = boundTier;
-        const places = tier.limits.map(placeOf);
-        if (places.length === rules.length && !places.includes(-1)) return { tier, boundTier, places };
-      }
-    }
-    const limits = rules.map(specOf);
+  #make(limits: LimitSpec[]): CountedTier {
     const tier = compileTiers({ counted: { limits } }, new Map()).get("counted") as Tier;
-    return { tier, boundTier: undefined, places: rules.map((_, index) => index) };
+    const texts = tier.limits.map(textOf);
+    const all = this.#boundTiers.inForce.flatMap((boundTier) => [boundTier, ...boundTier.shadows]);
+    const boundTier = all.find(
+      ({ tier: { limits } }) =>
+        limits.length === texts.length && limits.every((limit) => texts.includes(textOf(limit))),
+    );
+    const counted = boundTier?.tier ?? tier;
+    return { tier: counted, boundTier, places: counted.limits.map((limit) => texts.indexOf(textOf(limit))) };
   }
 }
 
-function ruleOf(rule: CountedRule): Bucket | Quota {
-  if (rule.type === "bucket") return new Bucket(rule.limitMilli, rule.windowMs, rule.burstMilli);
-  return new Quota(rule.limitMilli, rule.period, rule.anchorDay);
+/** What is the same of limits that count the same. */
+function textOf({ name, rule }: TierLimit): string {
+  return JSON.stringify([name, rule]);
 }
 
-function isSame(counted: Bucket | Quota | undefined, rule: Bucket | Quota): boolean {
-  if (counted?.maxCostMilli !== rule.maxCostMilli) return false;
-  if (rule.type === "quota") {
-    return counted.type === "quota" && counted.period === rule.period && counted.anchorDay === rule.anchorDay;
-  }
-  return counted.type === "bucket" && counted.perMs === rule.perMs && counted.initial === rule.initial;
-}
-
-function specOf(rule: CountedRule): LimitSpec {
-  const { name, limitMilli } = rule;
+function specOf({ name, limitMilli, ...rule }: CountedRule): LimitSpec {
   const limit = limitMilli / 1000;
-  if (rule.type === "quota") return { name, type: "quota", limit, period: rule.period, anchorDay: rule.anchorDay };
-  return {
-    name,
-    type: "bucket",
-    limit,
-    windowSeconds: rule.windowMs / 1000,
-    burst: rule.burstMilli / 1000,
-  };
+  if (rule.type === "quota") return { name, limit, ...rule };
+  return { name, type: "bucket", limit, windowSeconds: rule.windowMs / 1000, burst: rule.burstMilli / 1000 };
 }

@@ -1,34 +1,18 @@
 import { APPLIED, LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import type { Reply } from "../store/protocol.js";
-import type { Clocks } from "./clocks.js";
-import type { LeaseDecider, Standing } from "./lease-decider.js";
-import type { LeaseOptions } from "./lease-options.js";
+import type { Standing } from "./lease-decider.js";
 import type { LeaseReleaser } from "./lease-releaser.js";
-import type { OpenKey, OpenKeys, PendingCall } from "./open-key.js";
+import type { OpenKey, PendingCall } from "./open-key.js";
 import type { Outbox } from "./outbox.js";
 import { allowedOutcome, type Outcome, outcomeOf, spentAt } from "./outcome.js";
-import type { Replies } from "./replies.js";
-import type { Runtime } from "./runtime.js";
-import type { StoreClient } from "./store-client.js";
+import type { Parts } from "./parts.js";
 
 /** Takes in vain after which a call asks for itself alone. */
 const MISSES = 3;
 
 /** How often in the time of a lease what has expired is given back. */
 export const SWEEPS = 4;
-
-/** What an acquirer is part of. */
-interface Surrounded {
-  readonly decider: LeaseDecider;
-  readonly openKeys: OpenKeys;
-  readonly client: StoreClient;
-  readonly replies: Replies;
-  readonly outbox: Outbox;
-  readonly releaser: LeaseReleaser;
-  readonly clocks: Clocks;
-  readonly runtime: Runtime;
-}
 
 /** What is asked for one key. */
 interface Take {
@@ -41,9 +25,9 @@ interface Take {
 
 /** Takes tokens ahead, and decides those who wait for them. */
 export class LeaseAcquirer {
-  readonly #parts: Surrounded;
-  readonly #leaseMs: number;
-  readonly #outMs: number;
+  readonly #parts: Parts;
+  readonly #outbox: Outbox;
+  readonly #releaser: LeaseReleaser;
   /** Keys that are asked about when this turn of the event loop is over. */
   #next: OpenKey[] = [];
   /** Keys of which what is held will run out soon. */
@@ -53,11 +37,10 @@ export class LeaseAcquirer {
   #ended: (() => void) | undefined;
   #isEnding = false;
 
-  constructor(parts: Surrounded, { leaseMs, timeoutMs }: Pick<LeaseOptions, "leaseMs" | "timeoutMs">) {
+  constructor(parts: Parts, outbox: Outbox, releaser: LeaseReleaser) {
     this.#parts = parts;
-    this.#leaseMs = leaseMs;
-    // Until the sweep after it has expired, and then until it has arrived.
-    this.#outMs = Math.ceil(leaseMs + leaseMs / SWEEPS + timeoutMs);
+    this.#outbox = outbox;
+    this.#releaser = releaser;
   }
 
   /** Has a call wait for tokens of the next take. */
@@ -70,7 +53,7 @@ export class LeaseAcquirer {
   /** Asks for more before it is needed: not at once, but with other keys that run low within a part of the time left. */
   prefetch(key: string, boundTier: BoundTier): void {
     if (this.#low.push({ key, boundTier }) > 1) return;
-    this.#parts.runtime.after(this.#leaseMs / 16, () => this.#prefetchAll());
+    this.#parts.runtime.after(this.#parts.options.leaseMs / 16, () => this.#prefetchAll());
   }
 
   /** Takes nothing ahead any more; resolves when no take is under way. */
@@ -90,9 +73,9 @@ export class LeaseAcquirer {
   }
 
   #prefetchAll(): void {
-    const { openKeys, client, clocks } = this.#parts;
+    const { openKeys, session, clocks } = this.#parts;
     const low = this.#low.splice(0);
-    if (this.#isEnding || !client.isReady) return;
+    if (this.#isEnding || !session.isReady) return;
     const ahead: OpenKey[] = [];
     for (const { key, boundTier } of low) {
       const open = openKeys.obtain(key);
@@ -118,20 +101,19 @@ export class LeaseAcquirer {
 
   /** Takes for keys, each once the store has heard of what it admitted before: below that it would count from less. */
   #takeAll(keys: readonly OpenKey[], isAhead: boolean): void {
-    const { outbox, releaser } = this.#parts;
     const takes: Take[] = [];
     for (const open of keys) {
       if (!open.hasUnreconciled) {
         takes.push(...this.#prepare(open, isAhead));
       } else {
-        void outbox.isFlushed(open).then((isFlushed) => {
+        void this.#outbox.isFlushed(open).then((isFlushed) => {
           if (isFlushed) this.#takeAll([open], isAhead);
           else this.#fail(open);
         });
       }
     }
     // What has expired is still spent in the store, by us, and would be denied for good.
-    if (takes.some(({ standing }) => standing.heldMilli === 0)) void releaser.release();
+    if (takes.some(({ standing }) => standing.heldMilli === 0)) void this.#releaser.release();
     for (const take of takes) this.#send(take);
   }
 
@@ -153,12 +135,14 @@ export class LeaseAcquirer {
   }
 
   #send({ open, boundTier, standing, need, want }: Take): void {
-    const { client, clocks } = this.#parts;
+    const { session, clocks, options } = this.#parts;
     const sentMs = clocks.nowMs();
-    const asked = client.run({
+    // Until the sweep after it has expired, and then until it has arrived.
+    const outMs = Math.ceil(options.leaseMs * (1 + 1 / SWEEPS) + options.timeoutMs);
+    const asked = session.run({
       op: "take",
-      ...client.about(open.key, boundTier.tier, standing.snapshot),
-      ...{ need, want, divisor: 2 * client.replicas, outMs: this.#outMs },
+      ...this.#parts.about(open.key, boundTier.tier, standing.snapshot),
+      ...{ need, want, divisor: 2 * session.replicas, outMs },
     });
     asked.then(
       (reply) => this.#took(open, boundTier, need, sentMs, reply),
@@ -178,7 +162,8 @@ export class LeaseAcquirer {
     const { replies, clocks } = this.#parts;
     const { key } = open;
     const nowMs = clocks.nowMs();
-    const lastsMs = Math.min(this.#leaseMs, ...periodEnds(boundTier, reply.nowMs)) - Math.ceil(nowMs - sentMs);
+    const lastsMs =
+      Math.min(this.#parts.options.leaseMs, ...periodEnds(boundTier, reply.nowMs)) - Math.ceil(nowMs - sentMs);
     const denial = deniedOf(reply, () => denialOf(open, boundTier, reply, need, 0, nowMs));
     let left = reply.granted;
     replies.add({
@@ -226,7 +211,7 @@ export class LeaseAcquirer {
     const milli = this.#serveOf(open, boundTier, reply, grantedMilli, open.pending.splice(0), unserved);
     open.pending.unshift(...unserved);
     const { tier } = boundTier;
-    if (milli > 0) void this.#parts.releaser.give({ key: open.key, tier, boundTier, milli, takenMs: reply.nowMs });
+    if (milli > 0) void this.#releaser.give({ key: open.key, tier, boundTier, milli, takenMs: reply.nowMs });
   }
 
   /** Serves calls of a tier from what was granted; returns what is left. */
@@ -254,7 +239,7 @@ export class LeaseAcquirer {
 
   /** Decides those who wait, in their order, as far as what is held and known goes; the rest wait on. */
   #serve(open: OpenKey): void {
-    const { decider, releaser } = this.#parts;
+    const { decider } = this.#parts;
     const waiting: PendingCall[] = [];
     for (const call of open.pending.splice(0)) {
       const { boundTier, costMilli } = call;
@@ -262,7 +247,7 @@ export class LeaseAcquirer {
       if (code < 0 || (code & LEASE_OUTCOME.ASK) !== 0) waiting.push(call);
       else call.decided(decider.decision(boundTier, open.key, costMilli, true));
       if (code >= 0 && (code & LEASE_OUTCOME.LOW) !== 0) this.prefetch(open.key, boundTier);
-      if (code >= 0 && (code & LEASE_OUTCOME.RETURNS) !== 0) void releaser.release();
+      if (code >= 0 && (code & LEASE_OUTCOME.RETURNS) !== 0) void this.#releaser.release();
     }
     // Whatever has become of the take: nobody asks for ever.
     const [first] = waiting;

@@ -1,3 +1,4 @@
+import { readEpoch } from "../engine/epoch.js";
 import { OUTCOME } from "../engine/frame.js";
 import type { LeaseEngine } from "../engine/lease-engine.js";
 import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
@@ -7,7 +8,6 @@ import { Decision } from "../limiter/decision.js";
 import { ShadowedDecision } from "../limiter/shadow.js";
 import type { Snapshot } from "../store/protocol.js";
 import type { Clocks } from "./clocks.js";
-import { readEpoch } from "./epoch.js";
 import { type Outcome, writeOutcome } from "./outcome.js";
 import { SharedDenial } from "./shared-denial.js";
 
@@ -26,12 +26,12 @@ export interface Standing {
 
 /** What this replica holds and knows of keys: an engine of leases, and the decisions that are made of its frame. */
 export class LeaseDecider {
-  readonly engine: LeaseEngine;
+  readonly #engine: LeaseEngine;
   readonly #clocks: Clocks;
   readonly #boundTiers: BoundTiers;
 
   constructor(engine: LeaseEngine, clocks: Clocks, boundTiers: BoundTiers) {
-    this.engine = engine;
+    this.#engine = engine;
     this.#clocks = clocks;
     this.#boundTiers = boundTiers;
   }
@@ -39,47 +39,47 @@ export class LeaseDecider {
   /** Has the engine decide on a call, and spend; what it says stands in the frame, and the result is the code. */
   consume(boundTier: BoundTier, key: string, costMilli: number): number {
     this.#ask(boundTier, costMilli);
-    this.engine.consume(key);
-    return this.engine.frame[CODE] as number;
+    this.#engine.consume(key);
+    return this.#engine.frame[CODE] as number;
   }
 
   /** The same, where nothing is spent. */
   peek(boundTier: BoundTier, key: string, costMilli: number): number {
     this.#ask(boundTier, costMilli);
-    this.engine.peek(key);
-    return this.engine.frame[CODE] as number;
+    this.#engine.peek(key);
+    return this.#engine.frame[CODE] as number;
   }
 
   /** What a take for the key should say; undefined if its tier is known no more. */
   ask(boundTier: BoundTier, key: string): Standing | undefined {
     this.#ask(boundTier, 0);
-    this.engine.ask(key);
+    this.#engine.ask(key);
     return this.#standing(boundTier);
   }
 
   /** What is held and known, without a word of what to ask for. */
   look(boundTier: BoundTier, key: string): Standing | undefined {
     this.#ask(boundTier, 0);
-    this.engine.look(key);
+    this.#engine.look(key);
     return this.#standing(boundTier);
   }
 
   /** What is held of a key goes to the returns; `again` lets the store be asked at once. */
   giveBack(key: string, again: boolean): void {
-    this.#clocks.stamp(this.engine.frame);
-    this.engine.giveBack(key, again);
+    this.#clocks.stamp(this.#engine.frame);
+    this.#engine.giveBack(key, again);
   }
 
   /** Has what has expired or lies idle go to the returns, or a part of it; whether there is more to do now. */
   sweep(): boolean {
-    const { frame } = this.engine;
+    const { frame } = this.#engine;
     this.#clocks.stamp(frame);
-    return this.engine.sweep(frame[NOW] as number, frame[MONO] as number);
+    return this.#engine.sweep(frame[NOW] as number, frame[MONO] as number);
   }
 
   /** The decision that stands in the frame, made by the tier that was asked or a later version of it. */
   decision(boundTier: BoundTier, key: string, costMilli: number, spends: boolean): Decision {
-    const { frame } = this.engine;
+    const { frame } = this.#engine;
     const version = frame[VERSION] as number;
     return version === boundTier.version
       ? this.#made(boundTier, key, costMilli, spends)
@@ -88,13 +88,13 @@ export class LeaseDecider {
 
   /** The decision that an outcome comes to; it is counted if it `spends`. */
   conclude(boundTier: BoundTier, key: string, costMilli: number, outcome: Outcome, spends: boolean): Decision {
-    if (spends) this.engine.count(boundTier.version, boundTier.tierId, outcome.denied);
-    writeOutcome(this.engine.frame, outcome);
+    if (spends) this.#engine.count(boundTier.version, boundTier.tierId, outcome.denied);
+    writeOutcome(this.#engine.frame, outcome);
     return this.#made(boundTier, key, costMilli, spends);
   }
 
   #made(boundTier: BoundTier, key: string, costMilli: number, spends: boolean): Decision {
-    const { frame } = this.engine;
+    const { frame } = this.#engine;
     const code = frame[CODE] as number;
     if ((code & WAIT) !== 0) return new SharedDenial(boundTier, key, frame, costMilli);
     if (boundTier.shadows.length === 0 || (code & LIMIT_MASK) !== 0) {
@@ -104,7 +104,7 @@ export class LeaseDecider {
   }
 
   #ask({ tierId }: BoundTier, costMilli: number): void {
-    const { frame } = this.engine;
+    const { frame } = this.#engine;
     this.#clocks.stamp(frame);
     frame[TIER] = tierId;
     frame[COST] = costMilli;
@@ -112,7 +112,7 @@ export class LeaseDecider {
   }
 
   #standing({ tier, version }: BoundTier): Standing | undefined {
-    const { engine } = this;
+    const engine = this.#engine;
     const { frame } = engine;
     // By other rules than the tier's the amounts would mean something else.
     if ((frame[CODE] as number) < 0 || frame[VERSION] !== version) return undefined;

@@ -8,6 +8,10 @@ export interface LeaseOptions {
   /** How long, in ms, an answer is waited for. */
   readonly timeoutMs: number;
   readonly policies: OutagePolicies;
+  /** Keys that may wait at once for a store that is away. */
+  readonly maxKeys: number;
+  /** Whether this thread may end before the process, and leave to others what the store has not heard of. */
+  readonly isMortal?: boolean;
   /** The time to decide by, if not the store's own. */
   readonly clock: (() => number) | undefined;
 }

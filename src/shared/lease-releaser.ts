@@ -1,14 +1,12 @@
 import { LEASE_FRAME } from "../engine/lease-frame.js";
 import { isRefusal } from "../store/key-error.js";
 import type { Command, Reply } from "../store/protocol.js";
-import type { CountedTier, CountedTiers } from "./counted-tiers.js";
-import type { LeaseDecider } from "./lease-decider.js";
+import type { CountedTier } from "./counted-tiers.js";
 import { ONCE, type Outbox } from "./outbox.js";
-import type { Replies } from "./replies.js";
-import type { StoreClient } from "./store-client.js";
+import type { Parts } from "./parts.js";
 import { unreconciled } from "./unreconciled.js";
 
-const { KEY_LENGTH, HELD, NOW, RULES, ROW } = LEASE_FRAME;
+const { HELD, NOW } = LEASE_FRAME;
 
 /** Tokens that were taken together, and are not to be handed out. */
 export interface Return extends Pick<CountedTier, "tier" | "boundTier"> {
@@ -20,23 +18,11 @@ export interface Return extends Pick<CountedTier, "tier" | "boundTier"> {
 
 /** Gives back what was taken and is not used. */
 export class LeaseReleaser {
-  readonly #decider: LeaseDecider;
-  readonly #countedTiers: CountedTiers;
-  readonly #client: StoreClient;
-  readonly #replies: Replies;
+  readonly #parts: Parts;
   readonly #outbox: Outbox;
 
-  constructor(
-    decider: LeaseDecider,
-    countedTiers: CountedTiers,
-    client: StoreClient,
-    replies: Replies,
-    outbox: Outbox,
-  ) {
-    this.#decider = decider;
-    this.#countedTiers = countedTiers;
-    this.#client = client;
-    this.#replies = replies;
+  constructor(parts: Parts, outbox: Outbox) {
+    this.#parts = parts;
     this.#outbox = outbox;
   }
 
@@ -56,10 +42,16 @@ export class LeaseReleaser {
   async give({ key, tier, boundTier, milli, takenMs: atMs }: Return): Promise<void> {
     const deltas = tier.limits.map(() => -milli);
     const queue = () => this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, unused: true }));
-    if (!this.#client.isReady) return queue();
+    if (!this.#parts.session.isReady) return queue();
     try {
-      const reply = await this.#client.run({ op: "adjust", ...this.#client.about(key, tier), deltas, atMs, ...ONCE });
-      if (boundTier !== undefined) this.#replies.add({ key, boundTier, reply, teaches: true });
+      const reply = await this.#parts.session.run({
+        op: "adjust",
+        ...this.#parts.about(key, tier),
+        deltas,
+        atMs,
+        ...ONCE,
+      });
+      if (boundTier !== undefined) this.#parts.replies.add({ key, boundTier, reply, teaches: true });
     } catch (error) {
       if (isRefusal(error)) queue();
     }
@@ -69,29 +61,18 @@ export class LeaseReleaser {
   late(command: Command, reply: Reply): void {
     if (command.op !== "take" || reply.granted === 0) return;
     const deltas = command.tier.limits.map(() => -reply.granted);
-    const about = this.#client.about(command.key, command.tier, command.snapshot);
-    void this.#client
+    const about = this.#parts.about(command.key, command.tier, command.snapshot);
+    void this.#parts.session
       .run({ op: "adjust", ...about, deltas, atMs: reply.nowMs, ...ONCE, unused: true })
       .catch(() => undefined);
   }
 
   #next(): Return[] {
-    const { engine } = this.#decider;
-    const { count, keys } = engine.takeReturns();
+    const { engine, countedTiers } = this.#parts;
     const { frame } = engine;
-    let start = 0;
-    const rows = Array.from({ length: count }, (_, row) => {
-      const at = row * ROW;
-      const end = start + (frame[at + KEY_LENGTH] as number);
-      const key = keys.slice(start, end);
-      start = end;
-      return {
-        key,
-        milli: frame[at + HELD] as number,
-        takenMs: frame[at + NOW] as number,
-        rules: frame[at + RULES] as number,
-      };
-    });
-    return rows.map(({ rules, ...one }) => ({ ...one, ...this.#countedTiers.of(rules) }));
+    return countedTiers.read(engine.takeReturns(), (at) => ({
+      milli: frame[at + HELD] as number,
+      takenMs: frame[at + NOW] as number,
+    }));
   }
 }

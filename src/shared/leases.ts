@@ -1,53 +1,26 @@
 import { OUTCOME } from "../engine/frame.js";
-import type { LeaseEngine } from "../engine/lease-engine.js";
 import { LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
-import type { BoundTiers } from "../limiter/bound-tiers.js";
 import type { Decision } from "../limiter/decision.js";
 import type { Command, Reply } from "../store/protocol.js";
-import { Clocks } from "./clocks.js";
-import { CountedTiers } from "./counted-tiers.js";
 import { denialOf, deniedOf, LeaseAcquirer, SWEEPS } from "./lease-acquirer.js";
-import { LeaseDecider } from "./lease-decider.js";
-import type { LeaseOptions } from "./lease-options.js";
 import { LeaseReleaser } from "./lease-releaser.js";
-import { type OpenKey, OpenKeys } from "./open-key.js";
+import type { OpenKey } from "./open-key.js";
 import { Outage } from "./outage.js";
 import { Outbox } from "./outbox.js";
 import { allowedOutcome, outcomeOf, spentAt } from "./outcome.js";
-import { Replies } from "./replies.js";
+import type { Parts } from "./parts.js";
 import { report } from "./report.js";
-import type { Runtime } from "./runtime.js";
-import type { Session, SessionState } from "./session.js";
-import { StoreClient } from "./store-client.js";
+import type { SessionState } from "./session.js";
 import { unreconciled } from "./unreconciled.js";
 
 const { LOW, RETURNS, ASK } = LEASE_OUTCOME;
 /** What a decision alone has none of. */
 const BESIDES = LOW | RETURNS | ASK;
 
-/** What leases are made of. */
-export interface LeaseParts {
-  readonly engine: LeaseEngine;
-  readonly boundTiers: BoundTiers;
-  readonly session: Session;
-  readonly runtime: Runtime;
-  readonly maxKeys: number;
-  /** Whether this thread may end before the process; see {@link Outbox}. */
-  readonly isMortal: boolean;
-}
-
 /** Decides calls from what is leased, what the store grants, and, while that is away, by the outage policy. */
 export class Leases {
-  readonly #options: LeaseOptions;
-  readonly #boundTiers: BoundTiers;
-  readonly #runtime: Runtime;
-  readonly #clocks: Clocks;
-  readonly #decider: LeaseDecider;
-  readonly #openKeys: OpenKeys;
-  readonly #countedTiers: CountedTiers;
-  readonly #client: StoreClient;
-  readonly #replies: Replies;
+  readonly #parts: Parts;
   readonly #outbox: Outbox;
   readonly #outage: Outage;
   readonly #releaser: LeaseReleaser;
@@ -55,30 +28,12 @@ export class Leases {
   #stopSweep: () => void = () => undefined;
   #isEnded = false;
 
-  constructor({ engine, boundTiers, session, runtime, maxKeys, isMortal }: LeaseParts, options: LeaseOptions) {
-    const { leaseMs, clock, policies } = options;
-    const clocks = new Clocks(engine, runtime, clock);
-    const decider = new LeaseDecider(engine, clocks, boundTiers);
-    const openKeys = new OpenKeys(maxKeys);
-    const client = new StoreClient(session, clocks, engine.lane);
-    const replies = new Replies(engine, clocks);
-    const countedTiers = new CountedTiers(engine, boundTiers);
-    const outbox = new Outbox({ decider, openKeys, client, replies, clocks, runtime }, leaseMs, isMortal);
-    const releaser = new LeaseReleaser(decider, countedTiers, client, replies, outbox);
-    const parts = { decider, openKeys, client, replies, outbox, releaser, clocks, runtime };
-    this.#acquirer = new LeaseAcquirer(parts, options);
-    this.#outage = new Outage(decider, openKeys, session, outbox, clocks, policies);
-    this.#options = options;
-    this.#boundTiers = boundTiers;
-    this.#runtime = runtime;
-    this.#clocks = clocks;
-    this.#decider = decider;
-    this.#openKeys = openKeys;
-    this.#countedTiers = countedTiers;
-    this.#client = client;
-    this.#replies = replies;
-    this.#outbox = outbox;
-    this.#releaser = releaser;
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#outbox = new Outbox(parts);
+    this.#outage = new Outage(parts, this.#outbox);
+    this.#releaser = new LeaseReleaser(parts, this.#outbox);
+    this.#acquirer = new LeaseAcquirer(parts, this.#outbox, this.#releaser);
     this.#sweepLater();
   }
 
@@ -89,36 +44,32 @@ export class Leases {
 
   /** Spends a cost above 0, or any of a tier without limits. Throws where a decision can't be made. */
   consume(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
-    if (!this.#client.isReady && boundTier.tier.limits.length > 0) return this.#away(key, boundTier, costMilli);
-    const code = this.#decider.consume(boundTier, key, costMilli);
-    if (code >= 0 && (code & BESIDES) === 0) return this.#decider.decision(boundTier, key, costMilli, true);
+    if (!this.#parts.session.isReady) return this.#away(key, boundTier, costMilli);
+    const code = this.#parts.decider.consume(boundTier, key, costMilli);
+    if (code >= 0 && (code & BESIDES) === 0) return this.#parts.decider.decision(boundTier, key, costMilli, true);
     if (code < 0) return this.consume(key, this.#renewed(code, key, boundTier, costMilli), costMilli);
     return this.#told(code, key, boundTier, costMilli) ?? this.#ask(key, boundTier, costMilli);
   }
 
   /** What `consume` would say; if it `spends`, its cost is 0, and the decision is counted and can be corrected. */
   peek(key: string, boundTier: BoundTier, costMilli: number, spends: boolean): Decision | Promise<Decision> {
-    if (boundTier.tier.limits.length === 0) {
-      const outcome = allowedOutcome({ nowMs: this.#clocks.storeMs(), lagMs: 0 }, []);
-      return this.#decider.conclude(boundTier, key, costMilli, outcome, spends);
-    }
-    const open = this.#openKeys.get(key);
+    const open = this.#parts.openKeys.get(key);
     if (!this.#mayAsk(open)) return this.#outage.decide(key, boundTier, costMilli, spends);
     if (open?.hasUnreconciled) {
       return this.#outbox.flush(open).then(() => this.#askPeek(key, boundTier, costMilli, spends));
     }
-    const code = this.#decider.peek(boundTier, key, costMilli);
+    const code = this.#parts.decider.peek(boundTier, key, costMilli);
     if (code < 0) return this.peek(key, this.#renewed(code, key, boundTier, costMilli), costMilli, spends);
     if ((code & ASK) !== 0) return this.#askPeek(key, boundTier, costMilli, spends);
-    const decision = this.#decider.decision(boundTier, key, costMilli, spends);
-    if (spends) this.#decider.engine.count(boundTier.version, boundTier.tierId, 0);
+    const decision = this.#parts.decider.decision(boundTier, key, costMilli, spends);
+    if (spends) this.#parts.engine.count(boundTier.version, boundTier.tierId, 0);
     return decision;
   }
 
   /** Forgets a key everywhere. */
   async reset(key: string, { tier }: BoundTier): Promise<void> {
     this.#forget(key);
-    await this.#client.run({ op: "reset", ...this.#client.about(key, tier) });
+    await this.#parts.session.run({ op: "reset", ...this.#parts.about(key, tier) });
   }
 
   /** Corrects what a tier has decided, now or when the store is back. */
@@ -134,7 +85,7 @@ export class Leases {
     if (isReset) {
       this.#forget(key);
     } else {
-      this.#decider.giveBack(key, true);
+      this.#parts.decider.giveBack(key, true);
       this.#lookAgain(key);
       void this.#releaser.release();
     }
@@ -142,7 +93,7 @@ export class Leases {
 
   /** Another replica has nothing left of the key: here it would only lie idle. */
   wanted(key: string): void {
-    this.#decider.giveBack(key, false);
+    this.#parts.decider.giveBack(key, false);
     void this.#releaser.release();
   }
 
@@ -154,19 +105,12 @@ export class Leases {
   }
 
   hasState(): boolean {
-    return this.#openKeys.size > 0 || this.#replies.hasTaught;
+    return this.#parts.openKeys.size > 0 || this.#parts.replies.hasTaught;
   }
 
   /** Reports to a server that may have lost it what is known of every key. */
   report(): Promise<void> {
-    return report({
-      decider: this.#decider,
-      countedTiers: this.#countedTiers,
-      openKeys: this.#openKeys,
-      client: this.#client,
-      replies: this.#replies,
-      clocks: this.#clocks,
-    });
+    return report(this.#parts);
   }
 
   /** A command that was given up has been carried out after all. */
@@ -182,14 +126,14 @@ export class Leases {
     this.#isEnded = true;
     this.#stopSweep();
     await this.#acquirer.end();
-    const { engine } = this.#decider;
+    const { engine } = this.#parts;
     const isLast = engine.leave();
     if (isLast) {
       this.#outbox.inherit();
       engine.drain();
     }
     const given = [this.#releaser.release()];
-    if (this.#client.isReady) given.push(this.#outbox.flushAll());
+    if (this.#parts.session.isReady) given.push(this.#outbox.flushAll());
     await Promise.allSettled(given);
     await this.#outbox.leave();
     return isLast;
@@ -197,24 +141,24 @@ export class Leases {
 
   /** Lets the table go. */
   close(): void {
-    this.#replies.close();
-    this.#decider.engine.close();
+    this.#parts.replies.close();
+    this.#parts.engine.close();
   }
 
   #mayAsk(open: OpenKey | undefined): boolean {
-    return this.#client.isReady && !(open !== undefined && this.#clocks.nowMs() < open.brokenUntilMs);
+    return this.#parts.session.isReady && !(open !== undefined && this.#parts.clocks.nowMs() < open.brokenUntilMs);
   }
 
   /** The tier made anew that the engine does not know any more, if that is what is wrong; else throws what is. */
   #renewed(code: number, key: string, boundTier: BoundTier, costMilli: number): BoundTier {
     const { name } = boundTier;
-    if (code === OUTCOME.TIER_UNKNOWN && this.#boundTiers.renew(name)) return this.#boundTiers.of(name);
-    throw this.#boundTiers.misuse(code, key, name, costMilli / 1000);
+    if (code === OUTCOME.TIER_UNKNOWN && this.#parts.boundTiers.renew(name)) return this.#parts.boundTiers.of(name);
+    throw this.#parts.boundTiers.misuse(code, key, name, costMilli / 1000);
   }
 
   /** Does what is told beside a decision; the decision, if there is one. */
   #told(code: number, key: string, boundTier: BoundTier, costMilli: number): Decision | undefined {
-    const decision = (code & ASK) === 0 ? this.#decider.decision(boundTier, key, costMilli, true) : undefined;
+    const decision = (code & ASK) === 0 ? this.#parts.decider.decision(boundTier, key, costMilli, true) : undefined;
     if ((code & LOW) !== 0) this.#acquirer.prefetch(key, boundTier);
     if ((code & RETURNS) !== 0) void this.#releaser.release();
     return decision;
@@ -222,10 +166,10 @@ export class Leases {
 
   /** Asks the store for a call that can't be decided here. */
   #ask(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
-    if (!this.#mayAsk(this.#openKeys.get(key))) return this.#outage.decide(key, boundTier, costMilli, true);
-    if (this.#options.mode === "exact") return this.#exactly(key, boundTier, costMilli);
+    if (!this.#mayAsk(this.#parts.openKeys.get(key))) return this.#outage.decide(key, boundTier, costMilli, true);
+    if (this.#parts.options.mode === "exact") return this.#exactly(key, boundTier, costMilli);
     return new Promise((resolve) => {
-      this.#acquirer.wait(this.#openKeys.obtain(key), {
+      this.#acquirer.wait(this.#parts.openKeys.obtain(key), {
         boundTier,
         costMilli,
         decided: resolve,
@@ -242,10 +186,10 @@ export class Leases {
 
   /** Decides a call that the store can't be asked about: from what is held, or by the outage policy. */
   #away(key: string, boundTier: BoundTier, costMilli: number): Decision {
-    const standing = this.#decider.look(boundTier, key);
+    const standing = this.#parts.decider.look(boundTier, key);
     // What is known under another tier is brought under this one by asking.
     if (standing?.snapshot === undefined || standing.heldMilli >= costMilli) {
-      const code = this.#decider.consume(boundTier, key, costMilli);
+      const code = this.#parts.decider.consume(boundTier, key, costMilli);
       const decision = code < 0 ? undefined : this.#told(code, key, boundTier, costMilli);
       if (decision !== undefined) return decision;
     }
@@ -253,17 +197,17 @@ export class Leases {
   }
 
   async #exactly(key: string, boundTier: BoundTier, costMilli: number): Promise<Decision> {
-    const open = this.#openKeys.get(key);
+    const open = this.#parts.openKeys.get(key);
     // Whoever has not answered once in time is not waited for again.
     if (open?.hasUnreconciled && !(await this.#outbox.isFlushed(open))) return this.#away(key, boundTier, costMilli);
     const { tier } = boundTier;
-    const snapshot = this.#decider.look(boundTier, key)?.snapshot;
-    const about = this.#client.about(key, tier, snapshot);
+    const snapshot = this.#parts.decider.look(boundTier, key)?.snapshot;
+    const about = this.#parts.about(key, tier, snapshot);
     let reply: Reply;
     try {
-      reply = await this.#client.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
+      reply = await this.#parts.session.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
     } catch (error) {
-      this.#openKeys.obtain(key).failed(error, this.#clocks.nowMs());
+      this.#parts.openKeys.obtain(key).failed(error, this.#parts.clocks.nowMs());
       return this.#away(key, boundTier, costMilli);
     }
     return this.#taken(key, boundTier, costMilli, reply);
@@ -273,62 +217,62 @@ export class Leases {
   async #taken(key: string, boundTier: BoundTier, costMilli: number, reply: Reply): Promise<Decision> {
     const { tier } = boundTier;
     const { granted: grantedMilli, nowMs: takenMs } = reply;
-    const { lateUntilMs = 0 } = this.#openKeys.get(key) ?? {};
+    const { lateUntilMs = 0 } = this.#parts.openKeys.get(key) ?? {};
     const denial = deniedOf(reply, () =>
-      denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, this.#clocks.nowMs()),
+      denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, this.#parts.clocks.nowMs()),
     );
     const surplus = grantedMilli - (denial === undefined ? costMilli : 0);
     await new Promise<void>((resolve) => {
       const taken = { grantedMilli, heldMilli: () => 0, lastsMs: 0 };
-      this.#replies.add({ key, boundTier, reply, teaches: true, taken, denial, applied: () => resolve() });
+      this.#parts.replies.add({ key, boundTier, reply, teaches: true, taken, denial, applied: () => resolve() });
     });
     if (surplus > 0) void this.#releaser.give({ key, tier, boundTier, milli: surplus, takenMs });
-    return this.#decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true);
+    return this.#parts.decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true);
   }
 
   async #askPeek(key: string, boundTier: BoundTier, costMilli: number, spends: boolean): Promise<Decision> {
     const { tier } = boundTier;
-    const snapshot = this.#decider.look(boundTier, key)?.snapshot;
+    const snapshot = this.#parts.decider.look(boundTier, key)?.snapshot;
     let reply: Reply;
     try {
-      reply = await this.#client.run({ op: "peek", ...this.#client.about(key, tier, snapshot), need: costMilli });
+      reply = await this.#parts.session.run({ op: "peek", ...this.#parts.about(key, tier, snapshot), need: costMilli });
     } catch {
       return this.#outage.decide(key, boundTier, costMilli, spends);
     }
     // What it says of the key is written nowhere, and may be of an epoch that never begins.
-    this.#replies.add({ key, boundTier, reply, teaches: false });
+    this.#parts.replies.add({ key, boundTier, reply, teaches: false });
     const seen = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
-    const held = this.#decider.look(boundTier, key)?.heldMilli ?? 0;
+    const held = this.#parts.decider.look(boundTier, key)?.heldMilli ?? 0;
     const outcome = outcomeOf(tier, spentAt(tier, seen, reply.nowMs, held), costMilli, reply);
-    return this.#decider.conclude(boundTier, key, costMilli, outcome, spends);
+    return this.#parts.decider.conclude(boundTier, key, costMilli, outcome, spends);
   }
 
   #forget(key: string): void {
-    this.#decider.engine.forget(key);
-    const open = this.#openKeys.get(key);
+    this.#parts.engine.forget(key);
+    const open = this.#parts.openKeys.get(key);
     if (open !== undefined) open.fallback = undefined;
     this.#lookAgain(key);
   }
 
   /** Lets the store be asked again, since somebody has changed the key there. */
   #lookAgain(key: string): void {
-    const open = this.#openKeys.get(key);
+    const open = this.#parts.openKeys.get(key);
     if (open !== undefined) open.brokenUntilMs = 0;
   }
 
   #sweepLater(): void {
-    this.#stopSweep = this.#runtime.after(this.#options.leaseMs / SWEEPS, () => this.#sweep());
+    this.#stopSweep = this.#parts.runtime.after(this.#parts.options.leaseMs / SWEEPS, () => this.#sweep());
   }
 
   /** Gives back what has expired or lies idle; a part at a time, with turns of the event loop for others between. */
   #sweep(): void {
     if (this.#isEnded) return;
-    const hasMore = this.#decider.sweep();
+    const hasMore = this.#parts.decider.sweep();
     void this.#releaser.release();
     if (hasMore) {
-      this.#runtime.soon(() => this.#sweep());
+      this.#parts.runtime.soon(() => this.#sweep());
     } else {
-      this.#openKeys.sweep(this.#clocks.nowMs());
+      this.#parts.openKeys.sweep(this.#parts.clocks.nowMs());
       this.#outbox.inherit();
       this.#sweepLater();
     }

@@ -1,12 +1,8 @@
 import type { Tier } from "../engine/tier.js";
 import { isRefusal } from "../store/key-error.js";
 import { REMEMBERED_MS } from "../store/lua/key-state.js";
-import type { Clocks } from "./clocks.js";
-import type { LeaseDecider } from "./lease-decider.js";
-import type { OpenKey, OpenKeys } from "./open-key.js";
-import type { Replies } from "./replies.js";
-import type { Runtime } from "./runtime.js";
-import type { StoreClient } from "./store-client.js";
+import type { OpenKey } from "./open-key.js";
+import type { Parts } from "./parts.js";
 import { merge, ofText, textOf, type Unreconciled, unreconciled } from "./unreconciled.js";
 
 /** How long, in ms, after it was first sent a correction is sent again as one that may have counted. */
@@ -28,21 +24,9 @@ export const ONCE = {
   duringOutage: false,
 } as const;
 
-/** What an outbox is part of. */
-interface Surrounded {
-  readonly decider: LeaseDecider;
-  readonly openKeys: OpenKeys;
-  readonly client: StoreClient;
-  readonly replies: Replies;
-  readonly clocks: Clocks;
-  readonly runtime: Runtime;
-}
-
 /** What the store has not heard of yet: charges and returns, each of which it is to count once. */
 export class Outbox {
-  readonly #parts: Surrounded;
-  readonly #leaseMs: number;
-  readonly #isMortal: boolean;
+  readonly #parts: Parts;
   /** Keys with something that the store has not heard of, or that decided without it. */
   readonly #behind = new Set<OpenKey>();
   /** Those of them that are flushed in a while. */
@@ -52,11 +36,8 @@ export class Outbox {
   #sequence = 0;
   #kept = 0;
 
-  /** `isMortal`: this thread may end before the process, and what the store has not heard of then is for others to send. */
-  constructor(parts: Surrounded, leaseMs: number, isMortal: boolean) {
+  constructor(parts: Parts) {
     this.#parts = parts;
-    this.#leaseMs = leaseMs;
-    this.#isMortal = isMortal;
   }
 
   /** Thousandths admitted that the store has not heard of. */
@@ -72,7 +53,7 @@ export class Outbox {
   /** Remembers that a key decides without the store, and what it has admitted so. */
   add(open: OpenKey): void {
     this.#behind.add(open);
-    if (this.#isMortal && open.fallback !== undefined) {
+    if (this.#parts.options.isMortal && open.fallback !== undefined) {
       open.fallbackDebt ??= ++this.#kept;
       const charges = open.fallback.outstanding(this.#parts.clocks.storeMs());
       if (charges !== undefined) {
@@ -86,8 +67,8 @@ export class Outbox {
 
   /** Has the store charged or given back something, now or when it is back. */
   queue(key: string, entry: Unreconciled): void {
-    const { client, openKeys } = this.#parts;
-    if (!client.isReady && !openKeys.hasRoomFor(key)) return;
+    const { session, openKeys } = this.#parts;
+    if (!session.isReady && !openKeys.hasRoomFor(key)) return;
     const open = openKeys.obtain(key);
     const last = open.unreconciled.at(-1);
     if (last !== undefined && merge(last, entry)) {
@@ -97,19 +78,19 @@ export class Outbox {
       this.#keep(key, entry);
     }
     this.#behind.add(open);
-    if (client.isReady) void this.flush(open);
+    if (session.isReady) void this.flush(open);
   }
 
   /** Takes over what threads that have ended have left. */
   inherit(): void {
-    const { decider, openKeys, client, clocks } = this.#parts;
-    for (const text of decider.engine.inherit()) {
+    const { engine, openKeys, session, clocks } = this.#parts;
+    for (const text of engine.inherit()) {
       const { key, entry } = ofText(text, clocks.nowMs());
       const open = openKeys.obtain(key);
       open.unreconciled.push(entry);
       this.#keep(key, entry);
       this.#behind.add(open);
-      if (client.isReady) void this.flush(open);
+      if (session.isReady) void this.flush(open);
     }
   }
 
@@ -135,18 +116,18 @@ export class Outbox {
   /** Flushes all, as long as the store is there. */
   async flushAll(): Promise<void> {
     const behind = [...this.#behind];
-    for (let at = 0; at < behind.length && this.#parts.client.isReady; at += BATCH) {
+    for (let at = 0; at < behind.length && this.#parts.session.isReady; at += BATCH) {
       await Promise.all(behind.slice(at, at + BATCH).map((open) => this.flush(open)));
     }
   }
 
   /** Has the store forget the sequences of this thread, as long as it is there. */
   async leave(): Promise<void> {
-    const { client } = this.#parts;
+    const { session } = this.#parts;
     const sequenced = [...this.#sequenced.values()];
-    for (let at = 0; at < sequenced.length && client.isReady; at += BATCH) {
+    for (let at = 0; at < sequenced.length && session.isReady; at += BATCH) {
       const left = sequenced.slice(at, at + BATCH).map(({ key, tier, lane }) => {
-        return client.run({ op: "leave", ...client.about(key, tier), lane });
+        return session.run({ op: "leave", ...this.#parts.about(key, tier), lane });
       });
       await Promise.allSettled(left);
     }
@@ -173,14 +154,14 @@ export class Outbox {
 
   /** One at a time, each under its sequence until it is acknowledged, so that each counts once. */
   async #send(open: OpenKey): Promise<void> {
-    const { client, decider, replies, clocks } = this.#parts;
+    const { engine, session, decider, replies, clocks } = this.#parts;
     while (this.#maySend(open)) {
       const [entry] = open.unreconciled;
       if (entry === undefined) break;
       const isRetry = entry.sent !== undefined;
       const nowMs = clocks.nowMs();
       entry.sent ??= {
-        lane: decider.engine.lane,
+        lane: engine.lane,
         sequence: ++this.#sequence,
         snapshot: entry.boundTier && decider.look(entry.boundTier, open.key)?.snapshot,
         atMs: nowMs,
@@ -190,9 +171,9 @@ export class Outbox {
       if (nowMs - sent.atMs > RESENT_MS) entry.deltas = entry.deltas.map((delta) => Math.max(0, delta));
       this.#keep(open.key, entry);
       try {
-        const reply = await client.run({
+        const reply = await session.run({
           op: "adjust",
-          ...client.about(open.key, tier, sent.snapshot),
+          ...this.#parts.about(open.key, tier, sent.snapshot),
           ...{ deltas: entry.deltas, atMs, quotasOnly, tell, unused, duringOutage },
           ...{ lane: sent.lane, sequence: sent.sequence, isRetry },
         });
@@ -225,17 +206,17 @@ export class Outbox {
 
   /** Has others find it as it is now, should this thread end. */
   #keep(key: string, entry: Unreconciled): void {
-    if (!this.#isMortal) return;
+    if (!this.#parts.options.isMortal) return;
     entry.debt ??= ++this.#kept;
-    this.#parts.decider.engine.keepDebt(entry.debt, textOf(key, entry, this.#parts.clocks.nowMs()));
+    this.#parts.engine.keepDebt(entry.debt, textOf(key, entry, this.#parts.clocks.nowMs()));
   }
 
   #drop(debt: number | undefined): void {
-    if (debt !== undefined) this.#parts.decider.engine.keepDebt(debt, undefined);
+    if (debt !== undefined) this.#parts.engine.keepDebt(debt, undefined);
   }
 
   #maySend(open: OpenKey): boolean {
-    return this.#parts.client.isReady && !this.#isBroken(open);
+    return this.#parts.session.isReady && !this.#isBroken(open);
   }
 
   #isBroken(open: OpenKey): boolean {
@@ -247,7 +228,7 @@ export class Outbox {
     if (this.#retried.has(open)) return;
     this.#retried.add(open);
     const { runtime, clocks } = this.#parts;
-    runtime.after(Math.max(this.#leaseMs / 4, open.brokenUntilMs - clocks.nowMs()), () => {
+    runtime.after(Math.max(this.#parts.options.leaseMs / 4, open.brokenUntilMs - clocks.nowMs()), () => {
       this.#retried.delete(open);
       void this.flush(open);
     });

@@ -1,10 +1,10 @@
+import { writeEpoch } from "../engine/epoch.js";
 import { FRAME } from "../engine/frame.js";
 import type { LeaseEngine } from "../engine/lease-engine.js";
 import { APPLIED, LEASE_FRAME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import type { Reply } from "../store/protocol.js";
 import type { Clocks } from "./clocks.js";
-import { writeEpoch } from "./epoch.js";
 import type { Outcome } from "./outcome.js";
 
 const { TIER, COST, KEY_LENGTH, NOW, CODE, VERSION, SPENT } = LEASE_FRAME;

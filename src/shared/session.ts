@@ -105,6 +105,10 @@ export class Session {
     return this.#state;
   }
 
+  get isReady(): boolean {
+    return this.#state === "ready";
+  }
+
   /** Why the store did not let itself be used when it was asked last; undefined if it did, or is merely not there. */
   get refusal(): TollkeeperError | undefined {
     return this.#refusal;

@@ -19,6 +19,7 @@ import { kindsOf, type LimitKinds } from "../store/limit-kinds.js";
 import type { Link } from "../store/protocol.js";
 import type { LeaseOptions } from "./lease-options.js";
 import { Leases } from "./leases.js";
+import { Parts } from "./parts.js";
 import { ReadyGate } from "./ready-gate.js";
 import type { Runtime } from "./runtime.js";
 import { Session, type SessionStats } from "./session.js";
@@ -29,10 +30,6 @@ export interface SharedSettings extends LeaseOptions {
   engine: LeaseEngine;
   /** Why `engine` is not the native one, where `"auto"` was asked for. */
   fallbackReason?: string | undefined;
-  /** Keys that may wait at once for a store that is away. */
-  maxKeys: number;
-  /** Whether this thread may end before the process, and leave to others what the store has not heard of. */
-  isMortal?: boolean;
   /** Under which it is counted; for whoever wants to know. */
   prefix?: string;
   link: Link;
@@ -86,7 +83,7 @@ export class SharedLimiter {
 
   /** @internal */
   constructor(settings: SharedSettings) {
-    const { engine, runtime, maxKeys, isMortal = false } = settings;
+    const { engine, runtime } = settings;
     this.fallbackReason = settings.fallbackReason;
     this.#settings = settings;
     this.#engine = engine;
@@ -127,8 +124,8 @@ export class SharedLimiter {
       },
       (seconds) => this.#timings.tell(seconds),
     );
-    const { boundTiers, session } = { boundTiers: this.#boundTiers, session: this.#session };
-    this.#leases = new Leases({ engine, boundTiers, session, runtime, maxKeys, isMortal }, settings);
+    const parts = { session: this.#session, runtime, options: settings };
+    this.#leases = new Leases(new Parts(engine, this.#boundTiers, parts));
     this.#session.open();
   }
 

@@ -1,6 +1,6 @@
-import type { Frame } from "../engine/frame.js";
-import type { LeaseEngine } from "../engine/lease-engine.js";
-import { LEASE_FRAME } from "../engine/lease-frame.js";
+import type { Frame } from "./frame.js";
+import type { LeaseEngine } from "./lease-engine.js";
+import { LEASE_FRAME } from "./lease-frame.js";
 
 const { SERVER, EPOCH } = LEASE_FRAME;
 

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
+import { readEpoch, writeEpoch } from "../../../src/engine/epoch.js";
 import { LEASE_FRAME } from "../../../src/engine/lease-frame.js";
-import { readEpoch, writeEpoch } from "../../../src/shared/epoch.js";
 
 /** Numbers for the names of servers. */
 const names: string[] = [];
