@@ -206,7 +206,6 @@ function openEngine(kind: EngineKind, options: EngineOptions): Opened<Engine> {
 
 /** Opens what keeps leases; without a binary every limiter is a replica of its own. */
 function openLeases(kind: EngineKind, options: LeaseEngineOptions): Opened<LeaseEngine> {
-  if (kind === "auto") return { engine: JsLeases.open(options), fallbackReason: undefined };
   return opened<LeaseEngine, LeaseEngineOptions>(kind, openNativeLeases, options, () => JsLeases.open(options));
 }
 

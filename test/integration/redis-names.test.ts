@@ -41,7 +41,7 @@ it.each(["app:v2", "app v2", "app}", "{app", "a/b", "é", "a*", "x".repeat(65), 
 
 it("the name is the prefix, which a limiter tells", async () => {
   expect((await open("app")).prefix).toBe("app");
-  expect((await open("app", "other")).prefix).toBe("other");
+  expect((await open("named", "other")).prefix).toBe("other");
   expect((await open()).prefix).toBe("tollkeeper");
 });
 
