@@ -1,4 +1,5 @@
-// What is proven beside the tests, in short: fuzz targets on a stable compiler, orders of threads, memcheck. `npm run proof`
+// What is proven beside the tests, in short: fuzz targets on a stable compiler, orders of threads, memcheck, both
+// engines of leases beside each other. `npm run proof`
 import { pathToFileURL } from "node:url";
 import { run, runTool } from "../run.mjs";
 import { runSteps } from "../steps.mjs";
@@ -11,6 +12,9 @@ const SHUTTLE = "crates/limiter/shuttle";
 
 /** Each is a workspace of its own, since the product is to be built without what they need. */
 const WORKSPACES = [...FUZZED, CROSS_CHECK, SHUTTLE, "crates/fuzz-driver"];
+
+/** Operations that both engines of leases are compared by. */
+const LEASE_OPERATIONS = "200000";
 
 /** One folder for all, so that what they share is built once. */
 const BUILT = { CARGO_TARGET_DIR: "target/proof" };
@@ -38,8 +42,14 @@ export const proofSteps = [
   { name: "JA4 by another implementation", run: () => each([CROSS_CHECK], (at) => test(at, {})) },
   { name: "orders of threads", run: () => each([SHUTTLE], (at) => test(at, {})) },
   { name: "memcheck", run: memcheck },
+  { name: "both engines of leases", run: compareLeases },
   { name: "Next, Deno and Bun", run: () => runTool("vitest", ["run", "--project=runtimes"]) },
 ];
+
+function compareLeases() {
+  const env = { LEASE_OPERATIONS: process.env["LEASE_OPERATIONS"] ?? LEASE_OPERATIONS };
+  return runTool("vitest", ["run", "--project=source", "test/unit/engine/lease-differential.test.ts"], { env });
+}
 
 /**
  * @param {readonly string[]} at

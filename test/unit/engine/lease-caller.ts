@@ -119,7 +119,7 @@ export class LeaseCaller {
       const { count, keys } = this.engine.takeReturns();
       if (count === 0) return sorted(returns);
       for (const { row, key, rules } of this.#rows(count, keys)) {
-        const name = `${key} ${this.#read(row, "NOW")} ${JSON.stringify(rules)}`;
+        const name = `${key} ${this.#read(row, "NOW")} ${rules.map(textOf).join()}`;
         returns[name] = (returns[name] ?? 0) + this.#read(row, "HELD");
       }
     }
@@ -192,6 +192,10 @@ export class LeaseCaller {
 
 type FieldName = Exclude<keyof typeof LEASE_FRAME, "ROW" | "ROWS">;
 type Fields = Partial<Record<FieldName, number>>;
+
+function textOf(rule: CountedRule): string {
+  return JSON.stringify(sorted({ ...rule }));
+}
 
 function sorted<T>(record: Record<string, T>): Record<string, T> {
   return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));

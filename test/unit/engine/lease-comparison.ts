@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import fc from "fast-check";
 import { APPLIED, LEASE_OUTCOME } from "../../../src/engine/lease-frame.js";
-import { LeaseCaller } from "./lease-caller.js";
+import { LeaseCaller, type Told } from "./lease-caller.js";
 import { type LeaseOperation, type LeaseRun, run } from "./lease-operations.js";
 import { LeaseScript } from "./lease-script.js";
 import { OPEN } from "./lease-twins.js";
@@ -58,16 +58,20 @@ export function shortened({ versions, operations }: LeaseRun): LeaseRun {
 function note(tally: Tally, { kind }: LeaseOperation, told: unknown): void {
   const add = (what: string) => tally.set(what, (tally.get(what) ?? 0) + 1);
   add(kind);
-  if (kind === "answer")
-    for (const code of ((told as [number[]?] | undefined)?.[0] ?? []).map(String)) add(`answer: ${nameOf(code)}`);
-  if (kind !== "consume" && kind !== "peek") return;
-  const { code = -1, denied } = told as { code?: number; denied?: number };
-  if (code < 0) add("misuse");
-  else if (denied !== undefined) add(`${kind}: ${denied === 0 ? "allowed" : "denied"}`);
-  if (code < 0) return;
+  if (kind === "answer") for (const code of ((told as [number[]] | undefined)?.[0] ?? []).map(nameOf)) add(code);
+  if (kind === "consume" || kind === "peek") noteTold(add, kind, told as Told);
+  if (kind === "burst") for (const each of told as Told[]) noteTold(add, kind, each);
+}
+
+function noteTold(add: (what: string) => void, kind: string, { code, denied }: Told): void {
+  if (code < 0) {
+    add("misuse");
+    return;
+  }
+  if (denied !== undefined) add(`${kind}: ${denied === 0 ? "allowed" : "denied"}`);
   for (const [flag, bit] of Object.entries(LEASE_OUTCOME)) if (code & bit) add(`${kind}: ${flag}`);
 }
 
-function nameOf(code: string): string {
-  return Object.entries(APPLIED).find(([, number]) => String(number) === code)?.[0] ?? code;
+function nameOf(code: number): string {
+  return `answer: ${Object.entries(APPLIED).find(([, number]) => number === code)?.[0] ?? code}`;
 }

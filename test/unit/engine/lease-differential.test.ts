@@ -6,6 +6,13 @@ import { difference, runOf, shortened, type Tally } from "./lease-comparison.js"
 const OPERATIONS = Number(process.env["LEASE_OPERATIONS"] ?? 5000);
 const FIRST_SEED = Number(process.env["LEASE_SEED"] ?? Date.now() % 2 ** 30);
 
+/** What must have come up, or the comparison says little. */
+const OUTCOMES = [
+  ...["allowed", "denied", "ASK", "LOW", "PROVISIONAL", "RETURNS"].map((outcome) => `burst: ${outcome}`),
+  ...["KEPT", "STALE", "FULL"].map((code) => `answer: ${code}`),
+  "peek: allowed",
+];
+
 it("the native and the JavaScript engine of leases tell the same", () => {
   const tally: Tally = new Map();
   let operations = 0;
@@ -15,7 +22,9 @@ it("the native and the JavaScript engine of leases tell the same", () => {
     if (difference(run, tally) === undefined) continue;
     const shorter = shortened(run);
     const { native, js, at } = difference(shorter) ?? {};
-    expect(native, `LEASE_SEED=${seed}, operation ${at} of ${JSON.stringify(shorter, undefined, 1)}`).toEqual(js);
+    const lines = [...shorter.versions, ...shorter.operations].map((each) => JSON.stringify(each));
+    expect(native, `LEASE_SEED=${seed}, operation ${at} of\n${lines.join("\n")}\n`).toEqual(js);
   }
-  process.stdout.write(`${operations} operations from seed ${FIRST_SEED} on: ${JSON.stringify([...tally])}\n`);
+  for (const outcome of OUTCOMES) expect(tally.get(outcome), outcome).toBeGreaterThan(0);
+  process.stdout.write(`${operations} operations from LEASE_SEED=${FIRST_SEED} on: ${[...tally].sort().join(" ")}\n`);
 }, 600_000);

@@ -55,7 +55,8 @@ const answer = fc.record({
 /** One step of what happens to an engine of leases. */
 const operation = fc.record({
   kind: fc.oneof(
-    { weight: 40, arbitrary: fc.constant("consume" as const) },
+    { weight: 36, arbitrary: fc.constant("consume" as const) },
+    { weight: 6, arbitrary: fc.constant("burst" as const) },
     { weight: 20, arbitrary: fc.constant("answer" as const) },
     { weight: 16, arbitrary: fc.constant("ask" as const) },
     { weight: 8, arbitrary: fc.constantFrom("peek", "look", "sweep") },
@@ -69,11 +70,16 @@ const operation = fc.record({
     { weight: 6, arbitrary: fc.integer({ min: 0, max: 6000 }) },
     { weight: 1, arbitrary: fc.integer({ min: 0, max: 86_400_000 }) },
   ),
+  /** By how much they then miss the next instant at which something ends that the store has said or was asked. */
+  missesMs: fc.oneof(
+    { weight: 8, arbitrary: fc.constant(undefined) },
+    { weight: 3, arbitrary: fc.constantFrom(-1, 0, 1) },
+  ),
   /** By how much the store's clock jumps. */
   jumpMs: fc.oneof(
     { weight: 60, arbitrary: fc.constant(0) },
     { weight: 1, arbitrary: fc.integer({ min: -10_000, max: 10_000 }) },
-    { weight: 1, arbitrary: fc.integer({ min: -86_400_000, max: 40 * 86_400_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: -2 * 86_400_000, max: 5 * 86_400_000 }) },
   ),
   /** Of the keys: a few are asked for again and again. */
   key: fc.oneof({ weight: 5, arbitrary: fc.nat(1) }, { weight: 1, arbitrary: fc.nat(11) }),

@@ -29,6 +29,8 @@ export class LeaseScript {
   readonly #all: ScriptedTier[] = [];
   #inForce: ScriptedTier[] = [];
   #underway: Underway[] = [];
+  /** When something ends, by the monotonic clock. */
+  #ends: number[] = [];
   #at: Instant = { now: DECEMBER_30_2026, mono: 10_000 };
 
   /** The engines are open with the first of the tiers. */
@@ -41,19 +43,30 @@ export class LeaseScript {
 
   /** Plays one operation; returns what each engine has told. */
   play(operation: LeaseOperation): unknown[] {
-    const mono = this.#at.mono + operation.advanceMs;
-    this.#at = { now: this.#at.now + operation.advanceMs + operation.jumpMs, mono };
+    this.#advance(operation);
     const { key, tier } = { key: keyOf(operation.key), tier: this.#tierOf(operation) };
     const at = this.#at;
+    // As a rule no more than could ever pass.
+    const most = Math.min(...tier.of.map(({ rule }) => rule.maxCostMilli));
+    const costMilli = operation.pick === 0 ? operation.costMilli : Math.min(operation.costMilli, most);
     switch (operation.kind) {
       case "consume":
-        return this.#each((caller) => caller.consume(key, tier, operation.costMilli, at));
+        return this.#each((caller) => caller.consume(key, tier, costMilli, at));
+      case "burst":
+        return Array.from({ length: 2 + (operation.pick % 12) }, () => {
+          this.#at = { now: this.#at.now + 3, mono: this.#at.mono + 3 };
+          return this.#each((caller) => caller.consume(key, tier, costMilli, this.#at));
+        }).reduce(
+          (all, told) => all.map((each, index) => [...each, told[index]]),
+          this.#each((): unknown[] => []),
+        );
       case "peek":
-        return this.#each((caller) => caller.peek(key, tier, operation.costMilli, at));
+        return this.#each((caller) => caller.peek(key, tier, costMilli, at));
       case "look":
         return this.#each((caller) => caller.look(key, tier, at, false));
       case "ask":
         this.#underway = [...this.#underway, { key, tier }].slice(-MOST_UNDERWAY);
+        this.#ends.push(at.mono + ([50, 100, 1000][operation.pick % 3] ?? 0));
         return this.#each((caller) => caller.look(key, tier, at, true));
       case "answer":
         return this.#answer(operation);
@@ -70,7 +83,7 @@ export class LeaseScript {
       case "drain":
         return this.#each((caller) => [caller.engine.drain(), caller.returns()]);
       case "count":
-        return this.#each(({ engine }) => engine.count(tier.version, tier.id, operation.pick % (tier.limits + 1)));
+        return this.#count(operation);
       case "override":
         return this.#override(tier, operation);
       case "reload":
@@ -93,13 +106,29 @@ export class LeaseScript {
     ]);
   }
 
-  #each(call: (caller: LeaseCaller) => unknown): unknown[] {
+  #each<T>(call: (caller: LeaseCaller) => T): T[] {
     return this.#callers.map(call);
   }
 
+  /** Has the clocks go on, if so asked to an instant at which something ends, or close to it. */
+  #advance({ advanceMs, missesMs, jumpMs, pick }: LeaseOperation): void {
+    let step = advanceMs;
+    this.#ends = this.#ends.filter((end) => end > this.#at.mono).sort((a, b) => a - b);
+    const end = this.#ends[Math.min(pick % 4, this.#ends.length - 1)];
+    if (missesMs !== undefined && end !== undefined) step = Math.max(0, end - this.#at.mono + missesMs);
+    this.#at = { now: this.#at.now + step + jumpMs, mono: this.#at.mono + step };
+  }
+
   #tierOf({ tier, isOld }: LeaseOperation): ScriptedTier {
-    const tiers = isOld ? this.#all : this.#inForce;
-    return tiers[tier % tiers.length] as ScriptedTier;
+    if (!isOld) return this.#inForce[tier % this.#inForce.length] as ScriptedTier;
+    const old = this.#all[tier % this.#all.length] as ScriptedTier;
+    return this.#inForce.find(({ id }) => id === old.id) ?? old;
+  }
+
+  /** Counts a decision made elsewhere, be it under a tier of an earlier version. */
+  #count({ tier, pick }: LeaseOperation): unknown[] {
+    const { version, id, limits } = this.#all[tier % this.#all.length] as ScriptedTier;
+    return this.#each(({ engine }) => [engine.count(version, id, pick % (limits + 1)), engine.stats().tiers]);
   }
 
   #answer({ pick, answers }: LeaseOperation): unknown[] {
@@ -109,6 +138,10 @@ export class LeaseScript {
       if (!scripted.again) this.#underway = this.#underway.filter((other) => other !== asked);
       return [this.#answerTo(asked, scripted)];
     });
+    const { mono } = this.#at;
+    for (const { lasts, wait } of rows)
+      this.#ends.push(...[lasts, wait, Math.min(wait, 5000)].map((ms) => mono + Math.min(ms, 10_000)));
+    this.#ends.push(mono + ([250, 500, 1000][pick % 3] ?? 0));
     if (rows.length === 0) return []; // Nor is the store's time known.
     return this.#each((caller) => [caller.apply(rows, this.#at), caller.engine.storeMs(this.#at.mono)]);
   }

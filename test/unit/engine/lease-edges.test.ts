@@ -1,0 +1,85 @@
+/** Where both engines of leases must be exact, and chance seldom comes. */
+import { describe, expect, it } from "vitest";
+import { APPLIED, LEASE_OUTCOME } from "../../../src/engine/lease-frame.js";
+import { answerTo, asks, at, LeaseCaller, NOON } from "./lease-caller.js";
+import { OPEN } from "./lease-twins.js";
+
+/** The most thousandths that one grant can hold. */
+const MOST = 2 ** 32 - 1;
+const TIERS = {
+  large: { limits: [{ name: "month", type: "quota", limit: 2 ** 40, period: "month" }] },
+  largeToo: { limits: [{ name: "month", type: "quota", limit: 2 ** 40, period: "month" }] },
+} as const;
+
+describe.each(Object.entries(OPEN))("an engine of leases, %s", (_, open) => {
+  function opened() {
+    const engine = open(TIERS);
+    const [large, largeToo] = ["large", "largeToo"].map((name) => ({ version: 0, id: engine.tierId(name), limits: 1 }));
+    if (large === undefined || largeToo === undefined) throw new Error("there are two tiers");
+    return { engine, caller: new LeaseCaller(engine), large, largeToo };
+  }
+
+  it("asks for a cost that no grant can hold, though two do", () => {
+    const { engine, caller, large } = opened();
+    const held = answerTo("k", large, { granted: MOST, held: MOST });
+    caller.apply([held, held], at(0));
+    expect(caller.look("k", large, at(0), false)).toMatchObject({ held: 2 * MOST });
+    expect(asks(caller.consume("k", large, MOST + 1, at(1)))).toBe(true);
+    expect(caller.consume("k", large, MOST, at(1)).denied).toBe(0);
+    engine.close();
+  });
+
+  it("gives back what is more than a grant can hold, and counts no more as used", () => {
+    const { engine, caller, large } = opened();
+    const held = answerTo("k", large, { granted: 2 ** 33, held: 2 ** 33 });
+    caller.apply([held, held, { ...held, granted: 5, held: 5 }], at(0));
+    expect(caller.look("k", large, at(0), false)).toMatchObject({ held: 2 * MOST });
+    expect(Object.values(caller.returns())).toEqual([2 * (2 ** 33 - MOST) + 5]);
+    caller.look("k", large, at(0), true);
+    for (const cost of [MOST, MOST]) caller.consume("k", large, cost, at(1));
+    // Of a window of 500 ms, for the 1,000 ms of a lease.
+    expect(caller.look("k", large, at(500), true)).toMatchObject({ ahead: Math.ceil(Math.fround(MOST / 500) * 1000) });
+    engine.close();
+  });
+
+  it("takes tiers of the same limits for the same", () => {
+    const { engine, caller, large, largeToo } = opened();
+    caller.apply([answerTo("k", large, { granted: 2000, held: 2000 })], at(0));
+    expect(caller.consume("k", largeToo, 1000, at(1)).denied).toBe(0);
+    expect(caller.consume("k", large, 1000, at(1)).denied).toBe(0);
+    engine.close();
+  });
+
+  it("has what the store says that it can't keep be the caller's", () => {
+    const { engine, caller, large } = opened();
+    const unknown = { ...large, id: 40_000 };
+    const answers = [
+      answerTo("k", large, { server: -1 }),
+      answerTo("k", unknown),
+      answerTo("k", large, { granted: -1 }),
+      answerTo("k", { ...large, version: 7 }),
+    ];
+    expect(caller.apply(answers, at(0))).toEqual([APPLIED.FULL, APPLIED.UNKNOWN, APPLIED.KEPT, APPLIED.UNKNOWN]);
+    expect(engine.stats()).toMatchObject({ keys: 0, held: 0, overflow: 0 });
+    expect(caller.returns()).toEqual({});
+    engine.close();
+  });
+
+  it("believes the store's clock from the last answer on, and each key's own where that is ahead", () => {
+    const { engine, caller, large } = opened();
+    caller.apply([answerTo("k", large, { at: NOON + 700, lag: 300 })], { now: 0, mono: 1000 });
+    expect(engine.storeMs(1500)).toBe(NOON + 900);
+    const told = caller.consume("k", large, 500, { now: -1, mono: 1100 });
+    expect(told).toMatchObject({ now: NOON + 700, behind: 200 });
+    engine.close();
+  });
+
+  it("knows no key that is empty or longer than any that is asked about, and no cost below 0", () => {
+    const { engine, caller, large } = opened();
+    const codes = ["", "k".repeat(1057), "k".repeat(1058)].map((key) => caller.consume(key, large, 1, at(0)).code);
+    expect(codes).toEqual([-1, LEASE_OUTCOME.ASK, -1]);
+    const costs = [-1, Number.NaN, 2 ** 50].map((cost) => caller.consume("k", large, cost, at(0)).code);
+    expect(costs).toEqual([-3, -3, -4]);
+    engine.close();
+  });
+});
