@@ -1,8 +1,10 @@
-import { OUTCOME } from "../engine/frame.js";
-import { LEASE_OUTCOME } from "../engine/lease-frame.js";
+import { type Frame, OUTCOME } from "../engine/frame.js";
+import type { LeaseEngine } from "../engine/lease-engine.js";
+import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
-import type { Decision } from "../limiter/decision.js";
+import { Decision } from "../limiter/decision.js";
 import type { Command, Reply } from "../store/protocol.js";
+import type { Clocks } from "./clocks.js";
 import { denialOf, deniedOf, LeaseAcquirer, SWEEPS } from "./lease-acquirer.js";
 import { LeaseReleaser } from "./lease-releaser.js";
 import type { OpenKey } from "./open-key.js";
@@ -11,16 +13,24 @@ import { Outbox } from "./outbox.js";
 import { allowedOutcome, outcomeOf, spentAt } from "./outcome.js";
 import type { Parts } from "./parts.js";
 import { report } from "./report.js";
-import type { SessionState } from "./session.js";
+import type { Session, SessionState } from "./session.js";
 import { unreconciled } from "./unreconciled.js";
 
+// Own constants of a module, as in limiter.ts.
+const { TIER, COST, CODE, VERSION } = LEASE_FRAME;
 const { LOW, RETURNS, ASK } = LEASE_OUTCOME;
+const { FAILED, TIER_UNKNOWN } = OUTCOME;
 /** What a decision alone has none of. */
 const BESIDES = LOW | RETURNS | ASK;
 
 /** Decides calls from what is leased, what the store grants, and, while that is away, by the outage policy. */
 export class Leases {
   readonly #parts: Parts;
+  // What every call needs is at hand.
+  readonly #engine: LeaseEngine;
+  readonly #frame: Frame;
+  readonly #clocks: Clocks;
+  readonly #session: Session;
   readonly #outbox: Outbox;
   readonly #outage: Outage;
   readonly #releaser: LeaseReleaser;
@@ -30,6 +40,10 @@ export class Leases {
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#engine = parts.engine;
+    this.#frame = parts.engine.frame;
+    this.#clocks = parts.clocks;
+    this.#session = parts.session;
     this.#outbox = new Outbox(parts);
     this.#outage = new Outage(parts, this.#outbox);
     this.#releaser = new LeaseReleaser(parts, this.#outbox);
@@ -44,8 +58,18 @@ export class Leases {
 
   /** Spends a cost above 0, or any of a tier without limits. Throws where a decision can't be made. */
   consume(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
-    if (!this.#parts.session.isReady) return this.#away(key, boundTier, costMilli);
-    const code = this.#parts.decider.consume(boundTier, key, costMilli);
+    if (!this.#session.isReady) return this.#away(key, boundTier, costMilli);
+    const frame = this.#frame;
+    this.#clocks.stamp(frame);
+    frame[TIER] = boundTier.tierId;
+    frame[COST] = costMilli;
+    frame[CODE] = FAILED;
+    this.#engine.consume(key);
+    const code = frame[CODE] as number;
+    // Nearly every call: allowed, and nothing besides.
+    if (code === 0 && frame[VERSION] === boundTier.version && boundTier.shadows.length === 0) {
+      return new Decision(boundTier, key, frame, 0, costMilli, true);
+    }
     if (code >= 0 && (code & BESIDES) === 0) return this.#parts.decider.decision(boundTier, key, costMilli, true);
     if (code < 0) return this.consume(key, this.#renewed(code, key, boundTier, costMilli), costMilli);
     return this.#told(code, key, boundTier, costMilli) ?? this.#ask(key, boundTier, costMilli);
@@ -62,14 +86,14 @@ export class Leases {
     if (code < 0) return this.peek(key, this.#renewed(code, key, boundTier, costMilli), costMilli, spends);
     if ((code & ASK) !== 0) return this.#askPeek(key, boundTier, costMilli, spends);
     const decision = this.#parts.decider.decision(boundTier, key, costMilli, spends);
-    if (spends) this.#parts.engine.count(boundTier.version, boundTier.tierId, 0);
+    if (spends) this.#engine.count(boundTier.version, boundTier.tierId, 0);
     return decision;
   }
 
   /** Forgets a key everywhere. */
   async reset(key: string, { tier }: BoundTier): Promise<void> {
     this.#forget(key);
-    await this.#parts.session.run({ op: "reset", ...this.#parts.about(key, tier) });
+    await this.#session.run({ op: "reset", ...this.#parts.about(key, tier) });
   }
 
   /** Corrects what a tier has decided, now or when the store is back. */
@@ -133,7 +157,7 @@ export class Leases {
       engine.drain();
     }
     const given = [this.#releaser.release()];
-    if (this.#parts.session.isReady) given.push(this.#outbox.flushAll());
+    if (this.#session.isReady) given.push(this.#outbox.flushAll());
     await Promise.allSettled(given);
     await this.#outbox.leave();
     return isLast;
@@ -142,17 +166,17 @@ export class Leases {
   /** Lets the table go. */
   close(): void {
     this.#parts.replies.close();
-    this.#parts.engine.close();
+    this.#engine.close();
   }
 
   #mayAsk(open: OpenKey | undefined): boolean {
-    return this.#parts.session.isReady && !(open !== undefined && this.#parts.clocks.nowMs() < open.brokenUntilMs);
+    return this.#session.isReady && !(open !== undefined && this.#clocks.nowMs() < open.brokenUntilMs);
   }
 
   /** The tier made anew that the engine does not know any more, if that is what is wrong; else throws what is. */
   #renewed(code: number, key: string, boundTier: BoundTier, costMilli: number): BoundTier {
     const { name } = boundTier;
-    if (code === OUTCOME.TIER_UNKNOWN && this.#parts.boundTiers.renew(name)) return this.#parts.boundTiers.of(name);
+    if (code === TIER_UNKNOWN && this.#parts.boundTiers.renew(name)) return this.#parts.boundTiers.of(name);
     throw this.#parts.boundTiers.misuse(code, key, name, costMilli / 1000);
   }
 
@@ -205,9 +229,9 @@ export class Leases {
     const about = this.#parts.about(key, tier, snapshot);
     let reply: Reply;
     try {
-      reply = await this.#parts.session.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
+      reply = await this.#session.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
     } catch (error) {
-      this.#parts.openKeys.obtain(key).failed(error, this.#parts.clocks.nowMs());
+      this.#parts.openKeys.obtain(key).failed(error, this.#clocks.nowMs());
       return this.#away(key, boundTier, costMilli);
     }
     return this.#taken(key, boundTier, costMilli, reply);
@@ -219,7 +243,7 @@ export class Leases {
     const { granted: grantedMilli, nowMs: takenMs } = reply;
     const { lateUntilMs = 0 } = this.#parts.openKeys.get(key) ?? {};
     const denial = deniedOf(reply, () =>
-      denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, this.#parts.clocks.nowMs()),
+      denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, this.#clocks.nowMs()),
     );
     const surplus = grantedMilli - (denial === undefined ? costMilli : 0);
     await new Promise<void>((resolve) => {
@@ -235,7 +259,7 @@ export class Leases {
     const snapshot = this.#parts.decider.look(boundTier, key)?.snapshot;
     let reply: Reply;
     try {
-      reply = await this.#parts.session.run({ op: "peek", ...this.#parts.about(key, tier, snapshot), need: costMilli });
+      reply = await this.#session.run({ op: "peek", ...this.#parts.about(key, tier, snapshot), need: costMilli });
     } catch {
       return this.#outage.decide(key, boundTier, costMilli, spends);
     }
@@ -248,7 +272,7 @@ export class Leases {
   }
 
   #forget(key: string): void {
-    this.#parts.engine.forget(key);
+    this.#engine.forget(key);
     const open = this.#parts.openKeys.get(key);
     if (open !== undefined) open.fallback = undefined;
     this.#lookAgain(key);
@@ -272,7 +296,7 @@ export class Leases {
     if (hasMore) {
       this.#parts.runtime.soon(() => this.#sweep());
     } else {
-      this.#parts.openKeys.sweep(this.#parts.clocks.nowMs());
+      this.#parts.openKeys.sweep(this.#clocks.nowMs());
       this.#outbox.inherit();
       this.#sweepLater();
     }
