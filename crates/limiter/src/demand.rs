@@ -32,14 +32,15 @@ impl Demand {
         self.rate.into()
     }
 
-    /// Thousandths that will be used in so many milliseconds, as it goes. Begins to watch anew when it is time.
+    /// Thousandths that will be used in so many milliseconds, as it goes, and not rounded up yet. Begins to watch anew when it is
+    /// time.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "a rate needs no more than 24 bits")]
     pub(crate) fn in_next(&mut self, ms: u32, now: u32) -> f64 {
         let elapsed = now.saturating_sub(self.since).min(LONGEST_MS);
         let latest = f64::from(self.used) / f64::from(elapsed.max(WINDOW_MS));
         if elapsed < WINDOW_MS {
-            return (self.rate().max(latest) * f64::from(ms)).ceil();
+            return self.rate().max(latest) * f64::from(ms);
         }
         self.rate = if self.rate == 0.0 || elapsed > FORGET_MS {
             latest
@@ -48,7 +49,7 @@ impl Demand {
         } as f32;
         self.used = 0;
         self.since = now;
-        (self.rate() * f64::from(ms)).ceil()
+        self.rate() * f64::from(ms)
     }
 }
 
@@ -65,7 +66,7 @@ mod tests {
         };
         let mut in_next = |milli, now| {
             demand.note(milli);
-            demand.in_next(1_000, now)
+            demand.in_next(1_000, now).ceil()
         };
         assert_eq!(in_next(50, 1_099), 500.0, "the window is still open");
         assert_eq!(in_next(50, 1_100), 1_000.0);

@@ -114,7 +114,8 @@ impl<const N: usize> Lease<N> {
             return false;
         }
         let demand = self.demand.in_next(spans.quarter, now);
-        if demand < LEAST_AHEAD || self.held_for(spans.quarter, now) >= demand {
+        // As of whole thousandths, rounded up.
+        if demand <= LEAST_AHEAD - 1.0 || self.held_for(spans.quarter, now) >= demand {
             return false;
         }
         self.asked_until = now.saturating_add(spans.sixteenth).saturating_add(spans.timeout);
@@ -225,7 +226,7 @@ impl<const N: usize> Lease<N> {
         reason = "a whole number from 0 on"
     )]
     pub(crate) fn ask(&mut self, now: u32, spans: &LeaseSpans) -> u64 {
-        let demand = self.demand.in_next(spans.lease, now);
+        let demand = self.demand.in_next(spans.lease, now).ceil();
         self.asked_until = now.saturating_add(spans.timeout);
         (demand - self.grants.usable(self.demand.rate(), now)).max(0.0) as u64
     }

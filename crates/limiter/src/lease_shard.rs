@@ -324,3 +324,72 @@ fn split(slot: LeaseSlot) -> (usize, usize) {
 fn slot_of(chunk: usize, place: usize) -> LeaseSlot {
     (chunk * CHUNK + place) as LeaseSlot
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::rule_set::{RuleSet, Rules};
+    use crate::tier::TierSpec;
+
+    fn shard_of(keys: impl Iterator<Item = (KeyHash, u16)>) -> (LeaseShard<2>, Vec<Option<LeaseSlot>>) {
+        let spec = TierSpec {
+            name: "free".into(),
+            limits: Vec::new(),
+        };
+        let rules = Arc::new(RuleSet::new(0, 0, Rules::default()));
+        let tier = Tier::new(0, 0, rules, spec, Vec::new());
+        let mut shard = LeaseShard::default();
+        let insert = |(hash, key): (KeyHash, u16)| shard.insert(hash, Lease::new(&[key], &tier, 0));
+        let slots = keys.map(insert).collect();
+        (shard, slots)
+    }
+
+    #[test]
+    fn a_lease_of_two_limits_takes_112_bytes() {
+        assert_eq!(size_of::<Lease<2>>(), 112);
+    }
+
+    #[test]
+    fn keys_of_equal_hashes_are_told_apart_by_their_text() {
+        for first in [0, 1, 0xFFFF, u64::MAX] {
+            let hash = KeyHash([first, 5]);
+            let (mut shard, slots) = shard_of((0..40).map(|key| (hash, key)));
+            let found = |shard: &LeaseShard<2>| (0..40).map(|key| shard.find(hash, &[key])).collect::<Vec<_>>();
+            assert_eq!(found(&shard), slots);
+            assert_eq!(shard.find(hash, &[40]), None);
+            shard.remove(hash, slots[7].unwrap());
+            let left = (0..40).map(|key| slots[key].filter(|_| key != 7));
+            assert_eq!(found(&shard), left.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_shard_takes_no_more_than_its_slots_tell_apart_and_frees_what_it_needs_no_more() {
+        let keys = || (0..=u16::MAX).map(|key| (KeyHash([u64::from(key).wrapping_mul(0x9E37_79B9_7F4A_7C15), 0]), key));
+        let more = (KeyHash([77, 0]), 77);
+        let (mut shard, slots) = shard_of(keys().chain([more]));
+        let full = slots.iter().filter(|slot| slot.is_some()).count();
+        assert_eq!((full, slots.last()), (1 << SLOT_BITS, Some(&None)));
+        let at = |shard: &LeaseShard<2>, (hash, key): (KeyHash, u16)| shard.find(hash, &[key]);
+        for key in keys() {
+            let slot = at(&shard, key).unwrap();
+            shard.remove(key.0, slot);
+            assert_eq!(at(&shard, key), None);
+        }
+        assert!(shard.chunks.is_empty() && shard.marks.is_empty() && shard.slots().is_empty());
+    }
+
+    #[test]
+    fn freed_slots_are_taken_again_before_more_memory_is() {
+        let keys = || (1..=64).map(|key| (KeyHash([u64::from(key) << 50, 0]), key));
+        let (mut shard, slots) = shard_of(keys());
+        assert_eq!(shard.forget(|lease| lease.text.is(&[3]) || lease.text.is(&[40])), 2);
+        let (mut other, _) = shard_of([(KeyHash([1, 0]), 1)].into_iter());
+        let lease = other.lease_mut(0).clone();
+        let again = [100, 101].map(|key: u64| shard.insert(KeyHash([key << 50, 0]), lease.clone()));
+        assert_eq!(again, [slots[2], slots[39]]);
+        assert_eq!(shard.chunks.len(), 2);
+    }
+}

@@ -149,7 +149,8 @@ impl<const N: usize> LeaseTable<N> {
         self.shards.iter().map(|shard| shard.lock().held()).sum()
     }
 
-    /// Decides by a clock that lags by `lag_ms` at most, or by a better one where that would not allow.
+    /// Decides by a clock that lags by `lag_ms` at most, or by a better one where that would not allow. A key under other rules is
+    /// left to [`bring_over`](Self::bring_over), as of the instant that is returned.
     #[inline]
     pub(crate) fn consume(
         &self,
@@ -157,28 +158,35 @@ impl<const N: usize> LeaseTable<N> {
         cost_milli: u64,
         (cheap, lag_ms): (Times, u32),
         better: impl FnOnce() -> Times,
-        expelled: &mut Expelled<'_>,
         out: &mut LeaseOutcome,
-    ) {
+    ) -> Option<Times> {
         let mut shard = self.shard(call.hash).lock();
-        let Some(slot) = shard.find(call.hash, call.key) else {
-            return;
-        };
+        let slot = shard.find(call.hash, call.key)?;
         let at = instant(&mut shard, cheap);
         let lease = shard.lease_mut(slot);
         if lease.rule_set() != call.tier.rule_set {
-            let at = instant(&mut shard, better());
-            shard.bring_over(slot, call.tier, at, expelled);
-            return;
+            return Some(better());
         }
         let ends = at.mono.saturating_add(lag_ms);
-        if lease.spend(call.tier, cost_milli, at, ends, &self.spans, out) {
-            return;
+        if !lease.spend(call.tier, cost_milli, at, ends, &self.spans, out) {
+            let at = instant(&mut shard, better());
+            let lease = shard.lease_mut(slot);
+            if !lease.spend(call.tier, cost_milli, at, at.mono, &self.spans, out) {
+                lease.believe(call.tier, cost_milli, at, out);
+            }
         }
-        let at = instant(&mut shard, better());
-        let lease = shard.lease_mut(slot);
-        if !lease.spend(call.tier, cost_milli, at, at.mono, &self.spans, out) {
-            lease.believe(call.tier, cost_milli, at, out);
+        None
+    }
+
+    /// Brings a key that is under other rules under a tier.
+    #[cold]
+    pub(crate) fn bring_over(&self, call: &LeaseCall<'_>, times: Times, expelled: &mut Expelled<'_>) {
+        let mut shard = self.shard(call.hash).lock();
+        if let Some(slot) = shard.find(call.hash, call.key)
+            && shard.lease(slot).rule_set() != call.tier.rule_set
+        {
+            let at = instant(&mut shard, times);
+            shard.bring_over(slot, call.tier, at, expelled);
         }
     }
 

@@ -174,12 +174,7 @@ impl Leases {
         better: impl FnOnce() -> Times,
         out: &mut LeaseOutcome,
     ) -> Result<(), Error> {
-        let Core {
-            tiers,
-            counters,
-            returns,
-            ..
-        } = &*self.core;
+        let Core { tiers, counters, .. } = &*self.core;
         let (version, tier) = tiers.tier(tier)?;
         tier.check_cost(cost_milli)?;
         out.version = version;
@@ -187,16 +182,27 @@ impl Leases {
             out.verdict = LeaseVerdict::Allowed;
             out.now_ms = held(cheap.0.store_ms);
         } else if cost_milli > 0 {
-            let mut expelled = Expelled::new(tiers);
             let call = self.call(key, &tier);
-            table!(self, table => table.consume(&call, cost_milli, cheap, better, &mut expelled, out));
-            out.has_returns = !expelled.is_empty();
-            returns.add(expelled);
+            let others = table!(self, table => table.consume(&call, cost_milli, cheap, better, out));
+            if let Some(times) = others {
+                out.has_returns = self.bring_over(&call, times);
+            }
         }
         if let Some(verdict) = out.verdict.decided() {
             counters.count(&tier, verdict, false, self.lane);
         }
         Ok(())
+    }
+
+    /// Brings a key under a tier of other rules than its own; says whether something of it is to be given back.
+    #[cold]
+    fn bring_over(&self, call: &LeaseCall<'_>, times: Times) -> bool {
+        let Core { tiers, returns, .. } = &*self.core;
+        let mut expelled = Expelled::new(tiers);
+        table!(self, table => table.bring_over(call, times, &mut expelled));
+        let has_returns = !expelled.is_empty();
+        returns.add(expelled);
+        has_returns
     }
 
     #[inline]
