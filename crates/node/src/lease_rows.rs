@@ -63,7 +63,7 @@ impl Rows {
             let row = frame.row(index);
             self.name(leases, row, &returned.rules);
             add(&mut keys, row, &returned.key);
-            row[at::HELD] = f64::from(returned.milli);
+            row[at::HELD] = returned.milli as f64;
             row[NOW] = returned.taken_ms as f64;
         }
         told(returns.len(), keys)
