@@ -8,6 +8,9 @@ import type { Outbox } from "./outbox.js";
 import { allowedOutcome, type Outcome, outcomeOf, spentAt } from "./outcome.js";
 import type { Parts } from "./parts.js";
 
+// Own constants of a module, as in limiter.ts.
+const { LOW, RETURNS, ASK } = LEASE_OUTCOME;
+
 /** Takes in vain after which a call asks for itself alone. */
 const MISSES = 3;
 
@@ -244,10 +247,17 @@ export class LeaseAcquirer {
     for (const call of open.pending.splice(0)) {
       const { boundTier, costMilli } = call;
       const code = decider.consume(boundTier, open.key, costMilli);
-      if (code < 0 || (code & LEASE_OUTCOME.ASK) !== 0) waiting.push(call);
-      else call.decided(decider.decision(boundTier, open.key, costMilli, true));
-      if (code >= 0 && (code & LEASE_OUTCOME.LOW) !== 0) this.prefetch(open.key, boundTier);
-      if (code >= 0 && (code & LEASE_OUTCOME.RETURNS) !== 0) void this.#releaser.release();
+      if (code < 0 || (code & ASK) !== 0) {
+        waiting.push(call);
+      } else {
+        try {
+          call.decided(decider.decision(boundTier, open.key, costMilli, true));
+        } catch (error) {
+          call.rejected(error); // Another thread has just reloaded the tiers, and this one is no more.
+        }
+      }
+      if (code >= 0 && (code & LOW) !== 0) this.prefetch(open.key, boundTier);
+      if (code >= 0 && (code & RETURNS) !== 0) void this.#releaser.release();
     }
     // Whatever has become of the take: nobody asks for ever.
     const [first] = waiting;

@@ -101,6 +101,8 @@ export class Leases {
     const { tier } = boundTier;
     if (tier.limits.length === 0) return;
     const deltas = tier.limits.map(() => deltaMilli);
+    // Who gives back in exact mode is denied by nothing that was said before.
+    if (deltaMilli < 0 && this.#parts.options.mode === "exact") this.#parts.decider.giveBack(key, true);
     this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, quotasOnly, tell: deltaMilli < 0 }));
   }
 
@@ -192,11 +194,12 @@ export class Leases {
   #ask(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
     if (!this.#mayAsk(this.#parts.openKeys.get(key))) return this.#outage.decide(key, boundTier, costMilli, true);
     if (this.#parts.options.mode === "exact") return this.#exactly(key, boundTier, costMilli);
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#acquirer.wait(this.#parts.openKeys.obtain(key), {
         boundTier,
         costMilli,
         decided: resolve,
+        rejected: reject,
         failed: () => resolve(this.#later(key, boundTier, costMilli)),
         alone: () => resolve(this.#exactly(key, boundTier, costMilli)),
         misses: 0,

@@ -14,6 +14,7 @@ export interface PendingCall {
   readonly boundTier: BoundTier;
   readonly costMilli: number;
   readonly decided: (decision: Decision) => void;
+  readonly rejected: (error: unknown) => void;
   /** The store could not be asked. */
   readonly failed: () => void;
   /** No take serves it: the store is asked for this call alone. */
