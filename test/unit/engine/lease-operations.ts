@@ -69,6 +69,7 @@ const operation = fc.record({
     { weight: 20, arbitrary: fc.integer({ min: 0, max: 400 }) },
     { weight: 6, arbitrary: fc.integer({ min: 0, max: 6000 }) },
     { weight: 1, arbitrary: fc.integer({ min: 0, max: 86_400_000 }) },
+    { weight: 1, arbitrary: fc.integer({ min: 0, max: 20 * 86_400_000 }) },
   ),
   /** By how much they then miss the next instant at which something ends that the store has said or was asked. */
   missesMs: fc.oneof(
