@@ -1,5 +1,6 @@
 /** Where both engines of leases must be exact, and chance seldom comes. */
 import { describe, expect, it } from "vitest";
+import { Bucket } from "../../../src/engine/bucket.js";
 import { APPLIED, LEASE_OUTCOME } from "../../../src/engine/lease-frame.js";
 import { answerTo, asks, at, LeaseCaller, NOON } from "./lease-caller.js";
 import { OPEN } from "./lease-twins.js";
@@ -8,6 +9,7 @@ import { OPEN } from "./lease-twins.js";
 const MOST = 2 ** 32 - 1;
 const TIERS = {
   large: { limits: [{ name: "month", type: "quota", limit: 2 ** 40, period: "month" }] },
+  bucket: { limits: [{ name: "minute", type: "bucket", limit: 60, windowSeconds: 60, burst: 1 }] },
   largeToo: { limits: [{ name: "month", type: "quota", limit: 2 ** 40, period: "month" }] },
 } as const;
 
@@ -71,6 +73,27 @@ describe.each(Object.entries(OPEN))("an engine of leases, %s", (_, open) => {
     expect(engine.storeMs(1500)).toBe(NOON + 900);
     const told = caller.consume("k", large, 500, { now: -1, mono: 1100 });
     expect(told).toMatchObject({ now: NOON + 700, behind: 200 });
+    engine.close();
+  });
+
+  it("peeks at what it has heard within the time of a lease, and asks from then on", () => {
+    const { engine, caller, large } = opened();
+    caller.apply([answerTo("k", large, { lasts: 5000 })], at(0));
+    expect(caller.peek("k", large, 1000, at(999)).denied).toBe(0);
+    expect(asks(caller.peek("k", large, 1000, at(1000)))).toBe(true);
+    engine.close();
+  });
+
+  it("waits for what may come back rather than for the limit, by the store's clock and not the key's", () => {
+    const { engine, caller } = opened();
+    const bucket = { version: 0, id: engine.tierId("bucket"), limits: 1 };
+    const spent = [new Bucket(60_000, 60_000, 1000).capacity];
+    // A token comes in 1,000 ms of the key's time, which begin in 500.
+    const denial = { granted: 0, held: 0, spent, at: NOON + 500, lag: 500, isProvisional: true };
+    caller.apply([answerTo("k", bucket, { ...denial, wait: 1499 })], at(0));
+    expect(caller.consume("k", bucket, 1000, at(0))).toMatchObject({ denied: 1, behind: 500, wait: 1499 });
+    caller.apply([answerTo("k", bucket, { ...denial, wait: 1500 })], at(0));
+    expect(caller.consume("k", bucket, 1000, at(0))).not.toHaveProperty("wait");
     engine.close();
   });
 
