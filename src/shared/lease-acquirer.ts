@@ -138,14 +138,14 @@ export class LeaseAcquirer {
   }
 
   #send({ open, boundTier, standing, need, want }: Take): void {
-    const { session, clocks, options } = this.#parts;
+    const { engine, session, clocks, options } = this.#parts;
     const sentMs = clocks.nowMs();
     // Until the sweep after it has expired, and then until it has arrived.
     const outMs = Math.ceil(options.leaseMs * (1 + 1 / SWEEPS) + options.timeoutMs);
     const asked = session.run({
       op: "take",
       ...this.#parts.about(open.key, boundTier.tier, standing.snapshot),
-      ...{ need, want, divisor: 2 * session.replicas, outMs },
+      ...{ need, want, divisor: 2 * session.replicas, outMs, isShared: engine.users > 1 },
     });
     asked.then(
       (reply) => this.#took(open, boundTier, need, sentMs, reply),

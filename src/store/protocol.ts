@@ -35,6 +35,8 @@ interface Take {
   readonly divisor: number;
   /** How long, in ms, what is granted beyond the need may still be handed out or come back. */
   readonly outMs: number;
+  /** Whether other threads of the replica may give that back, so that this one can't tell when it has come. */
+  readonly isShared?: boolean;
 }
 
 interface Adjust {

@@ -55,6 +55,7 @@ function pushOperation(line: string[], command: Command): void {
   switch (command.op) {
     case "take":
       line.push(text(command.need), text(command.want), text(command.divisor), text(command.outMs));
+      line.push(command.isShared ? "1" : "0");
       break;
     case "peek":
       line.push(text(command.need));

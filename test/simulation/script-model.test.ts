@@ -39,6 +39,7 @@ const step = fc.record({
   want: milli,
   divisor: fc.integer({ min: 1, max: 6 }),
   outMs: fc.integer({ min: 0, max: 4000 }),
+  isShared: fc.boolean(),
   delta: fc.integer({ min: -5000, max: 5000 }),
   agoMs: fc.oneof(fc.integer({ min: 0, max: 100_000 }), fc.integer({ min: 0, max: 100 })),
   quotasOnly: fc.boolean(),
@@ -60,11 +61,11 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
 
 function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs: number): Command {
   const { op, key, lane, need, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage } = next;
-  const { sequence, agoMs } = next;
+  const { sequence, agoMs, isShared } = next;
   const about = { key, tier, lane, snapshot, nowMs };
   switch (op) {
     case "take":
-      return { ...about, op, need, want, divisor, outMs };
+      return { ...about, op, need, want, divisor, outMs, isShared };
     case "peek":
       return { ...about, op, need };
     case "reset":

@@ -138,7 +138,7 @@ export class ScriptModel {
       granted = need + ahead;
       if (ahead > 0) {
         const untilMs = asking.nowMs + command.outMs;
-        const isShared = state.outstandingMs(caller) > 0;
+        const isShared = command.isShared || state.outstandingMs(caller) > 0;
         state.out = isShared
           ? { untilMs: Math.max(untilMs, state.out.untilMs), holder: "*" }
           : { untilMs, holder: caller };

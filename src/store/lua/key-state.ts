@@ -19,7 +19,7 @@ export const REMEMBERED_MS = 60_000;
  * is spent of a limit stands under the limit's name, and under `@r:<limit>` the rule that it was
  * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for days>`. `@h:<limit>` is the largest
  * amount of a quota that was restored in the epoch, if any was. Until `@g` tokens that were granted ahead may still come
- * back; `@w` is the lane that got them, or `*` if there are several. The hash is gone a minute after every bucket is
+ * back; `@w` is the lane that got them, or `*` if several may give them back. The hash is gone a minute after every bucket is
  * full again, or a day after a quota's period. One that holds anything but this, or more than {@link MAX_FIELDS} fields, is
  * no hash of ours.
  *

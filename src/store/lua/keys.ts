@@ -18,14 +18,16 @@ import { MAX } from "./rules.js";
  * the caller: it numbers its corrections by itself, and what a dead one has left is sent under its lane by another; and it
  * can't tell what another has got, and has yet to hear of. Then by operation:
  *
- * - `take`: need, want, divisor, how long in ms what is granted beyond the need may stay out. Grants `need` or denies; and in
- *   whole tokens beyond it up to `want` in all, at most the divisor's part of what is left. Others are asked to give back
- *   what lies idle if they hold tokens and the wait would be longer than these may stay out.
+ * - `take`: need, want, divisor, how long in ms what is granted beyond the need may stay out, and 1 if other lanes of the
+ *   caller may give that back. Grants `need` or denies; and in whole tokens beyond it up to `want` in all, at most the
+ *   divisor's part of what is left. Others are asked to give back what lies idle if they hold tokens and the wait would be
+ *   longer than these may stay out.
  * - `peek`: need. Says what `take` would, and writes nothing.
  * - `adjust`: instant of the decision, words, sequence or empty, and per limit thousandths. The words are of `quotas` only,
- *   `tell` the others, `retry`: sent before, `unused`, and `outage`: admitted while the store was away. Who has lost writes may have lost the sequence of a correction whose effect others know and restore: what is sent again
- *   into another epoch is charged once too often rather than given back twice. A bucket that has run full since tokens were
- *   taken has refilled them: given back whole, they would pay for what others took later.
+ *   `tell` the others, `retry`: sent before, `unused`, and `outage`: admitted while the store was away. Who has lost writes
+ *   may have lost the sequence of a correction whose effect others know and restore: what is sent again into another epoch
+ *   is charged once too often rather than given back twice. A bucket that has run full since tokens were taken has refilled
+ *   them: given back whole, they would pay for what others took later.
  * - `reset`.
  * - `leave`: what the lane has corrected was acknowledged, and it will not correct anything any more.
  *
@@ -61,11 +63,11 @@ local function decode(at)
     at = at + 1 + n
   end
   if op == 'take' then
-    local need, want, divisor, out = unpack(numbers(at, 4))
+    local need, want, divisor, out, shared = unpack(numbers(at, 5))
     return {
       op = op, now = now, limits = limits, lane = lane, snapshot = snapshot,
-      need = need, want = want, divisor = divisor, out = out,
-    }, at + 4
+      need = need, want = want, divisor = divisor, out = out, isShared = shared == 1,
+    }, at + 5
   elseif op == 'peek' then
     return {op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, need = tonumber(ARGV[at])}, at + 1
   elseif op == 'adjust' then
@@ -200,7 +202,7 @@ local function take(state, command)
     granted = need + ahead
     grants = ahead > 0
     if grants then
-      own['@w'] = outstanding(state, command) > 0 and '*' or command.lane
+      own['@w'] = (command.isShared or outstanding(state, command) > 0) and '*' or command.lane
       own['@g'] = string.format('%.0f', max(state.asked + command.out, own['@w'] == '*' and count(own['@g']) or 0))
     end
     for i = 1, #limits do
