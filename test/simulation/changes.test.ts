@@ -1,9 +1,12 @@
 import { expect, it } from "vitest";
 import { changes } from "./changes.js";
 import { crowd } from "./crowd.js";
+import { ends } from "./ends.js";
+import { full } from "./full.js";
 import { jump } from "./jump.js";
 import { OLD_FAULTS } from "./mutations.js";
 import { routing } from "./routing.js";
+import { threads } from "./threads.js";
 import type { Mutation } from "./world.js";
 
 /** How many seeds, as a part of those of each scenario: a long run has many times as many. */
@@ -32,6 +35,21 @@ const SCENARIOS: Record<string, Scenario> = {
     promise: "processes that come and go by hundreds leave nothing behind that nobody drops",
     seeds: 6,
     run: crowd,
+  },
+  full: {
+    promise: "tables of a few keys, full of leases: every key is counted exactly, also where there is no room for it",
+    seeds: 20,
+    run: full,
+  },
+  threads: {
+    promise: "threads of one process are one replica, and what those leave that end is settled once by the others",
+    seeds: 40,
+    run: async (seed, mutation) => ({ violations: await threads(seed, mutation) }),
+  },
+  ends: {
+    promise: "what is taken ahead is handed out until its end, and no longer",
+    seeds: 20,
+    run: async (seed, mutation) => ({ violations: await ends(seed, mutation) }),
   },
   jump: {
     promise: "a clock a year ahead for one reading: waits are told truly, of that key alone, and a reset ends it",

@@ -7,7 +7,10 @@ const LIFE_MS = 1500;
 const KEYS = ["key0", "key1"] as const;
 const TIERS = { t: { limits: [{ name: "day", type: "quota" as const, limit: 1_000_000, period: "day" as const }] } };
 
-/** Processes that come, call, correct what they called, and go again, by hundreds: some close, and some are killed. */
+/**
+ * Processes, or threads of one, that come, call, correct what they called, and go again, by hundreds: some close, and some are
+ * killed.
+ */
 export async function crowd(seed: number, mutation: Mutation = {}): Promise<{ violations: string[]; most: number }> {
   await new Promise((resolve) => setTimeout(resolve)); // Lets the test runner have its turn.
   const world = new World(seed, mutation);
@@ -26,21 +29,22 @@ export async function crowd(seed: number, mutation: Mutation = {}): Promise<{ vi
     if (decided instanceof Promise) void decided.then(admit);
     else admit(decided);
   };
+  const areThreads = world.aside.chance(0.4);
+  const [resident] = world.start(TIERS, { threads: areThreads ? 2 : 1 }) as [Replica];
   const live = () => {
-    const replica = world.start(TIERS);
+    const [replica] = (areThreads ? [resident.process.begin()] : world.start(TIERS)) as [Replica];
     void replica.limiter.ready().then(() => {
       for (const key of KEYS) call(replica, key, true);
     });
     time.after(LIFE_MS, () => {
       if (random.chance(killed)) {
-        world.kill(replica);
+        replica.process.end(replica);
         deaths.push(time.nowMs);
       } else {
-        void replica.limiter.close().then(() => world.kill(replica));
+        void replica.process.close(replica);
       }
     });
   };
-  const resident = world.start(TIERS);
   for (let life = 0; life < LIVES; life++) time.after(1000 + EVERY_MS * life, live);
   const violations: string[] = [];
   let most = 0;

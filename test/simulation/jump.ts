@@ -18,7 +18,7 @@ export async function jump(seed: number, mutation: Mutation = {}): Promise<strin
   const world = new World(seed, mutation);
   const { random, time, server, mode, leaseMs } = world;
   const violations: string[] = [];
-  for (let replica = random.whole(1, 3); replica > 0; replica--) world.start(TIERS);
+  for (let replica = random.whole(1, 3); replica > 0; replica--) world.start(TIERS, { threads: world.drawThreads() });
   const memory = createLimiter({ tiers: TIERS, engine: "js", clock: () => time.nowMs });
   const fine = { admitted: 0, inMemory: 0 };
   await world.run(1500);

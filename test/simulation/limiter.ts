@@ -1,35 +1,39 @@
 import type { SimulatedTime } from "../../bench/simulated-time.js";
 import { JsLeases } from "../../src/engine/js-leases.js";
-import type { LeaseEngine } from "../../src/engine/lease-engine.js";
 import { splitTiers } from "../../src/engine/shadow-tiers.js";
 import type { Tiers } from "../../src/index.js";
 import { SharedLimiter, type SharedSettings } from "../../src/shared/shared-limiter.js";
 import type { Link } from "../../src/store/protocol.js";
+import type { Spoil } from "./engine-mutations.js";
 
-const PAID: Tiers = { paid: { limits: [{ name: "day", type: "quota", limit: 100, period: "day" }] } };
-
-/** What a replica of a simulation holds. */
-export function leasesOf(
-  tiers: Tiers,
-  settings: Pick<SharedSettings, "leaseMs" | "timeoutMs" | "maxKeys">,
-): LeaseEngine {
-  return JsLeases.open({ name: "", agreement: "", tiers: splitTiers(tiers), replica: "simulated", ...settings });
+/** What may differ in a limiter on a simulated store. */
+export interface Differs extends Partial<Omit<SharedSettings, "engine">> {
+  readonly tiers?: Tiers;
+  /** Breaks the engine of leases. */
+  readonly spoil?: Spoil;
 }
 
 /** A limiter on a simulated store, with one tier of one quota, that asks for every call; or with what differs. */
-export function limiterOn(
-  link: Link,
-  time: SimulatedTime,
-  { tiers = PAID, ...differs }: Partial<SharedSettings> & { tiers?: Tiers } = {},
-): SharedLimiter {
-  const settings = { maxKeys: 10, leaseMs: 1000, timeoutMs: 50, ...differs };
+export function limiterOn(link: Link, time: SimulatedTime, { spoil, ...differs }: Differs = {}): SharedLimiter {
+  const {
+    tiers = { paid: { limits: [{ name: "day", type: "quota", limit: 100, period: "day" }] } },
+    maxKeys = 10,
+    leaseMs = 1000,
+    timeoutMs = 50,
+    ...others
+  } = differs;
+  const engine = JsLeases.open({
+    name: "",
+    agreement: "",
+    tiers: splitTiers(tiers),
+    ...{ maxKeys, leaseMs, timeoutMs, replica: "replica" },
+  });
   return new SharedLimiter({
-    engine: leasesOf(tiers, settings),
-    mode: "exact",
+    engine: spoil?.(engine, {}, leaseMs) ?? engine,
+    ...{ maxKeys, mode: "exact", leaseMs, timeoutMs, link },
     policies: { bucket: "share", quota: "share" },
     clock: undefined,
-    link,
     runtime: time.runtime(),
-    ...settings,
+    ...others,
   });
 }

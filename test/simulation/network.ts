@@ -36,6 +36,8 @@ export class SimulatedLink implements Link {
   #connection = 0;
   #isUp = false;
   isCut = false;
+  /** Whether nobody is left at this end, who would hear even of a broken connection. */
+  #isDead = false;
   #lastThere = 0;
   #lastBack = 0;
 
@@ -82,6 +84,14 @@ export class SimulatedLink implements Link {
     this.#connection++;
     this.#events?.disconnected();
     this.connectIn(backMs);
+  }
+
+  /** The thread at this end has ended: what it has sent may arrive, and whatever is answered is lost. */
+  die(): void {
+    this.#isDead = true;
+    this.#isUp = false;
+    this.#events = undefined;
+    this.#connection++;
   }
 
   send(command: Command): Promise<Reply> {
@@ -140,27 +150,33 @@ export class SimulatedLink implements Link {
     const time = this.#time;
     const connection = this.#connection;
     return new Promise((resolve, reject) => {
-      const goes = () => !this.isCut && !this.#random.chance(this.#weather.loss);
-      if (!goes()) return lostThere();
+      if (!this.#goes()) return lostThere();
       this.#lastThere = Math.max(this.#lastThere, time.nowMs + this.#delay());
       time.after(this.#lastThere - time.nowMs, () => {
-        if (connection !== this.#connection) {
+        if (this.#isBroken(connection)) {
           lostThere();
           return reject(new Error("the connection broke"));
         }
         const answer = answerOf(execute);
         const lost = () => "value" in answer && lostBack(answer.value);
-        if (!goes()) return void lost();
+        if (!this.#goes()) return void lost();
         this.#lastBack = Math.max(this.#lastBack, time.nowMs + this.#delay());
         time.after(this.#lastBack - time.nowMs, () => {
           const arrives = connection === this.#connection && this.#events !== undefined;
           if (!arrives) lost();
-          if ("error" in answer) refused();
-          if (arrives && "value" in answer) resolve(answer.value);
-          else reject("error" in answer ? answer.error : new Error("the connection broke"));
+          if (!this.#isDead) settle(answer, arrives, { resolve, reject, refused });
         });
       });
     });
+  }
+
+  #goes(): boolean {
+    return !this.isCut && !this.#random.chance(this.#weather.loss);
+  }
+
+  /** What a thread has written arrives, also if it has ended since. */
+  #isBroken(connection: number): boolean {
+    return connection !== this.#connection && !this.#isDead;
   }
 
   #delay(): number {
@@ -178,8 +194,21 @@ function givenBack(command: Command): number {
   return command.op === "adjust" ? Math.max(0, ...command.deltas.map((delta) => -delta)) : 0;
 }
 
+/** Tells of an answer, or that it has not come. */
+function settle<T>(
+  answer: Answer<T>,
+  arrives: boolean,
+  told: { resolve: (value: T) => void; reject: (error: unknown) => void; refused: () => void },
+): void {
+  if ("error" in answer) told.refused();
+  if (arrives && "value" in answer) told.resolve(answer.value);
+  else told.reject("error" in answer ? answer.error : new Error("the connection broke"));
+}
+
+type Answer<T> = { readonly value: T } | { readonly error: unknown };
+
 /** What a server answers, also if that is an error. */
-function answerOf<T>(execute: () => T): { value: T } | { error: unknown } {
+function answerOf<T>(execute: () => T): Answer<T> {
   try {
     return { value: execute() };
   } catch (error) {

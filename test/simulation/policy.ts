@@ -7,17 +7,22 @@ const decisions = new WeakSet<Decision>();
 /** When fallback limits were first asked, and what they have refilled of what they let in, in thousandths by limit. */
 const askedMs = new WeakMap<FallbackLimits, number>();
 export const refilled = new Map<string, number>();
+/** The part of it that is of one set of limits, as of when it was last told what is to be charged. */
+const parts = new WeakMap<FallbackLimits, Map<string, number>>();
 
-const { decide, charges } = FallbackLimits.prototype;
-FallbackLimits.prototype.charges = function (this: FallbackLimits, nowMs) {
-  const unreconciled = charges.call(this, nowMs);
+const { decide, outstanding } = FallbackLimits.prototype;
+FallbackLimits.prototype.outstanding = function (this: FallbackLimits, nowMs) {
+  const unreconciled = outstanding.call(this, nowMs);
+  const own = parts.get(this) ?? new Map<string, number>();
+  parts.set(this, own);
   this.tier.limits.forEach(({ name, rule }, index) => {
     if (unreconciled === undefined || rule.type === "quota") return;
     const most = ((nowMs - (askedMs.get(this) ?? nowMs)) * rule.perMs) / rule.perMilli;
     const limit = `${this.tier.name}.${name}`;
     // What is rounded up past what was let in leaves nothing to give back.
     const part = Math.max(0, Math.min(most, this.admitted - (unreconciled.deltas[index] ?? 0)));
-    refilled.set(limit, (refilled.get(limit) ?? 0) + part);
+    refilled.set(limit, (refilled.get(limit) ?? 0) + part - (own.get(limit) ?? 0));
+    own.set(limit, part);
   });
   return unreconciled;
 };

@@ -43,6 +43,10 @@ export class Server {
   readonly foreign = new Set<string>();
   /** By how much, in ms, its clock is ahead. */
   aheadMs = 0;
+  /** Tokens, in thousandths, that it grants beyond what a take asks for, where it has them; it then says more than was asked. */
+  generousMilli = 0;
+  /** Whether it does so too where nothing is taken ahead, of which others are then not told that it may come back. */
+  isLavish = false;
   /** Commands by key. */
   readonly asked = new Map<string, number>();
   /** The call that a refusal has ended, of which no more is done. */
@@ -70,7 +74,7 @@ export class Server {
       else tell();
     };
     const undo = command.op === "peek" ? undefined : this.keys.snapshot(command.key);
-    const reply = this.keys.run(command, {
+    const reply = this.keys.run(this.#meant(command), {
       server: this.id,
       caller,
       nowMs: command.nowMs ?? Math.floor(nowMs + this.aheadMs),
@@ -86,7 +90,14 @@ export class Server {
       this.#writes = this.#writes.filter(({ atMs }) => atMs > nowMs - ABSENT_MS);
       this.#writes.push({ atMs: nowMs, undo, key: command.key, caller, granted: reply.granted });
     }
-    return reply;
+    return this.generousMilli === 0 ? reply : { ...reply, spent: [...reply.spent, 1] };
+  }
+
+  /** What it takes a command for. */
+  #meant(command: Command): Command {
+    const isMeant = command.op === "take" && this.generousMilli > 0 && (command.outMs > 0 || this.isLavish);
+    if (!isMeant) return command;
+    return { ...command, want: Math.max(command.need, command.want) + this.generousMilli, divisor: 1 };
   }
 
   heartbeat(heartbeat: Heartbeat, caller: string): Membership {

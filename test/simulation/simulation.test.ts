@@ -69,7 +69,7 @@ it.each(Object.keys(MUTATIONS))(
   async (name) => {
     const { sabotage, caughtBy } = MUTATIONS[name] as (typeof MUTATIONS)[string];
     for (let seed = 1; seed <= 400; seed++) {
-      const { violations } = await simulate(seed, sabotage);
+      const { violations } = await simulate(seed, { sabotage: () => sabotage });
       if (violations.some((violation) => caughtBy.test(violation))) return;
     }
     expect.fail(`${name} went unnoticed`);

@@ -2,15 +2,14 @@ import { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { compileTiers } from "../../src/engine/tier.js";
 import type { Decision, Tiers } from "../../src/index.js";
-import { SharedLimiter } from "../../src/shared/shared-limiter.js";
-import { leasesOf } from "./limiter.js";
-import { type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
+import type { Leaks, Weather } from "./network.js";
 import { type Admission, type Arrival, ideal, levelAt, overBucket } from "./oracle.js";
 import { isByPolicy, refilled } from "./policy.js";
+import { type Ground, Process, type Replica } from "./process.js";
 import { Random } from "./random.js";
 import { Server } from "./server.js";
+import { type Mutation, NOON, TIMEOUT_MS } from "./world.js";
 
-const NOON = Date.UTC(2026, 5, 15, 12);
 const MIDNIGHT = Date.UTC(2026, 5, 16);
 const LOAD_MS = 9000;
 /** How long anything is away, in ms, mostly; and when it is away for longer than a replica is remembered. */
@@ -35,12 +34,6 @@ export interface Outcome {
   readonly calm: { readonly admitted: number; readonly ideal: number };
 }
 
-interface Replica {
-  readonly limiter: SharedLimiter;
-  readonly link: SimulatedLink;
-  isAlive: boolean;
-}
-
 interface Ledger {
   readonly tier: Tier;
   readonly arrivals: Arrival[];
@@ -51,46 +44,44 @@ interface Ledger {
 }
 
 /** Runs some replicas, their load and their misfortunes, all of which the seed says. */
-export async function simulate(seed: number, sabotage: Sabotage = (command) => command): Promise<Outcome> {
+export async function simulate(seed: number, mutation: Mutation = {}): Promise<Outcome> {
   await new Promise((resolve) => setTimeout(resolve)); // Lets the test runner have its turn.
-  return await new Simulation(seed, sabotage).run();
+  return await new Simulation(seed, mutation).run();
 }
 
 class Simulation {
   readonly #random: Random;
+  readonly #ground: Ground;
   /** Whether the first fault lasts long: drawn apart, so that a seed means otherwise what it did without. */
   readonly #isLong: boolean;
   readonly #time: SimulatedTime;
   readonly #server: Server;
-  readonly #sabotage: Sabotage;
-  readonly #replicas: Replica[] = [];
+  readonly #processes: Process[] = [];
   readonly #ledgers = new Map<string, Ledger>();
   readonly #leaks: Leaks = new Map();
   readonly #weather: { delayMs: readonly [number, number]; stall: number; loss: number };
   readonly #faults: Fault[] = [];
   readonly #tiers: Tiers;
-  readonly #settings: Pick<ConstructorParameters<typeof SharedLimiter>[0], "mode" | "leaseMs" | "timeoutMs">;
   readonly #crossesMidnight: boolean;
   /** What nobody can know any more, in thousandths by key: told to a replica that crashed. */
   #unknowable = 0;
-  #isClosing = false;
   /** The first grant of each key that was made while the store missed something. */
   readonly #blind = new Map<string, string>();
-  #made = 0;
+  /** What those still have to be told of who share a table with a thread that has ended, in thousandths at most. */
+  #left = 0;
 
-  constructor(seed: number, sabotage: Sabotage) {
+  constructor(seed: number, { sabotage, spoil }: Mutation) {
     const random = new Random(seed);
     this.#random = random;
     this.#isLong = new Random(~seed).chance(0.15);
-    this.#sabotage = sabotage;
     this.#crossesMidnight = random.chance(0.1);
     this.#time = new SimulatedTime(this.#crossesMidnight ? MIDNIGHT - random.whole(1000, 7000) : NOON);
     this.#server = new Server(this.#time);
     this.#server.publish = (caller, key, reset) => {
-      for (const { link, isAlive } of this.#replicas) if (isAlive && link.caller !== caller) link.changed(key, reset);
+      for (const { link } of this.#alive) if (link.caller !== caller) link.changed(key, reset);
     };
     this.#server.want = (caller, key) => {
-      for (const { link, isAlive } of this.#replicas) if (isAlive && link.caller !== caller) link.wanted(key);
+      for (const { link } of this.#alive) if (link.caller !== caller) link.wanted(key);
     };
     this.#server.granted = (key) => this.#granted(key);
     const isRough = random.chance(0.5);
@@ -103,15 +94,23 @@ class Simulation {
       stall: isRough ? random.between(0, 0.02) : 0,
       loss: isRough ? random.between(0, 0.02) : 0,
     };
-    this.#settings = {
+    this.#ground = {
+      ...{ time: this.#time, server: this.#server, random, aside: new Random(seed ^ 0x5eed), leaks: this.#leaks },
+      ...{ sabotage: sabotage?.() ?? ((command) => command), spoil },
       mode: random.chance(0.15) ? "exact" : "leased",
       leaseMs: random.pick([200, 500, 1000]),
-      timeoutMs: 50,
+      timeoutMs: TIMEOUT_MS,
+      maxKeys: 1000,
+      unlearned: new Map(),
     };
     this.#tiers = tiersOf(random);
     for (const [key, tier] of compileTiers(this.#tiers, new Map())) {
       this.#ledgers.set(key, { tier, arrivals: [], admissions: [], admittedMilli: 0, byPolicy: 0 });
     }
+  }
+
+  get #alive(): readonly Replica[] {
+    return this.#processes.flatMap(({ alive }) => alive);
   }
 
   async run(): Promise<Outcome> {
@@ -134,13 +133,12 @@ class Simulation {
 
   /** Closes every limiter; returns which of them has not closed in good time. */
   async #closeAll(): Promise<string[]> {
-    this.#isClosing = true;
     const open = new Map<string, number>();
     const { nowMs } = this.#time;
-    for (const { limiter, link, isAlive } of this.#replicas) {
-      if (!isAlive) continue;
-      open.set(link.caller, nowMs);
-      void limiter.close().then(() => open.delete(link.caller));
+    for (const replica of this.#alive) {
+      const name = `${replica.link.caller}.${replica.engine.lane}`;
+      open.set(name, nowMs);
+      void replica.process.close(replica).then(() => open.delete(name));
     }
     await this.#time.runUntil(nowMs + CLOSE_MS);
     return [...open.keys()].map((caller) => `${caller} has not closed within ${CLOSE_MS} ms`);
@@ -150,17 +148,19 @@ class Simulation {
   #granted(key: string): void {
     const ledger = this.#ledgers.get(key);
     if (ledger === undefined || this.#crossesMidnight) return;
-    const unreconciled = this.#replicas.reduce(
-      (sum, { limiter, isAlive }) =>
-        sum + (isAlive && !this.#isClosing ? limiter.stats().store.unreconciled * 1000 : 0),
-      this.#excused(),
-    );
     for (const { name, rule } of ledger.tier.limits) {
-      if (rule.type === "bucket") continue;
-      const missing = ledger.admittedMilli - unreconciled - (this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0);
-      if (missing <= 0 || this.#blind.has(key)) continue;
+      if (rule.type === "bucket" || this.#blind.has(key)) continue;
+      const used = this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0;
+      const uncharged = ledger.admittedMilli - this.#excused() - this.#left - used;
+      const missing = uncharged > 0 ? uncharged - this.#unreconciled() : 0;
+      if (missing <= 0) continue;
       this.#blind.set(key, `${key}.${name}: granted while ${missing / 1000} were not charged`);
     }
+  }
+
+  #unreconciled(): number {
+    const open = this.#alive.filter(({ isOpen }) => isOpen);
+    return open.reduce((sum, { limiter }) => sum + limiter.stats().store.unreconciled * 1000, 0);
   }
 
   /** What may have been lost by those who alone knew of it, in thousandths. */
@@ -170,34 +170,29 @@ class Simulation {
   }
 
   #start(): void {
-    const time = this.#time;
-    const replica = {} as Replica;
-    const link = new SimulatedLink(`replica${this.#made++}`, {
-      time,
-      server: this.#server,
-      random: this.#random,
-      weather: this.#weather as Weather,
-      sabotage: this.#sabotage,
-      leaks: this.#leaks,
-    });
-    const runtime = time.runtime(this.#random.between(0, 1e6));
-    const whileAlive = (task: () => void) => () => {
-      if (replica.isAlive) task();
-    };
-    const settings = { ...this.#settings, maxKeys: 1000 };
-    const limiter = new SharedLimiter({
-      engine: leasesOf(this.#tiers, settings),
-      ...settings,
-      policies: { bucket: "share", quota: "share" },
-      clock: undefined,
-      link,
-      runtime: {
-        ...runtime,
-        after: (ms, task) => runtime.after(ms, whileAlive(task)),
-        soon: (task) => runtime.soon(whileAlive(task)),
-      },
-    });
-    this.#replicas.push(Object.assign(replica, { limiter, link, isAlive: true }));
+    const { aside } = this.#ground;
+    const threads = aside.chance(0.25) ? aside.whole(2, 4) : 1;
+    const process = new Process(
+      this.#ground,
+      `replica${this.#processes.length}`,
+      this.#tiers,
+      this.#weather as Weather,
+      threads,
+    );
+    this.#processes.push(process);
+    if (threads > 1) this.#time.after(aside.between(1500, LOAD_MS), () => this.#endThread(process));
+  }
+
+  /** One of a process's threads ends or is closed, and mostly another one comes. */
+  #endThread(process: Process): void {
+    const { aside } = this.#ground;
+    const open = process.alive.filter(({ isOpen }) => isOpen);
+    const thread = open[aside.whole(0, open.length - 1)];
+    if (thread === undefined || open.length === 1) return;
+    this.#left += thread.limiter.stats().store.unreconciled * 1000;
+    if (aside.chance(0.5)) process.end(thread);
+    else void process.close(thread);
+    if (aside.chance(0.7)) this.#time.after(aside.between(0, 500), () => process.begin());
   }
 
   /** Calls at random moments, on replicas that are more or less favoured. */
@@ -224,8 +219,8 @@ class Simulation {
   }
 
   #call(key: string, whose: number, cost: number): void {
-    const alive = this.#replicas.filter(({ isAlive }) => isAlive);
-    const replica = alive[Math.floor(whose * alive.length)];
+    const open = this.#alive.filter(({ isOpen }) => isOpen);
+    const replica = open[Math.floor(whose * open.length)];
     const ledger = this.#ledgers.get(key);
     if (replica === undefined || ledger === undefined) return;
     const costMilli = cost * 1000;
@@ -236,7 +231,7 @@ class Simulation {
       if (byPolicy) ledger.byPolicy++;
       if (!decision.allowed || !replica.isAlive) return;
       // In exact mode the store's time counts, at which it was decided; the answer may be long under way.
-      const atMs = this.#settings.mode === "exact" ? decision.atMs : this.#time.nowMs;
+      const atMs = this.#ground.mode === "exact" ? decision.atMs : this.#time.nowMs;
       ledger.admissions.push({ atMs, costMilli, byPolicy });
       ledger.admittedMilli += costMilli;
     };
@@ -248,7 +243,7 @@ class Simulation {
     const random = this.#random;
     const fault = random.pick(FAULTS);
     this.#faults.push(fault);
-    const alive = this.#replicas.filter(({ isAlive }) => isAlive);
+    const alive = this.#alive;
     const [first = alive[0]] = [alive[random.whole(0, alive.length - 1)]];
     const [leastMs, mostMs] = this.#isLong && this.#faults.length === 1 ? LONG_MS : AWAY_MS;
     const lastsMs = random.between(leastMs, mostMs);
@@ -285,13 +280,12 @@ class Simulation {
     }
   }
 
-  #crash(replica: Replica): void {
-    const { unreconciled } = replica.limiter.stats().store;
+  #crash({ process }: Replica): void {
     // Where the store forgets as well, what this replica was granted may be known to nobody.
-    this.#unknowable += unreconciled * 1000;
-    replica.isAlive = false;
-    replica.link.breakOff(Number.MAX_SAFE_INTEGER);
-    void replica.link.close();
+    for (const { limiter, isOpen } of process.alive)
+      if (isOpen) this.#unknowable += limiter.stats().store.unreconciled * 1000;
+    this.#unknowable += this.#left;
+    process.kill();
     this.#time.after(this.#random.between(200, 2000), () => this.#start());
   }
 
@@ -307,7 +301,7 @@ class Simulation {
       const excused = this.#excused();
       for (const { name, rule } of tier.limits) {
         if (rule.type === "bucket") {
-          const allowed = this.#settings.mode === "exact" ? 0 : (rule.perMs / rule.perMilli) * this.#settings.leaseMs;
+          const allowed = this.#ground.mode === "exact" ? 0 : (rule.perMs / rule.perMilli) * this.#ground.leaseMs;
           const over = overBucket(rule, admissions);
           if (over > allowed + excused + 0.001) {
             violations.push(`${key}.${name}: ${over / 1000} over, ${allowed / 1000} allowed`);

@@ -1,11 +1,13 @@
 import { SimulatedTime } from "../../bench/simulated-time.js";
 import type { Tiers } from "../../src/index.js";
-import { SharedLimiter } from "../../src/shared/shared-limiter.js";
-import { leasesOf } from "./limiter.js";
-import { type Garble, type Leaks, type Sabotage, SimulatedLink, type Weather } from "./network.js";
+import type { Spoil } from "./engine-mutations.js";
+import type { Garble, Leaks, Sabotage, Weather } from "./network.js";
+import { type Ground, Process, type Replica } from "./process.js";
 import { Random } from "./random.js";
 import { ScriptModel } from "./script-model.js";
 import { Server } from "./server.js";
+
+export type { Replica } from "./process.js";
 
 export const NOON = Date.UTC(2026, 5, 15, 12);
 
@@ -18,42 +20,53 @@ export const CALM: Weather = { delayMs: [0.1, 2], stall: 0, loss: 0 };
 export interface Mutation {
   readonly sabotage?: () => Sabotage;
   readonly garble?: Garble;
+  /** Breaks the engine of leases. */
+  readonly spoil?: Spoil;
   /** Whether a refused PUBLISH ends a script that has written. */
   readonly isUnguarded?: boolean;
   /** Whether the numbers of corrections are kept for good. */
   readonly isHoarding?: boolean;
 }
 
-/** One process among several. */
-export interface Replica {
-  readonly limiter: SharedLimiter;
-  readonly link: SimulatedLink;
-  isAlive: boolean;
-}
-
 /** A simulated server and the replicas that share it. */
-export class World {
+export class World implements Ground {
   readonly random: Random;
-  readonly time = new SimulatedTime(NOON);
+  /** Draws what came to a world later, so that the rest of a seed means what it did without. */
+  readonly aside: Random;
+  readonly time: SimulatedTime;
   readonly server: Server;
-  readonly replicas: Replica[] = [];
+  readonly processes: Process[] = [];
   /** What has gone astray by key, in thousandths: spent in the store, and of use to nobody. */
   readonly leaks: Leaks = new Map();
+  readonly unlearned: Leaks = new Map();
   readonly mode: "leased" | "exact";
   readonly leaseMs: number;
-  readonly #sabotage: Sabotage;
-  readonly #garble: Garble;
-  #made = 0;
+  readonly timeoutMs = TIMEOUT_MS;
+  readonly maxKeys: number;
+  readonly sabotage: Sabotage;
+  readonly garble: Garble;
+  readonly spoil: Spoil | undefined;
 
-  constructor(seed: number, { sabotage, garble, isUnguarded = false, isHoarding = false }: Mutation) {
+  /** `maxKeys` is what a replica has room for, and `nowMs` when it begins. */
+  constructor(
+    seed: number,
+    { sabotage, garble, spoil, isUnguarded = false, isHoarding = false }: Mutation,
+    { maxKeys = 1000, nowMs = NOON } = {},
+  ) {
+    this.time = new SimulatedTime(nowMs);
     this.random = new Random(seed);
+    this.aside = new Random(~seed);
     this.mode = this.random.chance(0.15) ? "exact" : "leased";
     this.leaseMs = this.random.pick([200, 500, 1000]);
-    this.#sabotage = sabotage?.() ?? ((command) => command);
-    this.#garble = garble ?? ((reply) => reply);
+    this.maxKeys = maxKeys;
+    this.sabotage = sabotage?.() ?? ((command) => command);
+    this.garble = garble ?? ((reply) => reply);
+    this.spoil = spoil;
     this.server = new Server(this.time);
     this.server.isUnguarded = isUnguarded;
+    if (this.aside.chance(0.15)) this.server.generousMilli = this.aside.pick([1000, 7500, 60_000]);
     if (isHoarding) this.server.keys = new ScriptModel(Number.POSITIVE_INFINITY);
+    // What a thread changes the others of its process find in the table that they share.
     const others = (caller: string) => this.alive.filter(({ link }) => link.caller !== caller);
     this.server.publish = (caller, key, reset) => {
       for (const { link } of others(caller)) link.changed(key, reset);
@@ -63,49 +76,30 @@ export class World {
     };
   }
 
+  /** Every thread that there was. */
+  get replicas(): readonly Replica[] {
+    return this.processes.flatMap(({ threads }) => threads);
+  }
+
   get alive(): readonly Replica[] {
-    return this.replicas.filter(({ isAlive }) => isAlive);
+    return this.processes.flatMap(({ alive }) => alive);
   }
 
-  start(tiers: Tiers, weather = CALM): Replica {
-    const { time, server, random, leaks } = this;
-    const replica = {} as Replica;
-    const link = new SimulatedLink(`replica${this.#made++}`, {
-      time,
-      server,
-      random,
-      weather,
-      sabotage: this.#sabotage,
-      garble: this.#garble,
-      leaks,
-    });
-    const runtime = time.runtime(random.between(0, 1e6));
-    const whileAlive = (task: () => void) => () => {
-      if (replica.isAlive) task();
-    };
-    const settings = { maxKeys: 1000, leaseMs: this.leaseMs, timeoutMs: TIMEOUT_MS };
-    const limiter = new SharedLimiter({
-      engine: leasesOf(tiers, settings),
-      ...settings,
-      mode: this.mode,
-      policies: { bucket: "share", quota: "share" },
-      clock: undefined,
-      link,
-      runtime: {
-        ...runtime,
-        after: (ms, task) => runtime.after(ms, whileAlive(task)),
-        soon: (task) => runtime.soon(whileAlive(task)),
-      },
-    });
-    this.replicas.push(Object.assign(replica, { limiter, link, isAlive: true }));
-    return replica;
+  /** Those that take calls. */
+  get open(): readonly Replica[] {
+    return this.alive.filter(({ isOpen }) => isOpen);
   }
 
-  /** Ends a replica as `kill -9` does. */
-  kill(replica: Replica): void {
-    replica.isAlive = false;
-    replica.link.breakOff(Number.MAX_SAFE_INTEGER);
-    void replica.link.close();
+  /** How many threads a process has: mostly one. */
+  drawThreads(): number {
+    return this.aside.chance(0.3) ? this.aside.whole(2, 4) : 1;
+  }
+
+  /** Starts a process; returns its threads. */
+  start(tiers: Tiers, { weather = CALM, threads = 1 } = {}): readonly Replica[] {
+    const process = new Process(this, `replica${this.processes.length}`, tiers, weather, threads);
+    this.processes.push(process);
+    return process.threads;
   }
 
   async run(ms: number): Promise<void> {
@@ -115,9 +109,9 @@ export class World {
   /** Closes every replica; says which have not closed within 2 s. */
   async close(): Promise<string[]> {
     const open = new Set(this.alive);
-    for (const replica of this.alive) void replica.limiter.close().then(() => open.delete(replica));
+    for (const replica of open) void replica.process.close(replica).then(() => open.delete(replica));
     await this.run(2000);
-    return [...open].map(({ link }) => `${link.caller} has not closed`);
+    return [...open].map(({ link, engine }) => `${link.caller}.${engine.lane} has not closed`);
   }
 
   /** Thousandths of a quota that the store has counted. */
