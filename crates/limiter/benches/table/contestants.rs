@@ -1,185 +1,218 @@
-//! Maps that could hold the keys of a limiter, and the decision that all of them make.
+//! What is measured: each is filled with keys, and then decides for some of them.
 
-use std::hash::{BuildHasherDefault, Hash, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::hint::black_box;
 
-use dashmap::DashMap;
+use tollkeeper_limiter::{
+    Applied, Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, Limiter, MAX_LIMITS, Outcome, Period,
+    Rule, Settings, StoreReply, TierSpec, Times, Verdict,
+};
 
-use crate::MAX_LIMITS;
 use crate::key::{KeyHash, KeyHasher};
-use crate::limit::{LimitSpec, Rule};
-use crate::period::Period;
+use crate::maps::{Dash, Keys, Papaya, Scc};
 use crate::state::State;
 use crate::table::Table;
-use crate::tier::{Tier, TierSpec};
+use crate::tier::Tier;
 use crate::tier_versions::TierVersions;
-use crate::verdict::Verdict;
 
-/// In the order of the columns.
-pub(crate) const NAMES: [&str; 4] = ["table", "DashMap", "papaya", "scc"];
 pub(crate) const NOW_MS: u64 = 1_790_000_000_000;
+const SECRET: [u8; 16] = [7; 16];
+const COST_MILLI: u64 = 1_000;
+/// Units of every key.
+const UNITS: usize = 17;
 
-/// States by key.
-pub(crate) trait Keys: Send + Sync {
-    /// Takes in a key that is not there.
-    fn insert(&self, key: KeyHash, state: State<2>);
-    /// Changes the state of a key; whether it is there.
-    fn update(&self, key: KeyHash, change: impl FnOnce(&mut State<2>)) -> bool;
-}
+/// Those that are compared with the first of them.
+pub(crate) type Group = &'static [(&'static str, fn(usize) -> Decide)];
 
-impl Keys for Table<2> {
-    fn insert(&self, key: KeyHash, state: State<2>) {
-        let inserted = Self::insert(self, key, state, 0, |_| false, &mut Vec::new(), |_| ());
-        inserted.expect("it was made for so many");
-    }
+/// The maps alone: hashes are made before.
+pub(crate) const MAPS: Group = &[
+    ("table", |keys| decide_by(Table::<2>::new(keys), keys)),
+    ("DashMap", |keys| decide_by(Dash::default(), keys)),
+    ("papaya", |keys| decide_by(Papaya::default(), keys)),
+    ("scc", |keys| decide_by(Scc::default(), keys)),
+];
+/// From the key's text to the counted decision.
+pub(crate) const LIMITERS: Group = &[("limiter", decide_locally), ("leases", decide_by_leases)];
 
-    #[inline]
-    fn update(&self, key: KeyHash, change: impl FnOnce(&mut State<2>)) -> bool {
-        Self::update(self, key, change).is_some()
-    }
-}
+/// Decides for keys at an instant; all are known and all calls pass.
+pub(crate) type Decide = Box<dyn Fn(&Chosen, u64)>;
 
-/// A hash as a map's key: keyed already, so that it is taken as it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hashed(KeyHash);
-
-impl Hash for Hashed {
-    #[inline]
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write_u64(self.0.0[0]);
-    }
-}
-
+/// Keys to decide for.
 #[derive(Default)]
-pub(crate) struct AsItIs(u64);
+pub(crate) struct Chosen {
+    hashes: Vec<KeyHash>,
+    texts: Vec<u16>,
+}
 
-impl Hasher for AsItIs {
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
+impl Chosen {
+    pub(crate) fn of(numbers: impl Iterator<Item = usize>) -> Self {
+        let hasher = KeyHasher::new(&SECRET);
+        let mut chosen = Self::default();
+        for number in numbers {
+            let text = text(number);
+            chosen.hashes.push(hasher.hash(&text));
+            chosen.texts.extend(text);
+        }
+        chosen
     }
 
-    #[inline]
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a key is one number");
+    pub(crate) fn len(&self) -> usize {
+        self.hashes.len()
     }
 }
 
-type Build = BuildHasherDefault<AsItIs>;
-pub(crate) type Dash = DashMap<Hashed, State<2>, Build>;
-/// Its values never change: the state has a lock of its own.
-pub(crate) type Papaya = papaya::HashMap<Hashed, Mutex<State<2>>, Build>;
-pub(crate) type Scc = scc::HashMap<Hashed, State<2>, Build>;
-
-impl Keys for Dash {
-    fn insert(&self, key: KeyHash, state: State<2>) {
-        Self::insert(self, Hashed(key), state);
-    }
-
-    #[inline]
-    fn update(&self, key: KeyHash, change: impl FnOnce(&mut State<2>)) -> bool {
-        self.get_mut(&Hashed(key)).map(|mut state| change(&mut state)).is_some()
-    }
+fn text(number: usize) -> Vec<u16> {
+    format!("acct:{number:012}").encode_utf16().collect()
 }
 
-impl Keys for Papaya {
-    fn insert(&self, key: KeyHash, state: State<2>) {
-        self.pin().insert(Hashed(key), Mutex::new(state));
-    }
-
-    #[inline]
-    fn update(&self, key: KeyHash, change: impl FnOnce(&mut State<2>)) -> bool {
-        let states = self.pin();
-        let state = states.get(&Hashed(key));
-        state
-            .map(|state| change(&mut state.lock().unwrap_or_else(PoisonError::into_inner)))
-            .is_some()
-    }
+fn decide_by<K: Keys + 'static>(map: K, keys: usize) -> Decide {
+    let tiers = own_tiers();
+    let hasher = KeyHasher::new(&SECRET);
+    with_tier(&tiers, |tier| {
+        for number in 0..keys {
+            map.insert(hasher.hash(&text(number)), State::new(tier, NOW_MS));
+        }
+    });
+    Box::new(move |chosen, now_ms| {
+        with_tier(&tiers, |tier| {
+            let mut told = [0; MAX_LIMITS];
+            for &key in &chosen.hashes {
+                let known = map.update(key, |state| {
+                    state.bring_to(tier, &tiers, now_ms);
+                    let verdict = tier.verdict(&state.spent, COST_MILLI, now_ms);
+                    assert_eq!(verdict, crate::verdict::Verdict::Allowed);
+                    tier.rates.charge(&mut state.spent, COST_MILLI);
+                    tier.rates.put_in_order(&state.spent, &mut told);
+                });
+                assert!(known);
+                black_box(&told);
+            }
+        });
+    })
 }
 
-impl Keys for Scc {
-    fn insert(&self, key: KeyHash, state: State<2>) {
-        let inserted = self.insert_sync(Hashed(key), state);
-        inserted.unwrap_or_else(|_| unreachable!("each key is inserted once"));
-    }
-
-    #[inline]
-    fn update(&self, key: KeyHash, change: impl FnOnce(&mut State<2>)) -> bool {
-        self.update_sync(&Hashed(key), |_, state| change(state)).is_some()
-    }
+fn with_tier(tiers: &TierVersions, call: impl FnOnce(&Tier)) {
+    let (_, tier) = tiers.tier(0).expect("it is in force");
+    call(&tier);
 }
 
-/// What the keys are under, and how they are hashed.
-pub(crate) struct Rules {
-    tiers: TierVersions,
-    hasher: KeyHasher,
+fn decide_locally(keys: usize) -> Decide {
+    let limiter = Limiter::new(Settings {
+        tiers: vec![tier()],
+        max_keys: keys,
+        secret: SECRET,
+        durable: false,
+    });
+    let limiter = limiter.expect("the tier is sound");
+    let decide = move |texts: &[u16], now_ms: u64| {
+        for text in texts.chunks_exact(UNITS) {
+            let mut outcome = Outcome::default();
+            let decided = limiter.consume_by(limiter.hash_utf16(text), 0, COST_MILLI, now_ms, || now_ms, &mut outcome);
+            assert!(decided.is_ok() && outcome.verdict == Verdict::Allowed);
+            black_box(&outcome);
+        }
+    };
+    for number in 0..keys {
+        decide(&text(number), NOW_MS);
+    }
+    Box::new(move |chosen, now_ms| decide(&chosen.texts, now_ms))
 }
 
-impl Rules {
-    pub(crate) fn new() -> Self {
-        let rules = [
+fn decide_by_leases(keys: usize) -> Decide {
+    let leases = Leases::new(LeaseSettings {
+        tiers: vec![tier()],
+        max_keys: keys,
+        secret: SECRET,
+        lease_ms: 1_000_000,
+        timeout_ms: 1_000,
+    });
+    let leases = leases.expect("the tier is sound");
+    let times = |now_ms| Times {
+        store_ms: now_ms,
+        mono_ms: now_ms - NOW_MS + 1,
+    };
+    let granted_milli = u32::MAX.into();
+    let reply = StoreReply {
+        tier: 0,
+        version: 0,
+        now_ms: NOW_MS,
+        behind_ms: 0,
+        epoch: Epoch::new(0, NOW_MS * 256),
+        spent: [Some(granted_milli); MAX_LIMITS],
+        granted_milli: Some(granted_milli),
+        held_milli: granted_milli,
+        lasts_ms: 1_000_000,
+        wait_ms: Some(0),
+        is_provisional: false,
+        mono_ms: times(NOW_MS).mono_ms,
+    };
+    for number in 0..keys {
+        assert_eq!(leases.apply(&text(number), &reply), Applied::Kept);
+    }
+    Box::new(move |chosen, now_ms| {
+        for text in chosen.texts.chunks_exact(UNITS) {
+            let mut outcome = LeaseOutcome::default();
+            let decided = leases.consume_by(text, 0, COST_MILLI, times(now_ms), || times(now_ms), &mut outcome);
+            assert!(decided.is_ok() && outcome.verdict == LeaseVerdict::Allowed);
+            black_box(&outcome);
+        }
+    })
+}
+
+/// A bucket and a quota that never run out.
+fn tier() -> TierSpec {
+    let limits = [
+        (
+            "minute",
             Rule::Bucket {
                 limit_milli: 1_000_000_000,
                 window_ms: 60_000,
                 burst_milli: 1_500,
             },
+        ),
+        (
+            "month",
             Rule::Quota {
                 limit_milli: 1_000_000_000_000,
                 period: Period::Month { anchor_day: 1 },
             },
-        ];
-        let limits = ["minute", "month"].iter().zip(rules).map(|(name, rule)| LimitSpec {
-            name: (*name).into(),
-            rule,
+        ),
+    ];
+    let limits = limits.map(|(name, rule)| LimitSpec {
+        name: name.into(),
+        rule,
+    });
+    TierSpec {
+        name: "free".into(),
+        limits: limits.into(),
+    }
+}
+
+/// The same for the maps, whose sources are this bench's own.
+fn own_tiers() -> TierVersions {
+    let limits = tier()
+        .limits
+        .into_iter()
+        .map(|LimitSpec { name, rule }| crate::limit::LimitSpec {
+            name,
+            rule: match rule {
+                Rule::Bucket {
+                    limit_milli,
+                    window_ms,
+                    burst_milli,
+                } => crate::limit::Rule::Bucket {
+                    limit_milli,
+                    window_ms,
+                    burst_milli,
+                },
+                Rule::Quota { limit_milli, .. } => crate::limit::Rule::Quota {
+                    limit_milli,
+                    period: crate::period::Period::Month { anchor_day: 1 },
+                },
+            },
         });
-        let tier = TierSpec {
-            name: "free".into(),
-            limits: limits.collect(),
-        };
-        Self {
-            tiers: TierVersions::new(vec![tier]).expect("the limits are sound"),
-            hasher: KeyHasher::new(&[7; 16]),
-        }
-    }
-
-    pub(crate) fn hash(&self, number: usize) -> KeyHash {
-        let key: Vec<u16> = format!("acct:{number:012}").encode_utf16().collect();
-        self.hasher.hash(&key)
-    }
-
-    /// Takes in so many keys, each at its first call.
-    pub(crate) fn fill<K: Keys>(&self, map: K, keys: usize) -> K {
-        self.with_tier(|tier| {
-            for number in 0..keys {
-                map.insert(self.hash(number), State::new(tier, NOW_MS));
-            }
-        });
-        map
-    }
-
-    /// One decision for each of these keys, all of which are known.
-    pub(crate) fn decide(&self, map: &impl Keys, keys: &[KeyHash], now_ms: u64) {
-        self.with_tier(|tier| {
-            let mut told = [0; MAX_LIMITS];
-            for &key in keys {
-                let known = map.update(key, |state| {
-                    state.bring_to(tier, &self.tiers, now_ms);
-                    assert_eq!(tier.verdict(&state.spent, 1_000, now_ms), Verdict::Allowed);
-                    tier.rates.charge(&mut state.spent, 1_000);
-                    tier.rates.put_in_order(&state.spent, &mut told);
-                });
-                assert!(known);
-                std::hint::black_box(&told);
-            }
-        });
-    }
-
-    fn with_tier(&self, call: impl FnOnce(&Tier)) {
-        let (_, tier) = self.tiers.tier(0).expect("it is in force");
-        call(&tier);
-    }
+    let tier = crate::tier::TierSpec {
+        name: "free".into(),
+        limits: limits.collect(),
+    };
+    TierVersions::new(vec![tier]).expect("the tier is sound")
 }

@@ -1,13 +1,16 @@
-//! The table of keys beside concurrent maps that could be in its place: `cargo bench -p tollkeeper-limiter`.
+//! The table of keys beside concurrent maps that could be in its place, and the table of leases beside the limiter:
+//! `cargo bench -p tollkeeper-limiter`.
 //!
-//! All keep the same states under the same hashes and make the same decision under their locks: a known key, a bucket and
-//! a quota, allowed. Rounds are paired: in each, every map has its turn. What a key takes is measured in a process for each
-//! map. Prints tables and writes `docs/benchmarks/table.json`; with `--quick` after `--`, a few rounds that write nothing.
+//! The maps keep the same states under the same hashes and make the same decision under their locks. Everybody decides for a
+//! known key by a bucket and a quota, and allows. Rounds are paired: in each, everybody has a turn. What a key takes is measured
+//! in a process for each. Prints tables and writes `docs/benchmarks/table.json`; with `--quick` after `--`, a few rounds that
+//! write nothing.
 
 #![expect(clippy::cast_precision_loss, reason = "bytes, keys and decisions are few")]
 
 use std::error::Error;
 
+use contestants::{LIMITERS, MAPS};
 use tollkeeper_limiter::{MAX_AMOUNT, MAX_CAPACITY, MAX_LIMITS};
 
 // What is measured is private to the limiter, so the bench is built of its sources.
@@ -45,6 +48,7 @@ sources! {
 }
 
 mod contestants;
+mod maps;
 mod memory;
 mod report;
 mod rounds;
@@ -61,13 +65,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let mut rows = Vec::new();
-    for keys in KEYS {
-        let taken = memory::of_each(keys)?;
-        rows.push(report::row(
-            keys,
-            &rounds::run(keys, if quick { 11 } else { 401 }),
-            &taken,
-        ));
+    for group in [MAPS, LIMITERS] {
+        for keys in KEYS {
+            let taken = memory::of_each(group, keys)?;
+            let times = rounds::run(group, keys, if quick { 11 } else { 401 });
+            rows.push(report::row(group, keys, &times, &taken));
+        }
     }
     report::print(&rows);
     if quick { Ok(()) } else { report::write(&rows) }

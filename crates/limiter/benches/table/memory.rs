@@ -1,4 +1,4 @@
-//! What a key takes, in a process for each map, so that none is given what another has left.
+//! What a key takes, in a process for each contestant, so that none is given what another has left.
 
 use std::error::Error;
 use std::fs;
@@ -6,10 +6,9 @@ use std::process::Command;
 
 use allocation_counter::measure;
 
-use crate::contestants::{Dash, NAMES, Papaya, Rules, Scc};
-use crate::table::Table;
+use crate::contestants::{Group, LIMITERS, MAPS};
 
-/// Has this program fill one map and print what it takes.
+/// Has this program fill one contestant and print what it takes.
 pub(crate) const FLAG: &str = "--memory-of";
 const PAGE: f64 = 4_096.0;
 
@@ -22,8 +21,8 @@ pub(crate) struct Taken {
     pub(crate) resident: f64,
 }
 
-pub(crate) fn of_each(keys: usize) -> Result<Vec<Taken>, Box<dyn Error>> {
-    NAMES.iter().map(|name| of(name, keys)).collect()
+pub(crate) fn of_each(group: Group, keys: usize) -> Result<Vec<Taken>, Box<dyn Error>> {
+    group.iter().map(|(name, _)| of(name, keys)).collect()
 }
 
 fn of(name: &str, keys: usize) -> Result<Taken, Box<dyn Error>> {
@@ -41,28 +40,18 @@ fn of(name: &str, keys: usize) -> Result<Taken, Box<dyn Error>> {
 }
 
 pub(crate) fn print(name: &str, keys: usize) -> Result<(), Box<dyn Error>> {
-    let rules = Rules::new();
-    let before = resident();
-    let mut after = 0.0;
-    let info = match name {
-        "table" => fill(|| rules.fill(Table::<2>::new(keys), keys), &mut after),
-        "DashMap" => fill(|| rules.fill(Dash::default(), keys), &mut after),
-        "papaya" => fill(|| rules.fill(Papaya::default(), keys), &mut after),
-        "scc" => fill(|| rules.fill(Scc::default(), keys), &mut after),
-        _ => return Err(format!("there is no map {name}").into()),
-    };
-    println!("{} {}", info / keys as f64, (after - before) / keys as f64);
-    Ok(())
-}
-
-/// Bytes that are allocated when the map is full; `after` is what is resident then.
-fn fill<M>(fill: impl FnOnce() -> M, after: &mut f64) -> f64 {
-    let mut map = None;
+    let named = MAPS.iter().chain(LIMITERS).find(|(known, _)| *known == name);
+    let (_, fill) = named.ok_or("there is no such contestant")?;
+    // What comes with the first of them is not theirs.
+    drop(fill(1));
+    let (mut filled, mut grown) = (None, 0.0);
     let info = measure(|| {
-        map = Some(fill());
-        *after = resident();
+        let before = resident();
+        filled = Some(fill(keys));
+        grown = resident() - before;
     });
-    info.bytes_current as f64
+    println!("{} {}", info.bytes_current as f64 / keys as f64, grown / keys as f64);
+    Ok(())
 }
 
 /// Bytes of this process in memory.

@@ -1,4 +1,4 @@
-//! Any sequence of operations on a limiter, beside a model that counts plainly.
+//! Any sequence of operations on a limiter, or on a table of leases (`leases`), beside a model that counts plainly.
 //!
 //! The bytes are read as a size of the table, an instant, tiers, and then operations (`input`, `run`). The model has a
 //! place for each key and each limit (`table`, `key`, `slot`). A run fails, by a panic, where the two disagree:
@@ -18,12 +18,14 @@ mod expected;
 mod history;
 mod input;
 mod key;
+mod leases;
 mod run;
 mod slot;
 mod table;
 mod tier_versions;
 
 use input::Input;
+pub use leases::leases;
 use run::Run;
 
 const MAX_STEPS: usize = 400;

@@ -3,31 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler};
-use shuttle::{Config, Runner, thread};
+use shuttle::scheduler::DfsScheduler;
+use shuttle::{Runner, thread};
 use tollkeeper_limiter_shuttle::{Change, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
 
+mod explore;
+
+use explore::{config, explore, rounds};
+
 const NOW_MS: u64 = 1_790_000_000_000;
-
-/// So many orders are tried at random, and as many by a scheduler that looks for rare ones.
-fn rounds() -> usize {
-    std::env::var("SHUTTLE_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(2_000)
-}
-
-/// With room on each thread's stack for what a rule set takes to be made.
-fn config() -> Config {
-    let mut config = Config::new();
-    config.stack_size = 1 << 18;
-    config
-}
-
-fn explore(test: impl Fn() + Send + Sync + Clone + 'static) {
-    Runner::new(RandomScheduler::new(rounds()), config()).run(test.clone());
-    Runner::new(PctScheduler::new(3, rounds()), config()).run(test);
-}
 
 fn limiter(limit: u64, max_keys: usize) -> Arc<Limiter> {
     let minute = LimitSpec {
