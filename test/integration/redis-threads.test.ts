@@ -95,6 +95,8 @@ it("a table that is full of leases lets in no more than the quota of any key", a
   }
   for (const count of admitted.values()) expect(count).toBeLessThanOrEqual(50);
   const stats = await all((thread) => thread.stats());
+  // Of so many at once not all find room.
+  expect(stats[0]?.overflow).toBeGreaterThan(0);
   for (const { keys: held } of stats) expect(held).toBeLessThanOrEqual(60 * 1.5);
   await Promise.all(threads.map((thread) => thread.end("close")));
   const { spent } = await audit();
