@@ -29,6 +29,7 @@ export class JsLeases implements LeaseEngine {
   readonly #leaseMs: number;
   readonly #timeoutMs: number;
   readonly #quarterMs: number;
+  readonly #sixteenthMs: number;
   readonly #tiers: TierVersions<CountedRules>;
   readonly #table: LeaseTable;
   readonly #clock = new StoreClock();
@@ -54,6 +55,7 @@ export class JsLeases implements LeaseEngine {
     this.#leaseMs = leaseMs;
     this.#timeoutMs = timeoutMs;
     this.#quarterMs = Math.floor(leaseMs / 4);
+    this.#sixteenthMs = Math.floor(leaseMs / 16);
     this.replica = replica;
   }
 
@@ -105,7 +107,7 @@ export class JsLeases implements LeaseEngine {
     if (lease.use(costMilli, monoMs)) {
       let low = 0;
       if (lease.runsLow(this.#quarterMs, monoMs)) {
-        lease.askedUntilMs = monoMs + Math.floor(this.#leaseMs / 16) + this.#timeoutMs;
+        lease.askedUntilMs = monoMs + this.#sixteenthMs + this.#timeoutMs;
         low = LEASE_OUTCOME.LOW;
       }
       countDecision(entry, 0);
@@ -272,7 +274,12 @@ export class JsLeases implements LeaseEngine {
       if (lastsMs > 0) this.#table.hold(key, lease, grant, monoMs);
       else this.#table.returns.add(key, lease.rules, [grant]);
     }
-    if (this.#rows.read(at, LEASE_FRAME.COST) === 0) lease.noPrefetchUntilMs = monoMs + this.#quarterMs;
+    const isInVain = this.#rows.read(at, LEASE_FRAME.COST) === 0;
+    // It was asked for what the key will use as it goes: that of one more call says nothing new.
+    lease.noPrefetchUntilMs = Math.max(
+      lease.noPrefetchUntilMs,
+      monoMs + (isInVain ? this.#quarterMs : this.#sixteenthMs),
+    );
   }
 
   /** What the row at `at` says that the store has said. */

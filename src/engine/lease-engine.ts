@@ -65,7 +65,7 @@ export interface LeaseEngine extends Pick<Engine, "version" | "tiersOf" | "tierI
    * tier's limits, HELD, AHEAD (lasts), WAIT, IS_PROVISIONAL, MONO. Out: CODE, one of `APPLIED`.
    *
    * An answer about the epoch that is known, but from before what is known, teaches nothing; one with SERVER -1 neither.
-   * A grant that was not held, since nothing was to be had, stops asking ahead for a quarter of `leaseMs`.
+   * A take stops asking ahead for a sixteenth of `leaseMs`, or for a quarter if nothing was to be had.
    */
   apply(keys: string, count: number): void;
   /** Forgets what is known, held and believed of a key. */

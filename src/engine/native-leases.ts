@@ -68,6 +68,9 @@ class NativeLeases extends NativeTiers<LeaseHandle> implements LeaseEngine {
   readonly ask: Call;
   readonly look: Call;
   readonly apply: CallMany;
+  /** Numbers of servers, asked for once: every take tells one, and every answer. */
+  readonly #serverIds = new Map<string, number>();
+  readonly #serverNames = new Map<number, string>();
 
   constructor(binding: Binding, { tiers, ...options }: LeaseEngineOptions) {
     // Shared, so that nobody can take it away from the binding by transferring it.
@@ -119,11 +122,19 @@ class NativeLeases extends NativeTiers<LeaseHandle> implements LeaseEngine {
   }
 
   serverId(name: string): number {
-    return this.handle.serverId(name);
+    const known = this.#serverIds.get(name);
+    if (known !== undefined) return known;
+    const id = this.handle.serverId(name);
+    if (id >= 0) this.#serverIds.set(name, id);
+    return id;
   }
 
   serverName(id: number): string {
-    return this.handle.serverName(id);
+    const known = this.#serverNames.get(id);
+    if (known !== undefined) return known;
+    const name = this.handle.serverName(id);
+    this.#serverNames.set(id, name);
+    return name;
   }
 
   storeMs(monoMs: number): number {

@@ -14,6 +14,9 @@ const { LOW, RETURNS, ASK } = LEASE_OUTCOME;
 /** Takes in vain after which a call asks for itself alone. */
 const MISSES = 3;
 
+/** How many sixteenths of `leaseMs` a key that runs low is waited for at most: it lasts four. */
+const MOST_WAITED_PARTS = 3;
+
 /** How often in the time of a lease what has expired is given back. */
 export const SWEEPS = 4;
 
@@ -53,10 +56,15 @@ export class LeaseAcquirer {
     if (!open.isTaking) this.#takeSoon(open);
   }
 
-  /** Asks for more before it is needed: not at once, but with other keys that run low within a part of the time left. */
+  /**
+   * Asks for more before it is needed: not at once, but with other keys that run low within a part of the time left. Threads
+   * that share a table have fewer such keys each, and wait for longer, so that they send no more commands than one would.
+   */
   prefetch(key: string, boundTier: BoundTier): void {
     if (this.#low.push({ key, boundTier }) > 1) return;
-    this.#parts.runtime.after(this.#parts.options.leaseMs / 16, () => this.#prefetchAll());
+    const { engine, options, runtime } = this.#parts;
+    const parts = Math.min(engine.users, MOST_WAITED_PARTS);
+    runtime.after((parts * options.leaseMs) / 16, () => this.#prefetchAll());
   }
 
   /** Takes nothing ahead any more; resolves when no take is under way. */

@@ -271,12 +271,16 @@ impl<const N: usize> Lease<N> {
         }
     }
 
-    /// Notes how a take ended, other than what it brought.
+    /// Notes how a take ended, other than what it brought. It was asked for what the key will use as it goes, of which one
+    /// more call says nothing new.
     pub(crate) fn taken(&mut self, granted_milli: u64, now: u32, spans: &LeaseSpans) {
         self.asked_until = 0;
-        if granted_milli == 0 {
-            self.no_prefetch_until = now.saturating_add(spans.quarter);
-        }
+        let pause = if granted_milli == 0 {
+            spans.quarter
+        } else {
+            spans.sixteenth
+        };
+        self.no_prefetch_until = self.no_prefetch_until.max(now.saturating_add(pause));
     }
 
     /// Believes a denial, or that there is none any more.

@@ -67,8 +67,17 @@ it("brings a key that it knows under another tier, gives back what was granted u
 it("says once that what is held runs low, and again when nobody has asked for long", () => {
   const { caller, free } = open();
   caller.apply([granted(free, 10_000)], at(0));
-  const codes = [0, 1, 2, 3, 114, 115].map((ms) => caller.consume("k", free, 1000, at(ms)).code);
-  expect(codes).toEqual([0, 0, 0, LEASE_OUTCOME.LOW, 0, LEASE_OUTCOME.LOW]);
+  const codes = [0, 61, 62, 63, 64, 65, 176, 177].map((ms) => caller.consume("k", free, 1000, at(ms)).code);
+  expect(codes).toEqual([0, 0, 0, 0, 0, LEASE_OUTCOME.LOW, 0, LEASE_OUTCOME.LOW]);
+});
+
+it("does not say that it runs low right after a take, which was for what is used as it goes", () => {
+  const { caller, free } = open();
+  caller.apply([granted(free, 1000)], at(0));
+  caller.look("k", free, at(200), true);
+  caller.apply([granted(free, 4000)], at(200));
+  const codes = [200, 200, 261, 262].map((ms) => caller.consume("k", free, 1000, at(ms)).code);
+  expect(codes).toEqual([0, 0, 0, LEASE_OUTCOME.LOW]);
 });
 
 it("believes a denial, says when tokens may come back, and asks again when it no longer denies", () => {

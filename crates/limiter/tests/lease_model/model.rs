@@ -230,9 +230,8 @@ impl Model {
         }
         if let Some(granted) = reply.granted_milli {
             lease.asked_until = 0;
-            if granted == 0 {
-                lease.no_prefetch_until = mono + self.lease_ms / 4;
-            }
+            let pause = if granted == 0 { 4 } else { 16 };
+            lease.no_prefetch_until = lease.no_prefetch_until.max(mono + self.lease_ms / pause);
             lease.hold(key, reply, &mut self.returns);
         }
         match reply.wait_ms {
