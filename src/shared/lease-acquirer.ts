@@ -148,6 +148,7 @@ export class LeaseAcquirer {
   #send({ open, boundTier, standing, need, want }: Take): void {
     const { engine, session, clocks, options } = this.#parts;
     const sentMs = clocks.nowMs();
+    const { resets } = open;
     // Until the sweep after it has expired, and then until it has arrived.
     const outMs = Math.ceil(options.leaseMs * (1 + 1 / SWEEPS) + options.timeoutMs);
     const asked = session.run({
@@ -156,7 +157,11 @@ export class LeaseAcquirer {
       ...{ need, want, divisor: 2 * session.replicas, outMs, isShared: engine.users > 1 },
     });
     asked.then(
-      (reply) => this.#took(open, boundTier, need, sentMs, reply),
+      (reply) => {
+        // Taken of what was counted before the key was reset, on the same connection.
+        if (open.resets !== resets) this.#serveAll(open);
+        else this.#took(open, boundTier, need, sentMs, reply);
+      },
       (error: unknown) => {
         open.failed(error, clocks.nowMs());
         this.#fail(open);
@@ -190,10 +195,14 @@ export class LeaseAcquirer {
       applied: (code) => {
         if (code !== APPLIED.KEPT && left > 0) this.#handOut(open, boundTier, reply, left);
         if (denial !== undefined && open.boundTier === boundTier) this.#deny(open, boundTier, reply, denial);
-        this.#serve(open);
-        this.#end(open);
+        this.#serveAll(open);
       },
     });
+  }
+
+  #serveAll(open: OpenKey): void {
+    this.#serve(open);
+    this.#end(open);
   }
 
   /** The answer is for the first, whatever is held by now. */

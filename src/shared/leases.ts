@@ -93,6 +93,8 @@ export class Leases {
   /** Forgets a key everywhere. */
   async reset(key: string, { tier }: BoundTier): Promise<void> {
     this.#forget(key);
+    const open = this.#parts.openKeys.get(key);
+    if (open !== undefined) open.resets++;
     await this.#session.run({ op: "reset", ...this.#parts.about(key, tier) });
   }
 

@@ -39,6 +39,8 @@ export class OpenKey {
   unreconciled: Unreconciled[] = [];
   /** Resolved when all that is unreconciled was sent, or as much of it as can be. */
   flushing: Promise<void> | undefined;
+  /** How often this thread has reset the key while it was open: what was taken before is worth nothing. */
+  resets = 0;
   /** Until when tokens of a take without an answer may come back. */
   lateUntilMs = 0;
   /** Until when the store is not asked, since what it holds of the key is none of ours. */
