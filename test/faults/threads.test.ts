@@ -64,8 +64,8 @@ describe.each(ENDS)("a thread that ends by %s", (how) => {
       }, SOON);
       expect((await ending?.consume(["k", "l"], "large", 40))?.allowed).toBe(80);
       await ending?.run("refund", 5);
-      const owed = (await ending?.stats())?.unreconciled;
-      expect(owed).toBeGreaterThan(0);
+      const unreconciled = (await ending?.stats())?.unreconciled;
+      expect(unreconciled).toBeGreaterThan(0);
       await ending?.end(how);
       relay.forget();
       const heir = threads[1] ?? (await Thread.open(options));

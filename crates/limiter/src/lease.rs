@@ -284,7 +284,7 @@ impl<const N: usize> Lease<N> {
     }
 
     /// Believes a denial, or that there is none any more.
-    pub(crate) fn heed_denial(&mut self, reply: &StoreReply, now: u32) {
+    pub(crate) fn note_denial(&mut self, reply: &StoreReply, now: u32) {
         match reply.wait_ms {
             None => {}
             Some(0) if reply.granted_milli.is_none() => {}

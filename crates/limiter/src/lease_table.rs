@@ -250,7 +250,7 @@ impl<const N: usize> LeaseTable<N> {
         let now = shard.at(reply.mono_ms);
         let lease = shard.lease_mut(slot);
         lease.learn(call.tier, reply);
-        lease.heed_denial(reply, now);
+        lease.note_denial(reply, now);
         if let Some(granted_milli) = reply.granted_milli {
             lease.taken(granted_milli, now, &self.spans);
             let due_ms = shard.hold(slot, reply, now, self.spans.idle, expelled);

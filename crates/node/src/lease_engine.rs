@@ -65,7 +65,7 @@ pub struct LeaseEngine {
     lane: usize,
     standing: Cell<Standing>,
     /// What this thread owes the store, by the thread's own numbers.
-    debts: RefCell<BTreeMap<u64, Utf16String>>,
+    outbox: RefCell<BTreeMap<u64, Utf16String>>,
 }
 
 /// Whether a thread is among those that share a table.
@@ -104,7 +104,7 @@ impl LeaseEngine {
             frame,
             rows: RefCell::default(),
             standing: Cell::new(Standing::User),
-            debts: RefCell::default(),
+            outbox: RefCell::default(),
         })
     }
 
@@ -268,10 +268,10 @@ impl LeaseEngine {
     /// Keeps what this thread owes under a number of its own; nothing settles it.
     #[napi(catch_unwind)]
     pub fn keep_debt(&self, id: f64, text: Option<Utf16String>) {
-        let mut debts = self.debts.borrow_mut();
+        let mut outbox = self.outbox.borrow_mut();
         match text {
-            Some(text) if self.table.is_shared() => debts.insert(id as u64, text),
-            _ => debts.remove(&(id as u64)),
+            Some(text) if self.table.is_shared() => outbox.insert(id as u64, text),
+            _ => outbox.remove(&(id as u64)),
         };
     }
 
@@ -301,7 +301,7 @@ impl LeaseEngine {
         if self.leases.borrow_mut().take().is_none() {
             return;
         }
-        self.table.bequeath(self.debts.take());
+        self.table.bequeath(self.outbox.take());
         if self.leave() {
             self.table.free();
         }
@@ -316,7 +316,7 @@ impl Drop for LeaseEngine {
     /// A thread that ends without closing, as one that is terminated does: others settle what it owed, and the table stays.
     fn drop(&mut self) {
         if self.leases.borrow_mut().take().is_some() {
-            self.table.bequeath(self.debts.take());
+            self.table.bequeath(self.outbox.take());
             if self.standing.get() == Standing::User {
                 self.table.lose_user();
             }

@@ -130,9 +130,9 @@ impl LeaseTable {
     }
 
     /// Keeps what one user owed until somebody inherits it.
-    pub(crate) fn bequeath(&self, debts: BTreeMap<u64, Utf16String>) {
+    pub(crate) fn bequeath(&self, outbox: BTreeMap<u64, Utf16String>) {
         if self.is_shared() {
-            lock(&self.left).extend(debts.into_values());
+            lock(&self.left).extend(outbox.into_values());
         }
     }
 
