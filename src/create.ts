@@ -162,6 +162,7 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     ...opened,
     maxKeys,
     isMortal: name !== "" && !isMainThread,
+    outlives: name !== "" && opened.engine.kind === "native",
     prefix,
     mode,
     leaseMs,

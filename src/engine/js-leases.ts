@@ -393,6 +393,10 @@ export class JsLeases implements LeaseEngine {
     this.#report = undefined;
     this.#tiers.clearOverridden();
   }
+
+  abandon(): void {
+    this.close();
+  }
 }
 
 function isKey(key: unknown): key is string {

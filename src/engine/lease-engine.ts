@@ -112,6 +112,11 @@ export interface LeaseEngine extends Pick<Engine, "version" | "tiersOf" | "tierI
   leave(): boolean;
   /** Lets the table go. */
   close(): void;
+  /**
+   * Lets the table go as a thread that ends without closing: it stays under its name, with what this thread still owes, for
+   * the others or for whoever opens that name next.
+   */
+  abandon(): void;
 }
 
 /** How a lease engine is opened. */

@@ -42,6 +42,7 @@ interface LeaseHandle extends TiersHandle, Pick<LeaseEngine, "replica" | "lane" 
   inherit(): string[];
   leave(): boolean;
   close(): void;
+  abandon(): void;
 }
 
 /**
@@ -164,5 +165,9 @@ class NativeLeases extends NativeTiers<LeaseHandle> implements LeaseEngine {
 
   close(): void {
     this.handle.close();
+  }
+
+  abandon(): void {
+    this.handle.abandon();
   }
 }

@@ -12,6 +12,8 @@ export interface LeaseOptions {
   readonly maxKeys: number;
   /** Whether this thread may end before the process, and leave to others what the store has not heard of. */
   readonly isMortal?: boolean;
+  /** Whether what the store has not heard of can be left under the name of the table when this thread closes. */
+  readonly outlives?: boolean;
   /** The time to decide by, if not the store's own. */
   readonly clock: (() => number) | undefined;
 }

@@ -37,6 +37,8 @@ export class Leases {
   readonly #acquirer: LeaseAcquirer;
   #stopSweep: () => void = () => undefined;
   #isEnded = false;
+  /** Whether the table is left with what the store could not be told. */
+  #isLeft = false;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -148,21 +150,20 @@ export class Leases {
 
   /**
    * Charges what is unreconciled, and waits for what is still being taken. Whoever is the last of the table gives back all
-   * that it holds; whether it was.
+   * that it holds; whether it was. What can't be charged is left under the name of the table, where it has one.
    */
   async drain(): Promise<boolean> {
     this.#isEnded = true;
     this.#stopSweep();
     await this.#acquirer.end();
     const { engine } = this.#parts;
+    if (engine.users === 1) engine.drain();
+    await this.#settle();
+    this.#isLeft = this.#outbox.bequeath();
+    if (this.#isLeft) return false;
     const isLast = engine.leave();
-    if (isLast) {
-      this.#outbox.inherit();
-      engine.drain();
-    }
-    const given = [this.#releaser.release()];
-    if (this.#session.isReady) given.push(this.#outbox.flushAll());
-    await Promise.allSettled(given);
+    if (isLast) engine.drain();
+    await this.#settle();
     await this.#outbox.leave();
     return isLast;
   }
@@ -170,7 +171,16 @@ export class Leases {
   /** Lets the table go. */
   close(): void {
     this.#parts.replies.close();
-    this.#engine.close();
+    if (this.#isLeft) this.#engine.abandon();
+    else this.#engine.close();
+  }
+
+  /** Gives back what is to be, and charges what this thread owes, and those that have ended. */
+  async #settle(): Promise<void> {
+    this.#outbox.inherit();
+    const settled = [this.#releaser.release()];
+    if (this.#session.isReady) settled.push(this.#outbox.flushAll());
+    await Promise.allSettled(settled);
   }
 
   #mayAsk(open: OpenKey | undefined): boolean {

@@ -33,11 +33,14 @@ export class Outbox {
   readonly #retried = new Set<OpenKey>();
   /** Corrections that the store still knows by their sequences, by lane and key, and when that was: the latest last. */
   readonly #sequenced = new Map<string, { key: string; tier: Tier; lane: number; atMs: number }>();
+  /** Whether others find what this thread owes, should it end. */
+  #isMirrored: boolean;
   #sequence = 0;
   #kept = 0;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#isMirrored = parts.options.isMortal ?? false;
   }
 
   /** Thousandths admitted that the store has not heard of. */
@@ -53,7 +56,7 @@ export class Outbox {
   /** Remembers that a key decides without the store, and what it has admitted so. */
   add(open: OpenKey): void {
     this.#behind.add(open);
-    if (this.#parts.options.isMortal && open.fallback !== undefined) {
+    if (this.#isMirrored && open.fallback !== undefined) {
       open.fallbackDebt ??= ++this.#kept;
       const charges = open.fallback.outstanding(this.#parts.clocks.storeMs());
       if (charges !== undefined) {
@@ -63,6 +66,20 @@ export class Outbox {
       }
     }
     if (this.#isBroken(open)) this.#retry(open);
+  }
+
+  /**
+   * Leaves what the store could not be told to the other threads of the table, or to whoever opens it next; whether there
+   * is any, and they may.
+   */
+  bequeath(): boolean {
+    if (!this.#parts.options.outlives) return false;
+    this.#isMirrored = true;
+    for (const open of this.#behind) {
+      this.queueFallback(open);
+      for (const entry of open.unreconciled) this.#keep(open.key, entry);
+    }
+    return [...this.#behind].some(({ hasUnreconciled }) => hasUnreconciled);
   }
 
   /** Has the store charged or given back something, now or when it is back. */
@@ -206,7 +223,7 @@ export class Outbox {
 
   /** Has others find it as it is now, should this thread end. */
   #keep(key: string, entry: Unreconciled): void {
-    if (!this.#parts.options.isMortal) return;
+    if (!this.#isMirrored) return;
     entry.debt ??= ++this.#kept;
     this.#parts.engine.keepDebt(entry.debt, textOf(key, entry, this.#parts.clocks.nowMs()));
   }

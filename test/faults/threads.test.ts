@@ -48,8 +48,7 @@ describe.each(ENDS)("a thread that ends by %s", (how) => {
     if (how === "close") expect(rest).toBe(130);
   });
 
-  // The last that closes lets the table go, with what Redis can't be told.
-  it.each(how === "close" ? [2] : [2, 1])(
+  it.each([2, 1])(
     "while Redis is away leaves what it owes to the others, or to the next of its name: %i thread(s)",
     async (count) => {
       const { relay, options, threads, spent } = await behindRelay(count, 100, 100);

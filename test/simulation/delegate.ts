@@ -139,4 +139,8 @@ export class Delegate implements LeaseEngine {
   close(): void {
     this.inner.close();
   }
+
+  abandon(): void {
+    this.inner.abandon();
+  }
 }

@@ -307,6 +307,18 @@ impl LeaseEngine {
         }
     }
 
+    /// Lets the table go as a thread that ends without closing: it stays, with what is owed.
+    #[napi(catch_unwind)]
+    pub fn abandon(&self) {
+        if self.leases.borrow_mut().take().is_none() {
+            return;
+        }
+        self.table.bequeath(self.outbox.take());
+        if self.standing.replace(Standing::Gone) == Standing::User {
+            self.table.lose_user();
+        }
+    }
+
     fn with<T>(&self, call: impl FnOnce(&Leases) -> T) -> Result<T> {
         self.leases.borrow().as_ref().map(call).ok_or_else(closed)
     }
@@ -315,12 +327,7 @@ impl LeaseEngine {
 impl Drop for LeaseEngine {
     /// A thread that ends without closing, as one that is terminated does: others settle what it owed, and the table stays.
     fn drop(&mut self) {
-        if self.leases.borrow_mut().take().is_some() {
-            self.table.bequeath(self.outbox.take());
-            if self.standing.get() == Standing::User {
-                self.table.lose_user();
-            }
-        }
+        self.abandon();
     }
 }
 

@@ -53,12 +53,38 @@ impl LeaseTable {
     /// `ERR_TIERS_INVALID`, `ERR_NAME_CONFLICT`
     pub(crate) fn open(options: &LeaseOptions) -> Result<Arc<Self>> {
         let join = |table: Option<&Self>| {
-            let table = table.filter(|table| table.agrees(options));
+            let agrees = table.is_some_and(|table| table.agrees(options));
+            // Whom nobody has any more stands in nobody's way.
+            if !agrees && table.is_some_and(|table| table.users() == 0) {
+                return Ok(false);
+            }
+            let table = table.filter(|_| agrees);
             let table = table.ok_or_else(|| conflict(&options.name, "tiers, storage or maxKeys"))?;
             table.users.fetch_add(1, Ordering::Relaxed);
-            Ok(())
+            Ok(true)
         };
-        registry::open(&options.name, join, || Self::new(options.clone()))
+        registry::open(&options.name, join, |before| match before {
+            Some(before) => Self::after(before, options),
+            None => Self::new(options.clone()),
+        })
+    }
+
+    /// One in the place of another that nobody has any more: the same replica, and what that one owed is owed by it, if it
+    /// has the same store.
+    fn after(before: &Self, options: &LeaseOptions) -> Result<Self> {
+        if before.options.agreement != options.agreement {
+            return Self::new(options.clone());
+        }
+        let replica = before.options.replica.clone();
+        let table = Self::new(LeaseOptions {
+            replica,
+            ..options.clone()
+        })?;
+        table
+            .lanes
+            .store(before.lanes.load(Ordering::Relaxed), Ordering::Relaxed);
+        *lock(&table.left) = before.inherit();
+        Ok(table)
     }
 
     fn agrees(&self, options: &LeaseOptions) -> bool {

@@ -50,9 +50,9 @@ impl LocalTable {
             let table = table.filter(|table| table.agrees(options));
             let table = table.ok_or_else(|| conflict(&options.name, "tiers, storage or maxKeys"))?;
             table.users.fetch_add(1, Ordering::Relaxed);
-            Ok(())
+            Ok(true)
         };
-        registry::open(&options.name, join, || Self::new(options.clone()))
+        registry::open(&options.name, join, |_| Self::new(options.clone()))
     }
 
     fn agrees(&self, options: &Options) -> bool {

@@ -19,29 +19,35 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Joins the table of a name, or makes it if there is none; one that has no name is always made. `join` may refuse what is
-/// there: None if it is of another kind.
+/// there, None if it is of another kind, or say by `false` that it is to give way; `make` is told what did.
 pub(crate) fn open<T: Any + Send + Sync>(
     name: &str,
-    join: impl Fn(Option<&T>) -> Result<()>,
-    make: impl FnOnce() -> Result<T>,
+    join: impl Fn(Option<&T>) -> Result<bool>,
+    make: impl FnOnce(Option<&T>) -> Result<T>,
 ) -> Result<Arc<T>> {
     if name.is_empty() {
-        return make().map(Arc::new);
+        return make(None).map(Arc::new);
     }
     loop {
         let place = Arc::clone(&PLACES.entry(name.to_owned()).or_default());
         // What is slow, and takes locks of its own, is done under this one and not under the map's.
         let mut present = lock(&place);
+        let mut before = None;
         if let Some(table) = &*present {
-            let table = Arc::clone(table).downcast::<T>().ok();
-            join(table.as_deref())?;
-            if let Some(table) = table {
+            before = Arc::clone(table).downcast::<T>().ok();
+            if join(before.as_deref())?
+                && let Some(table) = before
+            {
                 return Ok(table);
             }
         }
         // Another thread may have found it over meanwhile, and a third one may have made the next.
         if place_of(name).is_some_and(|of_name| Arc::ptr_eq(&of_name, &place)) {
-            let table = Arc::new(make().inspect_err(|_| remove(name))?);
+            let table = Arc::new(make(before.as_deref()).inspect_err(|_| {
+                if before.is_none() {
+                    remove(name);
+                }
+            })?);
             *present = Some(Arc::<T>::clone(&table));
             return Ok(table);
         }
@@ -85,9 +91,9 @@ mod tests {
             let table = table.ok_or_else(|| conflict(name, "kinds"))?;
             // Nobody joins what is over.
             assert_ne!(table.0.fetch_add(1, Ordering::Relaxed), 0);
-            Ok(())
+            Ok(true)
         };
-        open(name, join, || Ok(Counted(AtomicUsize::new(1))))
+        open(name, join, |_| Ok(Counted(AtomicUsize::new(1))))
     }
 
     #[test]

@@ -180,6 +180,35 @@ describe("a name", () => {
     expect([stays.engine.inherit(), stays.engine.users]).toEqual([["not settled"], 1]);
   });
 
+  it("stays with what is held and owed when the last lets go of it, for the next who opens it", () => {
+    const before = open("left");
+    hold(before, 3000);
+    before.engine.keepDebt(1, "owed");
+    before.engine.abandon();
+    before.engine.abandon();
+    before.engine.close();
+    expect(before.consume("hot", PRO, 1000, AT).code).toBe(-6);
+    const after = open("left", { replica: "second" });
+    expect([after.engine.replica, after.engine.lane, after.engine.users]).toEqual(["first", 1, 1]);
+    expect([after.engine.inherit(), after.engine.inherit()]).toEqual([["owed"], []]);
+    expect(after.consume("hot", PRO, 3000, AT).code).toBe(0);
+    expect(after.engine.leave()).toBe(true);
+  });
+
+  it("that nobody has any more gives way to who opens it with something else, who owes what it owed to the same store", () => {
+    const before = open("gives way");
+    before.engine.keepDebt(1, "owed");
+    before.engine.abandon();
+    const after = open("gives way", { replica: "second", maxKeys: 7 });
+    expect([after.engine.replica, after.engine.lane, after.engine.users]).toEqual(["first", 1, 1]);
+    expect(() => open("gives way")).toThrow(expect.objectContaining({ code: "ERR_NAME_CONFLICT" }));
+    after.engine.keepDebt(1, "still owed");
+    after.engine.abandon();
+    const elsewhere = open("gives way", { replica: "third", agreement: "redis b" });
+    expect([elsewhere.engine.replica, elsewhere.engine.lane]).toEqual(["third", 0]);
+    expect(elsewhere.engine.inherit()).toEqual([]);
+  });
+
   it("that is empty is shared with nobody", () => {
     const [one, other] = [open(""), open("")];
     hold(one, 3000);
