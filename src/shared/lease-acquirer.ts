@@ -1,3 +1,4 @@
+import { MAX_HELD } from "../engine/lease.js";
 import { APPLIED, LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import type { Reply } from "../store/protocol.js";
@@ -141,8 +142,10 @@ export class LeaseAcquirer {
       this.#end(open);
       return [];
     }
-    if (standing.heldMilli === 0) decider.giveBack(key, true);
-    return [{ open, boundTier, standing, ...amountsOf(pending, standing) }];
+    // Never put together with what is held, such a call is taken for as a whole.
+    const held = isBeyondLeases(pending[0]) ? { ...standing, heldMilli: 0 } : standing;
+    if (held.heldMilli === 0) decider.giveBack(key, true);
+    return [{ open, boundTier, standing: held, ...amountsOf(pending, held) }];
   }
 
   #send({ open, boundTier, standing, need, want }: Take): void {
@@ -188,6 +191,7 @@ export class LeaseAcquirer {
         grantedMilli: reply.granted,
         heldMilli: () => {
           left = this.#serveStale(open, boundTier, reply);
+          if (isBeyondLeases(open.pending[0])) left = this.#serveFirst(open, boundTier, reply, left);
           return left;
         },
         lastsMs,
@@ -222,6 +226,20 @@ export class LeaseAcquirer {
     const left = this.#serveOf(open, boundTier, reply, reply.granted, open.stalePending.splice(0), alone);
     // Asked for when what is left is on its way back.
     if (alone.length > 0) this.#parts.runtime.soon(() => alone.forEach((call) => void call.alone()));
+    return left;
+  }
+
+  /** Serves the first of those who wait, as many as it is enough for; returns what is left. */
+  #serveFirst(open: OpenKey, boundTier: BoundTier, reply: Reply, grantedMilli: number): number {
+    let sum = 0;
+    const sums = open.pending.map(({ costMilli }) => {
+      sum += costMilli;
+      return sum;
+    });
+    const first = open.pending.splice(0, sums.filter((upTo) => upTo <= grantedMilli).length);
+    const unserved: PendingCall[] = [];
+    const left = this.#serveOf(open, boundTier, reply, grantedMilli, first, unserved);
+    open.pending.unshift(...unserved);
     return left;
   }
 
@@ -283,6 +301,11 @@ export class LeaseAcquirer {
   }
 }
 
+/** Whether a call costs more than is ever held. */
+function isBeyondLeases(call: PendingCall | undefined): boolean {
+  return call !== undefined && call.costMilli > MAX_HELD;
+}
+
 /** What a take for those who wait is to bring at least, and what could be used. */
 function amountsOf(
   pending: readonly PendingCall[],
@@ -291,7 +314,8 @@ function amountsOf(
   // What is held counts, or the last tokens would lie here and there in parts that nobody can use.
   const need = Math.max(0, (pending[0]?.costMilli ?? 0) - heldMilli);
   const waiting = pending.reduce((sum, { costMilli }) => sum + costMilli, 0);
-  return { need, want: Math.max(need, waiting - heldMilli, aheadMilli) };
+  if (isBeyondLeases(pending[0])) return { need, want: waiting };
+  return { need, want: Math.max(need, Math.min(Math.max(waiting - heldMilli, aheadMilli), MAX_HELD - heldMilli)) };
 }
 
 /** A denial, if the store says that it is one and its amounts bear that out. */

@@ -131,3 +131,24 @@ it("a caller hears that the month is used up once it is, and before that when to
     await pause(1000 * Number(seconds));
   }
 }, 60_000);
+
+it("serves calls that cost more than a lease can hold, to the last token", async () => {
+  const large = {
+    t: { limits: [{ name: "month", type: "quota" as const, limit: 50_000_000, period: "month" as const }] },
+  };
+  const replicas = await openReplicas(redis.url, times(2, large), storage);
+  const [one, other] = replicas as [SharedLimiter, SharedLimiter];
+
+  // Some of it is held when the first of them comes.
+  expect((await one.consume("large", "t", 1_000_000)).allowed).toBe(true);
+  for (const replica of [one, one, other]) {
+    expect(await replica.consume("large", "t", 10_000_000)).toMatchObject({ allowed: true });
+  }
+  const waiting = [5_000_000, 1, 4_294_967.296, 5_000_000].map((cost) => one.consume("large", "t", cost));
+  expect(await Promise.all(waiting)).toMatchObject(times(4, { allowed: true }));
+  await pause(2 * LEASE_MS);
+  const left = (await one.peek("large", "t", 0)).limits[0]?.remaining ?? 0;
+  expect(left).toBeCloseTo(50_000_000 - 31_000_000 - 14_294_968.296, 3);
+  expect((await other.consume("large", "t", left)).allowed).toBe(true);
+  expect((await one.consume("large", "t", 0.001)).retryAfterMs).toBeGreaterThan(FINAL_MS);
+});
