@@ -30,6 +30,8 @@ export interface Arrival {
   readonly teaches: boolean;
   /** Undefined for an answer to anything but a take. */
   readonly taken?: Taken;
+  /** Whether it is of what an outage policy let in: a key of which nothing is known is known from then on, as by a take. */
+  readonly ofOutage?: boolean;
   /** What it denied. */
   readonly denial?: Outcome | undefined;
   /** Told when it is there, as one of `APPLIED`. */
@@ -85,12 +87,13 @@ export class Replies {
     arrivals.forEach(({ applied }, index) => void applied?.(codes[index] as number));
   }
 
-  #write(at: number, { key, boundTier, reply, teaches, taken, denial }: Arrival, held: number, monoMs: number): void {
+  #write(at: number, arrival: Arrival, held: number, monoMs: number): void {
+    const { key, boundTier, reply, teaches, taken, ofOutage, denial } = arrival;
     const { frame } = this.#engine;
     frame[at + KEY_LENGTH] = key.length;
     frame[at + TIER] = boundTier.tierId;
     frame[at + VERSION] = boundTier.version;
-    frame[at + COST] = taken?.grantedMilli ?? -1;
+    frame[at + COST] = taken?.grantedMilli ?? (ofOutage ? 0 : -1);
     frame[at + NOW] = reply.nowMs;
     frame[at + LAG] = reply.lagMs;
     frame[at + MONO] = monoMs;

@@ -43,3 +43,36 @@ it("a correction made while another is being acknowledged is sent, at whatever m
   }
   expect(new Set(sent)).toEqual(new Set([2]));
 });
+
+it("a charge that was acknowledged outlives a server that loses it, also of a key that was only ever decided in an outage", async () => {
+  const time = new SimulatedTime(START);
+  let server = "one";
+  const told: Command[] = [];
+  let events: LinkEvents | undefined;
+  const link: Link = {
+    open: (opened: LinkEvents) => {
+      events = opened;
+      time.after(0, () => opened.connected("one"));
+    },
+    heartbeat: async ({ hasReported }) => ({ replicas: ["mine"], recoveringMs: hasReported ? 0 : 1 }),
+    close: async () => undefined,
+    send: async (command: Command) => {
+      if (command.op === "adjust") told.push(command);
+      const reply = { denied: 0, granted: 0, nowMs: Math.floor(time.nowMs), lagMs: 0, backMs: 0 };
+      return { ...reply, epoch: `${server}:0`, spent: [1000] };
+    },
+  };
+  const limiter = limiterOn(link, time);
+  await time.runUntil(START + 10);
+  events?.disconnected();
+  const { allowed } = await limiter.consume("k", "paid");
+  expect(allowed).toBe(true);
+  events?.connected("one");
+  await time.runUntil(START + 500);
+  expect(told.map((command) => command.op === "adjust" && command.deltas)).toEqual([[1000]]);
+  events?.disconnected();
+  server = "two";
+  events?.connected("two");
+  await time.runUntil(START + 1000);
+  expect(told.at(-1)).toMatchObject({ deltas: [0], snapshot: { epoch: "one:0", spent: [1000] } });
+});

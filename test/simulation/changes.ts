@@ -154,9 +154,9 @@ class Changing {
   }
 
   #forget(): void {
-    const { server, alive, random } = this.#world;
-    const downMs = random.between(100, 1000);
-    for (const { link } of alive) link.breakOff(downMs + random.between(5, 500));
+    const { server, alive, random, time } = this.#world;
+    server.awayUntilMs = time.nowMs + random.between(100, 1000);
+    for (const { link } of alive) link.breakOff(random.between(5, 500));
     server.restartEmpty();
   }
 

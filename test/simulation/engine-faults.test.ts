@@ -36,7 +36,7 @@ it.each(
     }
     expect.fail(`${fault} went unnoticed`);
   },
-  60_000,
+  240_000,
 );
 
 async function simulated(seed: number, mutation: Mutation): Promise<readonly string[]> {

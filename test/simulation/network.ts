@@ -71,6 +71,8 @@ export class SimulatedLink implements Link {
   connectIn(ms: number): void {
     this.#time.after(ms, () => {
       if (this.#events === undefined) return;
+      const awayMs = this.#server.awayUntilMs - this.#time.nowMs;
+      if (awayMs > 0) return this.connectIn(awayMs + ms);
       this.#connection++;
       this.#isUp = true;
       this.#events.connected(this.#server.id);

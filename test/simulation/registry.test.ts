@@ -100,7 +100,7 @@ it("the threads of one replica are one: waited for until all have reported, ther
     { numRuns: 200, endOnFailure: true },
   );
   expect(waits.size).toBe(2);
-}, 60_000);
+}, 240_000);
 
 it("a thread that has not reported is waited for until it has left, and what stays of its replica is there", async () => {
   const { redis } = registries();

@@ -141,7 +141,7 @@ it("the model of the script answers and publishes as the script does", async () 
   );
   expect(steps).toBeGreaterThan(3000);
   expect(conflicts).toBeGreaterThan(100);
-}, 60_000);
+}, 240_000);
 
 it("keeps a bucket's fraction when a server that lost writes is told of it by a replica that knows another tier", () => {
   const { free, paid } = Object.fromEntries(

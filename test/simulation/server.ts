@@ -41,6 +41,8 @@ export class Server {
   isUnguarded = false;
   /** Keys whose hashes are somebody else's. */
   readonly foreign = new Set<string>();
+  /** Until when nobody reaches it, also who begins meanwhile. */
+  awayUntilMs = 0;
   /** By how much, in ms, its clock is ahead. */
   aheadMs = 0;
   /** Tokens, in thousandths, that it grants beyond what a take asks for, where it has them; it then says more than was asked. */

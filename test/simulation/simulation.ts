@@ -254,7 +254,8 @@ class Simulation {
       });
     };
     const reconnect = (downMs: number) => {
-      for (const { link } of alive) link.breakOff(downMs + random.between(5, 500));
+      this.#server.awayUntilMs = this.#time.nowMs + downMs;
+      for (const { link } of alive) link.breakOff(random.between(5, 500));
     };
     switch (fault) {
       case "cut one":
