@@ -1,11 +1,12 @@
 //! The leases of all keys, in shards: each call of the public table is one of its methods.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError};
 
 use crossbeam_utils::CachePadded;
 
 use crate::clock::held;
+use crate::guarded::Guarded;
 use crate::key::{KeyHash, KeyHasher};
 use crate::lease::{Instant, Lease};
 use crate::lease_outcome::{Asked, KnownKey, LeaseOutcome};
@@ -30,8 +31,6 @@ const SWEEP_LIVE: usize = 1 << 12;
 const SWEEP_KEYS: usize = 1 << 11;
 /// In how many chunks a lease is looked for that may go.
 const SEARCH_CHUNKS: usize = 1 << 8;
-/// A shard searched in vain for a lease that may go is not searched again so soon.
-const SEARCH_INTERVAL_MS: u64 = 100;
 
 /// A key of a call, and the tier that it is under.
 #[derive(Debug, Clone, Copy)]
@@ -60,42 +59,6 @@ pub(crate) struct LeaseTable<const N: usize> {
     overflow: AtomicU64,
 }
 
-#[derive(Debug)]
-struct Guarded<const N: usize> {
-    shard: Mutex<LeaseShard<N>>,
-    /// When something of it is to be given back at the earliest, by the monotonic clock in ms.
-    due_ms: AtomicU64,
-    /// When it was searched in vain for a lease that may go.
-    searched_ms: AtomicU64,
-}
-
-impl<const N: usize> Guarded<N> {
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, LeaseShard<N>> {
-        self.shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes out of its leases what is over, by what an instant and an idle time are in it; says how many held something.
-    fn sweep(&self, at: impl FnOnce(&mut LeaseShard<N>) -> (u32, u32), expelled: &mut Expelled<'_>) -> usize {
-        let mut shard = self.lock();
-        let (now, idle) = at(&mut shard);
-        let swept = shard.sweep(now, idle, expelled);
-        self.due_ms.store(swept.due_ms, Ordering::Relaxed);
-        self.search_again();
-        swept.live
-    }
-
-    fn is_to_be_searched(&self, mono_ms: u64) -> bool {
-        let searched_ms = self.searched_ms.load(Ordering::Relaxed);
-        searched_ms == 0 || mono_ms < searched_ms || mono_ms >= searched_ms.saturating_add(SEARCH_INTERVAL_MS)
-    }
-
-    /// Notes that leases of it may go that could not before.
-    fn search_again(&self) {
-        self.searched_ms.store(0, Ordering::Relaxed);
-    }
-}
-
 impl<const N: usize> LeaseTable<N> {
     pub(crate) fn new(max_keys: usize, spans: LeaseSpans) -> Self {
         let shards = max_keys
@@ -103,15 +66,8 @@ impl<const N: usize> LeaseTable<N> {
             .next_power_of_two()
             .clamp(MIN_SHARDS, MAX_SHARDS)
             .max(max_keys.div_ceil(MOST_SHARD_KEYS).next_power_of_two());
-        let shard = || {
-            CachePadded::new(Guarded {
-                shard: Mutex::default(),
-                due_ms: AtomicU64::new(u64::MAX),
-                searched_ms: AtomicU64::new(0),
-            })
-        };
         Self {
-            shards: std::iter::repeat_with(shard).take(shards).collect(),
+            shards: std::iter::repeat_with(CachePadded::default).take(shards).collect(),
             max_keys,
             keys: CachePadded::default(),
             spans,

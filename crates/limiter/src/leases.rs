@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::MAX_LIMITS;
 use crate::clock::held;
 use crate::error::Error;
-use crate::key::{KeyHasher, Secret};
+use crate::key::KeyHasher;
 use crate::lease_outcome::{Asked, KnownKey, LeaseOutcome, LeaseVerdict};
+use crate::lease_settings::{LeaseSettings, LeaseStats};
 use crate::lease_spans::LeaseSpans;
 use crate::lease_table::{LeaseCall, LeaseTable};
 use crate::returns::{Expelled, Returned, Returns};
@@ -24,32 +25,6 @@ use crate::verdict::Verdict;
 
 /// By how much, in milliseconds, a cheap clock may lag: by it, grants end so much earlier.
 pub const CLOCK_LAG_MS: u32 = 10;
-
-/// How a table of leases is made.
-#[derive(Debug, Clone)]
-pub struct LeaseSettings {
-    /// The tiers in force at first.
-    pub tiers: Vec<TierSpec>,
-    /// Keys of which something is known or held at once, from 1.
-    pub max_keys: usize,
-    /// The secret under which keys are hashed; random.
-    pub secret: Secret,
-    /// For how long, in milliseconds, tokens are taken ahead.
-    pub lease_ms: u64,
-    /// How long, in milliseconds, the store is waited for.
-    pub timeout_ms: u64,
-}
-
-/// What a table of leases has counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseStats {
-    /// Keys, evictions and decisions.
-    pub counted: Stats,
-    /// Thousandths held now.
-    pub held_milli: u64,
-    /// Answers of the store whose key found no room.
-    pub overflow: u64,
-}
 
 /// Decides from what one replica holds and knows of each key, and says when the store is to be asked. Any number of threads
 /// may share one; best each has a clone of its own, which is the same table, so that they don't meet in its counters.
