@@ -11,6 +11,7 @@ const SEARCH_INTERVAL_MS: u64 = 100;
 
 /// A shard under its lock, and when it is worth taking that.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Guarded<const N: usize> {
     shard: Mutex<LeaseShard<N>>,
     /// When something of it is to be given back at the earliest, by the monotonic clock in ms.
@@ -47,6 +48,14 @@ impl<const N: usize> Guarded<N> {
         self.due_ms.store(swept.due_ms, Ordering::Relaxed);
         self.search_again();
         swept.live
+    }
+
+    /// Notes that something of it is to be given back then.
+    pub(crate) fn is_due_at(&self, due_ms: u64) {
+        // As a rule it is not the first of its shard, and a look costs less.
+        if due_ms < self.due_ms.load(Ordering::Relaxed) {
+            self.due_ms.fetch_min(due_ms, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_to_be_searched(&self, mono_ms: u64) -> bool {

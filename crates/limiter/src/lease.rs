@@ -30,10 +30,12 @@ pub(crate) struct Instant {
 }
 
 /// What is held and known of a key, in `N` slots. Instants without a unit are those of the shard; 0 is long ago.
+///
+/// What is not read as long as enough is held comes last.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct Lease<const N: usize> {
     pub(crate) text: KeyText,
-    epoch: Epoch,
     /// When that was so which is known, and under which rules the key is.
     stamp: Stamp,
     /// What the store last said was spent, in the units of the rules; 0 in slots that they leave out.
@@ -41,15 +43,16 @@ pub(crate) struct Lease<const N: usize> {
     pub(crate) grants: Grants,
     /// Watched since long ago at first, so that a key that is used once is not asked for ahead.
     demand: Demand,
-    /// Until when a denial is believed.
-    deny_until: u32,
-    /// Until when tokens that others hold may come back.
-    back_until: u32,
+    pub(crate) used: u32,
     /// Until when nothing is asked ahead.
     no_prefetch_until: u32,
     /// Until when the store is being asked.
     asked_until: u32,
-    pub(crate) used: u32,
+    /// Until when a denial is believed.
+    deny_until: u32,
+    /// Until when tokens that others hold may come back.
+    back_until: u32,
+    epoch: Epoch,
 }
 
 impl<const N: usize> Lease<N> {

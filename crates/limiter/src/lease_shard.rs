@@ -6,20 +6,12 @@ use crate::clock::held;
 use crate::grants::Grant;
 use crate::key::KeyHash;
 use crate::lease::{Instant, Lease};
+use crate::lease_chunks::{LeaseChunks, LeaseSlot, SLOT_BITS};
 use crate::ordered::{Ordered, Placed};
 use crate::origin::Origin;
 use crate::returns::Expelled;
 use crate::store_reply::StoreReply;
 use crate::tier::Tier;
-
-/// Leases that lie together.
-const CHUNK: usize = 32;
-const SLOT_BITS: u32 = 16;
-/// Chunks that slots can tell apart.
-const MAX_CHUNKS: usize = (1 << SLOT_BITS) / CHUNK;
-
-/// Where the lease of a key is: in a chunk, and at a place of it.
-pub(crate) type LeaseSlot = u16;
 
 /// 48 bits of a key's hash, which are never 0, then the slot of its lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,32 +44,15 @@ fn tag(KeyHash([first, _]): KeyHash) -> u64 {
     (first >> SLOT_BITS).max(1) << SLOT_BITS
 }
 
-/// Which leases of a chunk there are, a bit each.
-#[derive(Debug, Clone, Copy, Default)]
-struct Marks {
-    taken: u32,
-    /// Those that hold something, or held it at the last sweep.
-    live: u32,
-}
-
-/// Leases in chunks, so that none ever moves, and the order in which they are found.
-#[derive(Debug)]
+/// Leases, and the order in which they are found.
+///
+/// What every call reads comes first, so that it lies in one line of the processor's caches, with the lock before it.
+#[derive(Debug, Default)]
+#[repr(C)]
 pub(crate) struct LeaseShard<const N: usize> {
-    origin: Origin,
     index: Ordered<Indexed>,
-    chunks: Vec<Box<[Lease<N>; CHUNK]>>,
-    marks: Vec<Marks>,
-}
-
-impl<const N: usize> Default for LeaseShard<N> {
-    fn default() -> Self {
-        Self {
-            origin: Origin::default(),
-            index: Ordered::default(),
-            chunks: Vec::new(),
-            marks: Vec::new(),
-        }
-    }
+    origin: Origin,
+    chunks: LeaseChunks<N>,
 }
 
 /// What a sweep found in a shard.
@@ -143,34 +118,31 @@ impl<const N: usize> LeaseShard<N> {
         self.index.get(tag, is).map(|indexed| indexed.slot())
     }
 
+    /// Where in memory the place is where a key is looked for.
+    pub(crate) fn index_address(&self, hash: KeyHash) -> *const u8 {
+        self.index.address(tag(hash))
+    }
+
+    /// Where in memory the lease of a key is, if it is the only one of its hash.
+    pub(crate) fn lease_address(&self, hash: KeyHash) -> Option<*const u8> {
+        let tag = tag(hash);
+        let indexed = self.index.get(tag, |indexed| indexed.place() == tag)?;
+        Some(std::ptr::from_ref(self.lease(indexed.slot())).cast())
+    }
+
     #[inline]
     pub(crate) fn lease(&self, slot: LeaseSlot) -> &Lease<N> {
-        let (chunk, place) = split(slot);
-        &self.chunks[chunk][place]
+        self.chunks.lease(slot)
     }
 
     #[inline]
     pub(crate) fn lease_mut(&mut self, slot: LeaseSlot) -> &mut Lease<N> {
-        let (chunk, place) = split(slot);
-        &mut self.chunks[chunk][place]
+        self.chunks.lease_mut(slot)
     }
 
     /// Takes in the lease of a key that is not there; None if all slots are taken.
     pub(crate) fn insert(&mut self, hash: KeyHash, lease: Lease<N>) -> Option<LeaseSlot> {
-        let free = self.marks.iter().position(|marks| marks.taken != u32::MAX);
-        let chunk = free.unwrap_or(self.chunks.len());
-        if chunk == MAX_CHUNKS {
-            return None;
-        }
-        if chunk == self.chunks.len() {
-            self.chunks.push(Box::new([const { Lease::VACANT }; CHUNK]));
-            self.marks.push(Marks::default());
-        }
-        let marks = &mut self.marks[chunk];
-        let place = marks.taken.trailing_ones() as usize;
-        marks.taken |= 1 << place;
-        self.chunks[chunk][place] = lease;
-        let slot = slot_of(chunk, place);
+        let slot = self.chunks.insert(lease)?;
         self.index.insert(Indexed::new(hash, slot));
         Some(slot)
     }
@@ -179,33 +151,19 @@ impl<const N: usize> LeaseShard<N> {
     pub(crate) fn remove(&mut self, hash: KeyHash, slot: LeaseSlot) {
         self.index
             .remove(tag(hash), |indexed| *indexed == Indexed::new(hash, slot));
-        self.vacate(slot);
+        self.chunks.remove(slot);
     }
 
     /// Forgets the leases that `goes` names, and says how many.
     pub(crate) fn forget(&mut self, mut goes: impl FnMut(&Lease<N>) -> bool) -> usize {
         let chunks = &self.chunks;
         let mut gone = Vec::new();
-        let goes = |indexed: &Indexed| {
-            let (chunk, place) = split(indexed.slot());
-            goes(&chunks[chunk][place])
-        };
+        let goes = |indexed: &Indexed| goes(chunks.lease(indexed.slot()));
         self.index.forget(goes, |indexed| gone.push(indexed.slot()));
         for &slot in &gone {
-            self.vacate(slot);
+            self.chunks.remove(slot);
         }
         gone.len()
-    }
-
-    fn vacate(&mut self, slot: LeaseSlot) {
-        let (chunk, place) = split(slot);
-        *self.lease_mut(slot) = Lease::VACANT;
-        let marks = &mut self.marks[chunk];
-        marks.taken &= !(1 << place);
-        marks.live &= !(1 << place);
-        while self.marks.pop_if(|marks| marks.taken == 0).is_some() {
-            self.chunks.pop();
-        }
     }
 
     /// The slots of all leases.
@@ -213,11 +171,9 @@ impl<const N: usize> LeaseShard<N> {
         self.index.iter().map(|indexed| indexed.slot()).collect()
     }
 
-    /// The leases of one of the chunks, and where they are.
-    pub(crate) fn chunk(&self, number: usize) -> impl Iterator<Item = (LeaseSlot, &Lease<N>)> {
-        let chunk = number % self.chunks.len().max(1);
-        let taken = self.marks.get(chunk).map_or(0, |marks| marks.taken);
-        bits(taken).map(move |place| (slot_of(chunk, place), &self.chunks[chunk][place]))
+    /// A few leases that lie together, round and round, and where they are.
+    pub(crate) fn some(&self, turn: usize) -> impl Iterator<Item = (LeaseSlot, &Lease<N>)> {
+        self.chunks.of_chunk(turn)
     }
 
     /// Holds what was granted; what there is no room for, and what has expired, is to be given back. Says when, by the
@@ -245,8 +201,7 @@ impl<const N: usize> LeaseShard<N> {
             expelled.add(text, rules, excess, taken_ms);
         }
         let Some(due) = lease.due(idle) else { return u64::MAX };
-        let (chunk, place) = split(slot);
-        self.marks[chunk].live |= 1 << place;
+        self.chunks.mark_live(slot);
         origin.mono_at(due)
     }
 
@@ -266,8 +221,7 @@ impl<const N: usize> LeaseShard<N> {
         let rules = lease.rule_set();
         let Lease { grants, text, .. } = lease;
         grants.take(|_| true, |grant| expelled.add_grant(text, rules, grant, origin));
-        let (chunk, place) = split(slot);
-        self.marks[chunk].live &= !(1 << place);
+        self.chunks.clear_live(slot);
     }
 
     /// Takes out what has expired, and all of what was not used for `idle` ms.
@@ -277,52 +231,29 @@ impl<const N: usize> LeaseShard<N> {
             live: 0,
             due_ms: u64::MAX,
         };
-        for (chunk, marks) in self.chunks.iter_mut().zip(&mut self.marks) {
-            for place in bits(marks.live) {
-                swept.live += 1;
-                let lease = &mut chunk[place];
-                let rules = lease.rule_set();
-                let is_idle = now.saturating_sub(lease.used) >= idle;
-                let Lease { grants, text, .. } = lease;
-                let goes = |expires| is_idle || expires <= now;
-                grants.take(
-                    |grant| goes(grant.expires),
-                    |grant| expelled.add_grant(text, rules, grant, origin),
-                );
-                match lease.due(idle) {
-                    None => marks.live &= !(1 << place),
-                    Some(due) => swept.due_ms = swept.due_ms.min(origin.mono_at(due)),
-                }
+        self.chunks.retain_live(|lease| {
+            swept.live += 1;
+            let rules = lease.rule_set();
+            let is_idle = now.saturating_sub(lease.used) >= idle;
+            let Lease { grants, text, .. } = lease;
+            let goes = |expires| is_idle || expires <= now;
+            grants.take(
+                |grant| goes(grant.expires),
+                |grant| expelled.add_grant(text, rules, grant, origin),
+            );
+            let due = lease.due(idle);
+            if let Some(due) = due {
+                swept.due_ms = swept.due_ms.min(origin.mono_at(due));
             }
-        }
+            due.is_some()
+        });
         swept
     }
 
     /// Thousandths held, expired or not.
     pub(crate) fn held(&self) -> u64 {
-        let live = self.chunks.iter().zip(&self.marks);
-        live.flat_map(|(chunk, marks)| bits(marks.live).map(|place| chunk[place].grants.all()))
-            .sum()
+        self.chunks.live().map(|lease| lease.grants.all()).sum()
     }
-}
-
-/// Where the ones of a word are.
-fn bits(mut word: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let bit = word.trailing_zeros();
-        word &= word.wrapping_sub(1);
-        (bit < u32::BITS).then_some(bit as usize)
-    })
-}
-
-#[inline]
-fn split(slot: LeaseSlot) -> (usize, usize) {
-    (usize::from(slot) / CHUNK, usize::from(slot) % CHUNK)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "there are at most MAX_CHUNKS chunks")]
-fn slot_of(chunk: usize, place: usize) -> LeaseSlot {
-    (chunk * CHUNK + place) as LeaseSlot
 }
 
 #[cfg(test)]
@@ -378,7 +309,7 @@ mod tests {
             shard.remove(key.0, slot);
             assert_eq!(at(&shard, key), None);
         }
-        assert!(shard.chunks.is_empty() && shard.marks.is_empty() && shard.slots().is_empty());
+        assert!(shard.chunks.len() == 0 && shard.slots().is_empty());
     }
 
     #[test]

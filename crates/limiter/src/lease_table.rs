@@ -1,5 +1,6 @@
 //! The leases of all keys, in shards: each call of the public table is one of its methods.
 
+use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 
@@ -9,8 +10,9 @@ use crate::clock::held;
 use crate::guarded::Guarded;
 use crate::key::{KeyHash, KeyHasher};
 use crate::lease::{Instant, Lease};
+use crate::lease_chunks::LeaseSlot;
 use crate::lease_outcome::{Asked, KnownKey, LeaseOutcome};
-use crate::lease_shard::{LeaseShard, LeaseSlot};
+use crate::lease_shard::LeaseShard;
 use crate::lease_spans::LeaseSpans;
 use crate::returns::{Expelled, Returns};
 use crate::rule_set::HeldRuleSet;
@@ -31,6 +33,11 @@ const SWEEP_LIVE: usize = 1 << 12;
 const SWEEP_KEYS: usize = 1 << 11;
 /// In how many chunks a lease is looked for that may go.
 const SEARCH_CHUNKS: usize = 1 << 8;
+
+/// So many keys don't stay in the processor's caches.
+const COLD_KEYS: usize = 1 << 15;
+/// Bytes of a line of these.
+const LINE: usize = 64;
 
 /// A key of a call, and the tier that it is under.
 #[derive(Debug, Clone, Copy)]
@@ -171,6 +178,27 @@ impl<const N: usize> LeaseTable<N> {
         }
     }
 
+    /// Tells where in memory the leases of keys are, if there are so many that it is worth fetching them all before the first is
+    /// looked at: first their shards, then where in those they are looked for, then themselves.
+    pub(crate) fn prefetch_addresses(&self, keys: &[KeyHash], mut at: impl FnMut(*const u8)) {
+        if self.len() < COLD_KEYS || keys.len() < 2 {
+            return;
+        }
+        for &key in keys {
+            at(ptr::from_ref(self.shard(key)).cast());
+        }
+        for &key in keys {
+            at(self.shard(key).lock().index_address(key));
+        }
+        for &key in keys {
+            let lease = self.shard(key).lock().lease_address(key);
+            if let Some(lease) = lease {
+                at(lease);
+                at(lease.wrapping_add(size_of::<Lease<N>>() - LINE));
+            }
+        }
+    }
+
     pub(crate) fn apply(
         &self,
         call: &LeaseCall<'_>,
@@ -210,7 +238,7 @@ impl<const N: usize> LeaseTable<N> {
         if let Some(granted_milli) = reply.granted_milli {
             lease.taken(granted_milli, now, &self.spans);
             let due_ms = shard.hold(slot, reply, now, self.spans.idle, expelled);
-            home.due_ms.fetch_min(due_ms, Ordering::Relaxed);
+            home.is_due_at(due_ms);
         }
         Applied::Kept
     }
@@ -245,7 +273,7 @@ impl<const N: usize> LeaseTable<N> {
             }
             let mut shard = guarded.lock();
             let now = shard.at(mono_ms);
-            let chunk = shard.chunk(turn / self.shards.len());
+            let chunk = shard.some(turn / self.shards.len());
             let oldest = chunk
                 .filter(|(_, lease)| lease.may_go(now))
                 .min_by_key(|(_, lease)| lease.used)

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::MAX_LIMITS;
 use crate::clock::held;
 use crate::error::Error;
-use crate::key::KeyHasher;
+use crate::key::{KeyHash, KeyHasher};
 use crate::lease_outcome::{Asked, KnownKey, LeaseOutcome, LeaseVerdict};
 use crate::lease_settings::{LeaseSettings, LeaseStats};
 use crate::lease_spans::LeaseSpans;
@@ -25,6 +25,9 @@ use crate::verdict::Verdict;
 
 /// By how much, in milliseconds, a cheap clock may lag: by it, grants end so much earlier.
 pub const CLOCK_LAG_MS: u32 = 10;
+
+/// Of so many keys memory is fetched at once.
+const AT_ONCE: usize = 64;
 
 /// Decides from what one replica holds and knows of each key, and says when the store is to be asked. Any number of threads
 /// may share one; best each has a clone of its own, which is the same table, so that they don't meet in its counters.
@@ -241,6 +244,34 @@ impl Leases {
     /// Takes in what the store has answered about a key.
     #[must_use]
     pub fn apply(&self, key: &[u16], reply: &StoreReply) -> Applied {
+        self.apply_hashed(self.core.hasher.hash(key), key, reply)
+    }
+
+    /// Takes in many answers, in order, and tells of each by its number what became of it. If there are so many keys that it
+    /// pays, `prefetch` is told first where in memory those are of the next few. Such an address is good for a prefetch and
+    /// nothing else.
+    pub fn apply_all(
+        &self,
+        replies: &[(&[u16], StoreReply)],
+        mut prefetch: impl FnMut(*const u8),
+        mut applied: impl FnMut(usize, Applied),
+    ) {
+        let mut number = 0;
+        for part in replies.chunks(AT_ONCE) {
+            let mut hashes = [KeyHash([0; 2]); AT_ONCE];
+            let hashes = &mut hashes[..part.len()];
+            for (hash, (key, _)) in hashes.iter_mut().zip(part) {
+                *hash = self.core.hasher.hash(key);
+            }
+            table!(self, table => table.prefetch_addresses(hashes, &mut prefetch));
+            for (hash, (key, reply)) in hashes.iter().zip(part) {
+                applied(number, self.apply_hashed(*hash, key, reply));
+                number += 1;
+            }
+        }
+    }
+
+    fn apply_hashed(&self, hash: KeyHash, key: &[u16], reply: &StoreReply) -> Applied {
         let Core {
             tiers,
             hasher,
@@ -253,7 +284,7 @@ impl Leases {
             return Applied::Unknown;
         };
         let mut expelled = Expelled::new(tiers);
-        let call = self.call(key, &tier);
+        let call = LeaseCall { hash, key, tier: &tier };
         let applied = table!(self, table => table.apply(&call, reply, hasher, &mut expelled));
         returns.add(expelled);
         applied

@@ -41,6 +41,7 @@ mod key;
 mod key_text;
 mod keyspace;
 mod lease;
+mod lease_chunks;
 mod lease_outcome;
 mod lease_settings;
 mod lease_shard;

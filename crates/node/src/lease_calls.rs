@@ -18,7 +18,7 @@ use tollkeeper_limiter::{
 
 use crate::clock::{self, coarse_mono_ms, coarse_ms, given, system_ms};
 use crate::hot::at::{BEHIND, CODE, COST, NOW, SPENT, TIER, VERSION};
-use crate::hot::{self, RawValue, keys_of, outcome};
+use crate::hot::{self, RawValue, keys_of, outcome, prefetch};
 use crate::lease_frame::{Frame, Row, applied, at, outcome as lease_outcome};
 
 /// The longest key, in UTF-16 units: one of a caller's, and a limit's name beside it.
@@ -198,20 +198,26 @@ fn apply(leases: &Own, frame: &Frame, count: usize, keys: &[u16]) {
     };
     // Of one batch, all came at once.
     let mut own_ms = None;
+    let mut rows = Vec::with_capacity(count);
+    let mut replies = Vec::with_capacity(count);
     for (index, key) in keys_of(frame, count, keys).enumerate() {
         let row = frame.row(index);
-        if !is_key(key) {
+        if is_key(key) {
+            let mono_ms = given(row[at::MONO]).unwrap_or_else(|| *own_ms.get_or_insert_with(clock::mono_ms));
+            rows.push(index);
+            replies.push((key, reply_of(row, mono_ms)));
+        } else {
             row[CODE] = outcome::KEY_INVALID;
-            continue;
         }
-        let mono_ms = given(row[at::MONO]).unwrap_or_else(|| *own_ms.get_or_insert_with(clock::mono_ms));
-        row[CODE] = match leases.apply(key, &reply_of(row, mono_ms)) {
+    }
+    leases.apply_all(&replies, prefetch, |number, became| {
+        frame.row(rows[number])[CODE] = match became {
             Applied::Kept => applied::KEPT,
             Applied::Stale => applied::STALE,
             Applied::Full => applied::FULL,
             Applied::Unknown => applied::UNKNOWN,
         };
-    }
+    });
 }
 
 /// The answer that a row tells of.
