@@ -627,3 +627,32 @@ fn all_that_is_known_can_be_told_shard_by_shard() {
         assert_eq!(leases.named_rules(&known.rules).len(), 2);
     }
 }
+
+#[test]
+fn many_answers_are_taken_in_as_one_by_one_and_memory_is_fetched_first_where_keys_are_many() {
+    const KEYS: usize = 1 << 15;
+    let leases = leases(2 * KEYS);
+    let keys: Vec<_> = (0..KEYS).map(|number| units(&format!("key {number}"))).collect();
+    let apply_all = |replies: &[(&[u16], StoreReply)]| {
+        let (mut fetched, mut told) = (0, Vec::new());
+        let tell = |number, applied| told.push((number, applied));
+        leases.apply_all(replies, |_| fetched += 1, tell);
+        (fetched, told)
+    };
+    let one = granted(&leases, "free", 1, 0);
+    let all: Vec<_> = keys.iter().map(|key| (&key[..], one)).collect();
+    let kept = |replies: usize| (0..replies).map(|number| (number, Applied::Kept)).collect::<Vec<_>>();
+    assert_eq!(apply_all(&all), (0, kept(KEYS)), "few keys stay in the caches");
+
+    let mut some = all[100..230].to_vec();
+    some[70].1 = granted(&leases, "pro", 1, 0);
+    let mut told = kept(130);
+    told[70].1 = Applied::Stale;
+    assert_eq!(apply_all(&some), (130 * 4, told));
+    assert_eq!(apply_all(&all[..1]), (0, kept(1)), "one waits for its memory by itself");
+    for (key, tokens) in [(0, 2), (99, 1), (100, 2), (170, 1), (229, 2), (230, 1)] {
+        let key = format!("key {key}");
+        assert_eq!(verdict(&leases, &key, tokens, 10), LeaseVerdict::Allowed);
+        assert_eq!(verdict(&leases, &key, 1, 10), LeaseVerdict::Ask);
+    }
+}
