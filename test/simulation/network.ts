@@ -68,11 +68,12 @@ export class SimulatedLink implements Link {
     this.connectIn(this.#random.between(0, 20));
   }
 
-  connectIn(ms: number): void {
-    this.#time.after(ms, () => {
+  /** Connects in a while, or `ms` after the server is there again. */
+  connectIn(ms: number, fromMs = this.#time.nowMs): void {
+    this.#time.after(fromMs + ms - this.#time.nowMs, () => {
       if (this.#events === undefined) return;
-      const awayMs = this.#server.awayUntilMs - this.#time.nowMs;
-      if (awayMs > 0) return this.connectIn(awayMs + ms);
+      const { awayUntilMs } = this.#server;
+      if (awayUntilMs > this.#time.nowMs) return this.connectIn(ms, awayUntilMs);
       this.#connection++;
       this.#isUp = true;
       this.#events.connected(this.#server.id);
