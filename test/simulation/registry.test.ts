@@ -122,3 +122,20 @@ it("a thread that has not reported is waited for until it has left, and what sta
   expect(await heartbeat("run1", "a", 0, 1, REPORTED)).toEqual({ isRecovering: false, replicas: both });
   expect(await heartbeat("run1", "a", 0, 1, LEAVES)).toEqual({ isRecovering: false, replicas: ["b"] });
 });
+
+it("who was never told of others waits for them at an empty server, also with something to tell, in Redis as here", async () => {
+  const { redis, time, simulated } = registries();
+  simulated.restartEmpty();
+  await redis.del(KEY);
+  const line = ["empty", "a", "1", "0", "0", "1", "", "0", "1", "0"];
+  const [recoveringMs] = (await redis.eval(REGISTRY, 1, KEY, ...line)) as [number];
+  const membership = simulated.heartbeat(heartbeatOf(false, []), "a");
+  expect([recoveringMs, membership.recoveringMs]).toEqual([1000, 1000]);
+  // One that knows who else there is waits for these.
+  simulated.restartEmpty();
+  await redis.del(KEY);
+  await time.runUntil(time.nowMs + 1);
+  const known = ["empty", "a", "1", "1", "0", "1", "", "0", "1", "1", "a"];
+  expect(((await redis.eval(REGISTRY, 1, KEY, ...known)) as [number])[0]).toBe(0);
+  expect(simulated.heartbeat(heartbeatOf(true, ["a"]), "a").recoveringMs).toBe(0);
+});

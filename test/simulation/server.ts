@@ -106,7 +106,7 @@ export class Server {
     const { lanes = 1, peers, hasState, hasReported, isLeaving } = heartbeat;
     const { nowMs } = this.#time;
     const registry = this.#registry;
-    if (registry.run !== this.id) this.#meet(registry, hasState);
+    if (registry.run !== this.id) this.#meet(registry, hasState, peers.length > 0);
     if (registry.recoverUntilMs > nowMs && !hasReported) {
       for (const peer of peers) if (!registry.heard.has(peer)) this.#await(registry, peer);
     }
@@ -123,7 +123,7 @@ export class Server {
   }
 
   /** The first heartbeat of a server that the registry does not know. */
-  #meet(registry: Registry, hasState: boolean): void {
+  #meet(registry: Registry, hasState: boolean, knowsPeers: boolean): void {
     const { nowMs } = this.#time;
     const before = registry.run;
     registry.run = this.id;
@@ -132,7 +132,7 @@ export class Server {
       registry.recoverUntilMs = nowMs + ABSENT_MS;
       for (const replica of registry.heard.keys()) this.#await(registry, replica);
     }
-    if (before === undefined && !hasState && hasJustStarted) registry.holdMs = nowMs + HOLD_MS;
+    if (before === undefined && !(hasState && knowsPeers) && hasJustStarted) registry.holdMs = nowMs + HOLD_MS;
   }
 
   /** Has a replica waited for no longer if all its threads have reported. */

@@ -1,6 +1,6 @@
 /** How long, in ms, a replica is counted without having been heard of, and others are waited for at most. */
 export const ABSENT_MS = 3000;
-/** How long, in ms, the first to come to an empty server that has just started waits for somebody who knows more. */
+/** How long, in ms, the first to come to an empty server that has just started, and knows nothing or nobody, waits for others. */
 const HOLD_MS = 1000;
 /** Fields of the hash at most: three for each replica, one for each unlimited tier, and a few. */
 const MAX_FIELDS = 16_384;
@@ -96,7 +96,7 @@ if before ~= server then
     set('settle', string.format('%.0f', now + ${ABSENT_MS}))
     for _, replica in ipairs(there) do await(replica) end
   end
-  if not before and not hasState and hasJustStarted then set('hold', string.format('%.0f', now + ${HOLD_MS})) end
+  if not before and (not hasState or peers == 0) and hasJustStarted then set('hold', string.format('%.0f', now + ${HOLD_MS})) end
 end
 if left('settle', ${ABSENT_MS}) > 0 and not hasReported then
   for i = 1, peers do
