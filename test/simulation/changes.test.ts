@@ -4,6 +4,7 @@ import { crowd } from "./crowd.js";
 import { ends } from "./ends.js";
 import { full } from "./full.js";
 import { jump } from "./jump.js";
+import { moved } from "./moved.js";
 import { OLD_FAULTS } from "./mutations.js";
 import { routing } from "./routing.js";
 import { threads } from "./threads.js";
@@ -25,6 +26,11 @@ const SCENARIOS: Record<string, Scenario> = {
       "than the larger limit allows, on one replica what memory does, and each key exactly its own",
     seeds: 30,
     run: changes,
+  },
+  moved: {
+    promise: "keys that go to another tier while a server is away that loses all: what they have used outlives both",
+    seeds: 10,
+    run: async (seed, mutation) => ({ violations: await moved(seed, mutation) }),
   },
   routing: {
     promise: "with a quota and any routing whoever follows Retry-After is served exactly that, and put off for a lease",

@@ -2,6 +2,7 @@ import { expect, it } from "vitest";
 import { changes } from "./changes.js";
 import { ends } from "./ends.js";
 import { ENGINE_FAULTS } from "./engine-mutations.js";
+import { moved } from "./moved.js";
 import { simulate } from "./simulation.js";
 import { threads } from "./threads.js";
 import type { Mutation } from "./world.js";
@@ -18,6 +19,7 @@ const CAUGHT: Record<string, { fault: keyof typeof ENGINE_FAULTS; by: Run; as: R
   ],
   "by tiers that change": [
     { fault: "a grant carried to another tier as it is", by: changed, as: /over, .* allowed/, within: 20 },
+    { fault: "amounts carried to another tier as they are", by: moved, as: /not charged/, within: 5 },
   ],
   "by what threads leave": [
     { fault: "debts that nobody inherits", by: threads, as: /not charged/, within: 60 },
