@@ -46,7 +46,7 @@ export class Lease {
   usedMs: number;
   /** Thousandths used since {@link #sinceMs}. */
   #used = 0;
-  #sinceMs = 0;
+  #sinceMs: number;
   /** Thousandths used per ms of late, in single precision. */
   #rate = 0;
 
@@ -54,6 +54,7 @@ export class Lease {
     this.rules = rules;
     this.snapshot = snapshot;
     this.usedMs = monoMs;
+    this.#sinceMs = monoMs;
   }
 
   /** Thousandths held that don't expire before `untilMs`. */

@@ -23,6 +23,14 @@ impl Demand {
         rate: 0.0,
     };
 
+    /// Watched from an instant on.
+    pub(crate) fn from(now: u32) -> Self {
+        Self {
+            since: now,
+            ..Self::NONE
+        }
+    }
+
     #[inline]
     pub(crate) fn note(&mut self, milli: u32) {
         self.used = self.used.saturating_add(milli);

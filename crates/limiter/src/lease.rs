@@ -41,7 +41,6 @@ pub(crate) struct Lease<const N: usize> {
     /// What the store last said was spent, in the units of the rules; 0 in slots that they leave out.
     spent: [u64; N],
     pub(crate) grants: Grants,
-    /// Watched since long ago at first, so that a key that is used once is not asked for ahead.
     demand: Demand,
     pub(crate) used: u32,
     /// Until when nothing is asked ahead.
@@ -76,6 +75,7 @@ impl<const N: usize> Lease<N> {
         Self {
             text: KeyText::new(key),
             stamp: Stamp::new(0, tier.rule_set),
+            demand: Demand::from(now),
             used: now,
             ..Self::VACANT
         }

@@ -287,7 +287,7 @@ impl Lease {
             no_prefetch_until: 0,
             asked_until: 0,
             used_ms: mono,
-            since: 0,
+            since: mono,
             used: 0,
             rate: 0.0,
         }
