@@ -12,7 +12,12 @@ export const LEASE_OUTCOME = {
   RETURNS: 256,
   /** Nothing was decided: the store is to be asked. */
   ASK: 512,
+  /** Nothing was decided: the key was told to have no NUL, by {@link WITHOUT_NUL}, and has one. */
+  NUL: 1024,
 } as const;
+
+/** In the place of KEY_LENGTH in a call of `consume`: the key has no NUL, or is not to be decided. To look at it here costs nothing. */
+export const WITHOUT_NUL = -1;
 
 /** How a row of `apply` ended. */
 export const APPLIED = {

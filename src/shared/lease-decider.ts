@@ -12,7 +12,7 @@ import { type Outcome, writeOutcome } from "./outcome.js";
 import { SharedDenial } from "./shared-denial.js";
 
 // Own constants of a module, as in limiter.ts.
-const { TIER, COST, CODE, VERSION, NOW, SPENT, MONO, HELD, AHEAD } = LEASE_FRAME;
+const { TIER, COST, KEY_LENGTH, CODE, VERSION, NOW, SPENT, MONO, HELD, AHEAD } = LEASE_FRAME;
 const { WAIT } = LEASE_OUTCOME;
 const { LIMIT_MASK, FAILED } = OUTCOME;
 
@@ -108,6 +108,7 @@ export class LeaseDecider {
     this.#clocks.stamp(frame);
     frame[TIER] = tierId;
     frame[COST] = costMilli;
+    frame[KEY_LENGTH] = 0;
     frame[CODE] = FAILED;
   }
 

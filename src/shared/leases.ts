@@ -1,6 +1,6 @@
 import { type Frame, OUTCOME } from "../engine/frame.js";
 import type { LeaseEngine } from "../engine/lease-engine.js";
-import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
+import { LEASE_FRAME, LEASE_OUTCOME, WITHOUT_NUL } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import { Decision } from "../limiter/decision.js";
 import type { Command, Reply } from "../store/protocol.js";
@@ -11,17 +11,18 @@ import type { OpenKey } from "./open-key.js";
 import { Outage } from "./outage.js";
 import { Outbox } from "./outbox.js";
 import { allowedOutcome, outcomeOf, spentAt } from "./outcome.js";
+import { ownKey } from "./own-key.js";
 import type { Parts } from "./parts.js";
 import { report } from "./report.js";
 import type { Session, SessionState } from "./session.js";
 import { unreconciled } from "./unreconciled.js";
 
 // Own constants of a module, as in limiter.ts.
-const { TIER, COST, CODE, VERSION } = LEASE_FRAME;
-const { LOW, RETURNS, ASK } = LEASE_OUTCOME;
+const { TIER, COST, KEY_LENGTH, CODE, VERSION } = LEASE_FRAME;
+const { LOW, RETURNS, ASK, NUL } = LEASE_OUTCOME;
 const { FAILED, TIER_UNKNOWN } = OUTCOME;
 /** What a decision alone has none of. */
-const BESIDES = LOW | RETURNS | ASK;
+const BESIDES = LOW | RETURNS | ASK | NUL;
 
 /** Decides calls from what is leased, what the store grants, and, while that is away, by the outage policy. */
 export class Leases {
@@ -58,13 +59,14 @@ export class Leases {
     return this.#outbox.unreconciled;
   }
 
-  /** Spends a cost above 0, or any of a tier without limits. Throws where a decision can't be made. */
+  /** Spends a cost above 0, or any of a tier without limits, of a caller's key. Throws where a decision can't be made. */
   consume(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
-    if (!this.#session.isReady) return this.#away(key, boundTier, costMilli);
+    if (!this.#session.isReady) return this.#away(ownKey(key), boundTier, costMilli);
     const frame = this.#frame;
     this.#clocks.stamp(frame);
     frame[TIER] = boundTier.tierId;
     frame[COST] = costMilli;
+    frame[KEY_LENGTH] = WITHOUT_NUL;
     frame[CODE] = FAILED;
     this.#engine.consume(key);
     const code = frame[CODE] as number;
@@ -72,9 +74,14 @@ export class Leases {
     if (code === 0 && frame[VERSION] === boundTier.version && boundTier.shadows.length === 0) {
       return new Decision(boundTier, key, frame, 0, costMilli, true);
     }
-    if (code >= 0 && (code & BESIDES) === 0) return this.#parts.decider.decision(boundTier, key, costMilli, true);
-    if (code < 0) return this.consume(key, this.#renewed(code, key, boundTier, costMilli), costMilli);
-    return this.#told(code, key, boundTier, costMilli) ?? this.#ask(key, boundTier, costMilli);
+    if (code === NUL) return this.consumeOwn(ownKey(key), boundTier, costMilli);
+    return this.#consumed(code, key, boundTier, costMilli);
+  }
+
+  /** The same of what is counted under a key as it is. */
+  consumeOwn(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
+    if (!this.#session.isReady) return this.#away(key, boundTier, costMilli);
+    return this.#consumed(this.#parts.decider.consume(boundTier, key, costMilli), key, boundTier, costMilli);
   }
 
   /** What `consume` would say; if it `spends`, its cost is 0, and the decision is counted and can be corrected. */
@@ -181,6 +188,12 @@ export class Leases {
     const settled = [this.#releaser.release()];
     if (this.#session.isReady) settled.push(this.#outbox.flushAll());
     await Promise.allSettled(settled);
+  }
+
+  #consumed(code: number, key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
+    if (code >= 0 && (code & BESIDES) === 0) return this.#parts.decider.decision(boundTier, key, costMilli, true);
+    if (code < 0) return this.consumeOwn(key, this.#renewed(code, key, boundTier, costMilli), costMilli);
+    return this.#told(code, key, boundTier, costMilli) ?? this.#ask(key, boundTier, costMilli);
   }
 
   #mayAsk(open: OpenKey | undefined): boolean {

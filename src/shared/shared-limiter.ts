@@ -19,6 +19,7 @@ import { kindsOf, type LimitKinds } from "../store/limit-kinds.js";
 import type { Link } from "../store/protocol.js";
 import type { LeaseOptions } from "./lease-options.js";
 import { Leases } from "./leases.js";
+import { ownKey, shadowKey } from "./own-key.js";
 import { Parts } from "./parts.js";
 import { ReadyGate } from "./ready-gate.js";
 import type { Runtime } from "./runtime.js";
@@ -302,17 +303,17 @@ export class SharedLimiter {
   #decide(key: string, tierName: string, cost: number, spends: boolean): Decision | Promise<Decision> {
     const costMilli = checkedCost(cost);
     const boundTier = this.#boundTiers.of(tierName);
-    const own = ownKey(checkedKey(key));
+    checkedKey(key);
     if (costMilli > boundTier.tier.maxCostMilli) throw tooCostly(cost, boundTier);
-    const decided = this.#ask(boundTier, own, costMilli, spends);
+    const decided = this.#ask(boundTier, key, costMilli, spends);
     return boundTier.shadows.length === 0 ? decided : this.#askShadows(decided, spends);
   }
 
-  #ask(boundTier: BoundTier, own: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
+  #ask(boundTier: BoundTier, key: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
     const { name, limits } = boundTier.tier;
-    if (!spends || costMilli === 0) return this.#leases.peek(own, boundTier, costMilli, spends);
+    if (!spends || costMilli === 0) return this.#leases.peek(ownKey(key), boundTier, costMilli, spends);
     if (limits.length === 0) this.#usage.set(name, (this.#usage.get(name) ?? 0) + costMilli);
-    return this.#leases.consume(own, boundTier, costMilli);
+    return this.#leases.consume(key, boundTier, costMilli);
   }
 
   /** Has the shadow limits of its tier decide on a call as well. */
@@ -330,7 +331,10 @@ export class SharedLimiter {
   async #askShadow(shadow: BoundTier, key: string, costMilli: number, spends: boolean): Promise<ShadowAnswer> {
     if (costMilli > shadow.tier.maxCostMilli) return "denied";
     try {
-      return await this.#ask(shadow, shadowKey(key, shadow), costMilli, spends);
+      const own = shadowKey(key, shadow);
+      return await (spends
+        ? this.#leases.consumeOwn(own, shadow, costMilli)
+        : this.#leases.peek(own, shadow, costMilli, false));
     } catch {
       return undefined; // Redis is away, or the limit was just taken away by a reload.
     }
@@ -369,14 +373,4 @@ function checkedCost(cost: number): number {
 
 function tooCostly(cost: number, { name, tier }: BoundTier): TollkeeperError {
   return excessiveCost(cost, plainTier(name), tier.maxCostMilli / 1000);
-}
-
-/** Under which a key is counted: a NUL in it is doubled, so that none is what a shadow limit counts under. */
-function ownKey(key: string): string {
-  return key.includes("\0") ? key.replaceAll("\0", "\0\0") : key;
-}
-
-/** Under which a shadow limit counts what such a key would have spent. */
-function shadowKey(own: string, { tier }: BoundTier): string {
-  return `${own}\0${tier.limits.map(({ name }) => name).join()}`;
 }

@@ -17,9 +17,9 @@ use tollkeeper_limiter::{
 };
 
 use crate::clock::{self, coarse_mono_ms, coarse_ms, given, system_ms};
-use crate::hot::at::{BEHIND, CODE, COST, NOW, SPENT, TIER, VERSION};
+use crate::hot::at::{BEHIND, CODE, COST, KEY_LENGTH, NOW, SPENT, TIER, VERSION};
 use crate::hot::{self, RawValue, keys_of, outcome, prefetch};
-use crate::lease_frame::{Frame, Row, applied, at, outcome as lease_outcome};
+use crate::lease_frame::{Frame, Row, WITHOUT_NUL, applied, at, outcome as lease_outcome};
 
 /// The longest key, in UTF-16 units: one of a caller's, and a limit's name beside it.
 const MAX_KEY: usize = 1_057;
@@ -63,6 +63,10 @@ fn is_key(units: &[u16]) -> bool {
 
 #[inline]
 fn consume(leases: &Leases, key: &[u16], row: &mut Row) {
+    if WITHOUT_NUL.contains(&row[KEY_LENGTH]) && key.contains(&0) {
+        row[CODE] = lease_outcome::NUL;
+        return;
+    }
     decide(row, |tier, cost_milli, now_ms, mono_ms, out| {
         if let Some(mono_ms) = mono_ms {
             return leases.consume(key, tier, cost_milli, times(leases, now_ms, mono_ms), out);

@@ -8,7 +8,11 @@ pub(crate) mod outcome {
     pub(crate) const PROVISIONAL: f64 = 128.0;
     pub(crate) const RETURNS: f64 = 256.0;
     pub(crate) const ASK: f64 = 512.0;
+    pub(crate) const NUL: f64 = 1024.0;
 }
+
+/// `WITHOUT_NUL`: anything below 0 where a length would stand.
+pub(crate) const WITHOUT_NUL: std::ops::RangeTo<f64> = ..0.0;
 
 /// `APPLIED`.
 pub(crate) mod applied {
