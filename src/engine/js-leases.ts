@@ -3,7 +3,7 @@ import { areSameRules, CountedRuleSets, type CountedRules } from "./counted-rule
 import { type Frame, OUTCOME } from "./frame.js";
 import { Lease, type LeaseSnapshot } from "./lease.js";
 import type { CountedRule, LeaseCounts, LeaseEngine, LeaseEngineOptions } from "./lease-engine.js";
-import { APPLIED, LEASE_FRAME, LEASE_OUTCOME, WITHOUT_NUL } from "./lease-frame.js";
+import { APPLIED, LEASE_FRAME, LEASE_OUTCOME } from "./lease-frame.js";
 import { LeaseRows } from "./lease-rows.js";
 import { LeaseTable } from "./lease-table.js";
 import { maxKeysOf } from "./max-keys.js";
@@ -88,7 +88,7 @@ export class JsLeases implements LeaseEngine {
   }
 
   #consume(key: string): number {
-    if (this.#rows.read(0, LEASE_FRAME.KEY_LENGTH) === WITHOUT_NUL && key.includes("\0")) return LEASE_OUTCOME.NUL;
+    if (this.#rows.read(0, LEASE_FRAME.KEY_LENGTH) < 0 && key.includes("\0")) return LEASE_OUTCOME.NUL;
     const entry = this.#entryFor(key);
     if (typeof entry === "number") return entry;
     const monoMs = this.#clock.mono(this.#rows.read(0, LEASE_FRAME.MONO));

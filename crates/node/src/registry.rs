@@ -117,8 +117,8 @@ mod tests {
         let other = |name: &'static str| {
             open::<u8>(
                 name,
-                |table| table.map(|_| ()).ok_or_else(|| conflict(name, "kinds")),
-                || Ok(1),
+                |table| table.map(|_| true).ok_or_else(|| conflict(name, "kinds")),
+                |_| Ok(1),
             )
         };
         let refused = other("taken").unwrap_err();
@@ -128,7 +128,7 @@ mod tests {
         );
         assert!(leave("taken", || table.0.fetch_sub(1, Ordering::Relaxed) == 1));
         assert!(other("taken").is_ok());
-        assert!(open::<u8>("failed", |_| Ok(()), || Err(conflict("failed", "luck"))).is_err());
+        assert!(open::<u8>("failed", |_| Ok(true), |_| Err(conflict("failed", "luck"))).is_err());
         assert!(place_of("failed").is_none());
     }
 }

@@ -57,8 +57,9 @@ export class LeaseCaller {
     this.engine = engine;
   }
 
-  consume(key: string, tier: NumberedTier, cost: number, at: Instant): Told {
-    this.#begin({ TIER: tier.id, COST: cost, NOW: at.now, MONO: at.mono });
+  /** `length` is what stands in the place of the key's. */
+  consume(key: string, tier: NumberedTier, cost: number, at: Instant, length = 0): Told {
+    this.#begin({ TIER: tier.id, COST: cost, KEY_LENGTH: length, NOW: at.now, MONO: at.mono });
     this.engine.consume(key);
     return this.#told(tier.limits);
   }

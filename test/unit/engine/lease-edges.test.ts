@@ -1,7 +1,7 @@
 /** Where both engines of leases must be exact, and chance seldom comes. */
 import { describe, expect, it } from "vitest";
 import { Bucket } from "../../../src/engine/bucket.js";
-import { APPLIED, LEASE_OUTCOME } from "../../../src/engine/lease-frame.js";
+import { APPLIED, LEASE_OUTCOME, WITHOUT_NUL } from "../../../src/engine/lease-frame.js";
 import { answerTo, asks, at, LeaseCaller, NOON } from "./lease-caller.js";
 import { OPEN } from "./lease-twins.js";
 
@@ -28,6 +28,19 @@ describe.each(Object.entries(OPEN))("an engine of leases, %s", (_, open) => {
     expect(caller.look("k", large, at(0), false)).toMatchObject({ held: 2 * MOST });
     expect(asks(caller.consume("k", large, MOST + 1, at(1)))).toBe(true);
     expect(caller.consume("k", large, MOST, at(1)).denied).toBe(0);
+    engine.close();
+  });
+
+  it("decides nothing of a key that is said to have no NUL and has one, wherever it stands", () => {
+    const { engine, caller, large } = opened();
+    const keys = ["\0", "a\0", "\0a", "a\0\0b", `${"x".repeat(511)}\0`, "a"];
+    caller.apply(
+      keys.map((key) => answerTo(key, large, { granted: 5000, held: 5000 })),
+      at(0),
+    );
+    const codes = (length: number) => keys.map((key) => caller.consume(key, large, 1000, at(1), length).code);
+    expect(codes(WITHOUT_NUL)).toEqual([...Array(5).fill(LEASE_OUTCOME.NUL), 0]);
+    expect(codes(0)).toEqual(Array(6).fill(0));
     engine.close();
   });
 
