@@ -22,7 +22,7 @@ export function lanesOn(table: LeaseEngine): () => LeaseEngine {
 class JsLane extends Delegate {
   readonly #shared: Shared;
   readonly #lane: number;
-  readonly #debts = new Map<number, string>();
+  readonly #kept = new Map<number, string>();
   /** What is still to be told, since another lane may begin a report beside it. */
   #report: (Told & { readonly rows: Float64Array })[] = [];
 
@@ -58,8 +58,8 @@ class JsLane extends Delegate {
   }
 
   override keepDebt(id: number, text: string | undefined): void {
-    if (text === undefined) this.#debts.delete(id);
-    else this.#debts.set(id, text);
+    if (text === undefined) this.#kept.delete(id);
+    else this.#kept.set(id, text);
   }
 
   override inherit(): readonly string[] {
@@ -73,8 +73,8 @@ class JsLane extends Delegate {
 
   override close(): void {
     this.leave();
-    this.#shared.left.push(...this.#debts.values());
-    this.#debts.clear();
+    this.#shared.left.push(...this.#kept.values());
+    this.#kept.clear();
     if (this.#shared.open.delete(this) && this.#shared.open.size === 0) this.inner.close();
   }
 }

@@ -87,7 +87,7 @@ impl Run {
         }
         if times.mono_ms < entry.deny_until_ms {
             stand(entry, tier, times.store_ms, times.mono_ms, &mut expected);
-            judge(entry, tier, cost_milli, times.mono_ms, &mut expected);
+            verdict(entry, tier, cost_milli, times.mono_ms, &mut expected);
         }
         expected
     }
@@ -113,7 +113,7 @@ impl Run {
             stand(entry, &tier, times.store_ms, times.mono_ms, &mut expected);
             expected.verdict = LeaseVerdict::Allowed;
             if cost_milli > 0 && denial(&tier, &expected.spent, cost_milli, expected.now_ms).is_some() {
-                judge(entry, &tier, cost_milli, times.mono_ms, &mut expected);
+                verdict(entry, &tier, cost_milli, times.mono_ms, &mut expected);
             }
         }
         check(&outcome.expect("it was not refused"), &expected);
@@ -188,7 +188,7 @@ fn stand(entry: &Entry, tier: &TierSpec, store_ms: u64, ends_ms: u64, outcome: &
 }
 
 /// Denies a call, if where the key stands does.
-fn judge(entry: &Entry, tier: &TierSpec, cost_milli: u64, mono_ms: u64, outcome: &mut LeaseOutcome) {
+fn verdict(entry: &Entry, tier: &TierSpec, cost_milli: u64, mono_ms: u64, outcome: &mut LeaseOutcome) {
     if let Some((limit, wait_ms)) = denial(tier, &outcome.spent, cost_milli, outcome.now_ms) {
         outcome.verdict = LeaseVerdict::Denied { limit };
         let back_ms = entry.back_until_ms.saturating_sub(mono_ms);
