@@ -42,6 +42,11 @@ impl Spans {
     pub(crate) fn quarter_ms(self) -> u64 {
         self.lease_ms / 4
     }
+
+    /// For which nothing is asked ahead after a take.
+    pub(crate) fn sixteenth_ms(self) -> u64 {
+        self.lease_ms / 16
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +69,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Watched since long ago.
+    /// Watched from its first answer on.
     pub(crate) fn new(rules: Rules, epoch: Epoch, mono_ms: u64) -> Self {
         Self {
             rules,
@@ -77,7 +82,7 @@ impl Entry {
             no_prefetch_until_ms: 0,
             asked_until_ms: 0,
             used_ms: mono_ms,
-            since_ms: 0,
+            since_ms: mono_ms,
             used: 0,
             rate: 0.0,
         }
@@ -137,7 +142,7 @@ impl Entry {
         let demand = self.demand(spans.quarter_ms(), mono_ms);
         let is_low = demand >= LEAST_AHEAD_MILLI && self.held(mono_ms + spans.quarter_ms()) < demand;
         if is_low {
-            self.asked_until_ms = mono_ms + spans.lease_ms / 16 + spans.timeout_ms;
+            self.asked_until_ms = mono_ms + spans.sixteenth_ms() + spans.timeout_ms;
         }
         is_low
     }

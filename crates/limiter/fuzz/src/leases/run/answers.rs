@@ -110,9 +110,12 @@ impl Run {
             } else {
                 gone.push(grant);
             }
-            if granted_milli == 0 {
-                entry.no_prefetch_until_ms = reply.mono_ms + self.spans.quarter_ms();
-            }
+            let pause_ms = if granted_milli == 0 {
+                self.spans.quarter_ms()
+            } else {
+                self.spans.sixteenth_ms()
+            };
+            entry.no_prefetch_until_ms = entry.no_prefetch_until_ms.max(reply.mono_ms + pause_ms);
         }
         match reply.wait_ms {
             Some(0) if reply.granted_milli.is_some() => entry.deny_until_ms = 0,
