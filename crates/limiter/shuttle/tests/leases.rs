@@ -311,7 +311,7 @@ fn one_thread_of_those_that_share_a_lease_is_told_that_it_runs_low() {
         let spender: Work = |leases| {
             let low = (0..4).filter(|_| {
                 let mut outcome = LeaseOutcome::default();
-                let decided = leases.consume(&units("hot"), FREE, 1_000, at(1), &mut outcome);
+                let decided = leases.consume(&units("hot"), FREE, 1_000, at(LEASE_MS / 16), &mut outcome);
                 decided.is_ok() && outcome.is_low
             });
             Tokens::granted(low.count() as u64)
