@@ -179,10 +179,10 @@ async function leased(keys: number, tiers: Tiers): Promise<Contestant> {
           frame[0] = tier;
           frame[1] = 1000;
           frame[3] = -1;
-          frame[10] = -1;
+          frame[22] = -1;
           engine.consume(key);
           // Allowed, or allowed and told that more is to be asked for.
-          if (frame[4] !== 0 && frame[4] !== 32) throw notHeld();
+          if (frame[4] !== 0 && frame[4] !== 64) throw notHeld();
         }
       },
     },

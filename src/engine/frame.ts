@@ -1,11 +1,11 @@
 /** How `consume` and `peek` of an engine ended, in {@link Engine.frame}. */
 export const OUTCOME = {
-  /** 0: allowed. 1 to 4: denied by the first to fourth limit of the tier. */
-  LIMIT_MASK: 7,
+  /** 0: allowed. 1 to 8: denied by the first to eighth limit of the tier. */
+  LIMIT_MASK: 15,
   /** Set when the decision was made on the tier's overflow bucket. */
-  OVERFLOW: 8,
+  OVERFLOW: 16,
   /** Set when the instant told lies before the one that the key is at; {@link FRAME.BEHIND} says by how much. */
-  BEHIND: 16,
+  BEHIND: 32,
   KEY_INVALID: -1,
   TIER_UNKNOWN: -2,
   COST_INVALID: -3,
@@ -18,8 +18,8 @@ export const OUTCOME = {
 export const ADJUST = {
   /** Leave the buckets alone. */
   QUOTAS_ONLY: 1,
-  /** The decision was made on the overflow bucket of its tier. */
-  OVERFLOW: 8,
+  /** The decision was made on the overflow bucket of its tier: {@link OUTCOME.OVERFLOW}, so that it can be handed on. */
+  OVERFLOW: 16,
 } as const;
 
 /**
@@ -43,10 +43,12 @@ export const FRAME = {
   CODE: 4,
   /** After a call: the version of the tiers that decided; see {@link Engine.version}. */
   VERSION: 5,
-  /** After a call, from here on: one amount spent per limit of the tier, in the limit's own units. */
+  /** After a call, from here on: one amount spent per limit of the tier, in the limit's own units; room for eight. */
   SPENT: 6,
+  /** From here on room for a cost per limit of the tier, in its order, in thousandths of a token; see {@link FRAME.COST}. */
+  COSTS: 14,
   /** Numbers of a row. */
-  ROW: 10,
+  ROW: 22,
   /** Rows, which are the most keys of one batch. */
   ROWS: 64,
 } as const;

@@ -3,17 +3,17 @@ import { FRAME } from "./frame.js";
 /** Codes of {@link LEASE_FRAME.CODE} beyond those of `OUTCOME` in `frame.ts`, and flags that are added to these. */
 export const LEASE_OUTCOME = {
   /** Added to 0: what is held runs low; the caller asks for more ahead. Told once, and again after a while if nobody has. */
-  LOW: 32,
+  LOW: 64,
   /** Added to a denial: {@link LEASE_FRAME.WAIT} says how long it stands, and not the limit's own wait. */
-  WAIT: 64,
+  WAIT: 128,
   /** Added to a denial: tokens that other replicas hold may come back and end it early. */
-  PROVISIONAL: 128,
+  PROVISIONAL: 256,
   /** Added to any code, {@link LEASE_OUTCOME.ASK} apart from which it is told by: grants of another tier wait to be given back; see `takeReturns`. */
-  RETURNS: 256,
+  RETURNS: 512,
   /** Nothing was decided: the store is to be asked. */
-  ASK: 512,
+  ASK: 1024,
   /** Nothing was decided: the key was told to have no NUL, by {@link WITHOUT_NUL}, and has one. */
-  NUL: 1024,
+  NUL: 2048,
 } as const;
 
 /** In the place of KEY_LENGTH in a call of `consume`: the key has no NUL, or is not to be decided. To look at it here costs nothing. */
@@ -32,29 +32,29 @@ export const APPLIED = {
 } as const;
 
 /**
- * What a row of a lease engine's frame holds where: the first ten numbers are those of `FRAME`, so that a `Decision` is
+ * What a row of a lease engine's frame holds where: the first numbers are those of `FRAME`, so that a `Decision` is
  * copied from either. Costs and grants are thousandths of a token, times ms.
  */
 export const LEASE_FRAME = {
   ...FRAME,
   /** In: a monotonic clock in whole ms, or -1 for the engine's own. */
-  MONO: 10,
+  MONO: 22,
   /** Out with {@link LEASE_OUTCOME.WAIT}; in to `apply`: for how long the reply's denial may be believed, 0 if it did not deny. */
-  WAIT: 11,
+  WAIT: 23,
   /** Out of `ask` and `look`: what is held. In to `apply`: what was granted and is to be held. */
-  HELD: 12,
+  HELD: 24,
   /** Out of `ask`: what the key will use in `leaseMs` beyond what is held for it. In to `apply`: for how long, from now, the grant may be handed out. */
-  AHEAD: 13,
+  AHEAD: 25,
   /** The number of the server in the epoch of what is known (see `LeaseEngine.serverId`); -1 if nothing is known. */
-  SERVER: 14,
+  SERVER: 26,
   /** The rest of that epoch: its instant × 256, plus how many resets it has seen. */
-  EPOCH: 15,
+  EPOCH: 27,
   /** Out of `takeReturns` and `nextReport`: the number of the rules that the amounts are told in; see `LeaseEngine.rulesOf`. */
-  RULES: 16,
+  RULES: 28,
   /** In to `apply`, where {@link FRAME.BEHIND} is the key's length: by how many ms the key's time is ahead of the store's. */
-  LAG: 16,
+  LAG: 28,
   /** In to `apply`: whether the reply's denial is provisional, 1 or 0. */
-  IS_PROVISIONAL: 17,
+  IS_PROVISIONAL: 29,
   /** Numbers of a row. */
-  ROW: 18,
+  ROW: 30,
 } as const;

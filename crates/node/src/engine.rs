@@ -32,7 +32,7 @@ use crate::tiers;
 
 /// `ADJUST` of `src/engine/frame.ts`.
 const QUOTAS_ONLY: u32 = 1;
-const OVERFLOW: u32 = 8;
+const OVERFLOW: u32 = 16;
 
 /// One environment's hold on a table.
 #[napi]

@@ -33,7 +33,7 @@ use crate::stats::LeaseStats;
 use crate::tiers;
 
 /// `OUTCOME.LIMIT_MASK` of `src/engine/frame.ts`.
-const LIMIT_MASK: u8 = 7;
+const LIMIT_MASK: u8 = 15;
 
 /// How an engine of leases is opened.
 #[napi(object)]

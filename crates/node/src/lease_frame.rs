@@ -3,12 +3,12 @@
 
 /// `LEASE_OUTCOME`, beyond those of [`hot::outcome`](crate::hot::outcome).
 pub(crate) mod outcome {
-    pub(crate) const LOW: f64 = 32.0;
-    pub(crate) const WAIT: f64 = 64.0;
-    pub(crate) const PROVISIONAL: f64 = 128.0;
-    pub(crate) const RETURNS: f64 = 256.0;
-    pub(crate) const ASK: f64 = 512.0;
-    pub(crate) const NUL: f64 = 1024.0;
+    pub(crate) const LOW: f64 = 64.0;
+    pub(crate) const WAIT: f64 = 128.0;
+    pub(crate) const PROVISIONAL: f64 = 256.0;
+    pub(crate) const RETURNS: f64 = 512.0;
+    pub(crate) const ASK: f64 = 1024.0;
+    pub(crate) const NUL: f64 = 2048.0;
 }
 
 /// `WITHOUT_NUL`: anything below 0 where a length would stand.
@@ -24,16 +24,16 @@ pub(crate) mod applied {
 
 /// `LEASE_FRAME`.
 pub(crate) mod at {
-    pub(crate) const MONO: usize = 10;
-    pub(crate) const WAIT: usize = 11;
-    pub(crate) const HELD: usize = 12;
-    pub(crate) const AHEAD: usize = 13;
-    pub(crate) const SERVER: usize = 14;
-    pub(crate) const EPOCH: usize = 15;
-    pub(crate) const RULES: usize = 16;
-    pub(crate) const LAG: usize = 16;
-    pub(crate) const IS_PROVISIONAL: usize = 17;
-    pub(crate) const ROW: usize = 18;
+    pub(crate) const MONO: usize = 22;
+    pub(crate) const WAIT: usize = 23;
+    pub(crate) const HELD: usize = 24;
+    pub(crate) const AHEAD: usize = 25;
+    pub(crate) const SERVER: usize = 26;
+    pub(crate) const EPOCH: usize = 27;
+    pub(crate) const RULES: usize = 28;
+    pub(crate) const LAG: usize = 28;
+    pub(crate) const IS_PROVISIONAL: usize = 29;
+    pub(crate) const ROW: usize = 30;
 }
 
 /// One row.

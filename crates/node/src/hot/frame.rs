@@ -12,8 +12,8 @@ use crate::error::coded;
 
 /// `OUTCOME` of `src/engine/frame.ts`.
 pub(crate) mod outcome {
-    pub(crate) const OVERFLOW: f64 = 8.0;
-    pub(crate) const BEHIND: f64 = 16.0;
+    pub(crate) const OVERFLOW: f64 = 16.0;
+    pub(crate) const BEHIND: f64 = 32.0;
     pub(crate) const KEY_INVALID: f64 = -1.0;
     pub(crate) const TIER_UNKNOWN: f64 = -2.0;
     pub(crate) const COST_INVALID: f64 = -3.0;
@@ -34,8 +34,13 @@ pub(crate) mod at {
     pub(crate) const NOW: usize = 3;
     pub(crate) const CODE: usize = 4;
     pub(crate) const VERSION: usize = 5;
+    /// One amount for each limit of the tier.
     pub(crate) const SPENT: usize = 6;
-    pub(crate) const ROW: usize = SPENT + tollkeeper_limiter::MAX_LIMITS;
+    /// Numbers of a row: after the amounts is room for a cost of each limit.
+    pub(crate) const ROW: usize = SPENT + 2 * ROOM;
+    /// The most limits that a row has room for.
+    const ROOM: usize = 8;
+    const _: () = assert!(tollkeeper_limiter::MAX_LIMITS <= ROOM);
 }
 
 /// Rows of a frame.
