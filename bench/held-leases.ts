@@ -14,12 +14,11 @@ interface Command {
   readonly want?: number;
 }
 
-/** The limiter over the leases and the store that it is given, and the leases; not public. */
-interface SharedModule {
-  SharedLimiter: new (settings: object) => LeasedLimiter & { ready(): Promise<void> };
-}
+/** The limiter over the leases and the store that it is given, and the leases; not public, and joined for this only. */
 interface LeasesModule {
+  SharedLimiter: new (settings: object) => LeasedLimiter & { ready(): Promise<void> };
   openNativeLeases(options: object): { engine?: LeaseEngine; reason?: string };
+  PROCESS: object;
 }
 
 /** What a `SharedLimiter` is built on. */
@@ -50,9 +49,7 @@ export async function leasedLimiter(options: {
   tiers: object;
   maxKeys: number;
 }): Promise<{ limiter: LeasedLimiter; engine: LeaseEngine }> {
-  const { SharedLimiter } = await load<SharedModule>("dist/cjs/shared/shared-limiter.js");
-  const { openNativeLeases } = await load<LeasesModule>("dist/cjs/engine/native-leases.js");
-  const { PROCESS } = await load<{ PROCESS: object }>("dist/cjs/shared/runtime.js");
+  const { SharedLimiter, openNativeLeases, PROCESS } = await load<LeasesModule>("dist/bench/leases.js");
   const times = { leaseMs: LEASE_MS, timeoutMs: TIMEOUT_MS };
   const { engine, reason } = openNativeLeases({ ...options, ...times, agreement: "", replica: "bench" });
   if (engine === undefined) throw new Error(reason);

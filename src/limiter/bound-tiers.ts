@@ -192,12 +192,15 @@ export class BoundTiers {
   /** Who decides by a version of the tiers, by name of the tier. */
   #compile(version: number, slots: SlotNames): Map<string, BoundTier> {
     const engine = this.#engine;
-    const inForce = new Map<string, BoundTier & { shadows: BoundTier[] }>();
+    const inForce = new Map<string, BoundTier & { shadows: BoundTier[]; isLeased: boolean }>();
     for (const [name, tier] of compileTiers(engine.tiersOf(version), slots)) {
-      const boundTier = { ...this.#inCommon, version, tierId: engine.tierId(name), name, tier, shadows: [] };
+      const isLeased = tier.limits.length > 0;
+      const boundTier = { ...this.#inCommon, version, tierId: engine.tierId(name), name, tier, shadows: [], isLeased };
       const of = shadowedTier(name);
+      const shadowed = of === undefined ? undefined : inForce.get(of);
       if (of === undefined) inForce.set(name, boundTier);
-      else inForce.get(of)?.shadows.push(boundTier);
+      shadowed?.shadows.push(boundTier);
+      if (shadowed !== undefined) shadowed.isLeased = false;
     }
     return inForce;
   }

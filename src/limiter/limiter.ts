@@ -120,7 +120,7 @@ export class Limiter {
    * ```
    */
   consume(key: string, tier: string, cost = 1): Decision {
-    if (this.#sampler.isDue) return this.#sampler.time(() => this.#decide(key, tier, cost, true)) as Decision;
+    if (this.#sampler.isDue) return this.#timed(key, tier, cost);
     return this.#decide(key, tier, cost, true);
   }
 
@@ -233,6 +233,11 @@ export class Limiter {
       throw error;
     });
     return this.#closing;
+  }
+
+  /** By itself, since what a function's closures take from it is made at each of its calls. */
+  #timed(key: string, tier: string, cost: number): Decision {
+    return this.#sampler.time(() => this.#decide(key, tier, cost, true)) as Decision;
   }
 
   #decide(key: string, tierName: string, cost: number, spends: boolean): Decision {

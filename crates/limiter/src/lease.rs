@@ -5,6 +5,7 @@ use crate::clock::held;
 use crate::demand::Demand;
 use crate::epoch::Epoch;
 use crate::grants::Grants;
+use crate::key::KeyHash;
 use crate::key_text::KeyText;
 use crate::lease_outcome::{LeaseOutcome, LeaseVerdict, Snapshot};
 use crate::lease_spans::LeaseSpans;
@@ -71,9 +72,9 @@ impl<const N: usize> Lease<N> {
     };
 
     /// A key under a tier of which nothing is known until it [learns](Self::learn).
-    pub(crate) fn new(key: &[u16], tier: &Tier, now: u32) -> Self {
+    pub(crate) fn new(key: &[u16], hash: KeyHash, tier: &Tier, now: u32) -> Self {
         Self {
-            text: KeyText::new(key),
+            text: KeyText::new(key, hash),
             stamp: Stamp::new(0, tier.rule_set),
             demand: Demand::from(now),
             used: now,

@@ -18,31 +18,23 @@ pub(crate) type LeaseSlot = u16;
 #[repr(align(64))]
 struct Aligned<const N: usize>([Lease<N>; CHUNK]);
 
-#[derive(Debug)]
-struct Chunk<const N: usize> {
-    leases: Box<Aligned<N>>,
-    /// Which leases there are, a bit each.
+/// Which leases of a chunk there are, and which of them hold something or held it at the last sweep: a bit each.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
     taken: u32,
-    /// Those that hold something, or held it at the last sweep.
     live: u32,
 }
 
-impl<const N: usize> Chunk<N> {
-    fn new() -> Self {
-        Self {
-            leases: Box::new(Aligned([const { Lease::VACANT }; CHUNK])),
-            taken: 0,
-            live: 0,
-        }
-    }
-}
-
 /// Leases in chunks, so that none ever moves.
+///
+/// The chunks are what every call looks at. The marks, which only a sweep and a new key need, are not beside them.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct LeaseChunks<const N: usize> {
-    near: [Option<Chunk<N>>; NEAR],
-    far: Vec<Chunk<N>>,
+    near: [Option<Box<Aligned<N>>>; NEAR],
+    far: Vec<Box<Aligned<N>>>,
+    /// Of all chunks that there are, in their order.
+    marks: Vec<Marks>,
 }
 
 impl<const N: usize> Default for LeaseChunks<N> {
@@ -50,6 +42,7 @@ impl<const N: usize> Default for LeaseChunks<N> {
         Self {
             near: [const { None }; NEAR],
             far: Vec::new(),
+            marks: Vec::new(),
         }
     }
 }
@@ -58,73 +51,80 @@ impl<const N: usize> LeaseChunks<N> {
     #[inline]
     pub(crate) fn lease(&self, slot: LeaseSlot) -> &Lease<N> {
         let (chunk, place) = split(slot);
-        &self.chunk(chunk).leases.0[place]
+        &self.chunk(chunk).0[place]
     }
 
     #[inline]
     pub(crate) fn lease_mut(&mut self, slot: LeaseSlot) -> &mut Lease<N> {
         let (chunk, place) = split(slot);
-        &mut self.chunk_mut(chunk).leases.0[place]
+        &mut self.chunk_mut(chunk).0[place]
     }
 
     /// Takes in a lease; None if all slots are taken.
     pub(crate) fn insert(&mut self, lease: Lease<N>) -> Option<LeaseSlot> {
-        let free = self.iter().position(|chunk| chunk.taken != u32::MAX);
-        let number = free.unwrap_or_else(|| self.len());
+        let free = self.marks.iter().position(|marks| marks.taken != u32::MAX);
+        let number = free.unwrap_or(self.len());
         if number == MAX_CHUNKS {
             return None;
         }
         if free.is_none() {
-            match self.near.get_mut(number) {
-                Some(chunk) => *chunk = Some(Chunk::new()),
-                None => self.far.push(Chunk::new()),
-            }
+            self.add();
         }
-        let chunk = self.chunk_mut(number);
-        let place = chunk.taken.trailing_ones() as usize;
-        chunk.taken |= 1 << place;
-        chunk.leases.0[place] = lease;
+        let marks = &mut self.marks[number];
+        let place = marks.taken.trailing_ones() as usize;
+        marks.taken |= 1 << place;
+        self.chunk_mut(number).0[place] = lease;
         Some(slot_of(number, place))
+    }
+
+    fn add(&mut self) {
+        let leases = Box::new(Aligned([const { Lease::VACANT }; CHUNK]));
+        match self.near.get_mut(self.marks.len()) {
+            Some(chunk) => *chunk = Some(leases),
+            None => self.far.push(leases),
+        }
+        self.marks.reserve_exact(1);
+        self.marks.push(Marks::default());
     }
 
     /// Forgets a lease, and frees the last chunks if there is nothing in them.
     pub(crate) fn remove(&mut self, slot: LeaseSlot) {
         let (chunk, place) = split(slot);
-        let chunk = self.chunk_mut(chunk);
-        chunk.leases.0[place] = Lease::VACANT;
-        chunk.taken &= !(1 << place);
-        chunk.live &= !(1 << place);
-        while self.far.pop_if(|chunk| chunk.taken == 0).is_some() {}
-        if self.far.is_empty() {
-            let is_needed = |chunk: &Option<Chunk<N>>| chunk.as_ref().is_some_and(|chunk| chunk.taken > 0);
-            for chunk in self.near.iter_mut().rev().take_while(|chunk| !is_needed(chunk)) {
-                *chunk = None;
+        self.chunk_mut(chunk).0[place] = Lease::VACANT;
+        self.marks[chunk].taken &= !(1 << place);
+        self.marks[chunk].live &= !(1 << place);
+        while self.marks.pop_if(|marks| marks.taken == 0).is_some() {
+            match self.near.get_mut(self.marks.len()) {
+                Some(chunk) => *chunk = None,
+                None => drop(self.far.pop()),
             }
         }
     }
 
     pub(crate) fn mark_live(&mut self, slot: LeaseSlot) {
         let (chunk, place) = split(slot);
-        self.chunk_mut(chunk).live |= 1 << place;
+        self.marks[chunk].live |= 1 << place;
     }
 
     pub(crate) fn clear_live(&mut self, slot: LeaseSlot) {
         let (chunk, place) = split(slot);
-        self.chunk_mut(chunk).live &= !(1 << place);
+        self.marks[chunk].live &= !(1 << place);
     }
 
     /// The leases that may hold something.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Lease<N>> {
-        self.iter()
-            .flat_map(|chunk| bits(chunk.live).map(|place| &chunk.leases.0[place]))
+        self.marks
+            .iter()
+            .enumerate()
+            .flat_map(move |(number, marks)| bits(marks.live).map(move |place| &self.chunk(number).0[place]))
     }
 
     /// Shows the leases that may hold something, and forgets of those that they do that are not `kept`.
     pub(crate) fn retain_live(&mut self, mut kept: impl FnMut(&mut Lease<N>) -> bool) {
-        for chunk in self.near.iter_mut().flatten().chain(&mut self.far) {
-            for place in bits(chunk.live) {
-                if !kept(&mut chunk.leases.0[place]) {
-                    chunk.live &= !(1 << place);
+        for number in 0..self.len() {
+            for place in bits(self.marks[number].live) {
+                if !kept(&mut self.chunk_mut(number).0[place]) {
+                    self.marks[number].live &= !(1 << place);
                 }
             }
         }
@@ -133,22 +133,17 @@ impl<const N: usize> LeaseChunks<N> {
     /// The leases of one of the chunks, round and round, and where they are.
     pub(crate) fn of_chunk(&self, turn: usize) -> impl Iterator<Item = (LeaseSlot, &Lease<N>)> {
         let number = turn % self.len().max(1);
-        let chunk = self.iter().nth(number);
-        chunk
-            .into_iter()
-            .flat_map(move |chunk| bits(chunk.taken).map(move |place| (slot_of(number, place), &chunk.leases.0[place])))
+        let taken = self.marks.get(number).map_or(0, |marks| marks.taken);
+        bits(taken).map(move |place| (slot_of(number, place), &self.chunk(number).0[place]))
     }
 
+    /// How many chunks there are.
     pub(crate) fn len(&self) -> usize {
-        self.near.iter().flatten().count() + self.far.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Chunk<N>> {
-        self.near.iter().flatten().chain(&self.far)
+        self.marks.len()
     }
 
     #[inline]
-    fn chunk(&self, number: usize) -> &Chunk<N> {
+    fn chunk(&self, number: usize) -> &Aligned<N> {
         match self.near.get(number) {
             Some(Some(chunk)) => chunk,
             _ => &self.far[number - NEAR],
@@ -156,7 +151,7 @@ impl<const N: usize> LeaseChunks<N> {
     }
 
     #[inline]
-    fn chunk_mut(&mut self, number: usize) -> &mut Chunk<N> {
+    fn chunk_mut(&mut self, number: usize) -> &mut Aligned<N> {
         match self.near.get_mut(number) {
             Some(Some(chunk)) => chunk,
             _ => &mut self.far[number - NEAR],

@@ -254,7 +254,7 @@ impl<const N: usize> LeaseTable<N> {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, another)
             .ok()?;
         let now = shard.at(mono_ms);
-        let slot = shard.insert(call.hash, Lease::new(call.key, call.tier, now));
+        let slot = shard.insert(call.hash, Lease::new(call.key, call.hash, call.tier, now));
         if slot.is_none() {
             self.keys.fetch_sub(1, Ordering::Relaxed);
         }

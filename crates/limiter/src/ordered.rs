@@ -1,8 +1,10 @@
 //! An array ordered by hash, with gaps: what a shard of the table, or of the table of leases, finds its keys in.
 
+use std::mem;
+
 /// Entries beyond the last home, so that none has to wrap around; more are added where that is not enough.
 const TAIL: usize = 8;
-const FIRST_HOMES: usize = 8;
+const FIRST_HOMES: u32 = 8;
 
 /// What an ordered array holds.
 pub(crate) trait Placed: Copy {
@@ -19,18 +21,20 @@ pub(crate) trait Placed: Copy {
 /// that is not there as short as one for a key that is, and lets the array grow by a fifth where a table of powers of two
 /// has to double. (Method: Amble and Knuth, "Ordered hash tables", with multiplication for division as in Lemire, "Fast
 /// random integer generation in an interval".)
+///
+/// Small itself, so that a shard's first line of the processor's caches has room for more.
 #[derive(Debug)]
 pub(crate) struct Ordered<E> {
-    entries: Vec<E>,
+    entries: Box<[E]>,
     /// Indices to which a place can lead; 0 as long as nothing has come.
-    homes: usize,
-    len: usize,
+    homes: u32,
+    len: u32,
 }
 
 impl<E> Default for Ordered<E> {
     fn default() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: Box::default(),
             homes: 0,
             len: 0,
         }
@@ -65,11 +69,7 @@ impl<E: Placed> Ordered<E> {
         let gap = self.entries[index..]
             .iter()
             .position(is_vacant::<E>)
-            .unwrap_or_else(|| {
-                self.entries.reserve_exact(TAIL);
-                self.entries.push(E::VACANT);
-                self.entries.len() - 1 - index
-            });
+            .unwrap_or_else(|| self.lengthen() - index);
         self.entries.copy_within(index..index + gap, index + 1);
         self.entries[index] = entry;
         self.len += 1;
@@ -108,6 +108,17 @@ impl<E: Placed> Ordered<E> {
         self.entries.as_ptr().wrapping_add(home(place, self.homes)).cast()
     }
 
+    /// Adds places at the end, of which the first one is returned.
+    #[cold]
+    fn lengthen(&mut self) -> usize {
+        let first = self.entries.len();
+        let mut entries = mem::take(&mut self.entries).into_vec();
+        entries.reserve_exact(TAIL);
+        entries.resize(first + TAIL, E::VACANT);
+        self.entries = entries.into_boxed_slice();
+        first
+    }
+
     /// The index of an entry, or, as an error, the one that it would have.
     #[inline]
     fn find(&self, place: u64, is: impl Fn(&E) -> bool) -> Result<usize, usize> {
@@ -143,7 +154,7 @@ impl<E: Placed> Ordered<E> {
     #[cold]
     fn grow(&mut self) {
         let homes = (self.homes + self.homes / 5 + 1).max(FIRST_HOMES);
-        let mut entries = Vec::with_capacity(homes + TAIL);
+        let mut entries = Vec::with_capacity(homes as usize + TAIL);
         for entry in self.iter() {
             let home = home(entry.place(), homes);
             if entries.len() < home {
@@ -151,8 +162,8 @@ impl<E: Placed> Ordered<E> {
             }
             entries.push(*entry);
         }
-        entries.resize(entries.len().max(homes + TAIL), E::VACANT);
-        self.entries = entries;
+        entries.resize(entries.len().max(homes as usize + TAIL), E::VACANT);
+        self.entries = entries.into_boxed_slice();
         self.homes = homes;
     }
 }
@@ -163,8 +174,8 @@ fn is_vacant<E: Placed>(entry: &E) -> bool {
 
 /// The home of a place among so many.
 #[expect(clippy::cast_possible_truncation, reason = "below `homes`")]
-fn home(place: u64, homes: usize) -> usize {
-    ((u128::from(place) * homes as u128) >> 64) as usize
+fn home(place: u64, homes: u32) -> usize {
+    ((u128::from(place) * u128::from(homes)) >> 64) as usize
 }
 
 #[cfg(test)]
@@ -209,7 +220,7 @@ mod tests {
                     0 => prop_assert!(ordered.get_mut(key.0, is(key)).is_some()),
                     _ => prop_assert_eq!(ordered.remove(key.0, is(key)), map.remove(&key).is_some()),
                 }
-                prop_assert_eq!(ordered.len, map.len());
+                prop_assert_eq!(ordered.len as usize, map.len());
                 for (key, said) in &map {
                     prop_assert_eq!(ordered.get(key.0, is(*key)).map(|entry| entry.2), Some(*said));
                 }
@@ -237,9 +248,9 @@ mod tests {
                 .wrapping_add(1_442_695_040_888_963_407);
             ordered.insert((place, 0, 0));
             assert!(
-                ordered.entries.capacity() <= entries * 3 / 2 + 16,
+                ordered.entries.len() <= entries * 3 / 2 + 16,
                 "{entries} entries in {}",
-                ordered.entries.capacity()
+                ordered.entries.len()
             );
         }
     }

@@ -1,0 +1,34 @@
+// Joins what decides from leases into one module, as the library's own ESM build is, so that a benchmark of the two compares
+// decisions and not kinds of modules. It is no entry of the package: a limiter over a store of one's own is not public.
+import { join } from "node:path";
+
+/** What is asked for, and where it is made from. */
+const MODULES = ["shared/shared-limiter", "shared/runtime", "engine/native-leases"];
+const ENTRY = "\0leases";
+
+/**
+ * @param {string} root Of the build that is measured.
+ */
+export async function joinLeases(root) {
+  const { rolldown } = await import("rolldown"); // Not before set-up has installed it.
+  const bundle = await rolldown({
+    input: ENTRY,
+    external: /^[^./\0]/,
+    platform: "node",
+    resolve: { extensionAlias: { ".js": [".ts"] } },
+    plugins: [
+      {
+        name: "leases",
+        resolveId: (/** @type {string} */ id) => (id === ENTRY ? id : undefined),
+        load: (/** @type {string} */ id) => (id === ENTRY ? entryOf(root) : undefined),
+      },
+    ],
+  });
+  await bundle.write({ file: join(root, "dist", "bench", "leases.js") });
+}
+
+/** @param {string} root */
+function entryOf(root) {
+  const exported = MODULES.map((name) => `export * from ${JSON.stringify(join(root, "src", `${name}.ts`))};`);
+  return exported.join("\n");
+}
