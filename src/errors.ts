@@ -13,6 +13,8 @@ export const ERROR_CODES = {
   ERR_TOO_MANY_LIMITS: "more different sets of limits are in use at once than the engine can tell apart",
   ERR_COST_INVALID: "a cost is a number from 0 with at most three decimals",
   ERR_COST_EXCEEDS_CAPACITY: "the cost is more than a limit of the tier can ever hold",
+  ERR_GRANT_INVALID: "tokens can't be granted so",
+  ERR_TABLE_FULL: "a key to be granted tokens is new, and there is no room for it",
   ERR_CLOCK_INVALID: "the clock gave something else than milliseconds since 1970",
   ERR_NAME_CONFLICT: "a limiter of that name is open with another configuration",
   ERR_LIMITER_CLOSED: "the limiter is closed",

@@ -25,6 +25,7 @@ export { checkTiers } from "./engine/tier.js";
 export { ERROR_CODES, type ErrorCode, TollkeeperError } from "./errors.js";
 export type { Many } from "./limiter/calls.js";
 export type { Decision, LimitState } from "./limiter/decision.js";
+export type { GrantOptions } from "./limiter/grant.js";
 export type { Limiter, LimiterStats } from "./limiter/limiter.js";
 export type { Observe } from "./limiter/observers.js";
 export { checkOverrides, type LimitOverride, type Overrides, overriddenTier, plainTier } from "./limiter/overrides.js";

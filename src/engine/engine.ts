@@ -84,6 +84,13 @@ export interface Engine {
    * was known: one with overrides may be forgotten.
    */
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
+  /**
+   * Grants a key thousandths of a token of a quota, the limit of that name of a tier in force; if it `keeps` them, what is
+   * left of them outlasts the period. Whether the tier was known: one with overrides may be forgotten.
+   *
+   * @throws {TollkeeperError} `ERR_GRANT_INVALID` if it is no quota, or that is more than can be counted; `ERR_TABLE_FULL`
+   */
+  grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean;
   /** Forgets a key. */
   reset(key: string): void;
   /** Puts other tiers in force from the next decision on; throws and changes nothing if they can't be used. */

@@ -1,4 +1,5 @@
 import { TollkeeperError } from "../errors.js";
+import { grantTooLarge } from "./credit.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "./frame.js";
 import { maxKeysOf } from "./max-keys.js";
@@ -199,6 +200,22 @@ export class JsEngine implements Engine {
     return true;
   }
 
+  grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean {
+    const now = instant(nowMs);
+    const entry = this.#tiers.inForce(tier);
+    if (entry === undefined) return false;
+    const named = entry.tier.limits.find(({ name }) => name === limit);
+    if (named?.rule.type !== "quota") throw noQuota();
+    let state = this.#table.get(key);
+    if (state === undefined) {
+      state = new KeyState(entry.tier, entry.rules, now);
+      if (!this.#add(key, state, now)) throw tableFull(this.#table.maxKeys);
+    }
+    state.bringTo(entry.tier, entry.rules, now);
+    if (!state.grant(named.slot, milli, keeps)) throw grantTooLarge();
+    return true;
+  }
+
   /** What the keys of a tier share that found no room; begins as `state`. Of many, those that are full are forgotten. */
   #shared(name: string, state: KeyState, nowMs: number): KeyState {
     const shared = this.#overflow.get(name);
@@ -249,6 +266,14 @@ export class JsEngine implements Engine {
 /** An instant as it is told: below 0 stands for the system's clock. */
 function instant(nowMs: number): number {
   return nowMs < 0 ? Date.now() : nowMs;
+}
+
+function noQuota(): TollkeeperError {
+  return new TollkeeperError("ERR_GRANT_INVALID", "tokens can be granted of a quota only");
+}
+
+function tableFull(maxKeys: number): TollkeeperError {
+  return new TollkeeperError("ERR_TABLE_FULL", `the key is new, and all ${maxKeys} of maxKeys are in use`);
 }
 
 /** The limit that denies with the longest wait, counted from 1; 0 if none does. */

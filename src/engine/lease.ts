@@ -188,7 +188,7 @@ export class Lease {
     const amount = spent[slot];
     if (amount === undefined) return rule.initial;
     return rule.type === "quota"
-      ? Math.max(0, rule.rolled(amount, atMs, nowMs) - heldMilli)
+      ? rule.deducted(rule.rolled(amount, atMs, nowMs), heldMilli)
       : Math.max(0, rule.refilled(amount, nowMs - atMs) - heldMilli * rule.perMilli);
   }
 

@@ -18,6 +18,7 @@ interface Binding {
 interface NativeHandle extends TiersHandle {
   deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
+  grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean;
   reset(key: string): void;
   sweep(nowMs: number): void;
   stats(): Omit<EngineCounts, "tiers"> & { tiers: NativeTierCounts[] };
@@ -77,6 +78,10 @@ class NativeEngine extends NativeTiers<NativeHandle> implements Engine {
 
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean {
     return this.handle.adjust(key, deltaMilli, decision, flags, nowMs);
+  }
+
+  grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean {
+    return translated(() => this.handle.grant(key, tier, limit, milli, keeps, nowMs));
   }
 
   reset(key: string): void {

@@ -1,7 +1,10 @@
 import { MAX_AMOUNT } from "./amount.js";
 import { dayOf, monthOf, type Period } from "./period.js";
 
-/** A quota of tokens per calendar period in UTC; what is spent is counted in thousandths of a token. */
+/**
+ * A quota of tokens per calendar period in UTC; what is spent is counted in thousandths of a token, and is below 0 where a
+ * key was granted more than it has used.
+ */
 export class Quota {
   readonly type = "quota";
   readonly maxCostMilli: number;
@@ -27,7 +30,12 @@ export class Quota {
 
   /** What is still spent at `nowMs` of what was spent at `atMs`: nothing once a new period has begun. */
   rolled(spent: number, atMs: number, nowMs: number): number {
-    return atMs < this.periodOf(nowMs).startMs ? 0 : spent;
+    return this.hasEnded(atMs, nowMs) ? 0 : spent;
+  }
+
+  /** Whether the period that holds `atMs` is over at `nowMs`. */
+  hasEnded(atMs: number, nowMs: number): boolean {
+    return atMs < this.periodOf(nowMs).startMs;
   }
 
   /** The wait until a call of `costMilli` passes: 0 if it passes now. */
@@ -35,9 +43,14 @@ export class Quota {
     return spent + costMilli > this.maxCostMilli ? this.periodOf(nowMs).endMs - nowMs : 0;
   }
 
-  /** What is spent after `deltaMilli` more, or less, tokens. */
-  charged(spent: number, deltaMilli: number): number {
-    return Math.min(MAX_AMOUNT, Math.max(0, spent + deltaMilli));
+  /** What is spent after `deltaMilli` more, or less, tokens; never less than if nothing were used of what was granted. */
+  charged(spent: number, deltaMilli: number, grantedMilli = 0): number {
+    return Math.min(MAX_AMOUNT, Math.max(0 - grantedMilli, spent + deltaMilli));
+  }
+
+  /** What is spent less what was taken ahead of it; what is not known to be granted is not. */
+  deducted(spent: number, heldMilli: number): number {
+    return spent < 0 ? spent - heldMilli : Math.max(0, spent - heldMilli);
   }
 
   /** Tokens left, in thousandths. */
@@ -55,6 +68,11 @@ export class Quota {
    * nothing otherwise.
    */
   converted(spent: number, from: Quota, atMs: number, nowMs: number): number {
-    return from.periodOf(atMs).startMs === this.periodOf(nowMs).startMs ? spent : 0;
+    return this.goesOn(from, atMs, nowMs) ? spent : 0;
+  }
+
+  /** Whether this quota's period at `nowMs` is the one that another counted at `atMs`. */
+  goesOn(from: Quota, atMs: number, nowMs: number): boolean {
+    return from.periodOf(atMs).startMs === this.periodOf(nowMs).startMs;
   }
 }

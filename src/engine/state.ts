@@ -1,4 +1,5 @@
 import type { Bucket } from "./bucket.js";
+import { type Credit, type Credits, carried, unused, withGrant } from "./credit.js";
 import type { Quota } from "./quota.js";
 import type { Tier } from "./tier.js";
 
@@ -19,11 +20,14 @@ export class KeyState {
   rules: RuleSet;
   /** The amount spent per slot, in the units of the slot's rule. */
   readonly spent: number[] = [];
+  /** What it was granted, by slot; undefined if nothing ever was, as nearly always. */
+  credits: Credits | undefined;
 
   /** A key at its first call. */
   constructor(tier: Tier, ruleSet: RuleSet, nowMs: number) {
     this.atMs = nowMs;
     this.rules = ruleSet;
+    this.credits = undefined;
     for (const { slot, rule } of tier.limits) this.spent[slot] = rule.initial;
   }
 
@@ -34,10 +38,18 @@ export class KeyState {
       const rule = this.rules[slot];
       if (rule === undefined) continue;
       const spent = this.spent[slot] as number;
-      this.spent[slot] =
-        rule.type === "bucket" ? rule.refilled(spent, nowMs - this.atMs) : rule.rolled(spent, this.atMs, nowMs);
+      if (rule.type === "bucket") this.spent[slot] = rule.refilled(spent, nowMs - this.atMs);
+      else if (rule.hasEnded(this.atMs, nowMs)) this.begin(slot, rule, spent);
     }
     this.atMs = nowMs;
+  }
+
+  /** Begins a new period of a slot that ended with so much spent of a quota. */
+  private begin(slot: number, ended: Quota, spent: number): void {
+    const credit = this.credits?.[slot];
+    const left = credit && carried(credit, ended, spent);
+    if (this.credits !== undefined) this.credits[slot] = left;
+    this.spent[slot] = unused(left);
   }
 
   /** Brings the key to `nowMs` and under a tier: see *Tier change* in the documentation of limits. */
@@ -45,6 +57,7 @@ export class KeyState {
     const beforeMs = this.atMs;
     const before = this.rules;
     const spentBefore = before === ruleSet ? this.spent : [...this.spent];
+    const creditsBefore = before === ruleSet ? undefined : this.credits?.slice();
     this.advance(nowMs);
     // A key that was in tiers with more limits is under those as well, for good.
     if (before === ruleSet || tier.limits.every(({ slot, rule }) => before[slot] === rule)) return;
@@ -61,15 +74,37 @@ export class KeyState {
       const spent = this.spent[slot];
       if (from === undefined || spent === undefined) this.spent[slot] = rule.initial;
       else if (rule.type === "bucket") this.spent[slot] = rule.converted(spent, from as Bucket);
-      // Not what the old quota has left of it, whose period may have ended where this one's goes on.
-      else this.spent[slot] = rule.converted(spentBefore[slot] as number, from as Quota, beforeMs, this.atMs);
+      else this.convert(slot, rule, from as Quota, spentBefore[slot] as number, creditsBefore?.[slot], beforeMs);
     }
     this.rules = merged ?? ruleSet;
   }
 
+  /**
+   * Brings a slot under another quota: as it was at `beforeMs`, not as the old quota has it now, whose period may have ended
+   * where this one's goes on.
+   */
+  private convert(slot: number, to: Quota, from: Quota, spent: number, credit: Credit | undefined, beforeMs: number): void {
+    if (this.credits !== undefined) this.credits[slot] = credit;
+    if (to.goesOn(from, beforeMs, this.atMs)) this.spent[slot] = spent;
+    else this.begin(slot, from, spent);
+  }
+
+  /** Grants tokens of a quota of the tier that the key is under; false if that is more than can be. */
+  grant(slot: number, milli: number, keeps: boolean): boolean {
+    const credit = withGrant(this.credits?.[slot], milli, keeps);
+    if (credit === undefined) return false;
+    this.credits ??= [];
+    this.credits[slot] = credit;
+    this.spent[slot] = (this.spent[slot] as number) - milli;
+    return true;
+  }
+
   /** Spends a cost of every limit of the tier that the key is under. */
   charge(tier: Tier, costMilli: number): void {
-    for (const { slot, rule } of tier.limits) this.spent[slot] = rule.charged(this.spent[slot] as number, costMilli);
+    for (const { slot, rule } of tier.limits) {
+      const spent = this.spent[slot] as number;
+      this.spent[slot] = rule.type === "bucket" ? rule.charged(spent, costMilli) : spent + costMilli;
+    }
   }
 
   /**
@@ -84,19 +119,20 @@ export class KeyState {
       if (rule.type === "bucket") {
         if (!quotasOnly) this.spent[slot] = rule.charged(spent, deltaMilli, chargedRule as Bucket);
       } else if (rule.periodOf(this.atMs).startMs === (chargedRule as Quota).periodOf(chargedAtMs).startMs) {
-        this.spent[slot] = rule.charged(spent, deltaMilli);
+        this.spent[slot] = rule.charged(spent, deltaMilli, this.credits?.[slot]?.grantedMilli);
       }
     }
   }
 
-  /** Whether every bucket is full and no quota is used at `nowMs`. */
+  /** Whether every bucket is full and no quota is used at `nowMs`, nor anything left of what was granted. */
   isIdle(nowMs: number): boolean {
     return this.rules.every((rule, slot) => {
       if (rule === undefined) return true;
       const spent = this.spent[slot] as number;
-      return rule.type === "bucket"
-        ? rule.refilled(spent, nowMs - this.atMs) === 0
-        : rule.rolled(spent, this.atMs, nowMs) === 0;
+      if (rule.type === "bucket") return rule.refilled(spent, nowMs - this.atMs) === 0;
+      const credit = this.credits?.[slot];
+      if (!rule.hasEnded(this.atMs, nowMs)) return spent === 0 && credit === undefined;
+      return credit === undefined || carried(credit, rule, spent) === undefined;
     });
   }
 
@@ -107,6 +143,6 @@ export class KeyState {
 
   copy(): KeyState {
     const copy: KeyState = Object.create(KeyState.prototype);
-    return Object.assign(copy, this, { spent: [...this.spent] });
+    return Object.assign(copy, this, { spent: [...this.spent], credits: this.credits?.slice() });
   }
 }

@@ -10,6 +10,7 @@ import type { BoundTier } from "./bound-tier.js";
 import { BoundTiers } from "./bound-tiers.js";
 import { Calls, type Many } from "./calls.js";
 import { Decision } from "./decision.js";
+import { type GrantOptions, grantOf } from "./grant.js";
 import { checkedKey, checkedNow, invalidCost, limiterClosed } from "./misuse.js";
 import type { Observe } from "./observers.js";
 import { Sampler } from "./sampler.js";
@@ -161,7 +162,44 @@ export class Limiter {
     return decisions;
   }
 
-  /** Forgets a key: its next call is its first. */
+  /**
+   * Grants a key tokens that it was given or has bought: what is used of the tier's quota goes down by as much, below
+   * nothing if need be, so that more than its `limit` is left. They are gone when the period ends, unless they are to be
+   * kept: then what is left of them is there in the next. The quota itself is used first, and what is kept last.
+   *
+   * A key that is new, or comes from another tier, begins or goes over as with a call.
+   *
+   * @param tokens Above 0, at most three decimals; at most 4,503,599,627,370.496 for one key and quota.
+   * @returns Where the key stands then, as {@link peek} says of nothing.
+   * @throws {TollkeeperError} `ERR_GRANT_INVALID`, `ERR_TABLE_FULL` for a new key in a full table, `ERR_KEY_INVALID`,
+   * `ERR_TIER_UNKNOWN`, `ERR_OPTION_INVALID`, `ERR_CLOCK_INVALID`, `ERR_LIMITER_CLOSED`; then nothing is granted.
+   *
+   * @example
+   * ```ts
+   * import { createLimiter } from "tollkeeper";
+   *
+   * const limiter = createLimiter({
+   *   tiers: { free: { limits: [{ name: "month", type: "quota", limit: 100, period: "month" }] } },
+   * });
+   * limiter.consume("acct:42", "free", 100);
+   * const { limits } = limiter.grant("acct:42", "free", 500, { keep: true });
+   *
+   * console.log(limits[0]?.remaining); // 500
+   * await limiter.close();
+   * ```
+   */
+  grant(key: string, tier: string, tokens: number, options: GrantOptions = {}): Decision {
+    checkedKey(key);
+    const nowMs = this.#clock(); // Somebody else's code, which may reload.
+    const { boundTier, limit, milli, keeps } = grantOf(this.#boundTiers.of(tier), tokens, options);
+    if (!this.#engine.grant(key, boundTier.tierId, limit, milli, keeps, nowMs)) {
+      if (this.#boundTiers.renew(tier)) return this.grant(key, tier, tokens, options);
+      throw this.#boundTiers.misuse(OUTCOME.TIER_UNKNOWN, key, tier, 0);
+    }
+    return this.#decide(key, tier, 0, false);
+  }
+
+  /** Forgets a key: its next call is its first, and what it was granted is gone. */
   reset(key: string): void {
     this.#checkOpen();
     this.#engine.reset(checkedKey(key));

@@ -75,6 +75,8 @@ const BY_OWN_CODE: Partial<Record<ServiceErrorCode, ProblemCode>> = {
   ERR_OVERRIDES_INVALID: "overrides_invalid",
   ERR_TIER_UNKNOWN: "tier_unknown",
   ERR_COST_INVALID: "cost_invalid",
+  ERR_GRANT_INVALID: "grant_invalid",
+  ERR_TABLE_FULL: "table_full",
 };
 
 /** Errors of a body that are told, and UTF-16 units of what is told of each: it may repeat what was sent. */

@@ -122,7 +122,7 @@ export class FallbackLimits {
   /** What the whole limit would have to have spent to leave as much. */
   #shown(part: Part, index: number): number {
     const rule = this.#rule(index);
-    if (rule.type === "quota") return Math.max(0, rule.maxCostMilli - Math.max(0, part.amount));
+    if (rule.type === "quota") return rule.maxCostMilli - Math.max(0, part.amount);
     const left = rule.capacity / this.#replicas - part.amount;
     return Math.ceil(Math.min(rule.capacity, Math.max(0, rule.capacity - left)));
   }

@@ -199,7 +199,11 @@ export class LeaseAcquirer {
       applied: (code) => {
         if (code !== APPLIED.KEPT && left > 0) this.#handOut(open, boundTier, reply, left);
         if (denial !== undefined && open.boundTier === boundTier) this.#deny(open, boundTier, reply, denial);
-        this.#serveAll(open);
+        if (!reply.isExact || denial !== undefined) return this.#serveAll(open);
+        this.#serve(open);
+        // Takes one after the other would bring each of them its own tokens only.
+        for (const call of open.pending.splice(0)) call.alone();
+        this.#end(open);
       },
     });
   }

@@ -3,8 +3,10 @@ import type { LeaseEngine } from "../engine/lease-engine.js";
 import { LEASE_FRAME, LEASE_OUTCOME, WITHOUT_NUL } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import { Decision } from "../limiter/decision.js";
+import type { Grant } from "../limiter/grant.js";
 import type { Command, Reply } from "../store/protocol.js";
 import type { Clocks } from "./clocks.js";
+import { Granter } from "./granter.js";
 import { denialOf, deniedOf, LeaseAcquirer, SWEEPS } from "./lease-acquirer.js";
 import { LeaseReleaser } from "./lease-releaser.js";
 import type { OpenKey } from "./open-key.js";
@@ -36,6 +38,7 @@ export class Leases {
   readonly #outage: Outage;
   readonly #releaser: LeaseReleaser;
   readonly #acquirer: LeaseAcquirer;
+  readonly #granter: Granter;
   #stopSweep: () => void = () => undefined;
   #isEnded = false;
   /** Whether the table is left with what the store could not be told. */
@@ -51,6 +54,7 @@ export class Leases {
     this.#outage = new Outage(parts, this.#outbox);
     this.#releaser = new LeaseReleaser(parts, this.#outbox);
     this.#acquirer = new LeaseAcquirer(parts, this.#outbox, this.#releaser);
+    this.#granter = new Granter(parts, (key) => this.changed(key, false));
     this.#sweepLater();
   }
 
@@ -107,6 +111,11 @@ export class Leases {
     const open = this.#parts.openKeys.get(key);
     if (open !== undefined) open.resets++;
     await this.#session.run({ op: "reset", ...this.#parts.about(key, tier) });
+  }
+
+  /** Grants a key tokens of a quota, as {@link Granter.grant} does. */
+  grant(key: string, boundTier: BoundTier, grant: Grant): Promise<boolean> {
+    return this.#granter.grant(key, boundTier, grant);
   }
 
   /** Corrects what a tier has decided, now or when the store is back. */

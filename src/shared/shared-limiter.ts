@@ -1,4 +1,5 @@
 import { toMilli } from "../engine/amount.js";
+import { grantTooLarge } from "../engine/credit.js";
 import type { TierStats } from "../engine/engine.js";
 import { ADJUST } from "../engine/frame.js";
 import type { LeaseEngine } from "../engine/lease-engine.js";
@@ -10,6 +11,7 @@ import type { BoundTier } from "../limiter/bound-tier.js";
 import { BoundTiers } from "../limiter/bound-tiers.js";
 import { Calls, type Many } from "../limiter/calls.js";
 import type { Decision } from "../limiter/decision.js";
+import { type GrantOptions, grantOf } from "../limiter/grant.js";
 import { checkedKey, excessiveCost, invalidCost, limiterClosed } from "../limiter/misuse.js";
 import { type Observe, Observers } from "../limiter/observers.js";
 import { plainTier } from "../limiter/overrides.js";
@@ -206,7 +208,23 @@ export class SharedLimiter {
   }
 
   /**
-   * Forgets a key on all replicas: its next call is its first.
+   * Grants a key tokens, as {@link Limiter.grant} does, on all replicas: once, however often Redis has to be told.
+   *
+   * @throws {TollkeeperError} as `Limiter.grant` does on misuse; `ERR_STORE_UNAVAILABLE` if Redis can't be told, and if it
+   * has not acknowledged it for 5 s; the message then says that nobody knows whether it did.
+   */
+  async grant(key: string, tier: string, tokens: number, options: GrantOptions = {}): Promise<Decision> {
+    checkedKey(key);
+    const plain = this.#boundTiers.of(tier);
+    const grant = grantOf(plain, tokens, options);
+    const own = ownKey(key);
+    const counted = grant.boundTier === plain ? own : shadowKey(own, grant.boundTier);
+    if (!(await this.#leases.grant(counted, grant.boundTier, grant))) throw grantTooLarge();
+    return await this.peek(key, tier, 0);
+  }
+
+  /**
+   * Forgets a key on all replicas: its next call is its first, and what it was granted is gone.
    *
    * @throws {TollkeeperError} `ERR_STORE_UNAVAILABLE` if Redis can't be told; then it is as it was.
    */

@@ -69,7 +69,9 @@ export function withUnreconciled(
       const at = counted.limits.findIndex((limit) => limit.name === name);
       const [from, delta = 0, before = 0] = [counted.limits[at]?.rule, deltas[at], spent[index]];
       if (rule.type === "quota") {
-        if (atMs >= rule.periodOf(nowMs).startMs) spent[index] = rule.charged(before, delta);
+        // How far down a return may go the store alone can tell of what was granted.
+        const grantedMilli = Math.max(0, 0 - before);
+        if (atMs >= rule.periodOf(nowMs).startMs) spent[index] = rule.charged(before, delta, grantedMilli);
       } else if (from?.type === "bucket" && !quotasOnly) {
         spent[index] = rule.charged(before, delta, from);
       }

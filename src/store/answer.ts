@@ -37,21 +37,30 @@ export function replyOf(answer: unknown, command: Command): Reply {
   if (!Array.isArray(answer)) throw new StrangeAnswer(`${shown(answer)} for a list`);
   const { length } = command.tier.limits;
   const amounts = answer.length - HEAD;
-  if (amounts !== length && amounts !== 0) throw new StrangeAnswer(`${amounts} amounts of ${length} limits`);
+  // What was granted comes after what is spent, where something was, and whether it is kept.
+  if (amounts !== length && amounts !== 2 * length + 1 && amounts !== 0)
+    throw new StrangeAnswer(`${amounts} amounts of ${length} limits`);
   const nowMs = whole(answer[2], MAX_AMOUNT, "the time");
+  const credits = answer
+    .slice(HEAD + length, HEAD + 2 * length)
+    .map((credit) => whole(credit, MAX_AMOUNT, "what was granted"));
   const reply = {
     denied: whole(answer[0], length, "the limit that denies"),
-    granted: whole(answer[1], command.op === "take" ? Math.max(command.need, command.want) : 0, "the grant"),
+    granted: whole(answer[1], mostGranted(command), "the grant"),
     nowMs,
     lagMs: whole(answer[3], nowMs, "the lag"),
     epoch: epochOf(answer[4]),
     backMs: whole(answer[5], LONGEST_OUT_MS, "until when tokens come back"),
-    spent: answer.slice(HEAD).map((amount) => whole(amount, MAX_AMOUNT, "an amount")),
+    isExact: amounts > length && whole(answer[HEAD + 2 * length], 1, "whether something is kept") === 1,
+    spent: command.tier.limits.slice(0, amounts).map(({ rule }, index) => {
+      const credit = rule.type === "quota" ? (credits[index] ?? 0) : 0;
+      return whole(answer[HEAD + index], MAX_AMOUNT, "an amount", 0 - credit);
+    }),
   };
   // Of what is not there, and of what was reset, nothing is spent.
   const isThere = reply.epoch !== "" && command.op !== "reset";
   if (isThere !== amounts > 0) throw new StrangeAnswer(`${amounts} amounts in the epoch "${reply.epoch}"`);
-  if (isDecision(command)) checkDecision(reply, command);
+  if (isDecision(command)) checkDecision(reply, command, credits);
   else if (reply.denied > 0) throw new StrangeAnswer(`a denial of ${command.op}`);
   return reply;
 }
@@ -84,7 +93,17 @@ function isDecision(command: Command): command is Decision {
   return command.op === "take" || command.op === "peek";
 }
 
-function checkDecision({ denied, granted, nowMs, epoch, spent }: Reply, { op, need, tier }: Decision): void {
+/** What a command can be granted at most. */
+function mostGranted(command: Command): number {
+  if (command.op === "take") return Math.max(command.need, command.want);
+  return command.op === "grant" ? command.milli : 0;
+}
+
+function checkDecision(
+  { denied, granted, nowMs, epoch, spent }: Reply,
+  { op, need, tier }: Decision,
+  credits: readonly number[],
+): void {
   if (epoch === "") throw new StrangeAnswer(`a ${op} of a key that is not there`);
   if (denied > 0) {
     if (granted > 0) throw new StrangeAnswer(`a denial with a grant of ${granted}`);
@@ -97,7 +116,8 @@ function checkDecision({ denied, granted, nowMs, epoch, spent }: Reply, { op, ne
   if (granted < need) throw new StrangeAnswer(`a grant of ${granted} where ${need} were needed`);
   tier.limits.forEach(({ rule }, index) => {
     const units = granted * (rule.type === "bucket" ? rule.perMilli : 1);
-    if (units > (spent[index] ?? 0)) throw new StrangeAnswer(`a grant of ${granted} that was not spent`);
+    if (units > (spent[index] ?? 0) + (credits[index] ?? 0))
+      throw new StrangeAnswer(`a grant of ${granted} that was not spent`);
   });
 }
 
@@ -107,11 +127,12 @@ function epochOf(value: unknown): string {
   return value;
 }
 
-/** A whole number from 0, also as text: the app may have ioredis give numbers so. */
-function whole(value: unknown, most: number, what: string): number {
-  const number = typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value;
-  if (typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= most) return number;
-  throw new StrangeAnswer(`${what} is ${shown(value)}, where it is a whole number up to ${most}`);
+/** A whole number, from 0 if nothing else is said, also as text: the app may have ioredis give numbers so. */
+function whole(value: unknown, most: number, what: string, least = 0): number {
+  const number = typeof value === "string" && /^-?\d{1,16}$/.test(value) ? Number(value) : value;
+  if (typeof number === "number" && Number.isInteger(number) && number >= least && number <= most) return number;
+  const from = least === 0 ? "" : `from ${least} `;
+  throw new StrangeAnswer(`${what} is ${shown(value)}, where it is a whole number ${from}up to ${most}`);
 }
 
 function texts(value: unknown): string[] {

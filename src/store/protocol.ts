@@ -14,7 +14,10 @@ export interface Snapshot {
 export type Command = {
   readonly key: string;
   readonly tier: Tier;
-  /** Which thread of the replica asks, or did, if it is dead and another sends what it has left behind; 0, the first, if left out. */
+  /**
+   * Which thread of the replica asks, or did, if it is dead and another sends what it has left behind; 0, the first, if left
+   * out. Of a grant a number of its own, by which it is known if it is sent again.
+   */
   readonly lane?: number;
   readonly snapshot: Snapshot | undefined;
   /** The time to decide by, in ms since the epoch; the store's own if undefined. */
@@ -23,6 +26,7 @@ export type Command = {
   | Take
   | { readonly op: "peek"; readonly need: number }
   | Adjust
+  | Grant
   | { readonly op: "reset" }
   | { readonly op: "leave" }
 );
@@ -58,10 +62,20 @@ interface Adjust {
   readonly duringOutage: boolean;
 }
 
+interface Grant {
+  readonly op: "grant";
+  /** Index of a quota of the tier. */
+  readonly limit: number;
+  readonly milli: number;
+  /** Whether what is left of it outlasts the period. */
+  readonly keeps: boolean;
+}
+
 /** What a command was answered. */
 export interface Reply {
   /** The limit of the tier that denies, counted from 1; 0 if none. */
   readonly denied: number;
+  /** To a take, or what a grant comes to: 0 if that is more than can be counted. */
   readonly granted: number;
   /** The key's time in ms: the store's, or where it stands still since the store's clock was once ahead. */
   readonly nowMs: number;
@@ -71,7 +85,9 @@ export interface Reply {
   readonly epoch: string;
   /** For how long, in ms, tokens that other replicas hold may still come back and end a denial early; 0 if none do. */
   readonly backMs: number;
-  /** Per limit of the tier; empty after a reset. */
+  /** Whether something is kept of what was granted, so that nothing is granted ahead; not if left out. */
+  readonly isExact?: boolean;
+  /** Per limit of the tier; empty after a reset. Below 0 for a quota of which less is used than was granted. */
   readonly spent: readonly number[];
 }
 

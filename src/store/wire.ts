@@ -60,6 +60,9 @@ function pushOperation(line: string[], command: Command): void {
     case "peek":
       line.push(text(command.need));
       break;
+    case "grant":
+      line.push(text(command.limit + 1), text(command.milli), command.keeps ? "1" : "0");
+      break;
     case "adjust":
       line.push(text(command.atMs), wordsOf(command), text(command.sequence));
       for (let index = 0; index < command.tier.limits.length; index++) line.push(text(command.deltas[index] ?? 0));

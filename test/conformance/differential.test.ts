@@ -4,7 +4,7 @@ import { createLimiter, type Decision, type Limiter, overriddenTier, TollkeeperE
 import { DECEMBER_30_2026, type Operation, operation, overrides, shadowed, tiers } from "./operations.js";
 
 /** What a caller sees of one operation. */
-function perform(limiter: Limiter, made: Decision[], { kind, key, tier, cost, of, tiers }: Operation): unknown {
+function perform(limiter: Limiter, made: Decision[], { kind, key, tier, cost, of, grant, tiers }: Operation): unknown {
   try {
     switch (kind) {
       case "consume":
@@ -13,6 +13,8 @@ function perform(limiter: Limiter, made: Decision[], { kind, key, tier, cost, of
         if (kind === "consume") made.push(decision);
         return decision.toJSON();
       }
+      case "grant":
+        return limiter.grant(key, tier, cost, grant).toJSON();
       case "reset":
         return limiter.reset(key);
       case "reload":

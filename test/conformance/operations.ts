@@ -52,12 +52,14 @@ export const operation = fc.record({
   kind: fc.oneof(
     { weight: 20, arbitrary: fc.constant("consume" as const) },
     { weight: 8, arbitrary: fc.constantFrom("peek", "refund", "quotas", "settle") },
+    { weight: 2, arbitrary: fc.constant("grant" as const) },
     { weight: 1, arbitrary: fc.constantFrom("reset", "reload") },
   ),
   key: fc.constantFrom("k1", "k2", "k\ud800", "k\u0142", "kB"),
   tier: fc.constantFrom<string>("a", "b", "c"),
   cost,
   of: fc.nat(30),
+  grant: fc.record({ limit: fc.constantFrom("day", "month", "second"), keep: fc.boolean() }, { requiredKeys: [] }),
   tiers,
 });
 /** What {@link operation} makes. */

@@ -17,7 +17,7 @@ beforeAll(async () => {
 async function perform(
   limiter: Limiter | SharedLimiter,
   made: Decision[],
-  { kind, key, tier, cost, of, tiers }: Operation,
+  { kind, key, tier, cost, of, grant, tiers }: Operation,
 ): Promise<unknown> {
   try {
     switch (kind) {
@@ -27,6 +27,8 @@ async function perform(
         if (kind === "consume") made.push(decision);
         return decision.toJSON();
       }
+      case "grant":
+        return (await limiter.grant(key, tier, cost, grant)).toJSON();
       case "reset":
         return await limiter.reset(key);
       case "reload":

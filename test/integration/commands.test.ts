@@ -17,6 +17,7 @@ const COMMANDS = [
   "keys revoke",
   "quota",
   "quota show",
+  "quota grant",
   "quota reset",
   "quota set-tier",
   "tiers",
@@ -222,6 +223,11 @@ describe("commands that ask a running service", () => {
       /^acct:acme, tier free\nLIMIT +TOKENS +LEFT +FULL AT\nminute +100 +100 +\S+\nmonth +50000 /,
     );
     expect(JSON.parse((await ask("quota", "show", "ops", "--json")).stdout)).toMatchObject({ tier: "enterprise" });
+    const granted = await ask("quota", "grant", "acme", "1000.5", "--limit", "month", "--keep");
+    expect(granted.stdout).toMatch(/^month +50000 +51000\.5 /m);
+    for (const tokens of ["0.0001", "many", "-1"]) {
+      expect((await ask("quota", "grant", "acme", "--", tokens)).code, tokens).toBe(2);
+    }
     expect((await ask("quota", "reset", "ip:203.0.113.7")).stdout).toBe("ip:203.0.113.7 begins anew\n");
     const refused = await ask("quota", "set-tier", "acme", "gold", "--json");
     expect(refused.code).toBe(1);

@@ -267,6 +267,24 @@ it("a reset forgets what was spent", async () => {
   expect((await service.app.inject(identify(service.free))).headers["x-ratelimit-remaining"]).toBe("99");
 });
 
+it("a grant is there from the next call on, as the audit log says, and one of too much is refused", async () => {
+  const service = await startService();
+  const month = ({ limits }: { limits: { name: string; remaining: number }[] }) =>
+    limits.find(({ name }) => name === "month")?.remaining;
+  const url = `${MANAGED}/quota/test-free/grant`;
+  expect(month(await manage(service, "POST", url, { tokens: 1000.5, keep: true }))).toBe(51_000.5);
+  await service.app.inject(identify(service.free));
+  expect(month(await manage(service, "GET", `${MANAGED}/quota/test-free`))).toBe(50_999.5);
+  const lines = service.log.filter((line) => line.includes("quota.grant")).map((line) => JSON.parse(line).audit);
+  expect(lines).toMatchObject([
+    { action: "quota.grant", by: "ops", on: "test-free", change: { tokens: 1000.5, keep: true }, status: 200 },
+  ]);
+  const headers = { "x-api-key": service.admin };
+  for (let grant = 0; grant < 4; grant++) await manage(service, "POST", url, { tokens: 1e12 });
+  const refused = await service.app.inject({ method: "POST", url, headers, payload: { tokens: 1e12 } });
+  expect([refused.statusCode, refused.json().code]).toEqual([422, "grant_invalid"]);
+});
+
 describe("keys over HTTP", () => {
   it("are made, shown once, changed by two, and revoked at once", async () => {
     const service = await startService();

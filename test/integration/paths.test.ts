@@ -22,6 +22,7 @@ const TAKEN: [path: string, allow: string][] = [
   ["/api/v1/keys/%2f%28%5b", "DELETE"],
   ["/api/v1/rate-limit/quota/%2a?x=:y(", "GET, HEAD"],
   ["/api/v1/rate-limit/quota/a/reset", "POST"],
+  ["/api/v1/rate-limit/quota/a/grant", "POST"],
   ["/api/v1/rate-limit/quota/:subject(a+)/overrides", "PUT"],
 ];
 

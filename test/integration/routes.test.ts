@@ -96,6 +96,19 @@ const ROUTES: Route[] = [
   },
   {
     ...administered,
+    good: ["POST", `${MANAGED}/quota/test-free/grant`, { tokens: 2.5, limit: "month", keep: true }],
+    bad: [
+      [["POST", `${MANAGED}/quota/test-free/grant`, { tokens: 0 }], 400, "body_invalid"],
+      [["POST", `${MANAGED}/quota/test-free/grant`, { tokens: 1, keep: 1 }], 400, "body_invalid"],
+      [["POST", `${MANAGED}/quota/test-free/grant`, { tokens: 0.0001 }], 422, "grant_invalid"],
+      [["POST", `${MANAGED}/quota/test-free/grant`, { tokens: 1, limit: "minute" }], 422, "grant_invalid"],
+      [["POST", `${MANAGED}/quota/ip:203.0.113.7/grant`, { tokens: 1 }], 422, "grant_invalid"],
+      [["POST", `${MANAGED}/quota/nobody/grant`, { tokens: 1 }], 404, "account_unknown"],
+      [["POST", `${MANAGED}/quota/nobody/grant`, { tokens: 1, tier: "gold" }], 422, "tier_unknown"],
+    ],
+  },
+  {
+    ...administered,
     good: ["PUT", `${MANAGED}/quota/somebody-new/tier`, { tier: "pro" }],
     bad: [
       [["PUT", `${MANAGED}/quota/test-free/tier`, { tier: "gold" }], 422, "tier_unknown"],

@@ -15,6 +15,11 @@ export interface Slot {
   restored: number;
   /** What was spent before it was brought to the present; undefined if it is new. */
   was: number | undefined;
+  /** What was granted of a quota, and how much of that is kept: now, and before it was brought to the present. */
+  granted: number;
+  kept: number;
+  grantedBefore: number;
+  keptBefore: number;
 }
 
 /** The last correction of a replica. */
@@ -62,8 +67,11 @@ export class KeyState {
         slot.spent = slot.rule.refilled(slot.was, this.nowMs - this.beforeMs);
       } else {
         const rolls = this.beforeMs < slot.rule.periodOf(this.nowMs).startMs;
-        slot.spent = rolls ? 0 : slot.was;
-        slot.restored = rolls ? 0 : begins ? slot.was : slot.restored;
+        slot.grantedBefore = slot.granted;
+        slot.keptBefore = slot.kept;
+        const used = slot.was + slot.granted;
+        slot.restored = rolls ? 0 : begins ? used : slot.restored;
+        if (rolls) carry(slot, slot.rule);
       }
     }
   }
@@ -73,7 +81,7 @@ export class KeyState {
     for (const { name, rule } of limits) {
       const slot = this.slots.get(name);
       if (slot === undefined || kindOf(slot.rule) === kindOf(rule)) continue;
-      if (slot.spent > 0) throw new Error(`KIND ${name},${kindOf(rule)},${kindOf(slot.rule)}`);
+      if (slot.spent !== 0 || slot.granted > 0) throw new Error(`KIND ${name},${kindOf(rule)},${kindOf(slot.rule)}`);
       this.slots.set(name, newSlot(rule));
     }
   }
@@ -93,10 +101,13 @@ export class KeyState {
       if (rule.type === "bucket" && from.type === "bucket") {
         slot.spent = rule.converted(slot.spent, from);
       } else if (rule.type === "quota" && from.type === "quota" && !isSamePeriod(from, rule)) {
-        const kept =
+        const goesOn =
           slot.was !== undefined && from.periodOf(this.beforeMs).startMs === rule.periodOf(this.nowMs).startMs;
-        slot.spent = kept ? (slot.was ?? 0) : 0;
-        slot.restored = kept ? slot.restored : 0;
+        slot.spent = slot.was ?? 0;
+        slot.granted = slot.grantedBefore;
+        slot.kept = slot.keptBefore;
+        if (!goesOn) carry(slot, from);
+        slot.restored = goesOn ? slot.restored : 0;
       }
       slot.rule = rule;
     }
@@ -140,20 +151,38 @@ export class KeyState {
   answer({ limits }: Tier, denied: number, granted: number, backMs: number): Reply {
     const { nowMs, epoch } = this;
     const spent = limits.map(({ name, rule }) => shown(this.slots.get(name), rule, nowMs));
-    return { denied, granted, nowMs, lagMs: nowMs - this.askedMs, epoch, backMs, spent };
+    const isExact = limits.some(({ name }) => {
+      const slot = this.slots.get(name);
+      return slot?.rule.type === "quota" && keptOf(slot, slot.rule) > 0;
+    });
+    return { denied, granted, nowMs, lagMs: nowMs - this.askedMs, epoch, backMs, isExact, spent };
   }
 }
 
 /** What a limit counts that nothing is known of. */
 export function newSlot(rule: Rule): Slot {
-  return { rule, spent: rule.initial, restored: 0, was: undefined };
+  const none = { granted: 0, kept: 0, grantedBefore: 0, keptBefore: 0 };
+  return { rule, spent: rule.initial, restored: 0, was: undefined, ...none };
+}
+
+/** What of a quota's grants is kept and not used. */
+export function keptOf({ kept, spent }: Slot, rule: Quota): number {
+  return Math.min(kept, Math.max(0, rule.maxCostMilli - spent));
+}
+
+/** Begins a period after one that ended as it stands. */
+function carry(slot: Slot, rule: Quota): void {
+  slot.kept = keptOf(slot, rule);
+  slot.granted = slot.kept;
+  slot.spent = 0 - slot.kept;
 }
 
 /** What a slot has spent, in the units of a rule. */
 function shown(slot: Slot | undefined, rule: Rule, nowMs: number): number {
   if (slot === undefined) return rule.initial;
   if (rule.type === "bucket") return slot.rule.type === "bucket" ? rule.converted(slot.spent, slot.rule) : slot.spent;
-  return slot.rule.type === "quota" ? rule.converted(slot.spent, slot.rule, nowMs, nowMs) : slot.spent;
+  if (slot.rule.type === "bucket" || rule.goesOn(slot.rule, nowMs, nowMs)) return slot.spent;
+  return 0 - keptOf(slot, slot.rule);
 }
 
 function isSame(a: Rule, b: Rule): boolean {

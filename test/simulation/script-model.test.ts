@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { beforeAll, expect, it, onTestFinished } from "vitest";
+import { MAX_AMOUNT } from "../../src/engine/amount.js";
 import { compileTiers, type Tier } from "../../src/engine/tier.js";
 import type { TierSpec } from "../../src/index.js";
 import { replyOf } from "../../src/store/answer.js";
@@ -16,15 +17,20 @@ beforeAll(async () => {
   server = await redisForFile();
 });
 
+/** Above the lanes of threads; a grant of as much again is the same, sent again. */
+const GRANT_LANE = 2 ** 32;
+
 const milli = fc.integer({ min: 0, max: 9000 });
 const step = fc.record({
   advanceMs: fc.oneof(
     { weight: 9, arbitrary: fc.integer({ min: 0, max: 2000 }) },
     { weight: 1, arbitrary: fc.integer({ min: -5000, max: 86_400_000 }) },
+    { weight: 1, arbitrary: fc.constantFrom(86_400_000, 31 * 86_400_000) },
   ),
   op: fc.oneof(
     { weight: 6, arbitrary: fc.constant("take" as const) },
     { weight: 4, arbitrary: fc.constant("adjust" as const) },
+    { weight: 2, arbitrary: fc.constant("grant" as const) },
     { weight: 1, arbitrary: fc.constantFrom("peek" as const, "reset" as const, "leave" as const) },
   ),
   key: fc.constantFrom("k", "l"),
@@ -40,6 +46,7 @@ const step = fc.record({
   divisor: fc.integer({ min: 1, max: 6 }),
   outMs: fc.integer({ min: 0, max: 4000 }),
   isShared: fc.boolean(),
+  keeps: fc.boolean(),
   delta: fc.integer({ min: -5000, max: 5000 }),
   agoMs: fc.oneof(fc.integer({ min: 0, max: 100_000 }), fc.integer({ min: 0, max: 100 })),
   quotasOnly: fc.boolean(),
@@ -61,13 +68,19 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
 
 function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs: number): Command {
   const { op, key, lane, need, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage } = next;
-  const { sequence, agoMs, isShared } = next;
+  const { sequence, agoMs, isShared, keeps } = next;
   const about = { key, tier, lane, snapshot, nowMs };
   switch (op) {
     case "take":
       return { ...about, op, need, want, divisor, outMs, isShared };
     case "peek":
       return { ...about, op, need };
+    case "grant": {
+      const quota = tier.limits.findIndex(({ rule }) => rule.type === "quota");
+      if (quota < 0) return { ...about, op: "peek", need };
+      const milli = want === 9000 ? MAX_AMOUNT : want;
+      return { ...about, op, lane: GRANT_LANE + want, limit: quota, milli, keeps };
+    }
     case "reset":
     case "leave":
       return { ...about, op };

@@ -4,9 +4,10 @@ import type { Quota } from "../../src/engine/quota.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { REMEMBERED_MS } from "../../src/store/lua/key-state.js";
 import type { Command, Reply } from "../../src/store/protocol.js";
-import { KeyState, newSlot, type Slot } from "./key-state.js";
+import { KeyState, keptOf, newSlot, type Slot } from "./key-state.js";
 
 type Adjust = Command & { op: "adjust" };
+type Grant = Command & { op: "grant" };
 type Peek = Command & { op: "peek" };
 type Take = Command & { op: "take" };
 
@@ -63,6 +64,7 @@ export class ScriptModel {
     state.advance(asking.server, asking.nowMs);
     state.agree(tier);
     if (command.op === "adjust") return this.#adjust(state, command, lane);
+    if (command.op === "grant") return this.#grant(state, command, lane);
     return command.op === "peek" ? this.#peek(state, command, lane) : this.#take(state, command, lane);
   }
 
@@ -70,7 +72,7 @@ export class ScriptModel {
     const stored = this.#keys.get(key);
     stored?.corrections.delete(caller);
     const nowMs = Math.max(askedMs, stored?.nowMs ?? -1);
-    return { denied: 0, granted: 0, nowMs, lagMs: nowMs - askedMs, epoch: "", backMs: 0, spent: [] };
+    return { denied: 0, granted: 0, nowMs, lagMs: nowMs - askedMs, epoch: "", backMs: 0, isExact: false, spent: [] };
   }
 
   #reset(key: string, { server, nowMs, publish }: Caller): Reply {
@@ -82,7 +84,7 @@ export class ScriptModel {
       this.#keys.set(key, Object.assign(new KeyState(), { epoch, ended: stored.epoch }));
     }
     publish(key, true);
-    return { denied: 0, granted: 0, nowMs, lagMs: 0, epoch, backMs: 0, spent: [] };
+    return { denied: 0, granted: 0, nowMs, lagMs: 0, epoch, backMs: 0, isExact: false, spent: [] };
   }
 
   #adjust(state: KeyState, command: Adjust, asking: Caller): Reply {
@@ -91,7 +93,7 @@ export class ScriptModel {
     if (sequence !== undefined && sequence <= last) return state.answer(tier, 0, 0, 0);
     if (state.slots.size === 0) {
       if (!deltas.some((delta) => delta > 0) && snapshot === undefined) {
-        return { ...state.answer(tier, 0, 0, 0), epoch: "", spent: [] };
+        return { ...state.answer(tier, 0, 0, 0), epoch: "", spent: [], isExact: false };
       }
       state.bringTo(tier);
     }
@@ -108,12 +110,28 @@ export class ScriptModel {
       const delta = deltas[index] ?? 0;
       if (slot === undefined || (isLapsed && delta < 0)) return;
       const change = changeOf(state, command, slot, rule, delta);
-      slot.spent = Math.min(MAX_AMOUNT, Math.max(0, slot.spent + change));
+      slot.spent = Math.min(MAX_AMOUNT, Math.max(0 - slot.granted, slot.spent + change));
     });
     if (sequence !== undefined) state.corrections.set(asking.caller, { sequence, atMs: asking.nowMs });
     this.#save(key, state, asking);
     if (command.tell) asking.publish(key, false);
     return state.answer(tier, 0, 0, 0);
+  }
+
+  #grant(state: KeyState, command: Grant, asking: Caller): Reply {
+    const { key, tier, milli } = command;
+    if (state.corrections.has(asking.caller)) return state.answer(tier, 0, milli, 0);
+    state.bringTo(tier);
+    state.restore(command);
+    const slot = state.slots.get(tier.limits[command.limit]?.name ?? "");
+    if (slot === undefined || slot.granted + milli > MAX_AMOUNT) return state.answer(tier, 0, 0, 0);
+    slot.granted += milli;
+    slot.spent -= milli;
+    if (command.keeps) slot.kept += milli;
+    state.corrections.set(asking.caller, { sequence: 1, atMs: asking.nowMs });
+    this.#save(key, state, asking);
+    asking.publish(key, false);
+    return state.answer(tier, 0, milli, 0);
   }
 
   #peek(state: KeyState, command: Peek, { caller }: Caller): Reply {
@@ -187,14 +205,19 @@ function weigh(state: KeyState, { limits }: Tier, need: number): { denied: numbe
   let longest = 0;
   let left = Number.POSITIVE_INFINITY;
   limits.forEach(({ name, rule }, index) => {
-    const spent = state.slots.get(name)?.spent ?? 0;
+    const slot = state.slots.get(name);
+    const spent = slot?.spent ?? 0;
     const wait = need > 0 ? rule.waitMs(spent, need, state.nowMs) : 0;
     if (wait > longest) {
       longest = wait;
       denied = index + 1;
     }
     const has =
-      rule.type === "bucket" ? Math.floor((rule.capacity - spent) / rule.perMilli) : rule.maxCostMilli - spent;
+      rule.type === "bucket"
+        ? Math.floor((rule.capacity - spent) / rule.perMilli)
+        : slot !== undefined && keptOf(slot, rule) > 0
+          ? 0
+          : rule.maxCostMilli - spent;
     left = Math.min(left, has);
   });
   return { denied, longest, left };

@@ -20,7 +20,8 @@ pub struct Outcome {
     /// By how many milliseconds the instant that was told lies before that one. For so long the key stands still: nothing
     /// refills, and no period ends.
     pub behind_ms: u64,
-    /// What is spent of each limit of the tier after the call, in the limit's own units.
+    /// What is spent of each limit of the tier after the call, in the limit's own units; of a quota of which less is used than
+    /// was granted below 0, as two's complement.
     pub spent: [u64; MAX_LIMITS],
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::MAX_AMOUNT;
 use crate::rule_set::MAX_RULE_SETS;
 
 /// A call or a configuration that can't be carried out. A denial is none of these.
@@ -23,6 +24,15 @@ pub enum Error {
         /// Keys that the table may hold.
         max_keys: usize,
     },
+    /// Tokens can be granted of a quota only.
+    GrantNoQuota,
+    /// A key would have been granted more than can be counted.
+    GrantTooLarge,
+    /// A key to be granted something found no room.
+    NoRoom {
+        /// Keys that the table may hold.
+        max_keys: usize,
+    },
 }
 
 impl fmt::Display for Error {
@@ -37,6 +47,12 @@ impl fmt::Display for Error {
             }
             Self::TiersInvalid(why) => f.write_str(why),
             Self::TooManyRuleSets => write!(f, "over {MAX_RULE_SETS} different sets of limits are in use at once"),
+            Self::GrantNoQuota => f.write_str("tokens can be granted of a quota only"),
+            Self::GrantTooLarge => {
+                let (whole, thousandths) = (MAX_AMOUNT / 1_000, MAX_AMOUNT % 1_000);
+                write!(f, "a key can be granted at most {whole}.{thousandths:03} tokens of one quota")
+            }
+            Self::NoRoom { max_keys } => write!(f, "the key is new, and all {max_keys} of maxKeys are in use"),
             Self::TooManyKeys { max_keys } => write!(f, "more keys are stored than maxKeys, {max_keys}, allows"),
         }
     }

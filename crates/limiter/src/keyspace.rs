@@ -8,6 +8,7 @@ use dashmap::DashMap;
 
 use crate::MAX_LIMITS;
 use crate::correction::Correction;
+use crate::credit::{Credit, Credits, KeyCredits};
 use crate::decision::Outcome;
 use crate::error::Error;
 use crate::journal::Journal;
@@ -31,6 +32,18 @@ pub(crate) struct Call<'a> {
     pub(crate) key: KeyHash,
     pub(crate) tier: &'a Tier,
     pub(crate) cost_milli: u64,
+    pub(crate) now_ms: u64,
+}
+
+/// Tokens to grant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grant<'a> {
+    pub(crate) key: KeyHash,
+    pub(crate) tier: &'a Tier,
+    /// Of a quota of the tier.
+    pub(crate) slot: usize,
+    pub(crate) milli: u64,
+    pub(crate) keeps: bool,
     pub(crate) now_ms: u64,
 }
 
@@ -84,24 +97,33 @@ impl<const N: usize> Keyspace<N> {
     #[inline]
     pub(crate) fn consume_known(&self, tiers: &TierVersions, call: &Call<'_>, outcome: &mut Outcome) -> bool {
         self.table
-            .update(call.key, |state| self.spend(state, tiers, call, outcome))
+            .update(call.key, |state, credits| {
+                self.spend(state, tiers, call, credits, outcome);
+            })
             .is_some()
     }
 
     #[inline]
-    fn spend(&self, state: &mut State<N>, tiers: &TierVersions, call: &Call<'_>, outcome: &mut Outcome) {
+    fn spend(
+        &self,
+        state: &mut State<N>,
+        tiers: &TierVersions,
+        call: &Call<'_>,
+        credits: KeyCredits<'_, N>,
+        outcome: &mut Outcome,
+    ) {
         self.mark(call.key, state);
-        decide(state, tiers, call, outcome);
+        decide(state, tiers, call, || credits.find(), outcome);
     }
 
     /// Decides for a key that was not there just now.
     #[cold]
     pub(crate) fn consume_first(&self, tiers: &TierVersions, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
         let new = State::new(call.tier, call.now_ms);
-        let spend = |state: &mut State<N>| self.spend(state, tiers, call, outcome);
+        let spend = |state: &mut State<N>, credits: KeyCredits<'_, N>| self.spend(state, tiers, call, credits, outcome);
         if self.insert(tiers, call.key, new, room_ms, spend) == Err(Full) {
             let shared = self.shared(tiers, call.tier, new, call.now_ms);
-            decide(&mut lock(&shared), tiers, call, outcome);
+            decide(&mut lock(&shared), tiers, call, || None, outcome);
             outcome.overflow = true;
         }
     }
@@ -113,10 +135,10 @@ impl<const N: usize> Keyspace<N> {
         key: KeyHash,
         new: State<N>,
         room_ms: u64,
-        change: impl FnOnce(&mut State<N>),
+        change: impl FnOnce(&mut State<N>, KeyCredits<'_, N>),
     ) -> Result<(), Full> {
         let mut forgotten = Vec::new();
-        let may_go = |state: &State<N>| state.is_idle(tiers, room_ms);
+        let may_go = |state: &State<N>, credits: Option<&Credits<N>>| state.is_idle(tiers, room_ms, credits);
         let inserted = self.table.insert(key, new, room_ms, may_go, &mut forgotten, change);
         self.count_forgotten(&forgotten);
         inserted
@@ -131,15 +153,16 @@ impl<const N: usize> Keyspace<N> {
         } = *call;
         let known = self.table.get(key);
         let needs_room = known.is_none() && !tier.limits.is_empty();
-        outcome.overflow = needs_room && !self.table.has_room(room_ms, |state| state.is_idle(tiers, room_ms));
-        let state = if outcome.overflow {
+        let may_go = |state: &State<N>, credits: Option<&Credits<N>>| state.is_idle(tiers, room_ms, credits);
+        outcome.overflow = needs_room && !self.table.has_room(room_ms, may_go);
+        let known = if outcome.overflow {
             let shared = self.overflow.get(&tier.spec().name).map(|shared| Arc::clone(&shared));
-            shared.map(|shared| *lock(&shared))
+            shared.map(|shared| (*lock(&shared), None))
         } else {
             known
         };
-        let mut state = state.unwrap_or_else(|| State::new(tier, now_ms));
-        state.bring_to(tier, tiers, now_ms);
+        let (mut state, mut credits) = known.unwrap_or_else(|| (State::new(tier, now_ms), None));
+        state.bring_to(tier, tiers, now_ms, || credits.as_mut());
         outcome.now_ms = state.at_ms();
         outcome.behind_ms = outcome.now_ms - now_ms;
         if cost_milli > 0 {
@@ -156,13 +179,13 @@ impl<const N: usize> Keyspace<N> {
         correction: Correction,
         (now_ms, room_ms): (u64, u64),
     ) {
-        let apply = |state: &mut State<N>| {
-            state.advance(tiers, now_ms);
-            state.correct(tier, tiers, correction);
+        let apply = |state: &mut State<N>, mut credits: Option<&mut Credits<N>>| {
+            state.advance(tiers, now_ms, credits.as_deref_mut());
+            state.correct(tier, tiers, correction, credits.as_deref());
         };
-        let apply_and_mark = |state: &mut State<N>| {
+        let apply_and_mark = |state: &mut State<N>, credits: KeyCredits<'_, N>| {
             self.mark(key, state);
-            apply(state);
+            apply(state, credits.find());
         };
         if !correction.overflow && self.table.update(key, apply_and_mark).is_some() {
             return;
@@ -173,8 +196,33 @@ impl<const N: usize> Keyspace<N> {
             return;
         }
         if charges || correction.overflow {
-            apply(&mut lock(&self.shared(tiers, tier, new, now_ms)));
+            apply(&mut lock(&self.shared(tiers, tier, new, now_ms)), None);
         }
+    }
+
+    /// Grants thousandths of a token of one quota of a tier, under which the key is then.
+    pub(crate) fn grant(&self, tiers: &TierVersions, grant: &Grant<'_>, room_ms: u64) -> Result<(), Error> {
+        let Grant {
+            key,
+            tier,
+            slot,
+            milli,
+            keeps,
+            now_ms,
+        } = *grant;
+        let mut granted = false;
+        let give = |state: &mut State<N>, mut credits: KeyCredits<'_, N>| {
+            self.mark(key, state);
+            state.bring_to(tier, tiers, now_ms, || credits.get());
+            granted = state.grant(slot, milli, keeps, credits.obtain());
+            credits.tidy();
+        };
+        let new = State::new(tier, now_ms);
+        self.insert(tiers, key, new, room_ms, give)
+            .map_err(|Full| Error::NoRoom {
+                max_keys: self.table.max_keys(),
+            })?;
+        if granted { Ok(()) } else { Err(Error::GrantTooLarge) }
     }
 
     pub(crate) fn reset(&self, key: KeyHash) {
@@ -186,11 +234,11 @@ impl<const N: usize> Keyspace<N> {
     /// Forgets the keys of the next small part of the table that are as good as new, or idle if there is little room.
     pub(crate) fn sweep(&self, tiers: &TierVersions, now_ms: u64) {
         let pressed = self.table.len() > self.table.max_keys() - self.table.max_keys() / SPARE_SHARE;
-        let forgotten = self.table.sweep(|state| {
+        let forgotten = self.table.sweep(|state, credits| {
             if pressed {
-                state.is_idle(tiers, now_ms)
+                state.is_idle(tiers, now_ms, credits)
             } else {
-                state.is_as_new(tiers, now_ms)
+                state.is_as_new(tiers, now_ms, credits)
             }
         });
         self.count_forgotten(&forgotten);
@@ -212,14 +260,22 @@ impl<const N: usize> Keyspace<N> {
     pub(crate) fn changes(&self, tiers: &TierVersions, keys: &[KeyHash]) -> Vec<Change> {
         keys.iter()
             .map(|&key| {
-                let state = self.table.update(key, |state| {
+                let state = self.table.update(key, |state, credits| {
                     state.mark_clean();
-                    let mut spent = [0; MAX_LIMITS];
-                    spent[..N].copy_from_slice(&state.spent);
+                    let mut used = [0; MAX_LIMITS];
+                    used[..N].copy_from_slice(&state.spent);
+                    let mut all = [Credit::NONE; MAX_LIMITS];
+                    if let Some(credits) = credits.find() {
+                        all[..N].copy_from_slice(credits);
+                        for (used, credit) in used.iter_mut().zip(&all) {
+                            *used = credit.used(*used);
+                        }
+                    }
                     Some(KeySnapshot {
                         at_ms: state.at_ms(),
                         rule_set: HeldRuleSet(tiers.rule_set(state.rule_set())?),
-                        spent,
+                        used,
+                        credits: all,
                     })
                 });
                 let state = state.flatten();
@@ -230,7 +286,7 @@ impl<const N: usize> Keyspace<N> {
 
     pub(crate) fn give_back_changed(&self, keys: &[KeyHash]) {
         for key in keys {
-            self.table.update(*key, State::mark_dirty);
+            self.table.update(*key, |state, _| state.mark_dirty());
         }
         self.mark_forgotten(keys);
     }
@@ -240,15 +296,25 @@ impl<const N: usize> Keyspace<N> {
         key: KeyHash,
         at_ms: u64,
         rule_set: &AdoptedRuleSet,
-        spent: [u64; MAX_LIMITS],
+        used: [u64; MAX_LIMITS],
+        credits: [Credit; MAX_LIMITS],
     ) -> Result<(), Error> {
         let mut slots = [0; N];
-        for (slot, stored) in slots.iter_mut().zip(rule_set.stored_slots) {
-            *slot = stored.map_or(0, |stored| spent[stored]);
+        let mut own = [Credit::NONE; N];
+        for ((slot, credit), stored) in slots.iter_mut().zip(&mut own).zip(rule_set.stored_slots) {
+            if let Some(stored) = stored {
+                *credit = credits[stored];
+                *slot = credit.spent(used[stored]);
+            }
         }
         let state = State::stored(at_ms, rule_set.rule_set.0.id, slots);
+        let give = |_: &mut State<N>, mut credits: KeyCredits<'_, N>| {
+            if own.iter().any(|credit| !credit.is_none()) {
+                *credits.obtain() = own;
+            }
+        };
         self.table
-            .insert(key, state, u64::MAX, |_| false, &mut Vec::new(), |_| ())
+            .insert(key, state, u64::MAX, |_, _| false, &mut Vec::new(), give)
             .map_err(|Full| Error::TooManyKeys {
                 max_keys: self.table.max_keys(),
             })
@@ -278,7 +344,7 @@ impl<const N: usize> Keyspace<N> {
             .iter()
             .map(|entry| (entry.key().clone(), *lock(entry.value())))
             .collect();
-        for (name, state) in all.iter().filter(|(_, state)| state.is_idle(tiers, now_ms)) {
+        for (name, state) in all.iter().filter(|(_, state)| state.is_idle(tiers, now_ms, None)) {
             self.overflow.remove_if(name, |_, shared| {
                 Arc::strong_count(shared) == 1 && *lock(shared) == *state
             });
@@ -348,14 +414,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Spends of a key's state what is asked, if every limit has it.
 #[inline]
-fn decide<const N: usize>(state: &mut State<N>, tiers: &TierVersions, call: &Call<'_>, outcome: &mut Outcome) {
+fn decide<'c, const N: usize>(
+    state: &mut State<N>,
+    tiers: &TierVersions,
+    call: &Call<'_>,
+    credits: impl FnOnce() -> Option<&'c mut Credits<N>>,
+    outcome: &mut Outcome,
+) {
     let Call {
         tier,
         cost_milli,
         now_ms,
         ..
     } = *call;
-    state.bring_to(tier, tiers, now_ms);
+    state.bring_to(tier, tiers, now_ms, credits);
     outcome.now_ms = state.at_ms();
     outcome.behind_ms = outcome.now_ms - now_ms;
     outcome.verdict = tier.verdict(&state.spent, cost_milli, outcome.now_ms);

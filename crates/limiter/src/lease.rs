@@ -16,8 +16,8 @@ use crate::tier::Tier;
 use crate::verdict::Verdict;
 use crate::{MAX_AMOUNT, MAX_LIMITS};
 
-/// An amount of which nothing is known.
-const UNKNOWN: u64 = u64::MAX;
+/// An amount of which nothing is known; as a number with a sign below all that there are.
+const UNKNOWN: u64 = 1 << 63;
 /// How long, in ms, a denial is believed at most.
 const BELIEF_MS: u64 = 5_000;
 /// Below so many thousandths nothing is asked ahead.
@@ -271,7 +271,7 @@ impl<const N: usize> Lease<N> {
         self.epoch = epoch;
         self.stamp = Stamp::new(now_ms, tier.rule_set);
         for (spent, limit) in reply.spent.iter().zip(&tier.limits) {
-            self.spent[limit.slot] = spent.map_or(UNKNOWN, |spent| spent.min(MAX_AMOUNT));
+            self.spent[limit.slot] = spent.map_or(UNKNOWN, possible);
         }
     }
 
@@ -349,6 +349,12 @@ impl<const N: usize> Lease<N> {
             *instant = instant.saturating_sub(later);
         }
     }
+}
+
+/// An amount as it can be: of a quota of which less is used than was granted it is below 0.
+fn possible(amount: u64) -> u64 {
+    let most = MAX_AMOUNT.cast_signed();
+    amount.cast_signed().clamp(-most, most).cast_unsigned()
 }
 
 fn known(amount: u64) -> Option<u64> {

@@ -30,6 +30,7 @@
 pub mod bucket;
 mod clock;
 mod correction;
+mod credit;
 mod decision;
 mod demand;
 mod epoch;
@@ -74,6 +75,7 @@ mod times;
 mod verdict;
 
 pub use correction::Correction;
+pub use credit::Credit;
 pub use decision::{Outcome, Report};
 pub use epoch::{Epoch, MAX_EPOCH_COUNT, MAX_SERVERS};
 pub use error::Error;

@@ -3,6 +3,7 @@
 
 use crate::MAX_CAPACITY;
 use crate::bucket::Bucket;
+use crate::credit::Credit;
 use crate::period::Period;
 use crate::quota::Quota;
 
@@ -105,16 +106,28 @@ impl Limit {
     }
 
     /// What is spent after so many thousandths of a token more, or less, counted by another limit of the same kind: of a
-    /// bucket the same fraction, of a quota the same amount.
-    pub(crate) fn charged(&self, spent: u64, delta_milli: i64, counted: &Self) -> u64 {
+    /// bucket the same fraction, of a quota, which was granted something maybe, the same amount.
+    pub(crate) fn charged(&self, spent: u64, delta_milli: i64, counted: &Self, credit: Credit) -> u64 {
         match (self, counted) {
             (Self::Bucket(bucket), Self::Bucket(counted)) => bucket.charged(spent, delta_milli, counted),
-            (Self::Quota(quota), Self::Quota(_)) => quota.charged(spent, delta_milli),
+            (Self::Quota(quota), Self::Quota(_)) => quota.charged(spent, delta_milli, credit.granted_milli),
             _ => unreachable!("a slot's kind never changes: Slots::claim refuses it"),
         }
     }
 
-    /// What is still spent at `now_ms` of what was spent at `at_ms`.
+    /// What is still spent at `now_ms` of what was spent at `at_ms`, and what is left of what was granted. If it is not told,
+    /// nothing was.
+    pub(crate) fn carried(&self, spent: u64, credit: Option<&mut Credit>, at_ms: u64, now_ms: u64) -> u64 {
+        match (self, credit) {
+            (Self::Quota(quota), Some(credit)) if quota.has_ended(at_ms, now_ms) => {
+                *credit = credit.carried(quota, spent);
+                credit.spent(0)
+            }
+            _ => self.advanced(spent, at_ms, now_ms),
+        }
+    }
+
+    /// What is still spent at `now_ms` of what was spent at `at_ms`, if nothing was granted.
     pub(crate) fn advanced(&self, spent: u64, at_ms: u64, now_ms: u64) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.refilled(spent, now_ms.saturating_sub(at_ms)),

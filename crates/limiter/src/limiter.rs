@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::MAX_LIMITS;
 use crate::clock::{Readings, held};
 use crate::correction::Correction;
+use crate::credit::Credit;
 use crate::decision::Outcome;
 use crate::error::Error;
 use crate::key::{KeyHash, KeyHasher, Secret};
-use crate::keyspace::{Call, Keyspace};
+use crate::keyspace::{Call, Grant, Keyspace};
+use crate::limit::Limit;
 use crate::rule_set::HeldRuleSet;
 use crate::snapshot::{AdoptedRuleSet, Change, NamedRule};
 use crate::stats::{Counters, Stats};
@@ -280,7 +282,41 @@ impl Limiter {
         Ok(())
     }
 
-    /// Forgets a key: its next call is its first.
+    /// Grants thousandths of a token of a quota, the tier's limit of that name: what is spent of it goes down, below
+    /// nothing if need be. If it `keeps` them, what is left of them when the period ends is there in the next; a refund
+    /// never gives back more than was used. A key that is new, or of another tier, begins or goes over as with a call.
+    ///
+    /// # Errors
+    /// [`Error::TierUnknown`]; [`Error::GrantNoQuota`] if that limit is none; [`Error::GrantTooLarge`] if the key would have
+    /// been granted more than [`MAX_AMOUNT`](crate::MAX_AMOUNT); [`Error::NoRoom`] for a new key in a full table.
+    pub fn grant(
+        &self,
+        key: KeyHash,
+        tier: TierId,
+        limit: &str,
+        milli: u64,
+        keeps: bool,
+        now_ms: u64,
+    ) -> Result<(), Error> {
+        let now_ms = held(now_ms);
+        let (_, tier) = self.core.tiers.tier(tier)?;
+        let mut named = tier.limits.iter().zip(&tier.spec().limits);
+        let slot = match named.find(|(_, spec)| spec.name == limit) {
+            Some((limit, _)) if matches!(limit.limit, Limit::Quota(_)) => limit.slot,
+            _ => return Err(Error::GrantNoQuota),
+        };
+        let grant = Grant {
+            key,
+            tier: &tier,
+            slot,
+            milli,
+            keeps,
+            now_ms,
+        };
+        keyspace!(self, space => space.grant(&self.core.tiers, &grant, self.room_ms(now_ms)))
+    }
+
+    /// Forgets a key: its next call is its first, and what it was granted is gone.
     pub fn reset(&self, key: KeyHash) {
         keyspace!(self, space => space.reset(key));
     }
@@ -360,7 +396,8 @@ impl Limiter {
         self.core.tiers.adopt(limits)
     }
 
-    /// Takes up the state of a stored key, which is then not a change.
+    /// Takes up the state of a stored key, which is then not a change: what was used and granted, by the slots of the rule
+    /// set as it was stored.
     ///
     /// # Errors
     /// [`Error::TooManyKeys`]
@@ -369,8 +406,9 @@ impl Limiter {
         key: KeyHash,
         at_ms: u64,
         rule_set: &AdoptedRuleSet,
-        spent: [u64; MAX_LIMITS],
+        used: [u64; MAX_LIMITS],
+        credits: [Credit; MAX_LIMITS],
     ) -> Result<(), Error> {
-        keyspace!(self, space => space.restore(key, at_ms, rule_set, spent))
+        keyspace!(self, space => space.restore(key, at_ms, rule_set, used, credits))
     }
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::MAX_AMOUNT;
 use crate::period::{Bounds, DAY_MS, Period};
 
-/// A quota: so many tokens per calendar period in UTC. What is spent is counted in thousandths of a token.
+/// A quota: so many tokens per calendar period in UTC. What is spent is counted in thousandths of a token; where a key was
+/// granted more than it has used, that is a number below 0, as two's complement.
 #[derive(Debug)]
 pub struct Quota {
     limit_milli: u64,
@@ -53,13 +54,18 @@ impl Quota {
     /// What is still spent at `now_ms` of what was spent at `at_ms`: nothing once a new period has begun.
     #[must_use]
     pub fn rolled(&self, spent: u64, at_ms: u64, now_ms: u64) -> u64 {
-        if at_ms < self.bounds(now_ms).start_ms { 0 } else { spent }
+        if self.has_ended(at_ms, now_ms) { 0 } else { spent }
+    }
+
+    /// Whether the period that holds `at_ms` is over at `now_ms`.
+    pub(crate) fn has_ended(&self, at_ms: u64, now_ms: u64) -> bool {
+        at_ms < self.bounds(now_ms).start_ms
     }
 
     /// Whether a call passes now.
     #[must_use]
     pub fn fits(&self, spent: u64, cost_milli: u64) -> bool {
-        spent + cost_milli <= self.limit_milli
+        spent.wrapping_add(cost_milli).cast_signed() <= self.limit_milli.cast_signed()
     }
 
     /// The milliseconds until a call passes: 0 if it passes now.
@@ -72,16 +78,21 @@ impl Quota {
         }
     }
 
-    /// What is spent after so many thousandths of a token more, or less.
+    /// What is spent after so many thousandths of a token more, or less; never less than if nothing were used of what was
+    /// granted.
     #[must_use]
-    pub fn charged(&self, spent: u64, delta_milli: i64) -> u64 {
-        spent.saturating_add_signed(delta_milli).min(MAX_AMOUNT)
+    pub fn charged(&self, spent: u64, delta_milli: i64, granted_milli: u64) -> u64 {
+        let charged = spent.cast_signed().saturating_add(delta_milli);
+        charged
+            .clamp(-granted_milli.cast_signed(), MAX_AMOUNT.cast_signed())
+            .cast_unsigned()
     }
 
     /// Tokens left, in thousandths.
     #[must_use]
     pub fn remaining_milli(&self, spent: u64) -> u64 {
-        self.limit_milli.saturating_sub(spent)
+        let left = self.limit_milli.cast_signed().saturating_sub(spent.cast_signed());
+        left.max(0).cast_unsigned()
     }
 
     /// The milliseconds until the period ends.
@@ -94,11 +105,12 @@ impl Quota {
     /// period, nothing otherwise.
     #[must_use]
     pub fn converted(&self, spent: u64, from: &Self, at_ms: u64, now_ms: u64) -> u64 {
-        if from.bounds(at_ms).start_ms == self.bounds(now_ms).start_ms {
-            spent
-        } else {
-            0
-        }
+        if self.goes_on(from, at_ms, now_ms) { spent } else { 0 }
+    }
+
+    /// Whether this quota's period at `now_ms` is the one that another counted at `at_ms`.
+    pub(crate) fn goes_on(&self, from: &Self, at_ms: u64, now_ms: u64) -> bool {
+        from.bounds(at_ms).start_ms == self.bounds(now_ms).start_ms
     }
 }
 
@@ -136,8 +148,19 @@ mod tests {
     #[test]
     fn corrections_stay_within_bounds() {
         let quota = Quota::new(5_000, Period::Day);
-        assert_eq!(quota.charged(1, -2), 0);
-        assert_eq!(quota.charged(1, i64::MAX), MAX_AMOUNT);
+        assert_eq!(quota.charged(1, -2, 0), 0);
+        assert_eq!(quota.charged(1, i64::MAX, 0), MAX_AMOUNT);
         assert_eq!(quota.remaining_milli(MAX_AMOUNT), 0);
+    }
+
+    #[test]
+    fn what_was_granted_is_spent_as_if_the_quota_were_larger() {
+        let quota = Quota::new(5_000, Period::Day);
+        let spent = 0_u64.wrapping_sub(2_000);
+        assert_eq!(quota.remaining_milli(spent), 7_000);
+        assert!(quota.fits(spent, 7_000) && !quota.fits(spent, 7_001));
+        assert_eq!(quota.charged(spent, 3_000, 2_000), 1_000);
+        assert_eq!(quota.charged(1_000, -3_000, 2_000), spent);
+        assert_eq!(quota.charged(spent, -1, 2_000), spent, "nothing is used");
     }
 }

@@ -35,7 +35,7 @@ impl Rate {
     const NONE: Self = Self {
         per_ms: 0,
         per_milli: 0,
-        capacity: u64::MAX,
+        capacity: i64::MAX.cast_unsigned(),
     };
 
     fn of(limit: &Limit) -> Self {
@@ -104,7 +104,10 @@ impl Rates {
     /// Whether a cost, one that the tier can hold, passes now.
     #[inline]
     pub(crate) fn fit<const N: usize>(&self, spent: &[u64; N], cost_milli: u64) -> bool {
-        let fits = |(spent, rate): (&u64, &Rate)| spent + cost_milli * rate.per_milli <= rate.capacity;
+        // Signed, since a quota that was granted more than is used stands below 0.
+        let fits = |(spent, rate): (&u64, &Rate)| {
+            spent.wrapping_add(cost_milli * rate.per_milli).cast_signed() <= rate.capacity.cast_signed()
+        };
         spent.iter().zip(&self.slots).fold(true, |all, slot| all & fits(slot))
     }
 
@@ -112,7 +115,7 @@ impl Rates {
     #[inline]
     pub(crate) fn charge<const N: usize>(&self, spent: &mut [u64; N], cost_milli: u64) {
         for (spent, rate) in spent.iter_mut().zip(&self.slots) {
-            *spent += cost_milli * rate.per_milli;
+            *spent = spent.wrapping_add(cost_milli * rate.per_milli);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What storage keeps of a key: handed out by each save, taken up by each load.
 
 use crate::MAX_LIMITS;
+use crate::credit::Credit;
 use crate::key::KeyHash;
 use crate::limit::Rule;
 use crate::rule_set::HeldRuleSet;
@@ -19,17 +20,19 @@ pub struct Change {
 pub struct KeySnapshot {
     /// The instant up to which buckets are refilled and quotas rolled, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// Stands for the limits in whose units `spent` counts, in this limiter; see
+    /// Stands for the limits in whose units `used` counts, in this limiter; see
     /// [`Limiter::named_rules`](crate::Limiter::named_rules).
     pub rule_set: HeldRuleSet,
-    /// What is spent, by slot; 0 in the slots that the rule set leaves out.
-    pub spent: [u64; MAX_LIMITS],
+    /// What is spent of a bucket and used of a quota, by slot; 0 in the slots that the rule set leaves out.
+    pub used: [u64; MAX_LIMITS],
+    /// What was granted, by slot.
+    pub credits: [Credit; MAX_LIMITS],
 }
 
 /// One limit of a rule set, in terms that outlive the limiter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedRule {
-    /// Index into [`KeySnapshot::spent`].
+    /// Index into [`KeySnapshot::used`].
     pub slot: usize,
     /// Name of the limit.
     pub name: String,

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
+use crate::credit::{Credits, KeyCredits};
 use crate::key::KeyHash;
 use crate::shard::Shard;
 use crate::state::State;
@@ -90,7 +91,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// Whether [`insert`](Self::insert) would insert a key that is not there. Forgets none for it.
-    pub(crate) fn has_room(&self, now_ms: u64, may_go: impl Fn(&State<N>) -> bool) -> bool {
+    pub(crate) fn has_room(&self, now_ms: u64, may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool) -> bool {
         if !self.is_full() {
             return true;
         }
@@ -123,15 +124,23 @@ impl<const N: usize> Table<N> {
         keys
     }
 
-    /// A copy of a key's state.
-    pub(crate) fn get(&self, key: KeyHash) -> Option<State<N>> {
-        self.shard(key).lock().get(key).copied()
+    /// A copy of a key's state, and of what it was granted.
+    pub(crate) fn get(&self, key: KeyHash) -> Option<(State<N>, Option<Credits<N>>)> {
+        let shard = self.shard(key).lock();
+        shard.get(key).map(|(state, credits)| (*state, credits.copied()))
     }
 
     /// Changes the state of a key that is there.
     #[inline]
-    pub(crate) fn update<R>(&self, key: KeyHash, change: impl FnOnce(&mut State<N>) -> R) -> Option<R> {
-        self.shard(key).lock().get_mut(key).map(change)
+    pub(crate) fn update<R>(
+        &self,
+        key: KeyHash,
+        change: impl FnOnce(&mut State<N>, KeyCredits<'_, N>) -> R,
+    ) -> Option<R> {
+        self.shard(key)
+            .lock()
+            .get_mut(key)
+            .map(|(state, credits)| change(state, credits))
     }
 
     /// Inserts a key, or changes it if another thread was faster. `may_go` says which keys may be forgotten to make
@@ -142,29 +151,30 @@ impl<const N: usize> Table<N> {
         key: KeyHash,
         state: State<N>,
         now_ms: u64,
-        may_go: impl Fn(&State<N>) -> bool,
+        may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool,
         forgotten: &mut Vec<KeyHash>,
-        change: impl FnOnce(&mut State<N>) -> R,
+        change: impl FnOnce(&mut State<N>, KeyCredits<'_, N>) -> R,
     ) -> Result<R, Full> {
         let home = self.shard(key);
         // A place is reserved under the lock of its shard: reserved before, it would be missing to another thread that
         // brings the same key, and send that one to the overflow bucket.
         let mut shard = home.lock();
-        if let Some(state) = shard.get_mut(key) {
-            return Ok(change(state));
+        if let Some((state, credits)) = shard.get_mut(key) {
+            return Ok(change(state, credits));
         }
         if !self.reserve() {
             drop(shard);
             self.search(now_ms, may_go, forgotten);
             shard = home.lock();
-            if let Some(state) = shard.get_mut(key) {
-                return Ok(change(state));
+            if let Some((state, credits)) = shard.get_mut(key) {
+                return Ok(change(state, credits));
             }
             if !self.reserve() {
                 return Err(Full);
             }
         }
-        Ok(change(shard.insert(key, state)))
+        let (state, credits) = shard.insert(key, state);
+        Ok(change(state, credits))
     }
 
     /// Whether the key was there.
@@ -177,7 +187,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// Forgets those of the next few hundred keys that `may_go` names, and says which.
-    pub(crate) fn sweep(&self, may_go: impl Fn(&State<N>) -> bool) -> Vec<KeyHash> {
+    pub(crate) fn sweep(&self, may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool) -> Vec<KeyHash> {
         let mut forgotten = Vec::new();
         for _ in 0..self.shards_of(SWEEP_KEYS) {
             self.forget(self.next_shard(), &may_go, &mut forgotten);
@@ -195,7 +205,12 @@ impl<const N: usize> Table<N> {
     }
 
     /// Looks for keys to forget in the next shards of the sweep, other than those just searched in vain.
-    fn search(&self, now_ms: u64, may_go: impl Fn(&State<N>) -> bool, forgotten: &mut Vec<KeyHash>) {
+    fn search(
+        &self,
+        now_ms: u64,
+        may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool,
+        forgotten: &mut Vec<KeyHash>,
+    ) {
         for _ in 0..self.shards_of(SEARCH_KEYS) {
             let shard = self.next_shard();
             if shard.is_due(now_ms) {
@@ -224,7 +239,12 @@ impl<const N: usize> Table<N> {
             .min(self.shards.len())
     }
 
-    fn forget(&self, shard: &Guarded<N>, may_go: impl Fn(&State<N>) -> bool, forgotten: &mut Vec<KeyHash>) {
+    fn forget(
+        &self,
+        shard: &Guarded<N>,
+        may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool,
+        forgotten: &mut Vec<KeyHash>,
+    ) {
         let before = forgotten.len();
         shard.lock().forget(may_go, |key| forgotten.push(key));
         self.keys.fetch_sub(forgotten.len() - before, Ordering::Relaxed);
@@ -259,18 +279,18 @@ mod tests {
                 key,
                 State::VACANT,
                 0,
-                |_| false,
+                |_, _| false,
                 &mut Vec::new(),
-                |state| {
+                |state, _| {
                     state.spent[0] += 1;
                 },
             )
         };
         insert(key).unwrap();
-        let panics = || table.update(key, |_| panic!("on purpose"));
+        let panics = || table.update(key, |_, _| panic!("on purpose"));
         assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
         assert_eq!(insert(key), Ok(()));
-        assert_eq!(table.get(key).unwrap().spent, [2, 0]);
+        assert_eq!(table.get(key).unwrap().0.spent, [2, 0]);
         assert_eq!(insert(KeyHash([1, 2])), Ok(()), "its neighbour");
         assert_eq!((table.len(), insert(KeyHash([2, 1]))), (2, Err(Full)));
     }

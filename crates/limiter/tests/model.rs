@@ -5,7 +5,7 @@
 use num_rational::BigRational;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tollkeeper_limiter::{Correction, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
+use tollkeeper_limiter::{Correction, Error, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
 
 type Number = BigRational;
 
@@ -18,6 +18,9 @@ struct Model {
     rule: Rule,
     /// Tokens in the bucket, or used of the quota, in thousandths.
     amount: Number,
+    /// What was granted of the quota, and how much of it outlasts the period.
+    granted: Number,
+    kept: Number,
     at_ms: u64,
 }
 
@@ -30,6 +33,8 @@ impl Model {
         Self {
             rule,
             amount,
+            granted: number(0),
+            kept: number(0),
             at_ms: now_ms,
         }
     }
@@ -48,13 +53,21 @@ impl Model {
                 let refill = number(now_ms - self.at_ms) * number(limit_milli) / number(window_ms);
                 self.amount = (&self.amount + refill).min(Self::capacity(limit_milli, burst_milli));
             }
-            Rule::Quota { period, .. } => {
+            Rule::Quota { limit_milli, period } => {
                 if period.bounds(self.at_ms) != period.bounds(now_ms) {
+                    let left = number(limit_milli) + &self.granted - &self.amount;
+                    self.kept = left.max(number(0)).min(self.kept.clone());
+                    self.granted = self.kept.clone();
                     self.amount = number(0);
                 }
             }
         }
         self.at_ms = now_ms;
+    }
+
+    fn grant(&mut self, milli: u64, keeps: bool) {
+        self.granted += number(milli);
+        self.kept += number(if keeps { milli } else { 0 });
     }
 
     fn wait_ms(&self, cost_milli: u64) -> u64 {
@@ -66,7 +79,7 @@ impl Model {
                 whole(&(missing.max(number(0)) * number(window_ms) / number(limit_milli)).ceil())
             }
             Rule::Quota { limit_milli, period } => {
-                let fits = &self.amount + number(cost_milli) <= number(limit_milli);
+                let fits = &self.amount + number(cost_milli) <= number(limit_milli) + &self.granted;
                 if fits {
                     0
                 } else {
@@ -103,7 +116,7 @@ impl Model {
     fn remaining_milli(&self) -> u64 {
         match self.rule {
             Rule::Bucket { .. } => whole(&self.amount.floor()),
-            Rule::Quota { limit_milli, .. } => whole(&(number(limit_milli) - &self.amount)),
+            Rule::Quota { limit_milli, .. } => whole(&(number(limit_milli) + &self.granted - &self.amount)),
         }
     }
 }
@@ -118,6 +131,8 @@ enum Call {
     Peek(u64),
     /// Of one of the allowed calls, counted from the last.
     Refund(usize),
+    /// Of the first quota, if there is one; whether it outlasts the period.
+    Grant(u64, bool),
 }
 
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
@@ -144,7 +159,8 @@ fn calls() -> impl Strategy<Value = Vec<(u64, Call)>> {
     let cost = prop_oneof![Just(1_000), 1..20_000_u64];
     let call = prop_oneof![
         5 => cost.clone().prop_map(Call::Consume),
-        1 => cost.prop_map(Call::Peek),
+        1 => cost.clone().prop_map(Call::Peek),
+        1 => (cost, any::<bool>()).prop_map(|(milli, keeps)| Call::Grant(milli, keeps)),
         1 => (0..5_usize).prop_map(Call::Refund),
     ];
     vec((advance, call), 1..80)
@@ -168,6 +184,21 @@ proptest! {
             let (cost, spends) = match call {
                 Call::Consume(cost) => (cost, true),
                 Call::Peek(cost) => (cost, false),
+                Call::Grant(milli, keeps) => {
+                    let quota = rules.iter().position(|rule| matches!(rule, Rule::Quota { .. }));
+                    let name = ["a", "b", "c", "d"][quota.unwrap_or(0)];
+                    let granted = limiter.grant(key, tier, name, milli, keeps, now_ms);
+                    prop_assert_eq!(granted, quota.map(|_| ()).ok_or(Error::GrantNoQuota));
+                    if let Some(quota) = quota {
+                        let new = || rules.iter().map(|rule| Model::new(*rule, now_ms)).collect();
+                        let limits: &mut Vec<Model> = model.get_or_insert_with(new);
+                        for limit in limits.iter_mut() {
+                            limit.advance(now_ms);
+                        }
+                        limits[quota].grant(milli, keeps);
+                    }
+                    continue;
+                }
                 Call::Refund(back) => {
                     if allowed.len() > back {
                         let (cost, charged_at_ms) = allowed.remove(allowed.len() - 1 - back);

@@ -23,7 +23,7 @@ use tollkeeper_storage::Storage;
 
 use crate::clock::instant;
 use crate::decide;
-use crate::error::{closed, contained};
+use crate::error::{self, closed, contained};
 use crate::hot::RawValue;
 use crate::local_table::{LocalTable, Options};
 use crate::registry::lock;
@@ -112,6 +112,29 @@ impl Engine {
         });
         // What is closed is corrected no more.
         !matches!(corrected, Ok(Err(_)))
+    }
+
+    /// Grants a key thousandths of a token of a quota, the limit of that name of a tier in force; says whether the tier is
+    /// known.
+    #[napi(catch_unwind)]
+    pub fn grant(
+        &self,
+        key: Utf16String,
+        tier: f64,
+        limit: String,
+        milli: f64,
+        keeps: bool,
+        now_ms: f64,
+    ) -> Result<bool> {
+        let granted = self.with(|limiter| {
+            let key = limiter.hash_utf16(&key);
+            limiter.grant(key, tier as TierId, &limit, milli as u64, keeps, instant(now_ms))
+        })?;
+        match granted {
+            Ok(()) => Ok(true),
+            Err(tollkeeper_limiter::Error::TierUnknown) => Ok(false),
+            Err(why) => Err(error::limiter(&why)),
+        }
     }
 
     /// Forgets a key.

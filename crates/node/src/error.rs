@@ -23,13 +23,18 @@ pub(crate) fn conflict(name: &str, other: &str) -> Error {
 }
 
 pub(crate) fn limiter(error: &tollkeeper_limiter::Error) -> Error {
-    use tollkeeper_limiter::Error::{CostExceedsCapacity, TierUnknown, TiersInvalid, TooManyKeys, TooManyRuleSets};
+    use tollkeeper_limiter::Error::{
+        CostExceedsCapacity, GrantNoQuota, GrantTooLarge, NoRoom, TierUnknown, TiersInvalid, TooManyKeys,
+        TooManyRuleSets,
+    };
     let code = match error {
         TierUnknown => "ERR_TIER_UNKNOWN",
         CostExceedsCapacity { .. } => "ERR_COST_EXCEEDS_CAPACITY",
         TiersInvalid(_) => "ERR_TIERS_INVALID",
         TooManyRuleSets => "ERR_TOO_MANY_LIMITS",
         TooManyKeys { .. } => "ERR_STORAGE_FULL",
+        GrantNoQuota | GrantTooLarge => "ERR_GRANT_INVALID",
+        NoRoom { .. } => "ERR_TABLE_FULL",
     };
     coded(code, error)
 }

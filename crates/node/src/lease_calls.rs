@@ -189,7 +189,7 @@ pub(crate) fn write_snapshot(row: &mut Row, snapshot: &Snapshot) {
     row[at::EPOCH] = snapshot.epoch.count() as f64;
     row[NOW] = snapshot.at_ms as f64;
     for (number, spent) in row[SPENT..].iter_mut().zip(snapshot.spent) {
-        *number = spent.map_or(f64::NAN, |spent| spent as f64);
+        *number = spent.map_or(f64::NAN, |spent| spent.cast_signed() as f64);
     }
 }
 
@@ -224,6 +224,11 @@ fn apply(leases: &Own, frame: &Frame, count: usize, keys: &[u16]) {
     });
 }
 
+/// An amount, which may be below 0; NaN is not known.
+fn amount(number: f64) -> Option<u64> {
+    (!number.is_nan()).then_some((number as i64).cast_unsigned())
+}
+
 /// The answer that a row tells of.
 fn reply_of(row: &Row, mono_ms: u64) -> StoreReply {
     let (server, epoch) = (row[at::SERVER], row[at::EPOCH]);
@@ -235,7 +240,7 @@ fn reply_of(row: &Row, mono_ms: u64) -> StoreReply {
         epoch: (server >= 0.0 && epoch >= 0.0)
             .then(|| Epoch::new(server as u16, epoch as u64))
             .flatten(),
-        spent: std::array::from_fn(|limit| given(row[SPENT + limit])),
+        spent: std::array::from_fn(|limit| amount(row[SPENT + limit])),
         granted_milli: given(row[COST]),
         held_milli: row[at::HELD] as u64,
         lasts_ms: row[at::AHEAD] as i64,

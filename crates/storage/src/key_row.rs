@@ -18,19 +18,19 @@ pub(crate) fn encode(state: &KeySnapshot, rule_set: u32) -> [u8; STATE_BYTES] {
     let mut bytes = [0; STATE_BYTES];
     bytes[..8].copy_from_slice(&state.at_ms.to_le_bytes());
     bytes[8..12].copy_from_slice(&rule_set.to_le_bytes());
-    for (bytes, spent) in bytes[12..].chunks_exact_mut(8).zip(state.spent) {
-        bytes.copy_from_slice(&spent.to_le_bytes());
+    for (bytes, used) in bytes[12..].chunks_exact_mut(8).zip(state.used) {
+        bytes.copy_from_slice(&used.to_le_bytes());
     }
     bytes
 }
 
-/// The instant, the number of the rule set, and what is spent; None if a value is none that was ever written.
+/// The instant, the number of the rule set, and what is used; None if a value is none that was ever written.
 pub(crate) fn decode(bytes: &[u8; STATE_BYTES]) -> Option<(u64, u32, [u64; MAX_LIMITS])> {
     let at_ms = u64::from_le_bytes(*bytes.first_chunk()?);
     let rule_set = u32::from_le_bytes(*bytes[8..].first_chunk()?);
-    let mut spent = [0; MAX_LIMITS];
-    for (spent, bytes) in spent.iter_mut().zip(bytes[12..].chunks_exact(8)) {
-        *spent = u64::from_le_bytes(*bytes.first_chunk()?);
+    let mut used = [0; MAX_LIMITS];
+    for (used, bytes) in used.iter_mut().zip(bytes[12..].chunks_exact(8)) {
+        *used = u64::from_le_bytes(*bytes.first_chunk()?);
     }
-    (at_ms < MAX_INSTANT_MS && spent.iter().all(|&spent| spent <= MAX_AMOUNT)).then_some((at_ms, rule_set, spent))
+    (at_ms < MAX_INSTANT_MS && used.iter().all(|&used| used <= MAX_AMOUNT)).then_some((at_ms, rule_set, used))
 }

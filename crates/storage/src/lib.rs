@@ -9,6 +9,7 @@
 mod compaction;
 mod connection;
 mod create;
+mod credit_row;
 mod database;
 mod draft;
 mod error;

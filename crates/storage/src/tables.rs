@@ -11,6 +11,8 @@ use crate::error::StorageError;
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("tollkeeper");
 pub(crate) const RULE_SETS: TableDefinition<u32, &str> = TableDefinition::new("plans");
 pub(crate) const KEYS: TableDefinition<&[u8; 16], &[u8; STATE_BYTES]> = TableDefinition::new("keys");
+/// What keys were granted, of those that have any. A file has it from the first such key on.
+pub(crate) const CREDITS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("credits");
 pub(crate) const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
 
 /// Bytes of a stored key: the instant, the number of the rule set, and the amount spent per slot.

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use redb::{Database, ReadableDatabase, ReadableTable};
-use tollkeeper_limiter::{Change, Limiter};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError, TableHandle, WriteTransaction};
+use tollkeeper_limiter::{Change, Credit, Limiter, MAX_LIMITS};
 
+use crate::credit_row;
 use crate::error::StorageError;
 use crate::key_row::{decode, encode, to_bytes, to_hash};
 use crate::rule_set_json;
 use crate::stored_rule_sets::StoredRuleSets;
-use crate::tables::{KEYS, RULE_SETS};
+use crate::tables::{CREDITS, KEYS, RULE_SETS};
 
 /// Writes what has become of keys, and the rule sets that they are under.
 pub(crate) fn write(
@@ -33,9 +34,51 @@ pub(crate) fn write(
             };
         }
     }
+    write_credits(&transaction, changes)?;
     transaction.commit()?;
     *rule_sets = known;
     Ok(())
+}
+
+/// Writes what keys were granted; a file in which no key ever was is left without the table.
+fn write_credits(transaction: &WriteTransaction, changes: &[Change]) -> Result<(), StorageError> {
+    let row = |Change { key, state }: &Change| {
+        let row = state.as_ref().map(|state| credit_row::encode(&state.credits));
+        (to_bytes(*key), row.unwrap_or_default())
+    };
+    let rows: Vec<_> = changes.iter().map(row).collect();
+    if rows.iter().all(|(_, row)| row.is_empty()) && !has_credits(transaction)? {
+        return Ok(());
+    }
+    let mut credits = transaction.open_table(CREDITS)?;
+    for (key, row) in rows {
+        if row.is_empty() {
+            credits.remove(&key)?;
+        } else {
+            credits.insert(&key, &row[..])?;
+        }
+    }
+    Ok(())
+}
+
+fn has_credits(transaction: &WriteTransaction) -> Result<bool, StorageError> {
+    let name = CREDITS.name();
+    Ok(transaction.list_tables()?.any(|table| table.name() == name))
+}
+
+/// What keys were granted, by the bytes of their hashes.
+fn read_credits(transaction: &ReadTransaction) -> Result<HashMap<[u8; 16], [Credit; MAX_LIMITS]>, StorageError> {
+    let mut credits = HashMap::new();
+    let table = match transaction.open_table(CREDITS) {
+        Err(TableError::TableDoesNotExist(_)) => return Ok(credits),
+        table => table?,
+    };
+    for entry in table.iter()? {
+        let (key, row) = entry?;
+        let of_key = credit_row::decode(row.value()).ok_or_else(|| StorageError::Corrupt("what was granted".into()))?;
+        credits.insert(*key.value(), of_key);
+    }
+    Ok(credits)
 }
 
 /// Takes every key up into a limiter; says how many there were.
@@ -48,14 +91,16 @@ pub(crate) fn load(database: &Database, limiter: &Limiter) -> Result<usize, Stor
             rule_set_json::decode(json.value()).ok_or_else(|| StorageError::Corrupt("a set of limits".into()))?;
         rule_sets.insert(id.value(), limiter.adopt(&rules)?);
     }
+    let credits = read_credits(&transaction)?;
     let mut keys = 0;
     for entry in transaction.open_table(KEYS)?.iter()? {
         let (key, state) = entry?;
-        let (at_ms, number, spent) = decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
+        let (at_ms, number, used) = decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
         let rule_set = rule_sets
             .get(&number)
             .ok_or_else(|| StorageError::Corrupt("a set of limits is missing".into()))?;
-        limiter.restore(to_hash(key.value()), at_ms, rule_set, spent)?;
+        let credits = credits.get(key.value()).copied().unwrap_or_default();
+        limiter.restore(to_hash(key.value()), at_ms, rule_set, used, credits)?;
         keys += 1;
     }
     Ok(keys)

@@ -29,6 +29,25 @@ export async function resetQuota(
   output.print(json ? JSON.stringify(answer ?? null, undefined, 2) : `${subject} begins anew`);
 }
 
+/** How tokens are granted. */
+export interface GrantFlags {
+  limit?: string;
+  keep?: boolean;
+}
+
+/** Gives a caller tokens of a quota. */
+export async function grantTokens(
+  service: ServiceClient,
+  subject: string,
+  tokens: number,
+  { limit, keep }: GrantFlags,
+  json: boolean,
+  output: Output,
+): Promise<void> {
+  const body = { tokens, ...(limit === undefined ? {} : { limit }), ...(keep === undefined ? {} : { keep }) };
+  print(await service.call<QuotaState>("POST", `${pathOf(subject)}/grant`, body), json, output);
+}
+
 /** Puts an account on a tier, from its next call on. */
 export async function setTier(
   service: ServiceClient,

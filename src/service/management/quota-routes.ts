@@ -25,6 +25,23 @@ const checkBody = z.strictObject({
   cost: z.number().min(0).max(1e9).default(1).meta({ description: "Tokens, at most three decimals." }),
   tier: tierName.optional(),
 });
+const grantBody = z.strictObject({
+  tokens: z.number().positive().max(1e12).meta({ description: "Tokens, at most three decimals." }),
+  limit: z
+    .string()
+    .min(1)
+    .max(32)
+    .optional()
+    .meta({
+      description: "Of which quota, by name; may be left out where the tier has only one.",
+      examples: ["month"],
+    }),
+  keep: z
+    .boolean()
+    .default(false)
+    .meta({ description: "Whether what is left of them when the period ends is there in the next." }),
+  tier: tierName.optional(),
+});
 const checkAnswer = z
   .object({
     allowed: z.boolean(),
@@ -109,7 +126,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
 
   const reset = managed("admin", {
     operationId: "resetQuota",
-    summary: "Forget what an account or address has spent: its next call is its first",
+    summary: "Forget what an account or address has spent and was granted: its next call is its first",
     params,
     response: answers(200, z.object({ subject: z.string() }), "It is forgotten.", [401, 403, 404, 413, 415, 429, 503]),
   });
@@ -121,6 +138,25 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       if (subject === undefined) return reply;
       await limiter.reset(subject.key);
       return { subject: subject.key };
+    },
+  );
+
+  const grant = managed("admin", {
+    operationId: "grantTokens",
+    summary: "Give an account or address tokens of a quota: what it has used goes down, below nothing if need be",
+    params,
+    body: grantBody,
+    response: answers(200, quotaState, "Where it stands then.", [401, 403, 404, 413, 415, 422, 429, 503]),
+  });
+  app.post<{ Params: z.infer<typeof params>; Body: z.infer<typeof grantBody> }>(
+    `${PATH}/quota/:subject/grant`,
+    { ...grant, config: { ...grant.config, audit: "quota.grant" } },
+    async ({ params, body }, reply) => {
+      const { tokens, limit, keep } = body;
+      const found = findWithTier(params.subject, body.tier, reply);
+      if (found === undefined) return reply;
+      const { subject, tier } = found;
+      return stateOf(subject, await limiter.grant(subject.key, tier, tokens, { limit, keep }));
     },
   );
 

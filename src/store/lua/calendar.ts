@@ -1,6 +1,8 @@
 /** In ms. */
 export const MINUTE = 60_000;
 export const DAY = 86_400_000;
+/** So long is kept what no period ends: a hundred years. */
+export const LASTING = 36_500 * DAY;
 
 /**
  * Periods of quotas in Lua, to stand in a script behind `floor`, `min` and `max` of its `math`:

@@ -1,4 +1,4 @@
-import { CALENDAR, DAY, MINUTE } from "./calendar.js";
+import { CALENDAR, DAY, LASTING, MINUTE } from "./calendar.js";
 import { MAX, RULES } from "./rules.js";
 
 /** Fields of a key's hash at most: a few per limit, and one for each lane of a replica that corrected it of late. */
@@ -18,9 +18,11 @@ export const REMEMBERED_MS = 60_000;
  * again any more. A replica that is several threads is named by its *lane* there, `<replica>.<lane>` but for the first. What
  * is spent of a limit stands under the limit's name, and under `@r:<limit>` the rule that it was
  * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for days>`. `@h:<limit>` is the largest
- * amount of a quota that was restored in the epoch, if any was. Until `@g` tokens that were granted ahead may still come
+ * amount of a quota that was restored in the epoch, if any was. `@k:<limit>` is what was granted of a quota, how much of
+ * that is kept, and when the period began in which that is so; under the quota's name stands what is used, of which the
+ * former is taken off to have what is spent: below 0 if less is used. Until `@g` tokens that were granted ahead may still come
  * back; `@w` is the lane that got them, or `*` if several may give them back. The hash is gone a minute after every bucket is
- * full again, or a day after a quota's period. One that holds anything but this, or more than {@link MAX_FIELDS} fields, is
+ * full again, or a day after a quota's period; while something granted is kept, it stays. One that holds anything but this, or more than {@link MAX_FIELDS} fields, is
  * no hash of ours.
  *
  * An epoch begins when the hash is made and when another server is found to serve it. What a caller knows from an earlier
@@ -29,6 +31,7 @@ export const REMEMBERED_MS = 60_000;
  *
  * - `load(key)`: what is stored; `advance(state, asked)`: the same at an instant, under the rules that it is under.
  * - `bringTo(state, limits)`: under the rules of a tier. `restore(state, command)`: with what the caller knows.
+ * - `keptOf(slot, capacity)`: what of it would be left of a quota's grants, were the period over.
  * - `save(state, command, grants)`, and `answer(state, limits, denied, granted, back)` of where it stands.
  */
 export const KEY_STATE = `
@@ -50,7 +53,21 @@ end
 
 -- What is counted of a limit, in the units of its rule, and what was stored. A table that grows is slow, so none does.
 local function slotOf(rule, spent, was)
-  return {rule = rule, spent = spent, restored = 0, was = was, stored = false, storedRestored = 0}
+  return {
+    rule = rule, spent = spent, restored = 0, was = was, stored = false, storedRestored = 0,
+    granted = 0, kept = 0, grantedBefore = 0, keptBefore = 0,
+  }
+end
+
+-- What of a quota's grants is kept and not used; the quota itself is used first.
+local function keptOf(slot, capacity)
+  return min(slot.kept, max(0, capacity - slot.spent))
+end
+
+-- Begins a period after one that ended under a rule with so much used.
+local function carry(slot, capacity, used, granted, kept)
+  kept = min(kept, max(0, capacity + granted - used))
+  slot.granted, slot.kept, slot.spent = kept, kept, 0 - kept
 end
 
 -- Fields of the hash's own begin with @; the others are slots, by the name of their limit. The second result is an error.
@@ -92,9 +109,24 @@ local function advance(state, asked)
     if rule.isBucket then
       slot.spent = max(0, slot.was - (now - before) * rule.perMs)
     else
-      local rolls = before < periodOf(now, rule.anchorDay)
+      local start = periodOf(now, rule.anchorDay)
+      local rolls = before < start
       slot.spent = rolls and 0 or slot.was
       slot.restored = rolls and 0 or begins and slot.was or slot.storedRestored
+      local text = own['@k:' .. name]
+      if text then
+        local granted, kept, since = string.match(text, '^(%d+) (%d+) (%d+)$')
+        granted, kept, since = count(granted), count(kept), count(since)
+        if not (granted and kept and since) then return false end
+        slot.grantedBefore, slot.keptBefore = granted, kept
+        if since == start then
+          slot.granted, slot.kept, slot.spent = granted, kept, slot.spent - granted
+        else
+          -- Where a script that knows no grants has begun the period, what was used in the one before is not known.
+          carry(slot, rule.capacity, rolls and slot.was or 0, granted, kept)
+          if not rolls then slot.spent = slot.spent + slot.was end
+        end
+      end
     end
   end
   return true
@@ -114,7 +146,11 @@ local function bringTo(state, limits)
         slot.spent = converted(slot.spent, slot.rule, rule)
       elseif slot.rule.anchorDay ~= rule.anchorDay then
         local same = slot.was and (periodOf(state.before, slot.rule.anchorDay)) == (periodOf(state.now, rule.anchorDay))
-        slot.spent = same and slot.was or 0
+        if same then
+          slot.granted, slot.kept, slot.spent = slot.grantedBefore, slot.keptBefore, slot.was - slot.grantedBefore
+        else
+          carry(slot, slot.rule.capacity, slot.was or 0, slot.grantedBefore, slot.keptBefore)
+        end
         slot.restored = same and slot.restored or 0
       end
       slot.rule = rule
@@ -152,19 +188,25 @@ end
 local function save(state, command, grants)
   local key, own, asked, now = state.key, state.own, state.asked, state.now
   local counter, sequence = '@c:' .. command.lane, command.sequence
-  local fields, ttl = {'HSET', key, '@t', now}, ${MINUTE}
+  local fields, ttl, old = {'HSET', key, '@t', now}, ${MINUTE}, {}
   local n = #fields
   if own['@e'] ~= state.epoch then fields[n + 1], fields[n + 2], n = '@e', state.epoch, n + 2 end
   for name, slot in pairs(state.slots) do
     local rule = slot.rule
-    fields[n + 1], fields[n + 2], n = name, slot.spent, n + 2
+    fields[n + 1], fields[n + 2], n = name, min(${MAX}, slot.spent + slot.granted), n + 2
     if slot.stored ~= rule then fields[n + 1], fields[n + 2], n = '@r:' .. name, rule.text, n + 2 end
     if rule.isBucket then
       ttl = max(ttl, ceil(slot.spent / rule.perMs) + ${MINUTE})
     else
-      local _, finish = periodOf(now, rule.anchorDay)
-      if slot.spent > 0 then ttl = max(ttl, finish - asked + ${DAY}) end
+      local start, finish = periodOf(now, rule.anchorDay)
+      if slot.spent > 0 or slot.granted > 0 then ttl = max(ttl, finish - asked + ${DAY}) end
+      if keptOf(slot, rule.capacity) > 0 then ttl = ${LASTING} end
+      if slot.granted > 0 then
+        local text = string.format('%.0f %.0f %.0f', slot.granted, slot.kept, start)
+        fields[n + 1], fields[n + 2], n = '@k:' .. name, text, n + 2
+      end
     end
+    if slot.granted == 0 and own['@k:' .. name] then old[#old + 1] = '@k:' .. name end
     -- Of a bucket, too, whose name once stood for a quota.
     if slot.restored ~= slot.storedRestored then
       fields[n + 1], fields[n + 2], n = '@h:' .. name, slot.restored, n + 2
@@ -173,7 +215,6 @@ local function save(state, command, grants)
   if sequence then fields[n + 1], fields[n + 2], n = counter, string.format('%.0f %.0f', sequence, asked), n + 2 end
   if grants then fields[n + 1], fields[n + 2], fields[n + 3], fields[n + 4] = '@g', own['@g'], '@w', own['@w'] end
   redis.call(unpack(fields))
-  local old = {}
   for field, value in pairs(own) do
     if string.sub(field, 1, 3) == '@c:' and field ~= counter then
       local at = count(string.match(value, ' (%d+)$'))
@@ -194,7 +235,7 @@ end
 
 local function answer(state, limits, denied, granted, back)
   local now = state.now
-  local reply = {denied, granted, now, now - state.asked, state.epoch, back}
+  local reply, credits, kept = {denied, granted, now, now - state.asked, state.epoch, back}, false, 0
   for i = 1, #limits do
     local rule, slot = limits[i].rule, state.slots[limits[i].name]
     local spent = slot and slot.spent or limits[i].initial
@@ -202,11 +243,20 @@ local function answer(state, limits, denied, granted, back)
       if rule.isBucket then
         spent = converted(spent, slot.rule, rule)
       elseif (periodOf(now, slot.rule.anchorDay)) ~= (periodOf(now, rule.anchorDay)) then
-        spent = 0
+        spent = 0 - keptOf(slot, slot.rule.capacity)
       end
     end
     reply[6 + i] = spent
+    credits = credits or slot and slot.granted > 0
   end
+  -- Only where there are some, so that nothing is said of them to nearly all.
+  if not credits then return reply end
+  for i = 1, #limits do
+    local slot = state.slots[limits[i].name]
+    reply[6 + #limits + i] = slot and slot.granted or 0
+    if slot and slot.granted > 0 and keptOf(slot, slot.rule.capacity) > 0 then kept = 1 end
+  end
+  reply[7 + 2 * #limits] = kept
   return reply
 end
 `;

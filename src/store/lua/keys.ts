@@ -28,12 +28,14 @@ import { MAX } from "./rules.js";
  *   may have lost the sequence of a correction whose effect others know and restore: what is sent again into another epoch
  *   is charged once too often rather than given back twice. A bucket that has run full since tokens were taken has refilled
  *   them: given back whole, they would pay for what others took later.
+ * - `grant`: which limit of the tier, from 1, thousandths, and 1 if they are kept. The lane is the grant's own, so that one
+ *   that is sent again counts once; the others are told. Grants nothing if that is more than can be counted.
  * - `reset`.
  * - `leave`: what the lane has corrected was acknowledged, and it will not correct anything any more.
  *
  * Answers per key with the limit that denies (0: none), what was granted, the key's time, by how much that is ahead of the
  * server's (after a clock has jumped), the epoch, for how many ms tokens that others hold may still come back, and what is
- * spent per limit; or with an error: `FOREIGN <type>`, if what is stored under its name is no such hash, or `KIND <limit>,<kind
+ * spent per limit; if anything was granted then also how much, per limit, and 1 if something of it is kept; or with an error: `FOREIGN <type>`, if what is stored under its name is no such hash, or `KIND <limit>,<kind
  * that was asked for>,<kind that is stored>`. What fails of one key fails of no other. No command that may be refused follows a write
  * but as one whose refusal is noted: behind the answers stands the first of these, if any.
  */
@@ -75,6 +77,12 @@ local function decode(at)
       op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, madeAt = tonumber(ARGV[at]),
       words = ARGV[at + 1], sequence = tonumber(ARGV[at + 2]), deltas = numbers(at + 3, n),
     }, at + 3 + n
+  elseif op == 'grant' then
+    local limit, milli, keeps = unpack(numbers(at, 3))
+    return {
+      op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, sequence = 1,
+      limit = limit, milli = milli, keeps = keeps == 1,
+    }, at + 3
   end
   return {op = op, now = now, limits = limits, lane = lane}, at
 end
@@ -104,7 +112,7 @@ local function agree(state, limits)
     local name, rule = limits[i].name, limits[i].rule
     local slot = state.slots[name]
     if slot and slot.rule.kind ~= rule.kind then
-      if slot.spent > 0 then return {err = 'KIND ' .. name .. ',' .. rule.kind .. ',' .. slot.rule.kind} end
+      if slot.spent ~= 0 or slot.granted > 0 then return {err = 'KIND ' .. name .. ',' .. rule.kind .. ',' .. slot.rule.kind} end
       state.slots[name] = slotOf(rule, limits[i].initial)
       state.slots[name].storedRestored = slot.storedRestored
     end
@@ -151,7 +159,7 @@ local function adjust(state, command)
   for i = 1, #limits do
     local slot = state.slots[limits[i].name]
     if slot and not (isLapsed and deltas[i] < 0) then
-      slot.spent = min(${MAX}, max(0, slot.spent + changeOf(slot, limits[i], deltas[i])))
+      slot.spent = min(${MAX}, max(-slot.granted, slot.spent + changeOf(slot, limits[i], deltas[i])))
     end
   end
   save(state, command)
@@ -174,7 +182,9 @@ local function weigh(state, command)
     else
       local _, finish = periodOf(state.now, rule.anchorDay)
       wait = spent + need > rule.capacity and finish - state.now or 0
-      has = rule.capacity - spent
+      -- While something is kept nothing is granted ahead: with the period would end what lies idle, and what is kept would
+      -- have been used in its place.
+      has = keptOf(state.slots[limits[i].name], rule.capacity) > 0 and 0 or rule.capacity - spent
     end
     if need > 0 and wait > longest then denied, longest = i, wait end
     left = left and min(left, has) or has
@@ -216,6 +226,20 @@ local function take(state, command)
   return answer(state, limits, denied, granted, back)
 end
 
+local function grant(state, command)
+  local limits, milli = command.limits, command.milli
+  if state.own['@c:' .. command.lane] then return answer(state, limits, 0, milli, 0) end
+  bringTo(state, limits)
+  restore(state, command)
+  local slot = state.slots[limits[command.limit].name]
+  if slot.granted + milli > ${MAX} then return answer(state, limits, 0, 0, 0) end
+  slot.granted, slot.spent = slot.granted + milli, slot.spent - milli
+  if command.keeps then slot.kept = slot.kept + milli end
+  save(state, command)
+  try('PUBLISH', channel, caller .. ' change ' .. state.key)
+  return answer(state, limits, 0, milli, 0)
+end
+
 local function execute(key, command)
   local op, state, fault = command.op, load(key)
   if fault then return fault end
@@ -226,6 +250,7 @@ local function execute(key, command)
   if conflict then return conflict end
   if op == 'adjust' then return adjust(state, command) end
   if op == 'peek' then return peek(state, command) end
+  if op == 'grant' then return grant(state, command) end
   return take(state, command)
 end
 

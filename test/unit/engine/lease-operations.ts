@@ -35,11 +35,11 @@ const answer = fc.record({
     { weight: 9, arbitrary: fc.constant(0) },
     { weight: 1, arbitrary: fc.integer({ min: 1, max: 90_000 }) },
   ),
-  /** Parts of what each limit holds that are spent. */
-  spent: fc.array(fc.oneof(fc.constantFrom(0, 1), fc.double({ min: 0, max: 1.1, noNaN: true })), {
-    minLength: 4,
-    maxLength: 4,
-  }),
+  /** Parts of what each limit holds that are spent: below 0 of a quota of which less is used than was granted. */
+  spent: fc.array(
+    fc.oneof(fc.constantFrom(0, 1), fc.double({ min: 0, max: 1.1, noNaN: true }), fc.constantFrom(-0.001, -0.25, -2)),
+    { minLength: 4, maxLength: 4 },
+  ),
   wait: fc.oneof(
     { weight: 5, arbitrary: fc.constant(0) },
     { weight: 2, arbitrary: fc.integer({ min: 1, max: 9000 }) },

@@ -160,7 +160,8 @@ export class LeaseScript {
       at: this.#at.now + answer.lag - age,
       spent: tier.of.map(({ rule }, index) => {
         const most = rule.type === "bucket" ? rule.capacity : rule.maxCostMilli;
-        return denies ? most : Math.floor(most * (spent[index] ?? 0));
+        const part = spent[index] ?? 0;
+        return denies ? most : Math.floor(most * (rule.type === "quota" ? part : Math.max(0, part)));
       }),
     };
   }

@@ -23,6 +23,7 @@ const COMMANDS = {
   take: { ...about, op: "take", need: 2000, want: 5000, divisor: 2, outMs: 1000 },
   peek: { ...about, op: "peek", need: 2000 },
   adjust: { ...about, ...correction, op: "adjust", deltas: [1000, 1000], atMs: NOW },
+  grant: { ...about, op: "grant", limit: 1, milli: 9000, keeps: true, lane: 2 ** 32 },
   reset: { ...about, op: "reset" },
   leave: { ...about, op: "leave", lane: 1 },
 } satisfies Record<string, Command>;
@@ -39,6 +40,11 @@ const GOOD: readonly (readonly [op: Op, answer: unknown[]])[] = [
   ["peek", [2, 0, NOW, 0, "a1:1", 900, 2 ** 52, 2 ** 52]],
   ["adjust", [0, 0, NOW, 0, "a1:1", 0, TOKEN, 1000]],
   ["adjust", [0, 0, NOW, 0, "", 0]],
+  ["take", [0, 2000, NOW, 0, "a1:1", 0, 2 * TOKEN, -7000, 0, 9000, 1]],
+  ["take", [0, 2000, NOW, 0, "a1:1", 0, 2 * TOKEN, "-7000", 0, 9000, 0]],
+  ["adjust", [0, 0, NOW, 0, "a1:1", 0, TOKEN, -(2 ** 52), 0, 2 ** 52, 1]],
+  ["grant", [0, 9000, NOW, 0, "a1:1", 0, TOKEN, -9000, 0, 9000, 0]],
+  ["grant", [0, 0, NOW, 0, "a1:1", 0, TOKEN, 0]],
   ["reset", [0, 0, NOW, 0, "a1:1+", 0]],
   ["leave", [0, 0, NOW, 0, "", 0]],
 ];
@@ -47,7 +53,7 @@ it.each(GOOD)("%s may be answered %j", (op, answer) => {
   const { denied, granted, nowMs, epoch, spent } = replyOf(answer, COMMANDS[op]);
   expect([denied, granted, nowMs]).toEqual(answer.slice(0, 3).map(Number));
   expect(epoch).toBe(answer[4]);
-  expect(spent).toEqual(answer.slice(6).map(Number));
+  expect(spent).toEqual(answer.slice(6, 8).map(Number));
 });
 
 const TAKEN: readonly unknown[] = [0, 2000, NOW, 0, "a1:1", 0, 2 * TOKEN, 2000];
@@ -82,6 +88,13 @@ const BAD: readonly (readonly [op: Op, answer: unknown, says: RegExp])[] = [
     (answer) => ["take", answer, /the epoch/] as const,
   ),
   ...swapped(TAKEN, 1, 0, 1999).map((answer) => ["take", answer, /grant of \d+ where 2000 were needed/] as const),
+  ["take", [...TAKEN.with(7, -7001), 0, 9000, 1], /was not spent/],
+  ["take", [...TAKEN.with(7, -9001), 0, 9000, 1], /an amount is "-9001", where it is a whole number from -9000 up/],
+  ["take", [...TAKEN.with(6, -1), 9000, 9000, 1], /an amount is "-1"/],
+  ["take", [...TAKEN, 0, -1, 1], /what was granted is "-1"/],
+  ["take", [...TAKEN, 0, 9000, 2], /whether something is kept is "2"/],
+  ["take", [...TAKEN, 0, 9000], /4 amounts of 2 limits/],
+  ["grant", TAKEN.with(1, 9001), /the grant is/],
   ["take", TAKEN.with(6, 2 * TOKEN - 1), /was not spent/],
   ["take", TAKEN.with(7, 1999), /was not spent/],
   ["take", DENIED.with(1, 1), /a denial with a grant/],

@@ -77,7 +77,7 @@ fn decide_by<K: Keys + 'static>(map: K, keys: usize) -> Decide {
             let mut told = [0; MAX_LIMITS];
             for &key in &chosen.hashes {
                 let known = map.update(key, |state| {
-                    state.bring_to(tier, &tiers, now_ms);
+                    state.bring_to(tier, &tiers, now_ms, || None);
                     let verdict = tier.verdict(&state.spent, COST_MILLI, now_ms);
                     assert_eq!(verdict, crate::verdict::Verdict::Allowed);
                     tier.rates.charge(&mut state.spent, COST_MILLI);

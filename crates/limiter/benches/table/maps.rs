@@ -19,13 +19,13 @@ pub(crate) trait Keys: Send + Sync {
 
 impl Keys for Table<2> {
     fn insert(&self, key: KeyHash, state: State<2>) {
-        let inserted = Self::insert(self, key, state, 0, |_| false, &mut Vec::new(), |_| ());
+        let inserted = Self::insert(self, key, state, 0, |_, _| false, &mut Vec::new(), |_, _| ());
         inserted.expect("it was made for so many");
     }
 
     #[inline]
     fn update(&self, key: KeyHash, change: impl FnOnce(&mut State<2>)) -> bool {
-        Self::update(self, key, change).is_some()
+        Self::update(self, key, |state, _| change(state)).is_some()
     }
 }
 

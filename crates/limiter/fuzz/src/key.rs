@@ -58,6 +58,12 @@ impl Key {
         }
     }
 
+    /// Whether that is not too much.
+    pub(crate) fn grant(&mut self, name: &str, milli: u64, keeps: bool) -> bool {
+        let slot = self.slots[slot_of(name)].as_mut();
+        slot.is_some_and(|slot| slot.grant(milli, keeps))
+    }
+
     /// Charges more, or less, for a call of an earlier instant.
     pub(crate) fn correct(&mut self, tier: &TierSpec, delta_milli: i64, charged_at_ms: u64, quotas_only: bool) {
         for limit in &tier.limits {

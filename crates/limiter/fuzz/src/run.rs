@@ -2,6 +2,7 @@
 
 mod corrections;
 mod decisions;
+mod grants;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -74,10 +75,14 @@ impl Run {
         let operation = input.byte() % 32;
         let key = KEYS[input.index(KEYS.len())];
         match operation {
-            0..=17 => {
+            0..=16 => {
                 self.given_ms += input.advance_ms();
                 let (tier, cost_milli) = (input.index(TIERS.len()), input.cost_milli());
                 self.consume(key, tier as TierId, cost_milli);
+            }
+            17 => {
+                self.given_ms += input.advance_ms();
+                self.grant(key, input);
             }
             18 | 19 => {
                 self.given_ms += input.advance_ms();

@@ -1,7 +1,7 @@
 //! What a key has spent of one limit, counted plainly: buckets in thousandths of a token times milliseconds of the
 //! window, quotas in thousandths of a token.
 
-use tollkeeper_limiter::{Period, Rule};
+use tollkeeper_limiter::{MAX_AMOUNT, Period, Rule};
 
 /// Parts of a unit, for what a change of tier leaves over.
 const SCALE: u128 = 1 << 30;
@@ -10,7 +10,11 @@ const SCALE: u128 = 1 << 30;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
     rule: Rule,
+    /// Of a quota what is used.
     spent: u128,
+    /// What was granted of a quota, and how much of it outlasts the period.
+    granted: u128,
+    kept: u128,
     faith: Faith,
 }
 
@@ -42,6 +46,8 @@ impl Slot {
         Self {
             rule,
             spent,
+            granted: 0,
+            kept: 0,
             faith: Faith::Exact,
         }
     }
@@ -65,11 +71,32 @@ impl Slot {
             }
             Rule::Quota { period, .. } => {
                 if start_ms(period, at_ms) != start_ms(period, now_ms) {
-                    self.spent = 0;
-                    self.faith = Faith::Exact;
+                    self.begin();
                 }
             }
         }
+    }
+
+    /// Begins a period of a quota: what is kept was used last.
+    fn begin(&mut self) {
+        let left = (Self::capacity(self.rule) + self.granted).saturating_sub(self.spent);
+        if self.kept == 0 {
+            self.faith = Faith::Exact;
+        }
+        self.kept = self.kept.min(left);
+        self.granted = self.kept;
+        self.spent = 0;
+    }
+
+    /// Whether that is not too much.
+    pub(crate) fn grant(&mut self, milli: u64, keeps: bool) -> bool {
+        let granted = self.granted + u128::from(milli);
+        if granted > u128::from(MAX_AMOUNT) {
+            return false;
+        }
+        self.granted = granted;
+        self.kept += if keeps { u128::from(milli) } else { 0 };
+        true
     }
 
     /// Under another rule: the fraction of a bucket, the amount of a quota of the same period.
@@ -91,10 +118,9 @@ impl Slot {
             }
             (Rule::Quota { period: from, .. }, Rule::Quota { period, .. }) => {
                 // Its old period may have ended where the new one goes on.
-                if start_ms(from, before_ms) == start_ms(period, now_ms) {
-                    (self.spent, self.faith) = (before.spent, before.faith);
-                } else {
-                    (self.spent, self.faith) = (0, Faith::Exact);
+                *self = *before;
+                if start_ms(from, before_ms) != start_ms(period, now_ms) {
+                    self.begin();
                 }
             }
             _ => {}
@@ -114,9 +140,9 @@ impl Slot {
 
     /// Where a debt is cut is the limiter's own choice, but not before this.
     fn cut_debt(&mut self) {
-        if self.spent > 2 * Self::capacity(self.rule) {
+        if self.spent > self.granted + 2 * Self::capacity(self.rule) {
             self.faith = Faith::Lost;
-            self.spent = self.spent.min(8 * Self::capacity(self.rule));
+            self.spent = self.spent.min(self.granted + 8 * Self::capacity(self.rule));
         }
     }
 
@@ -156,7 +182,7 @@ impl Slot {
 
     pub(crate) fn may_be_idle(&self) -> bool {
         match self.faith {
-            Faith::Exact => self.spent == 0,
+            Faith::Exact => self.spent == 0 && self.granted == 0,
             // Within a millionth of a token.
             Faith::Rounded => self.spent <= Self::per_milli(self.rule) / 1_000,
             Faith::Lost => true,
@@ -165,7 +191,7 @@ impl Slot {
 
     pub(crate) fn standing(&self, cost_milli: u64, now_ms: u64) -> Standing {
         let after = self.spent + u128::from(cost_milli) * Self::per_milli(self.rule);
-        let capacity = Self::capacity(self.rule);
+        let capacity = Self::capacity(self.rule) + self.granted;
         let remaining = capacity.saturating_sub(self.spent) / Self::per_milli(self.rule);
         let (wait_ms, reset_ms) = match self.rule {
             Rule::Bucket { limit_milli, .. } => {

@@ -59,6 +59,28 @@ fn save(limiter: &Limiter) -> Vec<Change> {
 }
 
 #[test]
+fn a_grant_that_meets_calls_and_saves_is_spent_as_a_whole_and_once() {
+    explore(|| {
+        let limiter = limiter(10, 10);
+        let key = limiter.hash("hot");
+        limiter.consume(key, 0, 1_000, NOW_MS).expect("the call is sound");
+        limiter.grant(key, 0, "month", 1_000, true, NOW_MS).expect("it is a quota");
+        let calls = Arc::clone(&limiter);
+        let calling = thread::spawn(move || spend(&calls, "hot", 2).0);
+        let grants = Arc::clone(&limiter);
+        let granting = thread::spawn(move || grants.grant(grants.hash("hot"), 0, "month", 5_000, true, NOW_MS));
+        let saved = save(&limiter);
+        assert_eq!(calling.join().expect("it does not panic"), 2);
+        assert_eq!(granting.join().expect("it does not panic"), Ok(()));
+        let last = save(&limiter).pop().or(saved.into_iter().last()).expect("it has changed");
+        let state = last.state.expect("it is held");
+        let month = state.credits.iter().zip(state.used).find(|(credit, _)| credit.granted_milli > 0);
+        let (credit, used) = month.expect("it was granted");
+        assert_eq!((credit.granted_milli, credit.kept_milli, used), (6_000, 6_000, 3_000));
+    });
+}
+
+#[test]
 fn threads_that_share_a_key_admit_exactly_the_limit() {
     explore(|| {
         let limiter = limiter(3, 10);

@@ -38,6 +38,48 @@ fn only_what_changed_is_saved_and_a_forgotten_key_is_deleted() {
 }
 
 #[test]
+fn what_was_granted_is_there_again_and_in_the_next_period_what_is_kept() {
+    let (_folder, path) = saved();
+    let storage = Storage::open(&path).unwrap();
+    let first = limiter(&storage, free());
+    storage.load(&first).unwrap();
+    let month_ms = 31 * 86_400_000;
+    let grant = |key: &str, tokens: u64, keeps: bool| {
+        first
+            .grant(first.hash(key), 0, "month", tokens * 1_000, keeps, crate::NOW_MS)
+            .unwrap();
+    };
+    grant("acct:1", 2_000, false);
+    grant("acct:1", 500, true);
+    grant("new", 30, true);
+    assert_eq!(storage.save(&first).unwrap(), 2);
+    // Other slots, and a limit that there was not.
+    let tiers = vec![tier("free", vec![quota("year", 5), quota("month", 1_000), bucket(100)])];
+    let reopened = || {
+        let second = limiter(&storage, tiers.clone());
+        storage.load(&second).unwrap();
+        second
+    };
+    let second = reopened();
+    assert_eq!(left(&second, "acct:1")[1], 960_000 + 2_500_000);
+    assert_eq!(left(&second, "new")[1], 1_030_000);
+    let later = |limiter: &Limiter, key: &str| {
+        let outcome = limiter.peek(limiter.hash(key), 0, 0, crate::NOW_MS + month_ms).unwrap();
+        outcome.report(&limiter.tier(0).unwrap())[1].remaining_milli
+    };
+    assert_eq!(
+        [later(&second, "acct:1"), later(&second, "new")],
+        [1_500_000, 1_030_000]
+    );
+    first.reset(first.hash("new"));
+    spend(&first, "acct:1", 10);
+    storage.save(&first).unwrap();
+    let second = reopened();
+    assert_eq!(left(&second, "new")[1], 1_000_000, "a reset forgets what was granted");
+    assert_eq!(left(&second, "acct:1")[1], 950_000 + 2_500_000);
+}
+
+#[test]
 fn limits_are_found_by_name_and_converted_to_the_new_tiers() {
     let (_folder, path) = saved();
     let storage = Storage::open(&path).unwrap();

@@ -75,7 +75,7 @@ impl Run {
         }
     }
 
-    fn tier(&self, id: TierId) -> Option<TierSpec> {
+    pub(super) fn tier(&self, id: TierId) -> Option<TierSpec> {
         let tier = self.versions.tier(self.versions.version(), id);
         assert_eq!(self.limiter.tier_id(TIERS[id as usize]), tier.map(|_| id));
         tier.cloned()

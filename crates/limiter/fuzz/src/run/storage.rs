@@ -78,7 +78,7 @@ impl Run {
         for (key, (snapshot, limits)) in &self.stored {
             let rule_set = other.adopt(limits).expect("there are few rule sets");
             other
-                .restore(*key, snapshot.at_ms, &rule_set, snapshot.spent)
+                .restore(*key, snapshot.at_ms, &rule_set, snapshot.used, snapshot.credits)
                 .expect("they were as many before");
         }
         other
