@@ -83,7 +83,14 @@ export class KeyState {
    * Brings a slot under another quota: as it was at `beforeMs`, not as the old quota has it now, whose period may have ended
    * where this one's goes on.
    */
-  private convert(slot: number, to: Quota, from: Quota, spent: number, credit: Credit | undefined, beforeMs: number): void {
+  private convert(
+    slot: number,
+    to: Quota,
+    from: Quota,
+    spent: number,
+    credit: Credit | undefined,
+    beforeMs: number,
+  ): void {
     if (this.credits !== undefined) this.credits[slot] = credit;
     if (to.goesOn(from, beforeMs, this.atMs)) this.spent[slot] = spent;
     else this.begin(slot, from, spent);

@@ -50,7 +50,10 @@ impl fmt::Display for Error {
             Self::GrantNoQuota => f.write_str("tokens can be granted of a quota only"),
             Self::GrantTooLarge => {
                 let (whole, thousandths) = (MAX_AMOUNT / 1_000, MAX_AMOUNT % 1_000);
-                write!(f, "a key can be granted at most {whole}.{thousandths:03} tokens of one quota")
+                write!(
+                    f,
+                    "a key can be granted at most {whole}.{thousandths:03} tokens of one quota"
+                )
             }
             Self::NoRoom { max_keys } => write!(f, "the key is new, and all {max_keys} of maxKeys are in use"),
             Self::TooManyKeys { max_keys } => write!(f, "more keys are stored than maxKeys, {max_keys}, allows"),
