@@ -16,9 +16,9 @@ export class Bucket {
   readonly perMilli: number;
   /** Units that the bucket can hold. */
   readonly capacity: number;
-  /** Units spent in a bucket at its first call, which finds `limit` tokens in it and not the whole capacity. */
+  /** Units spent in a bucket at its first call, which finds `limit` tokens in it and not more of the capacity. */
   readonly initial: number;
-  /** Highest cost that can ever pass, in thousandths. */
+  /** Highest cost that can ever pass, in thousandths; 0 if none can: such a bucket never has anything to be spent. */
   readonly maxCostMilli: number;
 
   /** All three in thousandths: tokens, seconds, and the factor by which the capacity exceeds the limit. */
@@ -34,12 +34,15 @@ export class Bucket {
           "choose a rounder limit or a shorter window",
       );
     }
+    if (units === 0 && limitMilli > 0) {
+      throw new RangeError("limit × burst is less than 0.001: nothing would fit in; choose a larger limit or burst");
+    }
     let scale = 1;
-    while (units * scale * 2 <= SCALED_CAPACITY) scale *= 2;
+    while (units > 0 && units * scale * 2 <= SCALED_CAPACITY) scale *= 2;
     this.perMs = (limitMilli / divisor) * scale;
     this.perMilli = perMilli * scale;
     this.capacity = units * scale;
-    this.initial = (this.maxCostMilli - limitMilli) * this.perMilli;
+    this.initial = Math.max(0, this.maxCostMilli - limitMilli) * this.perMilli;
   }
 
   /** What is still spent after `elapsedMs` of refill. */
@@ -48,7 +51,7 @@ export class Bucket {
     return Math.max(0, spent - elapsedMs * this.perMs);
   }
 
-  /** The wait until a call of `costMilli` passes: 0 if it passes now. */
+  /** The wait until a call of `costMilli` passes: 0 if it passes now, infinite if it never does. */
   waitMs(spent: number, costMilli: number): number {
     const missing = spent + costMilli * this.perMilli - this.capacity;
     return missing > 0 ? Math.ceil(missing / this.perMs) : 0;
@@ -61,6 +64,7 @@ export class Bucket {
 
   /** Thousandths of a bucket's tokens in units of this one: what is charged is rounded up, what is given back down. */
   unitsOf(deltaMilli: number, from: Bucket): number {
+    if (from.maxCostMilli === 0) return 0; // Of nothing there is no fraction.
     if (from.maxCostMilli === this.maxCostMilli) return deltaMilli * this.perMilli;
     const units = BigInt(Math.abs(deltaMilli)) * BigInt(this.capacity);
     const whole = BigInt(from.maxCostMilli);
@@ -73,13 +77,17 @@ export class Bucket {
     return Math.floor(Math.max(0, this.capacity - spent) / this.perMilli);
   }
 
-  /** The time until the bucket is full. */
+  /** The time until the bucket is full; infinite if it never has anything. */
   resetMs(spent: number): number {
-    return Math.ceil(spent / this.perMs);
+    return this.perMs === 0 ? Number.POSITIVE_INFINITY : Math.ceil(spent / this.perMs);
   }
 
-  /** The same fraction spent, in units of this bucket, of what was spent in another; rounded up. */
+  /**
+   * The same fraction spent, in units of this bucket, of what was spent in another; rounded up. What is spent at a key's
+   * first call if that one never had anything.
+   */
   converted(spent: number, from: Bucket): number {
+    if (from.capacity === 0) return this.initial;
     if (from.capacity === this.capacity) return spent;
     const capacity = BigInt(from.capacity);
     const units = (BigInt(spent) * BigInt(this.capacity) + capacity - 1n) / capacity;

@@ -1,7 +1,7 @@
 import { toMilli } from "./amount.js";
 import type { CountedRule } from "./lease-engine.js";
 import { Recent } from "./recent.js";
-import type { LimitSpec } from "./spec.js";
+import { anchorsOf, type LimitSpec } from "./spec.js";
 import { type RuleSet, ruleSetOf } from "./state.js";
 import type { Tier } from "./tier.js";
 
@@ -46,7 +46,7 @@ function told(spec: LimitSpec): CountedRule {
   const { name } = spec;
   const limitMilli = toMilli(spec.limit);
   if (spec.type === "quota") {
-    return { name, type: "quota", limitMilli, period: spec.period, anchorDay: spec.anchorDay ?? 1 };
+    return { name, type: "quota", limitMilli, period: spec.period, ...anchorsOf(spec) };
   }
   const windowMs = toMilli(spec.windowSeconds);
   return { name, type: "bucket", limitMilli, windowMs, burstMilli: toMilli(spec.burst) };

@@ -1,5 +1,6 @@
 import type { Engine, EngineCounts } from "./engine.js";
 import type { Frame } from "./frame.js";
+import type { PeriodName } from "./period.js";
 
 /** A limit as a key was counted by it: integers, as the rules of `Bucket` and `Quota` take them. */
 export type CountedRule =
@@ -14,8 +15,11 @@ export type CountedRule =
       readonly name: string;
       readonly type: "quota";
       readonly limitMilli: number;
-      readonly period: "day" | "month";
-      readonly anchorDay: number;
+      readonly period: PeriodName;
+      /** Of weeks and months. */
+      readonly anchorDay?: number;
+      /** Of years. */
+      readonly anchorMonth?: number;
     };
 
 /** What a lease engine has counted since it was opened; `keys` are those of which something is known or held. */

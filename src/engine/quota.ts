@@ -1,5 +1,5 @@
 import { MAX_AMOUNT } from "./amount.js";
-import { dayOf, monthOf, type Period } from "./period.js";
+import { type Period, type PeriodName, periodAt } from "./period.js";
 
 /**
  * A quota of tokens per calendar period in UTC; what is spent is counted in thousandths of a token, and is below 0 where a
@@ -7,23 +7,25 @@ import { dayOf, monthOf, type Period } from "./period.js";
  */
 export class Quota {
   readonly type = "quota";
+  /** Highest cost that can ever pass, in thousandths; 0 if none can. */
   readonly maxCostMilli: number;
   readonly initial = 0;
-  readonly period: "day" | "month";
-  readonly anchorDay: number;
+  readonly period: PeriodName;
+  /** Day of the week or month, or month of the year, with which a period begins; 1 for the others. */
+  readonly anchor: number;
   /** The period looked up last, since nearly every look-up falls into the same one. */
   #last: Period = { startMs: 0, endMs: 0 };
 
-  constructor(limitMilli: number, period: "day" | "month", anchorDay: number) {
+  constructor(limitMilli: number, period: PeriodName, anchor: number) {
     this.maxCostMilli = limitMilli;
     this.period = period;
-    this.anchorDay = anchorDay;
+    this.anchor = anchor;
   }
 
   /** The period that holds `nowMs`. */
   periodOf(nowMs: number): Period {
     if (nowMs < this.#last.startMs || nowMs >= this.#last.endMs) {
-      this.#last = this.period === "day" ? dayOf(nowMs) : monthOf(nowMs, this.anchorDay);
+      this.#last = periodAt(nowMs, this.period, this.anchor);
     }
     return this.#last;
   }
@@ -38,9 +40,9 @@ export class Quota {
     return atMs < this.periodOf(nowMs).startMs;
   }
 
-  /** The wait until a call of `costMilli` passes: 0 if it passes now. */
+  /** The wait until a call of `costMilli` passes: 0 if it passes now, infinite if it never does. */
   waitMs(spent: number, costMilli: number, nowMs: number): number {
-    return spent + costMilli > this.maxCostMilli ? this.periodOf(nowMs).endMs - nowMs : 0;
+    return spent + costMilli > this.maxCostMilli ? this.resetMs(nowMs) : 0;
   }
 
   /** What is spent after `deltaMilli` more, or less, tokens; never less than if nothing were used of what was granted. */
@@ -58,9 +60,9 @@ export class Quota {
     return Math.max(0, this.maxCostMilli - spent);
   }
 
-  /** The time until the period ends. */
+  /** The time until the period ends; infinite if that brings nothing, or never comes. */
   resetMs(nowMs: number): number {
-    return this.periodOf(nowMs).endMs - nowMs;
+    return this.maxCostMilli === 0 ? Number.POSITIVE_INFINITY : this.periodOf(nowMs).endMs - nowMs;
   }
 
   /**

@@ -1,9 +1,12 @@
+import type { PeriodName } from "./period.js";
+
 /**
  * A token bucket: `limit` tokens a window, refilled continuously, holding at most `limit × burst`.
  *
- * A new key has `limit` tokens at once, and not the burst: that fills up only while it is left alone. So in any window at
- * most `limit × burst + limit` calls pass. `burst: 1` allows what the rate says and no more than that at once; 1.5 forgives
- * callers who come in bursts; where a contract says "never more than N a minute", take a `limit` of N / (burst + 1).
+ * A new key has `limit` tokens at once, or the whole capacity if that is less, and not the burst: that fills up only while it
+ * is left alone. So in any window at most `limit × burst + limit` calls pass. `burst: 1` allows what the rate says and no more
+ * than that at once; 1.5 forgives callers who come in bursts; 0.1 lets a tenth of it through at once and has the rest wait for
+ * their turn; where a contract says "never more than N a minute", take a `limit` of N / (burst + 1).
  *
  * @example
  * ```ts
@@ -30,18 +33,19 @@ export interface BucketSpec {
   name: string;
   /** A rate. */
   type: "bucket";
-  /** Tokens refilled in one window; above 0, at most three decimals. */
+  /** Tokens refilled in one window; from 0, at most three decimals. 0 denies every call that costs something. */
   limit: number;
   /** Length of the window in seconds; above 0, at most three decimals. */
   windowSeconds: number;
-  /** Capacity as a multiple of `limit`; from 1, at most three decimals. */
+  /** Capacity as a multiple of `limit`; above 0, at most three decimals. `limit × burst` has to be 0.001 or more. */
   burst: number;
   /** Whether it only counts what it would deny, and denies nothing; false by default. */
   shadow?: boolean | undefined;
 }
 
 /**
- * A quota: `limit` tokens per calendar period in UTC. Used is what was allowed; a new period begins with nothing used.
+ * A quota: `limit` tokens per calendar period in UTC. Used is what was allowed; a new period begins with nothing used. The
+ * period `"once"` never ends, as of credits to try something with.
  *
  * @example A month that begins on the 15th, when the customer pays.
  * ```ts
@@ -59,12 +63,17 @@ export interface QuotaSpec {
   name: string;
   /** An amount. */
   type: "quota";
-  /** Tokens of one period; above 0, at most three decimals. */
+  /** Tokens of one period; from 0, at most three decimals. 0 denies every call that costs something. */
   limit: number;
   /** How long a period is. */
-  period: "day" | "month";
-  /** Day of the month, 1 to 31, on which a month begins; clamped to the month's last day. 1 by default. */
+  period: PeriodName;
+  /**
+   * Day on which a week or month begins, 1 by default: of a week 1, Monday, to 7, Sunday; of a month 1 to 31, clamped to its
+   * last day. Left out for other periods.
+   */
   anchorDay?: number | undefined;
+  /** Month, 1 to 12, with whose first day a year begins; 1 by default. Left out for other periods. */
+  anchorMonth?: number | undefined;
   /** Whether it only counts what it would deny, and denies nothing; false by default. */
   shadow?: boolean | undefined;
 }
@@ -75,6 +84,18 @@ export type LimitSpec = BucketSpec | QuotaSpec;
 /** Tokens that a limit can hold, rounded down to thousandths. */
 export function capacityOf(limit: LimitSpec): number {
   return limit.type === "bucket" ? Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3 : limit.limit;
+}
+
+/** Where a quota's periods begin, where they have a choice. */
+export function anchorsOf(quota: QuotaSpec): { anchorDay?: number; anchorMonth?: number } {
+  if (quota.period === "year") return { anchorMonth: quota.anchorMonth ?? 1 };
+  return quota.period === "week" || quota.period === "month" ? { anchorDay: quota.anchorDay ?? 1 } : {};
+}
+
+/** The same as a number; 1 where they have none. */
+export function anchorOf(quota: QuotaSpec): number {
+  const { anchorDay, anchorMonth } = anchorsOf(quota);
+  return anchorDay ?? anchorMonth ?? 1;
 }
 
 /** A named set of limits; none at all means unlimited. */

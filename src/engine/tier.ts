@@ -1,10 +1,11 @@
 import { TollkeeperError } from "../errors.js";
 import { MAX_CAPACITY, toMilli } from "./amount.js";
 import { Bucket } from "./bucket.js";
+import type { PeriodName } from "./period.js";
 import { invalidTiers, placeOf, plainTiers } from "./plain-tiers.js";
 import { Quota } from "./quota.js";
 import { shadowedTier } from "./shadow-tiers.js";
-import type { BucketSpec, LimitSpec, QuotaSpec, TierSpec, Tiers } from "./spec.js";
+import { anchorOf, type BucketSpec, type LimitSpec, type QuotaSpec, type TierSpec, type Tiers } from "./spec.js";
 
 /** Limits that one limiter can tell apart by name, over all its tiers. */
 const MAX_SLOTS = 4;
@@ -32,7 +33,7 @@ export interface Tier {
   readonly name: string;
   readonly spec: TierSpec;
   readonly limits: readonly TierLimit[];
-  /** Highest cost that can ever pass, in thousandths; infinite for an unlimited tier. */
+  /** Highest cost that can ever pass, in thousandths, by the limits that are above 0; infinite if there are none. */
   readonly maxCostMilli: number;
 }
 
@@ -41,6 +42,23 @@ export type SlotNames = Map<string, string>;
 
 /** What a limit may be called. */
 export const LIMIT_NAME = /^[a-zA-Z][a-zA-Z0-9_-]{0,31}$/;
+
+/** Every period, as it is spoken of. */
+const PERIODS: Record<PeriodName, string> = {
+  hour: "an hour",
+  day: "a day",
+  week: "a week",
+  month: "a month",
+  year: "a year",
+  once: "one that never begins anew",
+};
+
+/** Where periods may begin that have a choice. */
+const ANCHORS: Partial<Record<PeriodName, { field: "anchorDay" | "anchorMonth"; most: number; mayBe: string }>> = {
+  week: { field: "anchorDay", most: 7, mayBe: "a day of the week, 1 (Monday) to 7 (Sunday)" },
+  month: { field: "anchorDay", most: 31, mayBe: "a day of the month, 1 to 31" },
+  year: { field: "anchorMonth", most: 12, mayBe: "a month, 1 to 12" },
+};
 
 /** A header field must carry a tier's name, a list of groups may name it, and overrides begin with a brace after it. */
 const TIER_NAME = /^[!-+\--z|}~]{1,64}$/;
@@ -72,7 +90,7 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
       name,
       spec: tier,
       limits: compiledLimits,
-      maxCostMilli: Math.min(...compiledLimits.map((limit) => limit.rule.maxCostMilli)),
+      maxCostMilli: maxCostOf(compiledLimits),
     });
   }
   for (const [name, kind] of known) slots.set(name, kind);
@@ -95,6 +113,17 @@ export function kindOf(rule: Bucket | Quota): string {
   return rule.type === "bucket" ? "bucket" : `${rule.period} quota`;
 }
 
+/** A kind with its article. */
+export function named(kind: string): string {
+  return `${kind.startsWith("hour") ? "an" : "a"} ${kind}`;
+}
+
+/** What a limit of 0 denies is denied, and not refused as more than it can hold. */
+function maxCostOf(limits: readonly TierLimit[]): number {
+  const capacities = limits.map(({ rule }) => rule.maxCostMilli);
+  return Math.min(...capacities.filter((capacity) => capacity > 0));
+}
+
 function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots: number): TierLimit {
   const { name, limit, shadow } = checkObject(path, spec);
   if (typeof name !== "string" || !LIMIT_NAME.test(name)) {
@@ -105,7 +134,7 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
   }
   if (shadow !== undefined && typeof shadow !== "boolean")
     throw invalidTiers(`${path}.shadow`, shadow, "true or false");
-  const limitMilli = positiveMilli(`${path}.limit`, limit);
+  const limitMilli = milliOf(`${path}.limit`, limit, 0);
   const rule =
     spec.type === "bucket"
       ? compileBucket(path, spec, limitMilli)
@@ -118,8 +147,8 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
   if (before !== undefined && before !== kind) {
     throw invalidTiers(
       path,
-      `a ${kind} named ${JSON.stringify(name)}`,
-      `a ${before}, as elsewhere: one name is one count`,
+      `${named(kind)} named ${JSON.stringify(name)}`,
+      `${named(before)}, as elsewhere: one name is one count`,
     );
   }
   if (before === undefined && slots.size === maxSlots) {
@@ -133,9 +162,8 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
 
 function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Bucket {
   rejectUnknown(path, spec, ["name", "type", "limit", "windowSeconds", "burst", "shadow"]);
-  const windowMs = positiveMilli(`${path}.windowSeconds`, spec.windowSeconds);
-  const burstMilli = positiveMilli(`${path}.burst`, spec.burst);
-  if (burstMilli < 1000) throw invalidTiers(`${path}.burst`, spec.burst, "a number from 1");
+  const windowMs = milliOf(`${path}.windowSeconds`, spec.windowSeconds, 1);
+  const burstMilli = milliOf(`${path}.burst`, spec.burst, 1);
   try {
     return new Bucket(limitMilli, windowMs, burstMilli);
   } catch (cause) {
@@ -144,14 +172,23 @@ function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Buck
 }
 
 function compileQuota(path: string, spec: QuotaSpec, limitMilli: number): Quota {
-  rejectUnknown(path, spec, ["name", "type", "limit", "period", "anchorDay", "shadow"]);
-  const { period, anchorDay = 1 } = spec;
-  if (period !== "day" && period !== "month") throw invalidTiers(`${path}.period`, period, '"day" or "month"');
-  if (!Number.isInteger(anchorDay) || anchorDay < 1 || anchorDay > 31) {
-    throw invalidTiers(`${path}.anchorDay`, anchorDay, "a day of the month, 1 to 31");
+  rejectUnknown(path, spec, ["name", "type", "limit", "period", "anchorDay", "anchorMonth", "shadow"]);
+  const { period } = spec;
+  if (typeof period !== "string" || !Object.hasOwn(PERIODS, period)) {
+    throw invalidTiers(`${path}.period`, period, Object.keys(PERIODS).join(", "));
   }
-  if (period === "day" && anchorDay !== 1) throw invalidTiers(`${path}.anchorDay`, anchorDay, "left out for a day");
-  return new Quota(limitMilli, period, anchorDay);
+  for (const field of ["anchorDay", "anchorMonth"] as const)
+    checkAnchor(`${path}.${field}`, period, field, spec[field]);
+  return new Quota(limitMilli, period, anchorOf(spec));
+}
+
+function checkAnchor(path: string, period: PeriodName, field: "anchorDay" | "anchorMonth", anchor: unknown): void {
+  if (anchor === undefined) return;
+  const has = ANCHORS[period];
+  if (has?.field !== field) throw invalidTiers(path, anchor, `left out for ${PERIODS[period]}`);
+  if (typeof anchor !== "number" || !Number.isInteger(anchor) || anchor < 1 || anchor > has.most) {
+    throw invalidTiers(path, anchor, has.mayBe);
+  }
 }
 
 function rejectUnknown(path: string, spec: object, known: string[]): void {
@@ -159,10 +196,12 @@ function rejectUnknown(path: string, spec: object, known: string[]): void {
   if (unknown !== undefined) throw invalidTiers(`${path}.${unknown}`, "an unknown field", `one of ${known.join(", ")}`);
 }
 
-function positiveMilli(path: string, value: unknown): number {
+/** A number in thousandths; `least` is 0 or 1 of these. */
+function milliOf(path: string, value: unknown, least: 0 | 1): number {
   const milli = typeof value === "number" ? toMilli(value) : Number.NaN;
-  if (!(milli > 0 && milli <= MAX_CAPACITY)) {
-    throw invalidTiers(path, value, `a number above 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`);
+  if (!(milli >= least && milli <= MAX_CAPACITY)) {
+    const from = least === 0 ? "from 0" : "above 0";
+    throw invalidTiers(path, value, `a number ${from}, at most ${MAX_CAPACITY / 1000}, with at most three decimals`);
   }
   return milli;
 }

@@ -1,7 +1,7 @@
 import type { TierSpec } from "../engine/spec.js";
 import type { Decision, LimitState } from "../limiter/decision.js";
 import { LastNumber } from "./field.js";
-import { TierPolicy } from "./policy.js";
+import { type Exhausted, TierPolicy } from "./policy.js";
 
 /** Names of every field that says how a caller stands, for CORS to expose. */
 export const LIMIT_FIELDS = [
@@ -50,10 +50,10 @@ export function policyOf({ tierSpec }: Decision): TierPolicy {
   return policy;
 }
 
-/** The period of the quota that denied for good; undefined for any other decision. */
-export function deniedPeriodOf(decision: Decision): "day" | "month" | undefined {
+/** What a denial says is used up. */
+export function exhaustedOf(decision: Decision): Exhausted {
   // While other replicas hold tokens of it, a quota is not used up for its period.
-  return decision.isProvisional ? undefined : policyOf(decision).periodOf(decision.deniedBy);
+  return (decision.isProvisional ? undefined : policyOf(decision).exhaustedOf(decision.deniedBy)) ?? "rate";
 }
 
 const reset = new LastNumber();
@@ -87,8 +87,8 @@ export function stateFields(
     fields.push(
       ["x-ratelimit-limit", policy.limitTexts[index] as string],
       ["x-ratelimit-remaining", policy.remainingIn(state, index)],
-      ["x-ratelimit-reset", reset.textOf(Math.ceil(resetMs / 1000))],
     );
+    if (Number.isFinite(resetMs)) fields.push(["x-ratelimit-reset", reset.textOf(Math.ceil(resetMs / 1000))]);
   }
   if (tier) fields.push(["x-quota-tier", decision.tier]);
   if (policy.monthly >= 0) fields.push(["x-quota-monthly-remaining", policy.remainingIn(state, policy.monthly)]);
@@ -98,9 +98,13 @@ export function stateFields(
 
 /** What a denial adds to them. */
 export function denialFields(decision: Decision): [name: string, text: string][] {
-  const retryAfter: [string, string] = ["retry-after", String(Math.ceil(decision.retryAfterMs / 1000))];
+  const { retryAfterMs } = decision;
+  const fields: [name: string, text: string][] = [];
+  // Where no wait helps there is none to name.
+  if (Number.isFinite(retryAfterMs)) fields.push(["retry-after", String(Math.ceil(retryAfterMs / 1000))]);
   // Clients made by common generators sleep for Retry-After, which would be weeks.
-  return deniedPeriodOf(decision) === undefined ? [retryAfter] : [retryAfter, ["x-should-retry", "false"]];
+  if (exhaustedOf(decision) !== "rate") fields.push(["x-should-retry", "false"]);
+  return fields;
 }
 
 /**

@@ -1,8 +1,11 @@
 import { serializeItem, serializeList } from "structured-headers";
-import { dayOf, monthOf, type Period } from "../engine/period.js";
-import { capacityOf, type LimitSpec, type TierSpec } from "../engine/spec.js";
+import { type Period, type PeriodName, periodAt } from "../engine/period.js";
+import { anchorOf, capacityOf, type LimitSpec, type TierSpec } from "../engine/spec.js";
 import type { Decision } from "../limiter/decision.js";
 import { FieldWriter } from "./field.js";
+
+/** What may be used up: a rate, a quota by its period, or nothing, of which there never is anything. */
+export type Exhausted = "rate" | PeriodName | "nothing";
 
 const SECONDS = Buffer.from(";t=");
 const field = new FieldWriter();
@@ -37,20 +40,26 @@ export class TierPolicy {
     this.monthly = limits.findIndex((limit) => limit.type === "quota" && limit.period === "month");
   }
 
-  /** The period of the quota of that name; undefined for a bucket. */
-  periodOf(name: string | null): "day" | "month" | undefined {
+  /** What the limit of that name has used up when it denies for itself alone; undefined if there is none. */
+  exhaustedOf(name: string | null): Exhausted | undefined {
     const limit = this.#limits.find((limit) => limit.name === name);
-    return limit?.type === "quota" ? limit.period : undefined;
+    if (limit === undefined) return undefined;
+    if (limit.limit === 0) return "nothing";
+    return limit.type === "quota" ? limit.period : "rate";
   }
 
-  /** The field `RateLimit-Policy`: per limit what it can hold and the seconds it takes to fill, or its period lasts. */
+  /**
+   * The field `RateLimit-Policy`: per limit what it can hold and the seconds it takes to fill, or its period lasts, if it does
+   * end.
+   */
   policyField(nowMs: number): string {
     if (nowMs < this.#holds.startMs || nowMs >= this.#holds.endMs) this.#write(nowMs);
     return this.#policy;
   }
 
   /**
-   * The field `RateLimit`: per limit what is left, in whole tokens, and the seconds until it is full or starts anew.
+   * The field `RateLimit`: per limit what is left, in whole tokens, and the seconds until it is full or starts anew, if it ever
+   * does.
    *
    * @internal
    */
@@ -58,7 +67,8 @@ export class TierPolicy {
     for (let index = 0; index < this.#items.length; index++) {
       this.#starts[index] = field.text(this.#items[index] as Uint8Array).length;
       this.#ends[index] = field.number(Math.floor(decision.remainingOf(index))).length;
-      field.text(SECONDS).number(Math.ceil(decision.resetMsOf(index) / 1000));
+      const resetMs = decision.resetMsOf(index);
+      if (resetMs < Number.POSITIVE_INFINITY) field.text(SECONDS).number(Math.ceil(resetMs / 1000));
     }
     return field.take();
   }
@@ -76,13 +86,9 @@ export class TierPolicy {
       holds.endMs = Math.min(holds.endMs, period.endMs);
       const q = Math.floor(capacityOf(limit));
       const w = limit.type === "bucket" ? limit.windowSeconds * limit.burst : (period.endMs - period.startMs) / 1000;
-      return [
-        limit.name,
-        new Map([
-          ["q", q],
-          ["w", Math.ceil(w)],
-        ]),
-      ] as [string, Map<string, number>];
+      const parameters = new Map([["q", q]]);
+      if (w < Number.POSITIVE_INFINITY) parameters.set("w", Math.ceil(w));
+      return [limit.name, parameters] as [string, Map<string, number>];
     });
     this.#policy = flat(serializeList(items));
     this.#holds = holds;
@@ -91,7 +97,7 @@ export class TierPolicy {
 
 function currentPeriod(limit: LimitSpec, nowMs: number): Period {
   if (limit.type === "bucket") return { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
-  return limit.period === "day" ? dayOf(nowMs) : monthOf(nowMs, limit.anchorDay ?? 1);
+  return periodAt(nowMs, limit.period, anchorOf(limit));
 }
 
 /** The same text in one piece; Node would put the pieces together anew for every answer. */

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from "node:http";
 import type { Decision } from "../limiter/decision.js";
-import { deniedPeriodOf } from "./headers.js";
+import { exhaustedOf } from "./headers.js";
+import type { Exhausted } from "./policy.js";
 
 /** A problem document of RFC 9457, with the members that the type of problem adds. */
 export interface Problem {
@@ -26,10 +27,15 @@ export function problem(status: number, code: string, detail: string, members: R
   return { type: "about:blank", title: STATUS_CODES[status] ?? "Error", status, detail, code, ...members };
 }
 
-const EXCEEDED = {
+const EXCEEDED: Record<Exhausted, { code: string; what: string }> = {
   rate: { code: "rate_limit_exceeded", what: "rate" },
+  hour: { code: "hourly_quota_exceeded", what: "hourly quota" },
   day: { code: "daily_quota_exceeded", what: "daily quota" },
+  week: { code: "weekly_quota_exceeded", what: "weekly quota" },
   month: { code: "monthly_quota_exceeded", what: "monthly quota" },
+  year: { code: "yearly_quota_exceeded", what: "yearly quota" },
+  once: { code: "quota_exhausted", what: "quota" },
+  nothing: { code: "limit_is_zero", what: "limit" },
 };
 
 /** How much a problem document tells. */
@@ -38,19 +44,20 @@ export interface ProblemOptions {
   tier?: boolean | undefined;
 }
 
-/** The answer to a call that was denied, and would pass later; undefined for one that was allowed. */
+/** The answer to a call that was denied; undefined for one that was allowed. */
 export function problemOf(decision: Decision, options: ProblemOptions = {}): Problem | undefined {
   return decision.allowed ? undefined : quotaExceeded(decision, options);
 }
 
-/** A call that would pass later. */
+/** A call that would pass later, or that no wait helps. */
 export function quotaExceeded(decision: Decision, { tier = false }: ProblemOptions): Problem {
-  const retryAfter = Math.ceil(decision.retryAfterMs / 1000);
-  const { code, what } = EXCEEDED[deniedPeriodOf(decision) ?? "rate"];
   const ofTier = tier ? ` of tier ${decision.tier}` : "";
+  const exhausted = exhaustedOf(decision);
+  const { code } = EXCEEDED[exhausted];
+  const retryAfter = Number.isFinite(decision.retryAfterMs) ? Math.ceil(decision.retryAfterMs / 1000) : null;
   const detail = decision.isProvisional
     ? `What is left${ofTier} is on its way between servers; ask again in ${retryAfter} s.`
-    : `The ${what}${ofTier} is used up; this call passes in ${retryAfter} s.`;
+    : usedUp(exhausted, ofTier, retryAfter);
   return {
     type: QUOTA_EXCEEDED,
     title: "Request cannot be satisfied as assigned quota has been exceeded",
@@ -60,6 +67,13 @@ export function quotaExceeded(decision: Decision, { tier = false }: ProblemOptio
     code,
     retry_after: retryAfter,
   };
+}
+
+function usedUp(exhausted: Exhausted, ofTier: string, retryAfter: number | null): string {
+  if (exhausted === "nothing") return `The limit${ofTier} is 0, and no wait helps.`;
+  const { what } = EXCEEDED[exhausted];
+  const then = retryAfter === null ? ", and does not begin anew" : `; this call passes in ${retryAfter} s`;
+  return `The ${what}${ofTier} is used up${then}.`;
 }
 
 /** A call that can never pass. Costs are in tokens; `tier` is named if it is given. */

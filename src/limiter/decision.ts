@@ -18,7 +18,7 @@ export interface LimitState {
   limit: number;
   /** Tokens left, rounded down to a thousandth; never below 0. */
   remaining: number;
-  /** Milliseconds until the bucket is full, or the quota's period ends. */
+  /** Milliseconds until the bucket is full, or the quota's period ends; infinite if that is never, or the limit is 0. */
   resetMs: number;
 }
 
@@ -118,7 +118,7 @@ export class Decision {
     return this.denier?.name ?? null;
   }
 
-  /** Milliseconds, rounded up, until the same call would pass; 0 when allowed. */
+  /** Milliseconds, rounded up, until the same call would pass; 0 when allowed, infinite if no wait helps. */
   get retryAfterMs(): number {
     const { denier } = this;
     if (denier === undefined) return 0;

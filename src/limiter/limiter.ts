@@ -217,7 +217,10 @@ export class Limiter {
     this.#boundTiers.reload(plainTiers(tiers));
   }
 
-  /** Tokens that a single call may cost at most under a tier; infinite for an unlimited one. */
+  /**
+   * Tokens that a single call may cost at most under a tier, by its limits that are above 0; infinite if there are none. What
+   * costs more can never pass; what a limit of 0 stops is denied.
+   */
   maxCost(tier: string): number {
     return this.#boundTiers.of(tier).tier.maxCostMilli / 1000;
   }

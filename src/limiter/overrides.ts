@@ -5,9 +5,9 @@ import { TollkeeperError } from "../errors.js";
 
 /** What differs from the tier's own limit. */
 export interface LimitOverride {
-  /** Tokens of one window or period: above 0, at most three decimals. */
+  /** Tokens of one window or period: from 0, at most three decimals. */
   readonly limit?: number | undefined;
-  /** Of a bucket: its capacity as a multiple of the limit, from 1. */
+  /** Of a bucket: its capacity as a multiple of the limit, above 0. */
   readonly burst?: number | undefined;
 }
 
@@ -117,12 +117,12 @@ function checkedOverride(name: string, override: unknown): LimitOverride {
   const { limit, burst, ...unknown } = Object.fromEntries(own);
   const [field] = Object.keys(unknown);
   if (field !== undefined) throw invalid(`${name}.${field}`, "an unknown field", "limit or burst");
-  if (limit !== undefined && !inThousandths(limit, 0.001)) {
-    const mayBe = `a number above 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`;
+  if (limit !== undefined && !inThousandths(limit, 0)) {
+    const mayBe = `a number from 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`;
     throw invalid(`${name}.limit`, shown(limit), mayBe);
   }
-  if (burst !== undefined && !inThousandths(burst, 1)) {
-    throw invalid(`${name}.burst`, shown(burst), "a number from 1 with at most three decimals");
+  if (burst !== undefined && !inThousandths(burst, 0.001)) {
+    throw invalid(`${name}.burst`, shown(burst), "a number above 0 with at most three decimals");
   }
   return { ...(limit !== undefined && { limit }), ...(burst !== undefined && { burst }) };
 }

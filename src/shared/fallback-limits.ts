@@ -59,7 +59,8 @@ export class FallbackLimits {
     });
     if (denied === 0 && spends) this.#admit(costMilli);
     // Others may have tokens left, and the store may be back at any time.
-    const isProvisional = this.#replicas > 1 && waitMs > ASK_AGAIN_MS;
+    const isForNothing = denied > 0 && this.#rule(denied - 1).maxCostMilli === 0;
+    const isProvisional = this.#replicas > 1 && waitMs > ASK_AGAIN_MS && !isForNothing;
     return {
       denied,
       waitMs: isProvisional ? ASK_AGAIN_MS : waitMs,
@@ -105,7 +106,10 @@ export class FallbackLimits {
 
   #waitMs(part: Part, index: number, costMilli: number): number {
     const rule = this.#rule(index);
-    if (costMilli === 0 || this.#policies[rule.type] === "open") return 0;
+    if (costMilli === 0) return 0;
+    // What a limit of 0 says of a call, no store has to be asked for.
+    if (rule.maxCostMilli === 0) return Number.POSITIVE_INFINITY;
+    if (this.#policies[rule.type] === "open") return 0;
     if (rule.type === "quota") return costMilli > part.amount ? rule.resetMs(this.#atMs) : 0;
     const missing = part.amount + costMilli * rule.perMilli - rule.capacity / this.#replicas;
     return missing > 0 ? Math.ceil((missing * this.#replicas) / rule.perMs) : 0;

@@ -1,3 +1,4 @@
+import { named } from "../engine/tier.js";
 import { type ErrorCode, TollkeeperError } from "../errors.js";
 import { conflict, type StoreRef } from "./limit-kinds.js";
 import { nameOf } from "./wire.js";
@@ -31,8 +32,8 @@ export function keyFault(answer: Error, key: string, storeRef: StoreRef): Tollke
     case "FOREIGN":
       return foreign(detail, key, storeRef, answer);
     case "KIND": {
-      const [limit = "", here = "", there] = detail.split(",");
-      return conflict(limit, here, `counted as a ${there} in a key that the outage policy decides on`, storeRef, {
+      const [limit = "", here = "", there = ""] = detail.split(",");
+      return conflict(limit, here, `counted as ${named(there)} in a key that the outage policy decides on`, storeRef, {
         cause: answer,
       });
     }

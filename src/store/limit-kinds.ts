@@ -1,7 +1,8 @@
-import { kindOf, type Tier } from "../engine/tier.js";
+import type { PeriodName } from "../engine/period.js";
+import { kindOf, named, type Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
 
-/** What each limit's name stands for: its kind, and the days on which a month begins, as text. */
+/** What each limit's name stands for: its kind, and where its periods begin if they have a choice, as text. */
 export type LimitKinds = ReadonlyMap<string, string>;
 
 /** Where limits are shared, as it may be shown. */
@@ -10,14 +11,18 @@ export interface StoreRef {
   readonly prefix: string;
 }
 
+/** What the periods that may begin anywhere begin with. */
+const ANCHORED: Partial<Record<PeriodName, string>> = { week: "day", month: "day", year: "month" };
+
 /** What the names of these tiers stand for. */
 export function kindsOf(tiers: Iterable<Tier>): LimitKinds {
   const rules = [...tiers].flatMap(({ limits }) => limits);
   return new Map(
     rules.map(({ name, rule }) => {
-      const days = rules.flatMap((one) => (one.name === name && one.rule.type === "quota" ? [one.rule.anchorDay] : []));
-      const from = [...new Set(days)].sort((a, b) => a - b).join("/");
-      return [name, kindOf(rule) === "month quota" ? `month quota from day ${from}` : kindOf(rule)];
+      const anchors = rules.flatMap((one) => (one.name === name && one.rule.type === "quota" ? [one.rule.anchor] : []));
+      const from = [...new Set(anchors)].sort((a, b) => a - b).join("/");
+      const unit = rule.type === "quota" ? ANCHORED[rule.period] : undefined;
+      return [name, unit === undefined ? kindOf(rule) : `${kindOf(rule)} from ${unit} ${from}`];
     }),
   );
 }
@@ -34,7 +39,7 @@ export function conflictsWith(told: string, kinds: LimitKinds, storeRef: StoreRe
     const there = theirs.get(name);
     return there === undefined || there === here
       ? []
-      : [conflict(name, here, `a ${there} in another replica`, storeRef)];
+      : [conflict(name, here, `${named(there)} in another replica`, storeRef)];
   });
 }
 
@@ -48,7 +53,7 @@ export function conflict(
 ): TollkeeperError {
   return new TollkeeperError(
     "ERR_STORE_CONFLICT",
-    `the limit ${limit} is a ${here} here, and ${elsewhere}, under the prefix ${prefix} of Redis at ${url}: ` +
+    `the limit ${limit} is ${named(here)} here, and ${elsewhere}, under the prefix ${prefix} of Redis at ${url}: ` +
       "give the limit another name, or the app another prefix",
     options,
   );

@@ -1,3 +1,4 @@
+import type { Quota } from "../engine/quota.js";
 import type { Tier, TierLimit } from "../engine/tier.js";
 import type { Command, Snapshot } from "./protocol.js";
 
@@ -97,7 +98,23 @@ function ruleOf({ name, rule }: TierLimit): readonly string[] {
   if (rule.type === "bucket") {
     return [name, `b ${rule.capacity} ${rule.perMs} ${rule.perMilli}`, text(rule.initial)];
   }
-  return [name, `q ${rule.maxCostMilli} ${rule.period === "day" ? 0 : rule.anchorDay}`, "0"];
+  return [name, `q ${rule.maxCostMilli} ${spanOf(rule)}`, "0"];
+}
+
+/** How a rule's text tells a period; days and months as numbers alone, as they always were. */
+function spanOf({ period, anchor }: Quota): string {
+  switch (period) {
+    case "day":
+      return "0";
+    case "month":
+      return String(anchor);
+    case "week":
+    case "year":
+      return `${period}:${anchor}`;
+    case "hour":
+    case "once":
+      return period;
+  }
 }
 
 function text(number: number | undefined): string {

@@ -132,7 +132,7 @@ const ROUTES: Route[] = [
         422,
         "overrides_invalid",
       ],
-      [["PUT", `${MANAGED}/quota/test-free/overrides`, { limits: { minute: { limit: 0 } } }], 400, "body_invalid"],
+      [["PUT", `${MANAGED}/quota/test-free/overrides`, { limits: { minute: { limit: -1 } } }], 400, "body_invalid"],
     ],
   },
   {

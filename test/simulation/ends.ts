@@ -16,12 +16,14 @@ export async function ends(seed: number, mutation: Mutation = {}): Promise<strin
   const world = new World(seed, mutation, { nowMs: MIDNIGHT - 6000 });
   const { random, time, mode, leaseMs } = world;
   const quota = random.whole(50, 200);
+  // Either ends at midnight.
+  const period = seed % 2 === 0 ? ("day" as const) : ("hour" as const);
   const bucket = {
     limits: [{ name: "rate", type: "bucket" as const, limit: random.whole(20, 100), windowSeconds: 20, burst: 1 }],
   };
   const tiers = {
     bucket,
-    quota: { limits: [{ name: "day", type: "quota" as const, limit: quota, period: "day" as const }] },
+    quota: { limits: [{ name: "quota", type: "quota" as const, limit: quota, period }] },
   };
   for (let replica = random.whole(1, 3); replica > 0; replica--) world.start(tiers, { threads: world.drawThreads() });
   const admissions: Record<string, Admission[]> = { bucket: [], quota: [] };

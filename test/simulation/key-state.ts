@@ -130,7 +130,8 @@ export class KeyState {
       if (slot === undefined || amount === undefined) return;
       if (rule.type === "bucket" && slot.rule.type === "bucket") {
         const left = rule.refilled(amount, Math.max(0, this.nowMs - snapshot.atMs));
-        slot.spent = Math.max(slot.spent, slot.rule.converted(left, rule));
+        // Of what never had anything nothing is known.
+        if (rule.maxCostMilli > 0) slot.spent = Math.max(slot.spent, slot.rule.converted(left, rule));
       } else if (
         rule.type === "quota" &&
         slot.rule.type === "quota" &&
@@ -193,5 +194,5 @@ function isSame(a: Rule, b: Rule): boolean {
 }
 
 function isSamePeriod(a: Quota, b: Quota): boolean {
-  return a.period === b.period && a.anchorDay === b.anchorDay;
+  return a.period === b.period && a.anchor === b.anchor;
 }

@@ -1,7 +1,7 @@
 //! A token bucket in exact integers. `limit` holds one for each bucket of a tier; the usual decision goes by `rates`, which
 //! are made of it.
 
-use crate::{MAX_AMOUNT, MAX_CAPACITY};
+use crate::{MAX_AMOUNT, MAX_CAPACITY, NEVER_MS};
 
 /// How many units a bucket is given if it can do with fewer.
 const SCALED_CAPACITY: u64 = 1 << 40;
@@ -23,32 +23,44 @@ pub struct Bucket {
     per_milli: u64,
     /// Units that the bucket can hold.
     capacity: u64,
-    /// Units spent at the first call, which finds `limit` tokens and not the whole capacity.
+    /// Units spent at the first call, which finds `limit` tokens and not more of the capacity.
     initial: u64,
     /// The highest cost that can ever pass, in thousandths.
     max_cost_milli: u64,
 }
 
 impl Bucket {
-    /// Tokens, seconds, and capacity as a multiple of the limit: each in thousandths, each above 0, the last from 1,000.
-    /// None if the three together are too fine to count exactly.
+    /// A bucket that never has anything: it denies everything that costs something. What is spent of it is always 0.
+    const NONE: Self = Self {
+        per_ms: 0,
+        per_milli: 1,
+        capacity: 0,
+        initial: 0,
+        max_cost_milli: 0,
+    };
+
+    /// Tokens, seconds, and capacity as a multiple of the limit: each in thousandths, all but the tokens above 0. None if the
+    /// three together are too fine to count exactly, or less than a thousandth of a token would fit in.
     #[must_use]
     pub fn new(limit_milli: u64, window_ms: u64, burst_milli: u64) -> Option<Self> {
-        if limit_milli == 0 || window_ms == 0 || burst_milli < 1_000 {
+        if window_ms == 0 || burst_milli == 0 {
             return None;
+        }
+        if limit_milli == 0 {
+            return Some(Self::NONE);
         }
         let divisor = greatest_common_divisor(limit_milli, window_ms);
         let max_cost_milli = u64::try_from(u128::from(limit_milli) * u128::from(burst_milli) / 1_000).ok()?;
         let units = max_cost_milli
             .checked_mul(window_ms / divisor)
-            .filter(|&units| units <= MAX_CAPACITY)?;
+            .filter(|units| (1..=MAX_CAPACITY).contains(units))?;
         let scale = 1 << (SCALED_CAPACITY / units).max(1).ilog2();
         let per_milli = window_ms / divisor * scale;
         Some(Self {
             per_ms: limit_milli / divisor * scale,
             per_milli,
             capacity: units * scale,
-            initial: (max_cost_milli - limit_milli) * per_milli,
+            initial: max_cost_milli.saturating_sub(limit_milli) * per_milli,
             max_cost_milli,
         })
     }
@@ -59,7 +71,7 @@ impl Bucket {
         self.initial
     }
 
-    /// The highest cost that can ever pass, in thousandths of a token.
+    /// The highest cost that can ever pass, in thousandths of a token; 0 if none can.
     #[must_use]
     pub fn max_cost_milli(&self) -> u64 {
         self.max_cost_milli
@@ -86,19 +98,27 @@ impl Bucket {
         spent.saturating_sub(elapsed_ms.saturating_mul(self.per_ms))
     }
 
-    /// The milliseconds until a call passes, rounded up: 0 if it passes now. The cost is at most
-    /// [`max_cost_milli`](Self::max_cost_milli).
+    /// The milliseconds until a call passes, rounded up: 0 if it passes now, [`NEVER_MS`] if it never does. The cost is at
+    /// most [`max_cost_milli`](Self::max_cost_milli), or any of a bucket that never has anything.
     #[must_use]
     pub fn wait_ms(&self, spent: u64, cost_milli: u64) -> u64 {
-        (spent + cost_milli * self.per_milli)
-            .saturating_sub(self.capacity)
-            .div_ceil(self.per_ms)
+        let missing = (spent + cost_milli * self.per_milli).saturating_sub(self.capacity);
+        if missing == 0 {
+            0
+        } else if self.per_ms == 0 {
+            NEVER_MS
+        } else {
+            missing.div_ceil(self.per_ms)
+        }
     }
 
     /// What is spent after so many thousandths of a token more, or less, that `counted` counts: the same fraction of this
     /// bucket as they are of that one. What is charged is rounded up, what is given back is rounded down.
     #[must_use]
     pub fn charged(&self, spent: u64, delta_milli: i64, counted: &Self) -> u64 {
+        if counted.max_cost_milli == 0 {
+            return spent; // Of nothing there is no fraction.
+        }
         let units = u128::from(delta_milli.unsigned_abs()) * u128::from(self.capacity);
         let whole = u128::from(counted.max_cost_milli);
         let least = |units| u64::try_from(units).unwrap_or(u64::MAX);
@@ -115,15 +135,23 @@ impl Bucket {
         self.capacity.saturating_sub(spent) / self.per_milli
     }
 
-    /// The milliseconds until the bucket is full, rounded up.
+    /// The milliseconds until the bucket is full, rounded up; [`NEVER_MS`] if it never has anything.
     #[must_use]
     pub fn reset_ms(&self, spent: u64) -> u64 {
-        spent.div_ceil(self.per_ms)
+        if self.per_ms == 0 {
+            NEVER_MS
+        } else {
+            spent.div_ceil(self.per_ms)
+        }
     }
 
-    /// The same fraction, rounded up, of this bucket as was spent of another.
+    /// The same fraction, rounded up, of this bucket as was spent of another; what is spent at a key's first call if that one
+    /// never had anything.
     #[must_use]
     pub fn converted(&self, spent: u64, from: &Self) -> u64 {
+        if from.capacity == 0 {
+            return self.initial;
+        }
         let units = (u128::from(spent) * u128::from(self.capacity)).div_ceil(u128::from(from.capacity));
         u64::try_from(units).unwrap_or(MAX_AMOUNT).min(MAX_AMOUNT)
     }
@@ -210,9 +238,55 @@ mod tests {
     #[test]
     fn what_is_too_fine_to_count_exactly_is_refused() {
         assert_eq!(Bucket::new(1_000, 0, 1_000), None);
-        assert_eq!(Bucket::new(0, 1_000, 1_000), None);
-        assert_eq!(Bucket::new(1_000, 1_000, 999), None);
+        assert_eq!(Bucket::new(1_000, 1_000, 0), None);
         assert_eq!(Bucket::new(MAX_CAPACITY - 1, 86_400_000, 1_500), None);
         assert_eq!(Bucket::new(u64::MAX, 1, u64::MAX), None);
+    }
+
+    #[test]
+    fn what_holds_less_than_a_thousandth_is_refused() {
+        assert_eq!(Bucket::new(999, 1_000, 1), None);
+        assert_eq!(
+            Bucket::new(1_000, 1_000, 1).map(|bucket| bucket.max_cost_milli()),
+            Some(1)
+        );
+    }
+
+    #[test]
+    fn a_burst_below_one_holds_less_than_the_limit_and_begins_full() {
+        let smooth = bucket(100, 60, 100);
+        assert_eq!((smooth.initial(), smooth.max_cost_milli()), (0, 10_000));
+        let mut spent = 0;
+        let mut passed = 0;
+        for _ in 0..60_000 {
+            if smooth.wait_ms(spent, 1_000) == 0 {
+                spent = smooth.charged(spent, 1_000, &smooth);
+                passed += 1;
+            }
+            spent = smooth.refilled(spent, 1);
+        }
+        assert_eq!(passed, 100 + 9, "ten at once, and the rest at the rate");
+        let smallest = Bucket::new(MAX_CAPACITY, 1, 1).unwrap();
+        assert_eq!(smallest.wait_ms(0, smallest.max_cost_milli()), 0);
+        assert_eq!(smallest.refilled(MAX_AMOUNT, 1_000), 0);
+    }
+
+    #[test]
+    fn a_bucket_of_nothing_denies_all_that_costs_something_for_ever() {
+        let none = Bucket::new(0, 60_000, 1_500).unwrap();
+        let free = bucket(100, 60, 1_500);
+        assert_eq!([0, 1, 1_000].map(|cost| none.wait_ms(0, cost)), [0, NEVER_MS, NEVER_MS]);
+        assert_eq!(
+            (none.initial(), none.max_cost_milli(), none.remaining_milli(0)),
+            (0, 0, 0)
+        );
+        assert_eq!((none.reset_ms(0), none.refilled(0, u64::MAX)), (NEVER_MS, 0));
+        assert_eq!(none.converted(free.capacity(), &free), 0);
+        assert_eq!(free.converted(0, &none), free.initial());
+        for delta_milli in [-5_000, 5_000] {
+            assert_eq!(none.charged(0, delta_milli, &none), 0);
+            assert_eq!(none.charged(0, delta_milli, &free), 0);
+            assert_eq!(free.charged(7, delta_milli, &none), 7);
+        }
     }
 }

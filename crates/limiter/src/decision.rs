@@ -32,7 +32,7 @@ pub struct Report {
     pub name: String,
     /// Thousandths of a token left, rounded down.
     pub remaining_milli: u64,
-    /// Milliseconds until the bucket is full or the period ends.
+    /// Milliseconds until the bucket is full or the period ends; [`NEVER_MS`](crate::NEVER_MS) if that is never.
     pub reset_ms: u64,
 }
 
@@ -50,13 +50,14 @@ impl Outcome {
                 Report {
                     name: spec.name.clone(),
                     remaining_milli,
-                    reset_ms: self.behind_ms + reset_ms,
+                    reset_ms: self.behind_ms.saturating_add(reset_ms),
                 }
             })
             .collect()
     }
 
-    /// The milliseconds, rounded up, until a call of this cost would pass: 0 when allowed.
+    /// The milliseconds, rounded up, until a call of this cost would pass: 0 when allowed, [`NEVER_MS`](crate::NEVER_MS) if
+    /// no wait helps.
     #[must_use]
     pub fn retry_after_ms(&self, tier: &Tier, cost_milli: u64) -> u64 {
         match self.verdict {
@@ -64,7 +65,8 @@ impl Outcome {
             Verdict::Denied { limit } => {
                 let index = usize::from(limit);
                 let limit = &tier.limits[index].limit;
-                self.behind_ms + limit.wait_ms(self.spent[index], cost_milli, self.now_ms)
+                let wait_ms = limit.wait_ms(self.spent[index], cost_milli, self.now_ms);
+                self.behind_ms.saturating_add(wait_ms)
             }
         }
     }

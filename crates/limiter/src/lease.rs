@@ -160,7 +160,8 @@ impl<const N: usize> Lease<N> {
         if let Verdict::Denied { limit } = tier.verdict(&spent, cost_milli, out.now_ms) {
             out.verdict = LeaseVerdict::Denied { limit };
             let denying = &tier.limits[usize::from(limit)];
-            let wait_ms = out.behind_ms + denying.limit.wait_ms(spent[denying.slot], cost_milli, out.now_ms);
+            let wait_ms = denying.limit.wait_ms(spent[denying.slot], cost_milli, out.now_ms);
+            let wait_ms = out.behind_ms.saturating_add(wait_ms);
             let back_ms = u64::from(self.back_until.saturating_sub(at.mono));
             out.back_ms = if back_ms < wait_ms { back_ms } else { 0 };
         }

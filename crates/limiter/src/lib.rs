@@ -63,6 +63,7 @@ mod rule_sets;
 mod shard;
 mod slots;
 mod snapshot;
+mod span;
 mod stamp;
 mod state;
 mod stats;
@@ -108,3 +109,6 @@ pub const MAX_AMOUNT: u64 = 1 << 52;
 
 /// The first instant, in milliseconds since the epoch, that can no longer be held: in the year 2248.
 pub const MAX_INSTANT_MS: u64 = 1 << 43;
+
+/// How many milliseconds it is until something that never comes: a denial that no wait ends, a period that never does.
+pub const NEVER_MS: u64 = u64::MAX;

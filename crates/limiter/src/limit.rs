@@ -21,16 +21,16 @@ pub struct LimitSpec {
 pub enum Rule {
     /// A token bucket.
     Bucket {
-        /// Tokens refilled in one window.
+        /// Tokens refilled in one window; of none it denies everything that costs something.
         limit_milli: u64,
         /// Length of the window in milliseconds.
         window_ms: u64,
-        /// Capacity as a multiple of the limit, from 1,000.
+        /// Capacity as a multiple of the limit.
         burst_milli: u64,
     },
     /// A quota per calendar period.
     Quota {
-        /// Tokens of one period.
+        /// Tokens of one period; of none it denies everything that costs something.
         limit_milli: u64,
         /// What it counts by.
         period: Period,
@@ -40,15 +40,16 @@ pub enum Rule {
 impl Rule {
     /// What all limits of one name must be alike in.
     pub(crate) fn kind(self) -> &'static str {
-        match self {
-            Self::Bucket { .. } => "bucket",
-            Self::Quota {
-                period: Period::Day, ..
-            } => "day quota",
-            Self::Quota {
-                period: Period::Month { .. },
-                ..
-            } => "month quota",
+        let Self::Quota { period, .. } = self else {
+            return "bucket";
+        };
+        match period {
+            Period::Hour => "hour quota",
+            Period::Day => "day quota",
+            Period::Week { .. } => "week quota",
+            Period::Month { .. } => "month quota",
+            Period::Year { .. } => "year quota",
+            Period::Once => "once quota",
         }
     }
 }
@@ -77,9 +78,8 @@ impl Limit {
                 burst_milli,
             } => Bucket::new(limit_milli, window_ms, burst_milli).map(Self::Bucket),
             Rule::Quota { limit_milli, period } => {
-                let anchored = !matches!(period, Period::Month { anchor_day } if !(1..=31).contains(&anchor_day));
-                (anchored && (1..=MAX_CAPACITY).contains(&limit_milli))
-                    .then(|| Self::Quota(Quota::new(limit_milli, period)))
+                let is_sound = period.is_sound() && limit_milli <= MAX_CAPACITY;
+                is_sound.then(|| Self::Quota(Quota::new(limit_milli, period)))
             }
         }
     }

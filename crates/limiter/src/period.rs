@@ -1,17 +1,37 @@
 //! Calendar periods in UTC. A quota asks when one has ended.
 
-pub(crate) const DAY_MS: u64 = 86_400_000;
+use crate::NEVER_MS;
+
+/// Every period that ends begins and ends with an hour.
+pub(crate) const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+/// Days from a Monday to the epoch.
+const EPOCH_WEEKDAY: i64 = 3;
 
 /// What a quota counts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Period {
+    /// From one full hour to the next.
+    Hour,
     /// From midnight to midnight.
     Day,
+    /// From midnight of one weekday to the next.
+    Week {
+        /// 1, Monday, to 7, Sunday.
+        anchor_day: u8,
+    },
     /// From midnight of one anchor day to the next.
     Month {
         /// 1 to 31, clamped to the last day of each month.
         anchor_day: u8,
     },
+    /// From midnight of the first of one month to that of the next year.
+    Year {
+        /// 1 to 12.
+        anchor_month: u8,
+    },
+    /// All of time: it never ends.
+    Once,
 }
 
 /// One period: from `start_ms`, up to and without `end_ms`, in milliseconds since the epoch.
@@ -19,7 +39,7 @@ pub enum Period {
 pub struct Bounds {
     /// First instant of the period.
     pub start_ms: u64,
-    /// First instant of the next one.
+    /// First instant of the next one; [`NEVER_MS`](crate::NEVER_MS) if there is none.
     pub end_ms: u64,
 }
 
@@ -32,12 +52,33 @@ impl Bounds {
 }
 
 impl Period {
-    /// The period that holds `now_ms`. The month that holds the epoch may begin before it; then 0 stands for its start.
+    /// Whether its anchor is one that there is.
+    pub(crate) fn is_sound(self) -> bool {
+        match self {
+            Self::Hour | Self::Day | Self::Once => true,
+            Self::Week { anchor_day } => (1..=7).contains(&anchor_day),
+            Self::Month { anchor_day } => (1..=31).contains(&anchor_day),
+            Self::Year { anchor_month } => (1..=12).contains(&anchor_month),
+        }
+    }
+
+    /// The period that holds `now_ms`. The one that holds the epoch may begin before it; then 0 stands for its start.
     #[must_use]
     pub fn bounds(self, now_ms: u64) -> Bounds {
         let today = i64::try_from(now_ms / DAY_MS).unwrap_or(i64::MAX);
         let (start, end) = match self {
+            Self::Hour => {
+                let start_ms = now_ms / HOUR_MS * HOUR_MS;
+                return Bounds {
+                    start_ms,
+                    end_ms: start_ms + HOUR_MS,
+                };
+            }
             Self::Day => (today, today + 1),
+            Self::Week { anchor_day } => {
+                let start = today - (today + EPOCH_WEEKDAY + 1 - i64::from(anchor_day)).rem_euclid(7);
+                (start, start + 7)
+            }
             Self::Month { anchor_day } => {
                 let (year, month) = year_and_month(today);
                 let months = year * 12 + i64::from(month) - 1;
@@ -47,6 +88,18 @@ impl Period {
                 } else {
                     (this_month, month_start(months + 1, anchor_day))
                 }
+            }
+            Self::Year { anchor_month } => {
+                let (year, month) = year_and_month(today);
+                let year = if month < anchor_month { year - 1 } else { year };
+                let month = i64::from(anchor_month);
+                (days_from_civil(year, month), days_from_civil(year + 1, month))
+            }
+            Self::Once => {
+                return Bounds {
+                    start_ms: 0,
+                    end_ms: NEVER_MS,
+                };
             }
         };
         Bounds {
@@ -115,6 +168,53 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_runs_from_one_full_hour_to_the_next() {
+        let bounds = Period::Hour.bounds(FEBRUARY_29_2028 + 5 * HOUR_MS + 1);
+        assert_eq!(
+            bounds,
+            Bounds {
+                start_ms: FEBRUARY_29_2028 + 5 * HOUR_MS,
+                end_ms: FEBRUARY_29_2028 + 6 * HOUR_MS
+            }
+        );
+        assert_eq!(Period::Hour.bounds(bounds.end_ms).start_ms, bounds.end_ms);
+    }
+
+    #[test]
+    fn a_week_begins_on_its_anchor_day_of_which_monday_is_the_first() {
+        // The 29th of February 2028 is a Tuesday.
+        let starts = (1..=7).map(|anchor_day| Period::Week { anchor_day }.bounds(FEBRUARY_29_2028 + 1).start_ms);
+        let days_ago: Vec<_> = starts.map(|start_ms| (FEBRUARY_29_2028 - start_ms) / DAY_MS).collect();
+        assert_eq!(days_ago, [1, 0, 6, 5, 4, 3, 2]);
+        let monday = Period::Week { anchor_day: 1 }.bounds(0);
+        assert_eq!((monday.start_ms, monday.end_ms), (0, 4 * DAY_MS));
+        assert_eq!(Period::Week { anchor_day: 4 }.bounds(0).end_ms, 7 * DAY_MS);
+    }
+
+    #[test]
+    fn a_year_begins_with_its_anchor_month() {
+        let days = |anchor_month, now_ms| {
+            let Bounds { start_ms, end_ms } = Period::Year { anchor_month }.bounds(now_ms);
+            (end_ms - start_ms) / DAY_MS
+        };
+        assert_eq!(
+            [1, 2, 3, 4].map(|month| days(month, FEBRUARY_29_2028)),
+            [366, 366, 366, 366]
+        );
+        assert_eq!(days(3, FEBRUARY_29_2028 + DAY_MS), 365);
+        let april = Period::Year { anchor_month: 4 }.bounds(FEBRUARY_29_2028);
+        assert_eq!(april.end_ms, FEBRUARY_29_2028 + 32 * DAY_MS);
+        assert_eq!(Period::Year { anchor_month: 4 }.bounds(0).end_ms, 90 * DAY_MS);
+    }
+
+    #[test]
+    fn once_never_ends() {
+        let bounds = Period::Once.bounds(FEBRUARY_29_2028);
+        assert!(bounds.contains(0) && bounds.contains(NEVER_MS - 1));
+        assert_eq!(bounds.end_ms, NEVER_MS);
+    }
+
+    #[test]
     fn an_anchor_past_the_end_of_the_month_is_its_last_day() {
         let month = Period::Month { anchor_day: 31 };
         let bounds = month.bounds(FEBRUARY_29_2028);
@@ -139,15 +239,39 @@ mod tests {
     }
 
     #[test]
+    fn an_anchor_is_one_that_there_is() {
+        let sound = |period: fn(u8) -> Period| {
+            (0..=255)
+                .filter(|&anchor| period(anchor).is_sound())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            sound(|anchor_day| Period::Week { anchor_day }),
+            (1..=7).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            sound(|anchor_day| Period::Month { anchor_day }),
+            (1..=31).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            sound(|anchor_month| Period::Year { anchor_month }),
+            (1..=12).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
     fn periods_follow_each_other_without_gap_or_overlap() {
-        for anchor_day in 1..=31 {
-            let month = Period::Month { anchor_day };
-            let mut bounds = month.bounds(951_782_400_000);
-            for _ in 0..(12 * 400) {
-                assert_eq!(month.bounds(bounds.end_ms - 1), bounds);
-                let next = month.bounds(bounds.end_ms);
+        let months = (1..=31).map(|anchor_day| (Period::Month { anchor_day }, 12 * 400, 28..=31));
+        let weeks = (1..=7).map(|anchor_day| (Period::Week { anchor_day }, 1_000, 7..=7));
+        let years = (1..=12).map(|anchor_month| (Period::Year { anchor_month }, 240, 365..=366));
+        let others = [(Period::Hour, 1_000, 0..=0), (Period::Day, 1_000, 1..=1)];
+        for (period, count, days) in months.chain(weeks).chain(years).chain(others) {
+            let mut bounds = period.bounds(951_782_400_000);
+            for _ in 0..count {
+                assert_eq!(period.bounds(bounds.end_ms - 1), bounds);
+                let next = period.bounds(bounds.end_ms);
                 assert_eq!(next.start_ms, bounds.end_ms);
-                assert!((28..=31).contains(&((next.end_ms - next.start_ms) / DAY_MS)));
+                assert!(days.contains(&((next.end_ms - next.start_ms) / DAY_MS)), "{period:?}");
                 bounds = next;
             }
         }

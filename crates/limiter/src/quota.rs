@@ -1,9 +1,8 @@
 //! A quota of tokens per calendar period. `limit` holds one for each quota of a tier.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::MAX_AMOUNT;
-use crate::period::{Bounds, DAY_MS, Period};
+use crate::period::{Bounds, Period};
+use crate::span::Span;
+use crate::{MAX_AMOUNT, NEVER_MS};
 
 /// A quota: so many tokens per calendar period in UTC. What is spent is counted in thousandths of a token; where a key was
 /// granted more than it has used, that is a number below 0, as two's complement.
@@ -11,22 +10,22 @@ use crate::period::{Bounds, DAY_MS, Period};
 pub struct Quota {
     limit_milli: u64,
     period: Period,
-    /// First day and day after the last, 32 bits each, of the period looked up last: nearly every look-up falls into it.
-    last: AtomicU64,
+    /// The period looked up last.
+    last: Span,
 }
 
 impl Quota {
-    /// A quota of thousandths of a token.
+    /// A quota of thousandths of a token; of none it denies everything that costs something.
     #[must_use]
     pub fn new(limit_milli: u64, period: Period) -> Self {
         Self {
             limit_milli,
             period,
-            last: AtomicU64::new(0),
+            last: Span::empty(),
         }
     }
 
-    /// The highest cost that can ever pass, in thousandths of a token.
+    /// The highest cost that can ever pass, in thousandths of a token; 0 if none can.
     #[must_use]
     pub fn max_cost_milli(&self) -> u64 {
         self.limit_milli
@@ -35,19 +34,12 @@ impl Quota {
     /// The period that holds an instant.
     #[must_use]
     pub fn bounds(&self, now_ms: u64) -> Bounds {
-        let days = self.last.load(Ordering::Relaxed);
-        let last = Bounds {
-            start_ms: (days >> 32) * DAY_MS,
-            end_ms: (days & 0xFFFF_FFFF) * DAY_MS,
-        };
+        let last = self.last.get();
         if last.contains(now_ms) {
             return last;
         }
         let bounds = self.period.bounds(now_ms);
-        self.last.store(
-            ((bounds.start_ms / DAY_MS) << 32) | (bounds.end_ms / DAY_MS),
-            Ordering::Relaxed,
-        );
+        self.last.set(bounds);
         bounds
     }
 
@@ -68,7 +60,7 @@ impl Quota {
         spent.wrapping_add(cost_milli).cast_signed() <= self.limit_milli.cast_signed()
     }
 
-    /// The milliseconds until a call passes: 0 if it passes now.
+    /// The milliseconds until a call passes: 0 if it passes now, [`NEVER_MS`] if it never does.
     #[must_use]
     pub fn wait_ms(&self, spent: u64, cost_milli: u64, now_ms: u64) -> u64 {
         if self.fits(spent, cost_milli) {
@@ -95,10 +87,15 @@ impl Quota {
         left.max(0).cast_unsigned()
     }
 
-    /// The milliseconds until the period ends.
+    /// The milliseconds until the period ends; [`NEVER_MS`] if that brings nothing, or never comes.
     #[must_use]
     pub fn reset_ms(&self, now_ms: u64) -> u64 {
-        self.bounds(now_ms).end_ms - now_ms
+        let Bounds { end_ms, .. } = self.bounds(now_ms);
+        if self.limit_milli == 0 || end_ms == NEVER_MS {
+            NEVER_MS
+        } else {
+            end_ms - now_ms
+        }
     }
 
     /// What is spent under this quota by a key that came from another at `at_ms`: all of it if both count the same
@@ -119,6 +116,7 @@ mod tests {
     use super::*;
 
     const MAY_2026: u64 = 1_777_593_600_000;
+    const DAY_MS: u64 = 86_400_000;
 
     #[test]
     fn a_new_period_starts_at_nothing() {
@@ -132,6 +130,18 @@ mod tests {
         let quota = Quota::new(5_000, Period::Day);
         assert_eq!(quota.wait_ms(4_500, 500, MAY_2026 + 10), 0);
         assert_eq!(quota.wait_ms(4_500, 501, MAY_2026 + 10), DAY_MS - 10);
+    }
+
+    #[test]
+    fn no_wait_helps_where_nothing_begins_anew() {
+        let trial = Quota::new(5_000, Period::Once);
+        assert_eq!(trial.rolled(5_000, 0, MAY_2026), 5_000);
+        assert_eq!(trial.wait_ms(4_500, 500, MAY_2026), 0);
+        assert_eq!(trial.wait_ms(4_500, 501, MAY_2026), NEVER_MS);
+        assert_eq!(trial.reset_ms(MAY_2026), NEVER_MS);
+        let none = Quota::new(0, Period::Day);
+        assert_eq!([0, 1].map(|cost| none.wait_ms(0, cost, MAY_2026)), [0, NEVER_MS]);
+        assert_eq!((none.reset_ms(MAY_2026), none.remaining_milli(3)), (NEVER_MS, 0));
     }
 
     #[test]

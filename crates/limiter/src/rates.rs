@@ -1,11 +1,10 @@
 //! The limits of a tier as plain numbers, for the usual decision: made with the tier, used by every call on a known
 //! key.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::MAX_LIMITS;
 use crate::limit::{Limit, TierLimit};
-use crate::period::DAY_MS;
+use crate::period::Bounds;
+use crate::span::Span;
+use crate::{MAX_LIMITS, NEVER_MS};
 
 /// A tier's limits by slot, as what refills, what a cost takes and what there is room for.
 ///
@@ -17,8 +16,8 @@ pub(crate) struct Rates {
     /// Slots of the tier's limits, in the tier's order.
     order: [u8; MAX_LIMITS],
     limits: u8,
-    /// First day and day after the last, 32 bits each, that lie in one period of every quota.
-    days: AtomicU64,
+    /// What lies in one period of every quota.
+    period: Span,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,29 +67,31 @@ impl Rates {
             slots,
             order,
             limits: limits.len() as u8,
-            days: AtomicU64::new(if has_quota { 0 } else { u64::from(u32::MAX) }),
+            period: if has_quota { Span::empty() } else { Span::endless() },
         }
     }
 
     /// Whether both instants are known to lie in one period of every quota.
     #[inline]
     pub(crate) fn same_period(&self, at_ms: u64, now_ms: u64) -> bool {
-        let days = self.days.load(Ordering::Relaxed);
-        at_ms >= (days >> 32) * DAY_MS && now_ms < (days & 0xFFFF_FFFF) * DAY_MS
+        self.period.holds(at_ms, now_ms)
     }
 
     /// Learns the periods of an instant.
     #[cold]
     pub(crate) fn learn(&self, limits: &[TierLimit], now_ms: u64) {
-        let (mut first, mut end) = (0, u64::from(u32::MAX));
+        let mut all = Bounds {
+            start_ms: 0,
+            end_ms: NEVER_MS,
+        };
         for TierLimit { limit, .. } in limits {
             if let Limit::Quota(quota) = limit {
                 let bounds = quota.bounds(now_ms);
-                first = first.max(bounds.start_ms / DAY_MS);
-                end = end.min(bounds.end_ms / DAY_MS);
+                all.start_ms = all.start_ms.max(bounds.start_ms);
+                all.end_ms = all.end_ms.min(bounds.end_ms);
             }
         }
-        self.days.store((first << 32) | end, Ordering::Relaxed);
+        self.period.set(all);
     }
 
     /// Refills what is spent, over some milliseconds in which no quota's period ends.

@@ -14,6 +14,9 @@ use crate::verdict::Verdict;
 pub type TierId = u64;
 pub(crate) const FIRST_OVERRIDDEN: TierId = 1 << 15;
 
+/// The highest cost, in thousandths, of a tier in which no limit allows anything: it and what is spent can be added up.
+const MOST_DENIED_MILLI: u64 = 1 << 62;
+
 /// A tier as configured: a named set of limits, none at all for unlimited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TierSpec {
@@ -34,6 +37,7 @@ pub struct Tier {
     pub(crate) held: Arc<RuleSet>,
     pub(crate) limits: Vec<TierLimit>,
     pub(crate) rates: Rates,
+    /// Of the limits that allow something.
     max_cost_milli: u64,
     spec: TierSpec,
 }
@@ -47,15 +51,17 @@ impl Tier {
         spec: TierSpec,
         limits: Vec<TierLimit>,
     ) -> Self {
-        let most = limits.iter().map(|limit| limit.limit.max_cost_milli()).min();
+        // What a limit of nothing denies is denied, and not refused as more than it can hold.
+        let capacities = limits.iter().map(|limit| limit.limit.max_cost_milli());
+        let most = capacities.filter(|&most| most > 0).min();
         Self {
             id,
             counts_as,
             rule_set: held.id,
             held,
             rates: Rates::new(&limits),
+            max_cost_milli: most.unwrap_or(if limits.is_empty() { u64::MAX } else { MOST_DENIED_MILLI }),
             limits,
-            max_cost_milli: most.unwrap_or(u64::MAX),
             spec,
         }
     }

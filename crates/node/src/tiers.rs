@@ -77,14 +77,19 @@ enum Limit {
         limit: f64,
         period: PeriodName,
         anchor_day: Option<u8>,
+        anchor_month: Option<u8>,
     },
 }
 
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 enum PeriodName {
+    Hour,
     Day,
+    Week,
     Month,
+    Year,
+    Once,
 }
 
 /// Tiers from the JSON of `Object.entries(tiers)`, which JavaScript has checked.
@@ -120,12 +125,18 @@ fn limit(limit: Limit) -> LimitSpec {
             limit,
             period,
             anchor_day,
+            anchor_month,
         } => {
+            let anchor_day = anchor_day.unwrap_or(1);
             let period = match period {
+                PeriodName::Hour => Period::Hour,
                 PeriodName::Day => Period::Day,
-                PeriodName::Month => Period::Month {
-                    anchor_day: anchor_day.unwrap_or(1),
+                PeriodName::Week => Period::Week { anchor_day },
+                PeriodName::Month => Period::Month { anchor_day },
+                PeriodName::Year => Period::Year {
+                    anchor_month: anchor_month.unwrap_or(1),
                 },
+                PeriodName::Once => Period::Once,
             };
             LimitSpec {
                 name,
@@ -161,7 +172,10 @@ enum CountedRule<'a> {
         name: &'a str,
         limit_milli: u64,
         period: PeriodName,
-        anchor_day: u8,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        anchor_day: Option<u8>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        anchor_month: Option<u8>,
     },
 }
 
@@ -184,15 +198,20 @@ fn counted_rule(NamedRule { name, rule, .. }: &NamedRule) -> CountedRule<'_> {
             burst_milli,
         },
         Rule::Quota { limit_milli, period } => {
-            let (period, anchor_day) = match period {
-                Period::Day => (PeriodName::Day, 1),
-                Period::Month { anchor_day } => (PeriodName::Month, anchor_day),
+            let (period, anchor_day, anchor_month) = match period {
+                Period::Hour => (PeriodName::Hour, None, None),
+                Period::Day => (PeriodName::Day, None, None),
+                Period::Week { anchor_day } => (PeriodName::Week, Some(anchor_day), None),
+                Period::Month { anchor_day } => (PeriodName::Month, Some(anchor_day), None),
+                Period::Year { anchor_month } => (PeriodName::Year, None, Some(anchor_month)),
+                Period::Once => (PeriodName::Once, None, None),
             };
             CountedRule::Quota {
                 name,
                 limit_milli,
                 period,
                 anchor_day,
+                anchor_month,
             }
         }
     }

@@ -23,13 +23,97 @@ enum StoredRule {
         window_ms: u64,
         burst_milli: u64,
     },
+    HourQuota {
+        limit_milli: u64,
+    },
     DayQuota {
         limit_milli: u64,
+    },
+    WeekQuota {
+        limit_milli: u64,
+        anchor_day: u8,
     },
     MonthQuota {
         limit_milli: u64,
         anchor_day: u8,
     },
+    YearQuota {
+        limit_milli: u64,
+        anchor_month: u8,
+    },
+    OnceQuota {
+        limit_milli: u64,
+    },
+}
+
+impl From<Rule> for StoredRule {
+    fn from(rule: Rule) -> Self {
+        let (limit_milli, period) = match rule {
+            Rule::Bucket {
+                limit_milli,
+                window_ms,
+                burst_milli,
+            } => {
+                return Self::Bucket {
+                    limit_milli,
+                    window_ms,
+                    burst_milli,
+                };
+            }
+            Rule::Quota { limit_milli, period } => (limit_milli, period),
+        };
+        match period {
+            Period::Hour => Self::HourQuota { limit_milli },
+            Period::Day => Self::DayQuota { limit_milli },
+            Period::Week { anchor_day } => Self::WeekQuota {
+                limit_milli,
+                anchor_day,
+            },
+            Period::Month { anchor_day } => Self::MonthQuota {
+                limit_milli,
+                anchor_day,
+            },
+            Period::Year { anchor_month } => Self::YearQuota {
+                limit_milli,
+                anchor_month,
+            },
+            Period::Once => Self::OnceQuota { limit_milli },
+        }
+    }
+}
+
+impl From<StoredRule> for Rule {
+    fn from(stored: StoredRule) -> Self {
+        let (limit_milli, period) = match stored {
+            StoredRule::Bucket {
+                limit_milli,
+                window_ms,
+                burst_milli,
+            } => {
+                return Self::Bucket {
+                    limit_milli,
+                    window_ms,
+                    burst_milli,
+                };
+            }
+            StoredRule::HourQuota { limit_milli } => (limit_milli, Period::Hour),
+            StoredRule::DayQuota { limit_milli } => (limit_milli, Period::Day),
+            StoredRule::WeekQuota {
+                limit_milli,
+                anchor_day,
+            } => (limit_milli, Period::Week { anchor_day }),
+            StoredRule::MonthQuota {
+                limit_milli,
+                anchor_day,
+            } => (limit_milli, Period::Month { anchor_day }),
+            StoredRule::YearQuota {
+                limit_milli,
+                anchor_month,
+            } => (limit_milli, Period::Year { anchor_month }),
+            StoredRule::OnceQuota { limit_milli } => (limit_milli, Period::Once),
+        };
+        Self::Quota { limit_milli, period }
+    }
 }
 
 /// A rule set, as JSON.
@@ -39,28 +123,7 @@ pub(crate) fn encode(limits: &[NamedRule]) -> String {
         .map(|limit| StoredLimit {
             slot: limit.slot,
             name: limit.name.clone(),
-            rule: match limit.rule {
-                Rule::Bucket {
-                    limit_milli,
-                    window_ms,
-                    burst_milli,
-                } => StoredRule::Bucket {
-                    limit_milli,
-                    window_ms,
-                    burst_milli,
-                },
-                Rule::Quota {
-                    limit_milli,
-                    period: Period::Day,
-                } => StoredRule::DayQuota { limit_milli },
-                Rule::Quota {
-                    limit_milli,
-                    period: Period::Month { anchor_day },
-                } => StoredRule::MonthQuota {
-                    limit_milli,
-                    anchor_day,
-                },
-            },
+            rule: limit.rule.into(),
         })
         .collect();
     serde_json::to_string(&stored).expect("numbers and strings can always be written as JSON")
@@ -69,30 +132,10 @@ pub(crate) fn encode(limits: &[NamedRule]) -> String {
 /// The rule set that JSON stands for; None if it is none that was ever written.
 pub(crate) fn decode(json: &str) -> Option<Vec<NamedRule>> {
     let stored: Vec<StoredLimit> = serde_json::from_str(json).ok()?;
-    let limits = stored.into_iter().map(|StoredLimit { slot, name, rule }| {
-        let rule = match rule {
-            StoredRule::Bucket {
-                limit_milli,
-                window_ms,
-                burst_milli,
-            } => Rule::Bucket {
-                limit_milli,
-                window_ms,
-                burst_milli,
-            },
-            StoredRule::DayQuota { limit_milli } => Rule::Quota {
-                limit_milli,
-                period: Period::Day,
-            },
-            StoredRule::MonthQuota {
-                limit_milli,
-                anchor_day,
-            } => Rule::Quota {
-                limit_milli,
-                period: Period::Month { anchor_day },
-            },
-        };
-        NamedRule { slot, name, rule }
+    let limits = stored.into_iter().map(|StoredLimit { slot, name, rule }| NamedRule {
+        slot,
+        name,
+        rule: rule.into(),
     });
     let limits: Vec<_> = limits.collect();
     let sound = |(index, limit): (usize, &NamedRule)| {
@@ -124,5 +167,32 @@ mod tests {
         assert_eq!(rules_of(&[4]), None);
         assert_eq!(rules_of(&[1, 1]), None);
         assert_eq!(decode("{}"), None);
+    }
+
+    #[test]
+    fn what_was_written_is_read_as_it_was() {
+        let periods = [
+            (Period::Hour, r#"{"hour_quota":{"limit_milli":7}}"#),
+            (Period::Day, r#"{"day_quota":{"limit_milli":7}}"#),
+            (
+                Period::Week { anchor_day: 7 },
+                r#"{"week_quota":{"limit_milli":7,"anchor_day":7}}"#,
+            ),
+            (
+                Period::Month { anchor_day: 31 },
+                r#"{"month_quota":{"limit_milli":7,"anchor_day":31}}"#,
+            ),
+            (
+                Period::Year { anchor_month: 4 },
+                r#"{"year_quota":{"limit_milli":7,"anchor_month":4}}"#,
+            ),
+            (Period::Once, r#"{"once_quota":{"limit_milli":7}}"#),
+        ];
+        for (period, rule) in periods {
+            let json = format!(r#"[{{"slot":0,"name":"toll","rule":{rule}}}]"#);
+            let limits = decode(&json).unwrap();
+            assert_eq!(limits[0].rule, Rule::Quota { limit_milli: 7, period });
+            assert_eq!(encode(&limits), json);
+        }
     }
 }

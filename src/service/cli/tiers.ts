@@ -1,4 +1,4 @@
-import type { LimitSpec } from "tollkeeper";
+import type { LimitSpec, QuotaSpec } from "tollkeeper";
 import { columns, type Output } from "./output.js";
 import type { ServiceClient } from "./service.js";
 
@@ -25,6 +25,16 @@ function listedText(limits: ListedTier["limits"]): string {
   return texts.length === 0 ? "unlimited" : texts.join("; ");
 }
 
+/** How often a quota begins anew. */
+const OFTEN: Record<QuotaSpec["period"], string> = {
+  hour: "an hour",
+  day: "a day",
+  week: "a week",
+  month: "a month",
+  year: "a year",
+  once: "once",
+};
+
 /** `minute 100 in 60 s, burst 1.5; month 50000 a month` */
 export function limitsText(limits: readonly LimitSpec[]): string {
   return limits.length === 0 ? "unlimited" : limits.map(limitText).join("; ");
@@ -32,6 +42,6 @@ export function limitsText(limits: readonly LimitSpec[]): string {
 
 function limitText(spec: LimitSpec): string {
   const shadow = spec.shadow === true ? ", shadow" : "";
-  if (spec.type === "quota") return `${spec.name} ${spec.limit} a ${spec.period}${shadow}`;
+  if (spec.type === "quota") return `${spec.name} ${spec.limit} ${OFTEN[spec.period]}${shadow}`;
   return `${spec.name} ${spec.limit} in ${spec.windowSeconds} s, burst ${spec.burst}${shadow}`;
 }

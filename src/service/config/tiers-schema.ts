@@ -1,6 +1,11 @@
 import { z } from "zod";
 
-const amount = positive("a number above 0 with at most three decimals");
+const FROM_0 = "a number from 0 with at most three decimals";
+const ABOVE_0 = "a number above 0 with at most three decimals";
+const PERIODS = ["hour", "day", "week", "month", "year", "once"] as const;
+
+const amount = z.number({ error: FROM_0 }).min(0, FROM_0);
+const positive = z.number({ error: ABOVE_0 }).positive(ABOVE_0);
 const name = z.string({ error: "a text" }).min(1, "a name");
 const shadow = z.boolean({ error: "true or false" }).optional();
 
@@ -8,8 +13,8 @@ const bucket = z.strictObject({
   name,
   type: z.literal("bucket"),
   limit: amount,
-  windowSeconds: amount,
-  burst: positive("a number from 1 with at most three decimals").optional(),
+  windowSeconds: positive,
+  burst: positive.optional(),
   shadow,
 });
 
@@ -17,8 +22,9 @@ const quota = z.strictObject({
   name,
   type: z.literal("quota"),
   limit: amount,
-  period: z.enum(["day", "month"], { error: "day or month" }),
-  anchorDay: z.int({ error: "a day of the month, 1 to 31" }).optional(),
+  period: z.enum(PERIODS, { error: `${PERIODS.slice(0, -1).join(", ")} or ${PERIODS.at(-1)}` }),
+  anchorDay: z.int({ error: "a day of the week, 1 to 7, or of the month, 1 to 31" }).optional(),
+  anchorMonth: z.int({ error: "a month, 1 to 12" }).optional(),
   shadow,
 });
 
@@ -38,7 +44,3 @@ export const tiersSchema = z.record(
 
 /** Tiers as a file has them; a bucket that says nothing of its burst has that of `burstMultiplier`. */
 export type ConfiguredTiers = z.infer<typeof tiersSchema>;
-
-function positive(mayBe: string) {
-  return z.number({ error: mayBe }).positive(mayBe);
-}

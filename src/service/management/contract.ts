@@ -25,7 +25,7 @@ const PROBLEMS = {
   413: "The body is too large.",
   415: "The body is not application/json, or is compressed.",
   422: "It can be read, but never done.",
-  429: "A limit is used up; `retry_after` says for how many seconds.",
+  429: "A limit is used up; `retry_after` says for how many seconds, or null if no wait helps.",
   500: "The service met a fault of its own.",
   503: "It can't be decided, read or computed just now.",
 } as const;
@@ -114,12 +114,12 @@ export const keyInfo = z
   })
   .meta({ id: "Key" });
 
-const amount = z.number().positive().max(1e12);
+const amount = z.number().min(0).max(1e12);
 /** Limits of an account's own; null takes a limit away. */
 export const overrides = z
   .record(
     z.string().min(1).max(32), // Which limits there are is for the library to tell.
-    z.strictObject({ limit: amount.optional(), burst: z.number().min(1).max(1000).optional() }).nullable(),
+    z.strictObject({ limit: amount.optional(), burst: z.number().min(0.001).max(1000).optional() }).nullable(),
   )
   .meta({
     description: "By name of the limit, what differs from the tier's; null takes the limit away.",
@@ -147,7 +147,9 @@ export const limitState = z
       .number()
       .nullable()
       .meta({ description: `Tokens left; ${unlimited}` }),
-    resets_at: isoDate.nullable().meta({ description: `When it is full, or its period ends; ${unlimited}` }),
+    resets_at: isoDate
+      .nullable()
+      .meta({ description: "When it is full, or its period ends; null if unlimited, or if that is never." }),
   })
   .meta({ id: "LimitState" });
 

@@ -46,7 +46,10 @@ const checkAnswer = z
   .object({
     allowed: z.boolean(),
     denied_by: z.string().nullable().meta({ description: "The limit that would deny with the longest wait." }),
-    retry_after: z.int().nullable().meta({ description: "Seconds until the call would pass; null if it would now." }),
+    retry_after: z
+      .int()
+      .nullable()
+      .meta({ description: "Seconds until the call would pass; null if it would now, or no wait helps." }),
     cost: z.number(),
     quota: quotaState,
   })
@@ -119,7 +122,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       if (cost > maximum) return sendProblem(reply, costExceedsCapacity(cost, maximum, plainTier(tier)));
       const decision = await limiter.peek(subject.key, tier, cost);
       const { allowed, deniedBy, retryAfterMs } = decision;
-      const retry_after = allowed ? null : Math.ceil(retryAfterMs / 1000);
+      const retry_after = allowed || retryAfterMs === Number.POSITIVE_INFINITY ? null : Math.ceil(retryAfterMs / 1000);
       return { allowed, denied_by: deniedBy, retry_after, cost, quota: stateOf(subject, decision) };
     },
   );

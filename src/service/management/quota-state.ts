@@ -15,7 +15,7 @@ export function quotaStateOf(
 function limitsOf(decision: Decision, tiers: Tiers): z.infer<typeof limitState>[] {
   const own = decision.tierSpec.limits.map((spec, index) => {
     const { limit = 0, remaining = 0, resetMs = 0 } = decision.limits[index] ?? {};
-    const resets_at = new Date(decision.clockMs + resetMs).toISOString();
+    const resets_at = Number.isFinite(resetMs) ? new Date(decision.clockMs + resetMs).toISOString() : null;
     return { name: spec.name, type: spec.type, limit, capacity: capacityOf(spec), remaining, resets_at };
   });
   const others = unlimitedOf(tiers).filter(({ name }) => !own.some((limit) => limit.name === name));

@@ -17,12 +17,12 @@ export const REMEMBERED_MS = 60_000;
  * `@c:<replica>` the sequence of that replica's last correction and when it came, which is dropped when it can't be sent
  * again any more. A replica that is several threads is named by its *lane* there, `<replica>.<lane>` but for the first. What
  * is spent of a limit stands under the limit's name, and under `@r:<limit>` the rule that it was
- * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <anchor day, 0 for days>`. `@h:<limit>` is the largest
+ * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <span>` as `rules.ts` has them. `@h:<limit>` is the largest
  * amount of a quota that was restored in the epoch, if any was. `@k:<limit>` is what was granted of a quota, how much of
  * that is kept, and when the period began in which that is so; under the quota's name stands what is used, of which the
  * former is taken off to have what is spent: below 0 if less is used. Until `@g` tokens that were granted ahead may still come
  * back; `@w` is the lane that got them, or `*` if several may give them back. The hash is gone a minute after every bucket is
- * full again, or a day after a quota's period; while something granted is kept, it stays. One that holds anything but this, or more than {@link MAX_FIELDS} fields, is
+ * full again, or a day after a quota's period; while something granted is kept, and of a quota that never ends, it stays. One that holds anything but this, or more than {@link MAX_FIELDS} fields, is
  * no hash of ours.
  *
  * An epoch begins when the hash is made and when another server is found to serve it. What a caller knows from an earlier
@@ -109,7 +109,7 @@ local function advance(state, asked)
     if rule.isBucket then
       slot.spent = max(0, slot.was - (now - before) * rule.perMs)
     else
-      local start = periodOf(now, rule.anchorDay)
+      local start = periodOf(now, rule)
       local rolls = before < start
       slot.spent = rolls and 0 or slot.was
       slot.restored = rolls and 0 or begins and slot.was or slot.storedRestored
@@ -143,9 +143,9 @@ local function bringTo(state, limits)
     elseif slot.rule ~= rule then
       changed = true
       if rule.isBucket then
-        slot.spent = converted(slot.spent, slot.rule, rule)
-      elseif slot.rule.anchorDay ~= rule.anchorDay then
-        local same = slot.was and (periodOf(state.before, slot.rule.anchorDay)) == (periodOf(state.now, rule.anchorDay))
+        slot.spent = converted(slot.spent, slot.rule, rule, limit.initial)
+      elseif slot.rule.span ~= rule.span then
+        local same = slot.was and (periodOf(state.before, slot.rule)) == (periodOf(state.now, rule))
         if same then
           slot.granted, slot.kept, slot.spent = slot.grantedBefore, slot.keptBefore, slot.was - slot.grantedBefore
         else
@@ -174,8 +174,8 @@ local function restore(state, command)
     if amount and slot then
       if rule.isBucket then
         local left = max(0, amount - max(0, now - snapshot.at) * rule.perMs)
-        slot.spent = max(slot.spent, converted(left, rule, slot.rule))
-      elseif (periodOf(min(snapshot.at, now), rule.anchorDay)) == (periodOf(now, slot.rule.anchorDay))
+        slot.spent = max(slot.spent, converted(left, rule, slot.rule, 0))
+      elseif (periodOf(min(snapshot.at, now), rule)) == (periodOf(now, slot.rule))
         and amount > slot.restored then
         slot.spent = min(${MAX}, slot.spent + amount - slot.restored)
         slot.restored = amount
@@ -196,10 +196,10 @@ local function save(state, command, grants)
     fields[n + 1], fields[n + 2], n = name, min(${MAX}, slot.spent + slot.granted), n + 2
     if slot.stored ~= rule then fields[n + 1], fields[n + 2], n = '@r:' .. name, rule.text, n + 2 end
     if rule.isBucket then
-      ttl = max(ttl, ceil(slot.spent / rule.perMs) + ${MINUTE})
+      if slot.spent > 0 then ttl = max(ttl, ceil(slot.spent / rule.perMs) + ${MINUTE}) end
     else
-      local start, finish = periodOf(now, rule.anchorDay)
-      if slot.spent > 0 or slot.granted > 0 then ttl = max(ttl, finish - asked + ${DAY}) end
+      local start, finish = periodOf(now, rule)
+      if slot.spent > 0 or slot.granted > 0 then ttl = max(ttl, min(${LASTING}, finish - asked + ${DAY})) end
       if keptOf(slot, rule.capacity) > 0 then ttl = ${LASTING} end
       if slot.granted > 0 then
         local text = string.format('%.0f %.0f %.0f', slot.granted, slot.kept, start)
@@ -241,8 +241,8 @@ local function answer(state, limits, denied, granted, back)
     local spent = slot and slot.spent or limits[i].initial
     if slot and slot.rule ~= rule then
       if rule.isBucket then
-        spent = converted(spent, slot.rule, rule)
-      elseif (periodOf(now, slot.rule.anchorDay)) ~= (periodOf(now, rule.anchorDay)) then
+        spent = converted(spent, slot.rule, rule, limits[i].initial)
+      elseif (periodOf(now, slot.rule)) ~= (periodOf(now, rule)) then
         spent = 0 - keptOf(slot, slot.rule.capacity)
       end
     end

@@ -8,7 +8,7 @@ import { MAX } from "./rules.js";
  * Amounts are told with the rule that they were counted by: of a bucket, what is charged or given back is the same fraction of
  * the rule that is stored.
  *
- * A limit's name stands for one *kind*: bucket, day quota or month quota. While anything is spent of another kind under
+ * A limit's name stands for one *kind*: bucket, or quota of one period. While anything is spent of another kind under
  * that name, a command is refused, or each of two apps would take the other's count for its own, or for none.
  *
  * One call carries the commands of many keys, one each, as long as one server holds them all. Arguments: server, channel,
@@ -128,7 +128,7 @@ local function adjust(state, command)
   local function changeOf(slot, limit, delta)
     local rule = slot.rule
     if not rule.isBucket then
-      local isSamePeriod = (periodOf(state.now, rule.anchorDay)) == (periodOf(command.madeAt, limit.rule.anchorDay))
+      local isSamePeriod = (periodOf(state.now, rule)) == (periodOf(command.madeAt, limit.rule))
       return isSamePeriod and delta or 0
     end
     if is('quotas') then return 0 end
@@ -180,8 +180,8 @@ local function weigh(state, command)
       wait = missing > 0 and ceil(missing / rule.perMs) or 0
       has = floor((rule.capacity - spent) / rule.perMilli)
     else
-      local _, finish = periodOf(state.now, rule.anchorDay)
-      wait = spent + need > rule.capacity and finish - state.now or 0
+      local _, finish = periodOf(state.now, rule)
+      wait = spent + need > rule.capacity and (rule.capacity > 0 and finish - state.now or math.huge) or 0
       -- While something is kept nothing is granted ahead: with the period would end what lies idle, and what is kept would
       -- have been used in its place.
       has = keptOf(state.slots[limits[i].name], rule.capacity) > 0 and 0 or rule.capacity - spent

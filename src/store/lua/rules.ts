@@ -7,8 +7,10 @@ export const MAX = 2 ** 52;
  *
  * - `count(text)`: a whole number as it was written here.
  * - `ruleOf(text)`: the rule that a text stands for: `kind`, `isBucket`, `capacity`, `perMilli`, and `perMs` of a bucket or
- *   `anchorDay` of a quota, 0 for days.
- * - `converted(spent, from, to)`, `unitsOf(milli, from, to)`: amounts of one bucket in the units of another.
+ *   `span`, `period` and `anchor` of a quota. A span is `0` for days, the anchor day of months, `hour`, `week:<anchor day>`,
+ *   `year:<anchor month>`, `once`. A capacity of 0 denies everything that costs something.
+ * - `converted(spent, from, to, initial)`, `unitsOf(milli, from, to)`: amounts of one bucket in the units of another; of one that
+ *   never has anything, `initial` and nothing.
  */
 export const RULES = `
 -- nil for anything else, such as 'inf' or '0x10', which Lua would take for a number.
@@ -17,22 +19,38 @@ local function count(text)
   return number and number <= ${MAX} and number or nil
 end
 
+local function bucketOf(text)
+  local capacity, perMs, perMilli = string.match(text, '^b (%d+) (%d+) (%d+)$')
+  capacity, perMs, perMilli = count(capacity), count(perMs), count(perMilli)
+  if not (capacity and perMs and perMilli) then return nil end
+  -- One that never has anything refills nothing either.
+  if perMilli < 1 or capacity % perMilli > 0 or (capacity < 1) ~= (perMs < 1) then return nil end
+  return {text = text, kind = 'bucket', isBucket = true, capacity = capacity, perMs = perMs, perMilli = perMilli}
+end
+
+-- The last anchor of the periods that may begin anywhere.
+local anchors = {week = 7, month = 31, year = 12}
+local function quotaOf(text)
+  local capacity, span = string.match(text, '^q (%d+) ([%w:]+)$')
+  capacity = count(capacity)
+  if not capacity then return nil end
+  local period, anchor = string.match(span, '^(%a*):?(%d*)$')
+  anchor = count(anchor)
+  if period == '' then period = anchor == 0 and 'day' or 'month' end
+  local last = anchors[period]
+  local isSound = period == 'day' or (period == 'hour' or period == 'once') and not anchor
+  if last then isSound = anchor and anchor >= 1 and anchor <= last end
+  if not isSound then return nil end
+  return {
+    text = text, kind = period .. ' quota', isBucket = false, capacity = capacity, perMilli = 1,
+    span = span, period = period, anchor = anchor,
+  }
+end
+
 -- By their text, so that those that are the same are one; nil for a text that is none.
 local rules = {}
 local function ruleOf(text)
-  local rule = rules[text]
-  if rule then return rule end
-  local letter, capacity, pace, perMilli = string.match(text, '^([bq]) (%d+) (%d+) ?(%d*)$')
-  capacity, pace, perMilli = count(capacity), count(pace), count(perMilli) or 1
-  if not (capacity and pace) then return nil end
-  if letter == 'b' then
-    if capacity < 1 or pace < 1 or perMilli < 1 or capacity % perMilli > 0 then return nil end
-    rule = {text = text, kind = 'bucket', isBucket = true, capacity = capacity, perMs = pace, perMilli = perMilli}
-  else
-    if pace > 31 then return nil end
-    local kind = pace == 0 and 'day quota' or 'month quota'
-    rule = {text = text, kind = kind, isBucket = false, capacity = capacity, anchorDay = pace, perMilli = 1}
-  end
+  local rule = rules[text] or bucketOf(text) or quotaOf(text)
   rules[text] = rule
   return rule
 end
@@ -55,7 +73,8 @@ local function scaled(amount, from, to)
 end
 
 -- What was spent of a bucket in the units of another: the same fraction of its capacity, rounded up.
-local function converted(spent, from, to)
+local function converted(spent, from, to, initial)
+  if from.capacity == 0 then return initial end
   if from.capacity == to.capacity then return spent end
   local whole, rest = scaled(spent, from.capacity, to.capacity)
   return min(${MAX}, rest and whole + 1 or whole)
@@ -63,6 +82,7 @@ end
 
 -- Thousandths of a token under one bucket's rule in units of another: what is charged is rounded up, what is given back down.
 local function unitsOf(milli, from, to)
+  if from.capacity == 0 then return 0 end
   if from == to then return milli * to.perMilli end
   local whole, rest = scaled(min(${MAX}, math.abs(milli)), from.capacity / from.perMilli, to.capacity)
   if milli < 0 then return -whole end

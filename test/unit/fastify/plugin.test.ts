@@ -255,6 +255,45 @@ it("a daily quota that is used up has a code of its own, and the advice not to r
   expect(JSON.parse(body)).toMatchObject({ code: "daily_quota_exceeded", "violated-policies": ["day"] });
 });
 
+it.each([
+  ["hour", "hourly_quota_exceeded", "The hourly quota is used up; this call passes in 3600 s.", 3600],
+  ["week", "weekly_quota_exceeded", "The weekly quota is used up; this call passes in 518400 s.", 518_400],
+  ["year", "yearly_quota_exceeded", "The yearly quota is used up; this call passes in 4492800 s.", 4_492_800],
+  ["once", "quota_exhausted", "The quota is used up, and does not begin anew.", null],
+] as const)("a quota of the period %s that is used up is %s", async (period, code, detail, seconds) => {
+  const limiter = openLimiter({ t: { limits: [{ name: "quota", type: "quota", limit: 1, period }] } });
+  const app = await openApp({ limiter, identify: () => ({ key: "acct:1", tier: "t" }) });
+  const allowed = await app.inject("/one");
+  const { statusCode, headers, body } = await app.inject("/one");
+  expect(statusCode).toBe(429);
+  expect(headers["retry-after"]).toBe(seconds === null ? undefined : String(seconds));
+  expect(headers["x-should-retry"]).toBe("false");
+  expect(JSON.parse(body)).toMatchObject({ code, detail, retry_after: seconds, "violated-policies": ["quota"] });
+  const reset = seconds === null ? undefined : String(Date.UTC(2026, 10, 10) / 1000 + seconds);
+  for (const answer of [allowed, { headers }]) {
+    expect(answer.headers["ratelimit"]).toBe(seconds === null ? '"quota";r=0' : `"quota";r=0;t=${seconds}`);
+    expect(answer.headers["x-ratelimit-reset"]).toBe(reset);
+  }
+});
+
+it("a limit of 0 is a denial that no wait ends, and says so", async () => {
+  const limiter = openLimiter({ t: { limits: [bucket(0)] } });
+  const app = await openApp({
+    limiter,
+    identify: () => ({ key: "acct:1", tier: "t" }),
+    fields: { x: "delta", tier: true },
+  });
+  const { statusCode, headers, body } = await app.inject("/one");
+  expect(statusCode).toBe(429);
+  expect(headers).toMatchObject({ "x-should-retry": "false", "x-ratelimit-limit": "0", "x-ratelimit-remaining": "0" });
+  expect(headers["retry-after"]).toBeUndefined();
+  expect(headers["x-ratelimit-reset"]).toBeUndefined();
+  expect(headers["ratelimit"]).toBe('"minute";r=0');
+  const detail = "The limit of tier t is 0, and no wait helps.";
+  expect(JSON.parse(body)).toMatchObject({ code: "limit_is_zero", detail, retry_after: null });
+  expect((await app.inject("/zero")).statusCode).toBe(200);
+});
+
 describe("options", () => {
   it.each([
     [{ limiter: undefined }, /limiter is undefined; it may be what createLimiter returned/],

@@ -39,6 +39,9 @@ describe("RateLimit-Policy", () => {
     ["month", 31, NOVEMBER, 30 * 86_400],
     ["month", 31, Date.UTC(2027, 2, 1), 31 * 86_400],
     ["month", undefined, Date.UTC(2028, 1, 29), 29 * 86_400],
+    ["hour", undefined, NOVEMBER, 3600],
+    ["week", 3, NOVEMBER, 7 * 86_400],
+    ["year", undefined, Date.UTC(2028, 5, 1), 366 * 86_400],
   ] as const)("of a quota of a %s (anchor day %s) at %d lasts %d s", (period, anchorDay, nowMs, w) => {
     expect(fieldOf({ name: "quota", type: "quota", limit: 500, period, anchorDay }, nowMs)).toEqual([
       "quota",
@@ -53,9 +56,25 @@ describe("RateLimit-Policy", () => {
     expect(policy.policyField(Date.UTC(2026, 11, 1))).not.toBe(november);
     expect(policy.policyField(NOVEMBER)).toBe(november);
   });
+
+  it("has no length of a period that never ends", () => {
+    expect(fieldOf({ name: "trial", type: "quota", limit: 500, period: "once" })).toEqual(["trial", { q: 500 }]);
+    expect(fieldOf(bucket(0, 60, 1.5))).toEqual(["rate", { q: 0, w: 90 }]);
+  });
 });
 
 describe("RateLimit", () => {
+  it("has no time until what never comes", () => {
+    const trial: LimitSpec = { name: "trial", type: "quota", limit: 500, period: "once" };
+    const policy = policyOf(trial, bucket(10, 60, 1));
+    const field = policy.stateField({
+      remainingOf: (index) => [12.5, 3][index] ?? 0,
+      resetMsOf: (index) => [Number.POSITIVE_INFINITY, 1000][index] ?? 0,
+    });
+    expect(field).toBe('"trial";r=12, "rate";r=3;t=1');
+    expect([0, 1].map((index) => policy.remainingIn(field, index))).toEqual(["12", "3"]);
+  });
+
   it("rounds what is left down and the time up", () => {
     const policy = policyOf(bucket(10, 60, 1), { name: "day", type: "quota", limit: 9, period: "day" });
     const field = policy.stateField({

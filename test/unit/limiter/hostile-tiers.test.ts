@@ -124,11 +124,13 @@ const ROWS: [name: string, tiers: unknown, told: string | RegExp][] = [
     1e300,
     Symbol("five"),
   ].flatMap((value) =>
-    ["limit", "windowSeconds", "burst"].map((field): [string, unknown, RegExp] => [
-      `${String(typeof value === "object" ? JSON.stringify(value) : String(value))} as ${field}`,
-      { free: { limits: [{ ...MINUTE, [field]: value }] } },
-      /^tiers\.free\.limits\[0\](\.\w+ is|: )/,
-    ]),
+    ["limit", "windowSeconds", "burst"]
+      .filter((field) => field !== "limit" || value !== 0)
+      .map((field): [string, unknown, RegExp] => [
+        `${String(typeof value === "object" ? JSON.stringify(value) : String(value))} as ${field}`,
+        { free: { limits: [{ ...MINUTE, [field]: value }] } },
+        /^tiers\.free\.limits\[0\](\.\w+ is|: )/,
+      ]),
   ),
   [
     "a limit named constructor",

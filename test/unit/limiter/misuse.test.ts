@@ -78,9 +78,7 @@ describe.each(ENGINES)("misuse of the %s engine", (engine) => {
   it("a reload with bad tiers changes nothing, one with good tiers holds from the next decision", () => {
     const { limiter } = open({ engine });
     limiter.consume("k", "free", 50);
-    expect(() => limiter.reload({ free: { limits: [{ ...minute, burst: 0.5 }] } })).toThrow(
-      "tiers.free.limits[0].burst",
-    );
+    expect(() => limiter.reload({ free: { limits: [{ ...minute, burst: 0 }] } })).toThrow("tiers.free.limits[0].burst");
     expect(limiter.peek("k", "free").limits[0]?.remaining).toBe(50);
     limiter.reload({ ...TIERS, free: { limits: [{ ...minute, limit: 10, burst: 1.5 }] } });
     // Of 150 tokens 100 were spent or not yet there, and the fraction is kept.
@@ -118,13 +116,22 @@ describe("tiers", () => {
       "tiers.b.limits[1].name is e; it may be one of a, b, c, d",
     ],
     [
-      "a burst below 1",
-      { t: { limits: [{ ...minute, burst: 0.999 }] } },
-      "tiers.t.limits[0].burst is 0.999; it may be a number from 1",
+      "a burst of 0",
+      { t: { limits: [{ ...minute, burst: 0 }] } },
+      "tiers.t.limits[0].burst is 0; it may be a number above 0",
+    ],
+    [
+      "a burst in which nothing fits",
+      { t: { limits: [{ ...minute, limit: 0.001, burst: 0.999 }] } },
+      "tiers.t.limits[0]: limit × burst is less than 0.001",
     ],
     ["two limits of one name", { t: limits("a", "a") }, "tiers.t.limits is a; it may be limits of different names"],
     ["a window of 0", { t: { limits: [{ ...minute, windowSeconds: 0 }] } }, "tiers.t.limits[0].windowSeconds is 0"],
-    ["a limit of 0", { t: { limits: [{ ...minute, limit: 0 }] } }, "tiers.t.limits[0].limit is 0"],
+    [
+      "a limit below 0",
+      { t: { limits: [{ ...minute, limit: -0.001 }] } },
+      "tiers.t.limits[0].limit is -0.001; it may be a number from 0",
+    ],
     ["a limit with four decimals", { t: { limits: [{ ...minute, limit: 0.0001 }] } }, "at most three decimals"],
     ["a limit of text", { t: { limits: [{ ...minute, limit: "5" }] } }, "tiers.t.limits[0].limit is 5"],
     [
@@ -136,8 +143,8 @@ describe("tiers", () => {
     ["a bad name", { t: { limits: [{ ...minute, name: "per minute" }] } }, "tiers.t.limits[0].name is per minute"],
     [
       "an unknown period",
-      { t: { limits: [{ name: "w", type: "quota", limit: 1, period: "week" }] } },
-      'it may be "day" or "month"',
+      { t: { limits: [{ name: "w", type: "quota", limit: 1, period: "fortnight" }] } },
+      "tiers.t.limits[0].period is fortnight; it may be hour, day, week, month, year, once",
     ],
     [
       "an anchor of 32",
@@ -149,6 +156,39 @@ describe("tiers", () => {
       { t: { limits: [{ name: "d", type: "quota", limit: 1, period: "day", anchorDay: 2 }] } },
       "left out for a day",
     ],
+    ...(
+      [
+        [
+          "an anchor of 8 of a week",
+          { period: "week", anchorDay: 8 },
+          "anchorDay is 8; it may be a day of the week, 1 (Monday) to 7 (Sunday)",
+        ],
+        ["an anchor of 0 of a week", { period: "week", anchorDay: 0 }, "anchorDay is 0; it may be a day of the week"],
+        [
+          "an anchor of half a day",
+          { period: "week", anchorDay: 1.5 },
+          "anchorDay is 1.5; it may be a day of the week",
+        ],
+        ["an anchor as text", { period: "week", anchorDay: "1" }, "anchorDay is 1; it may be a day of the week"],
+        ["an anchor of month 13", { period: "year", anchorMonth: 13 }, "anchorMonth is 13; it may be a month, 1 to 12"],
+        ["an anchor day of a year", { period: "year", anchorDay: 1 }, "anchorDay is 1; it may be left out for a year"],
+        [
+          "an anchor month of a month",
+          { period: "month", anchorMonth: 1 },
+          "anchorMonth is 1; it may be left out for a month",
+        ],
+        ["an anchored hour", { period: "hour", anchorDay: 1 }, "anchorDay is 1; it may be left out for an hour"],
+        [
+          "an anchor of once",
+          { period: "once", anchorMonth: 1 },
+          "anchorMonth is 1; it may be left out for one that never begins anew",
+        ],
+      ] as const
+    ).map(([title, period, message]): [string, unknown, string] => [
+      title,
+      { t: { limits: [{ name: "q", type: "quota", limit: 1, ...period }] } },
+      `tiers.t.limits[0].${message}`,
+    ]),
     [
       "a name of two kinds",
       { a: limits("m"), b: { limits: [{ name: "m", type: "quota", limit: 1, period: "day" }] } },

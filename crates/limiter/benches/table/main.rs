@@ -11,7 +11,7 @@
 use std::error::Error;
 
 use contestants::{LIMITERS, MAPS};
-use tollkeeper_limiter::{MAX_AMOUNT, MAX_CAPACITY, MAX_LIMITS};
+use tollkeeper_limiter::{MAX_AMOUNT, MAX_CAPACITY, MAX_LIMITS, NEVER_MS};
 
 // What is measured is private to the limiter, so the bench is built of its sources.
 macro_rules! sources {
@@ -40,6 +40,7 @@ sources! {
     shard "../../src/shard.rs",
     slots "../../src/slots.rs",
     snapshot "../../src/snapshot.rs",
+    span "../../src/span.rs",
     stamp "../../src/stamp.rs",
     state "../../src/state.rs",
     table "../../src/table.rs",

@@ -1,6 +1,6 @@
 //! What the model expects of a decision.
 
-use tollkeeper_limiter::{MAX_LIMITS, Outcome, Tier, TierSpec, Verdict};
+use tollkeeper_limiter::{MAX_LIMITS, NEVER_MS, Outcome, Tier, TierSpec, Verdict};
 
 use crate::key::Key;
 use crate::slot::{Faith, Standing, capacity_milli};
@@ -38,7 +38,11 @@ impl Expected {
     fn check_wait(&self, outcome: &Outcome, tier: &Tier) {
         let wait_ms = outcome.retry_after_ms(tier, self.cost_milli);
         // A clock that lags has to catch up first.
-        let wait_ms = if wait_ms == 0 { 0 } else { wait_ms - outcome.behind_ms };
+        let wait_ms = if wait_ms == 0 {
+            0
+        } else {
+            without(outcome.behind_ms, wait_ms)
+        };
         if self.before.iter().any(|standing| standing.faith == Faith::Lost) {
             return;
         }
@@ -67,12 +71,17 @@ impl Expected {
                 let slack = slack(standing);
                 assert!(
                     report.remaining_milli.abs_diff(standing.remaining_milli) <= slack
-                        && (report.reset_ms - outcome.behind_ms).abs_diff(standing.reset_ms) <= slack,
+                        && without(outcome.behind_ms, report.reset_ms).abs_diff(standing.reset_ms) <= slack,
                     "{report:?} is not {standing:?}"
                 );
             }
         }
     }
+}
+
+/// A time that counts from when the clock has caught up.
+fn without(behind_ms: u64, ms: u64) -> u64 {
+    if ms == NEVER_MS { ms } else { ms - behind_ms }
 }
 
 /// By how much the limiter may differ: thousandths of a token, and milliseconds.

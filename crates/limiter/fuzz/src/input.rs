@@ -7,22 +7,29 @@ pub(crate) const LIMITS: [&str; 4] = ["w", "x", "y", "z"];
 pub(crate) const TIERS: [&str; 3] = ["a", "b", "c"];
 
 /// What is left of the bytes; zeros after their end.
-pub(crate) struct Input<'a>(&'a [u8]);
+pub(crate) struct Input<'a> {
+    rest: &'a [u8],
+    /// Which period the quotas of the last name have.
+    period: Option<u64>,
+}
 
 impl<'a> Input<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self {
+            rest: bytes,
+            period: None,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rest.is_empty()
     }
 
     pub(crate) fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else {
+        let Some((first, rest)) = self.rest.split_first() else {
             return 0;
         };
-        self.0 = rest;
+        self.rest = rest;
         *first
     }
 
@@ -98,32 +105,63 @@ impl<'a> Input<'a> {
                 },
                 _ => Rule::Quota {
                     limit_milli: self.number(7),
-                    period: Period::Month {
-                        anchor_day: self.byte(),
-                    },
+                    period: self.wild_period(),
                 },
             };
         }
         match slot {
             0 | 2 => Rule::Bucket {
-                limit_milli: if self.below(2) == 0 {
-                    1_000 * (1 + self.below(12))
-                } else {
-                    1 + self.below(20_000)
+                limit_milli: match self.below(16) {
+                    0 => 0,
+                    1..=8 => 1_000 * (1 + self.below(12)),
+                    _ => 1 + self.below(20_000),
                 },
                 window_ms: [1_000, 60_000, 1 + self.below(90_000)][self.index(3)],
-                burst_milli: [1_000, 1_500, 1_000 + self.below(3_000)][self.index(3)],
+                burst_milli: [1_000, 1_500, 1_000 + self.below(3_000), 1 + self.below(1_000)][self.index(4)],
             },
             1 => Rule::Quota {
-                limit_milli: 1 + self.below(60_000),
+                limit_milli: self.quota_milli(60_000),
                 period: Period::Month {
                     anchor_day: [1, 31, 1 + self.below(31) as u8][self.index(3)],
                 },
             },
             _ => Rule::Quota {
-                limit_milli: 1_000 * (1 + self.below(100)),
-                period: Period::Day,
+                limit_milli: self.quota_milli(100_000),
+                period: self.period(),
             },
+        }
+    }
+
+    fn quota_milli(&mut self, most: u64) -> u64 {
+        match self.below(16) {
+            0 => 0,
+            _ => 1 + self.below(most),
+        }
+    }
+
+    /// One of all that there are, but months; the first that is asked for says which.
+    fn period(&mut self) -> Period {
+        let period = self.period.unwrap_or_else(|| self.below(5));
+        self.period = Some(period);
+        match period {
+            0 => Period::Hour,
+            1 => Period::Day,
+            2 => Period::Week {
+                anchor_day: 1 + self.below(7) as u8,
+            },
+            3 => Period::Year {
+                anchor_month: 1 + self.below(12) as u8,
+            },
+            _ => Period::Once,
+        }
+    }
+
+    fn wild_period(&mut self) -> Period {
+        let anchor = self.byte();
+        match self.below(3) {
+            0 => Period::Week { anchor_day: anchor },
+            1 => Period::Month { anchor_day: anchor },
+            _ => Period::Year { anchor_month: anchor },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a key has spent of one limit, counted plainly: buckets in thousandths of a token times milliseconds of the
 //! window, quotas in thousandths of a token.
 
-use tollkeeper_limiter::{MAX_AMOUNT, Period, Rule};
+use tollkeeper_limiter::{MAX_AMOUNT, NEVER_MS, Period, Rule, TierSpec};
 
 /// Parts of a unit, for what a change of tier leaves over.
 const SCALE: u128 = 1 << 30;
@@ -40,7 +40,9 @@ pub(crate) struct Standing {
 impl Slot {
     pub(crate) fn new(rule: Rule) -> Self {
         let spent = match rule {
-            Rule::Bucket { limit_milli, .. } => u128::from(capacity_milli(rule) - limit_milli) * Self::per_milli(rule),
+            Rule::Bucket { limit_milli, .. } => {
+                u128::from(capacity_milli(rule).saturating_sub(limit_milli)) * Self::per_milli(rule)
+            }
             Rule::Quota { .. } => 0,
         };
         Self {
@@ -105,6 +107,9 @@ impl Slot {
             return;
         }
         match (self.rule, to) {
+            // Of nothing there is no fraction.
+            (Rule::Bucket { limit_milli: 0, .. }, Rule::Bucket { .. })
+            | (Rule::Bucket { .. }, Rule::Bucket { limit_milli: 0, .. }) => *self = Self::new(to),
             (Rule::Bucket { .. }, Rule::Bucket { .. }) if self.spent > 0 => {
                 let scaled = self.spent.checked_mul(Self::capacity(to) / SCALE);
                 let spent = scaled.map(|scaled| scaled.div_ceil(Self::capacity(self.rule) / SCALE));
@@ -155,7 +160,7 @@ impl Slot {
                     self.charge(delta_milli);
                 }
             }
-            _ if quotas_only => {}
+            _ if quotas_only || capacity_milli(self.rule) == 0 || capacity_milli(rule) == 0 => {}
             _ if capacity_milli(self.rule) == capacity_milli(rule) => self.charge(delta_milli),
             _ => self.charge_counted_by(rule, delta_milli),
         }
@@ -194,6 +199,9 @@ impl Slot {
         let capacity = Self::capacity(self.rule) + self.granted;
         let remaining = capacity.saturating_sub(self.spent) / Self::per_milli(self.rule);
         let (wait_ms, reset_ms) = match self.rule {
+            Rule::Bucket { limit_milli: 0, .. } | Rule::Quota { limit_milli: 0, .. } => {
+                (if after > capacity { NEVER_MS } else { 0 }, NEVER_MS)
+            }
             Rule::Bucket { limit_milli, .. } => {
                 let per_ms = u128::from(limit_milli) * SCALE;
                 (
@@ -202,7 +210,10 @@ impl Slot {
                 )
             }
             Rule::Quota { period, .. } => {
-                let rest = period.bounds(now_ms).end_ms - now_ms;
+                let rest = match period.bounds(now_ms).end_ms {
+                    NEVER_MS => NEVER_MS,
+                    end_ms => end_ms - now_ms,
+                };
                 (if after > capacity { rest } else { 0 }, rest)
             }
         };
@@ -225,6 +236,13 @@ pub(crate) fn capacity_milli(rule: Rule) -> u64 {
         } => whole(u128::from(limit_milli) * u128::from(burst_milli) / 1_000),
         Rule::Quota { limit_milli, .. } => limit_milli,
     }
+}
+
+/// The most that a call under a tier may cost, by its limits that allow something.
+pub(crate) fn most_milli(tier: &TierSpec) -> Option<u64> {
+    let capacities = tier.limits.iter().map(|limit| capacity_milli(limit.rule));
+    let most = capacities.filter(|&most| most > 0).min();
+    most.or((!tier.limits.is_empty()).then_some(1 << 62))
 }
 
 fn start_ms(period: Period, at_ms: u64) -> u64 {

@@ -7,25 +7,21 @@ use crate::{NOW_MS, allowed, bucket, day, limiter, tier};
 #[test]
 fn tiers_that_cannot_be_used_change_nothing() {
     let limiter = limiter(10, vec![bucket("minute", 1, 1_000)]);
+    let quota = |name: &str, period| LimitSpec {
+        name: name.into(),
+        rule: Rule::Quota { limit_milli: 1, period },
+    };
     let refused = [
-        vec![tier("free", vec![bucket("minute", 0, 1_000)])],
-        vec![tier("free", vec![bucket("minute", 1, 999)])],
+        vec![tier("free", vec![bucket("minute", 1, 0)])],
+        vec![tier("free", vec![quota("week", Period::Week { anchor_day: 8 })])],
+        vec![tier("free", vec![quota("year", Period::Year { anchor_month: 0 })])],
         vec![tier(
             "free",
             vec![bucket("minute", 1, 1_000), bucket("minute", 2, 1_000)],
         )],
         vec![tier("free", vec![day("minute", 1)])],
         vec![tier("free", vec![bucket("minute", 1, 1_000), day("a", 1), day("b", 1)])],
-        vec![tier(
-            "free",
-            vec![LimitSpec {
-                name: "month".into(),
-                rule: Rule::Quota {
-                    limit_milli: 1,
-                    period: Period::Month { anchor_day: 32 },
-                },
-            }],
-        )],
+        vec![tier("free", vec![quota("month", Period::Month { anchor_day: 32 })])],
     ];
     for tiers in refused {
         assert!(matches!(limiter.reload(tiers), Err(Error::TiersInvalid(_))));

@@ -31,6 +31,7 @@ fn quota(limit_milli: u64, period: Period) -> Rule {
 /// Tiers of two names of limits, or of three; `size` is what a reload changes.
 fn tiers(is_wide: bool, size: u64) -> Vec<TierSpec> {
     let month = Period::Month { anchor_day: 1 };
+    let day = if is_wide { Period::Day } else { Period::Hour };
     let limits = |limits: &[(&str, Rule)]| {
         let limit = |&(name, rule): &(&str, Rule)| LimitSpec {
             name: name.into(),
@@ -41,11 +42,12 @@ fn tiers(is_wide: bool, size: u64) -> Vec<TierSpec> {
     let mut tiers = vec![
         limits(&[
             ("burst", bucket(20_000 * size, 1_000)),
-            ("day", quota(90_000 * size, Period::Day)),
+            ("day", quota(90_000 * size, day)),
         ]),
-        limits(&[("day", quota(70_000, Period::Day)), ("burst", bucket(33_001, 1_500))]),
+        limits(&[("day", quota(70_000, day)), ("burst", bucket(33_001, 1_500))]),
         limits(&[("burst", bucket(9_000_000_000 * size, 1_000))]),
         limits(&[]),
+        limits(&[("day", quota(90_000, day)), ("burst", bucket(0, 1_000))]),
     ];
     if is_wide {
         tiers[2].insert(
@@ -98,7 +100,7 @@ fn replies() -> impl Strategy<Value = StoreReply> {
         prop_oneof![9 => (0..1_u64 << 41).prop_map(Some), 1 => Just(None), 9 => (0..90_000_u64).prop_map(Some)],
         4,
     );
-    let about = (0..5_u64, 0..2_usize, prop_oneof![8 => Just(0), 2 => 1..3_000_u64]);
+    let about = (0..6_u64, 0..2_usize, prop_oneof![8 => Just(0), 2 => 1..3_000_u64]);
     (granted, wait, any::<bool>(), spent, about, 0..3_u64, -10..3_000_i64).prop_map(
         |(granted, wait_ms, is_provisional, spent, (tier, version, behind_ms), epoch, lasts_ms)| StoreReply {
             tier,
@@ -119,7 +121,7 @@ fn replies() -> impl Strategy<Value = StoreReply> {
 
 fn steps() -> impl Strategy<Value = Step> {
     let key = || prop_oneof![5 => Just(0_usize), 1 => 0..KEYS.len()];
-    let tier = || prop_oneof![9 => Just(0_u64), 2 => 0..5_u64];
+    let tier = || prop_oneof![9 => Just(0_u64), 2 => 0..6_u64];
     let waits = prop_oneof![6 => 0..60_u64, 3 => 0..900_u64, 1 => 0..100_000_u64, 1 => 0..3_000_000_000_u64];
     prop_oneof![
         8 => waits.prop_map(Step::Wait),

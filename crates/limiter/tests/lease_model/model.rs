@@ -88,7 +88,12 @@ impl Model {
             .ok_or(Error::TierUnknown)?
             .limits
             .clone();
-        match limits.iter().map(|limit| most(limit.rule)).min() {
+        match limits
+            .iter()
+            .map(|limit| most(limit.rule))
+            .filter(|&most| most > 0)
+            .min()
+        {
             Some(most_milli) if cost_milli > most_milli => Err(Error::CostExceedsCapacity { most_milli }),
             _ => Ok(limits),
         }
@@ -402,7 +407,11 @@ impl Lease {
         }
         if longest > 0 {
             let back = self.back_until.saturating_sub(times.mono_ms);
-            out.back_ms = if back < longest + out.behind_ms { back } else { 0 };
+            out.back_ms = if back < longest.saturating_add(out.behind_ms) {
+                back
+            } else {
+                0
+            };
         }
         longest > 0
     }
@@ -457,7 +466,13 @@ fn advanced(rule: Rule, spent: u64, at: u64, now: u64) -> u64 {
 fn less(rule: Rule, spent: u64, milli: u64) -> u64 {
     let units = either(
         rule,
-        |bucket| bucket.charged(0, milli.cast_signed(), &bucket),
+        |bucket| {
+            if bucket.max_cost_milli() == 0 {
+                milli
+            } else {
+                bucket.charged(0, milli.cast_signed(), &bucket)
+            }
+        },
         |_| milli,
     );
     spent.saturating_sub(units)

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tollkeeper_limiter::{Limiter, Settings};
+use tollkeeper_limiter::{LimitSpec, Limiter, Period, Rule, Settings};
 use tollkeeper_storage::Storage;
 
 use crate::{bucket, free, left, limiter, quota, saved, spend, tier};
@@ -88,6 +88,43 @@ fn limits_are_found_by_name_and_converted_to_the_new_tiers() {
     let limiter = limiter(&storage, tiers);
     storage.load(&limiter).unwrap();
     assert_eq!(left(&limiter, "acct:1"), [5_000, 120_000, 10_000]);
+}
+
+#[test]
+fn quotas_of_every_period_and_what_allows_nothing_are_found_again() {
+    let periods = [
+        Period::Hour,
+        Period::Week { anchor_day: 7 },
+        Period::Year { anchor_month: 4 },
+        Period::Once,
+    ];
+    for period in periods {
+        let quota = LimitSpec {
+            name: "quota".into(),
+            rule: Rule::Quota {
+                limit_milli: 50_000,
+                period,
+            },
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("limits.redb");
+        let storage = Storage::open(&path).unwrap();
+        let first = limiter(&storage, vec![tier("free", vec![quota.clone()])]);
+        spend(&first, "acct:1", 20);
+        assert_eq!(storage.save(&first).unwrap(), 1);
+        drop(storage);
+        let storage = Storage::open(&path).unwrap();
+        let second = limiter(&storage, vec![tier("free", vec![quota, bucket(0)])]);
+        storage.load(&second).unwrap();
+        assert_eq!(left(&second, "acct:1"), [30_000, 0]);
+        spend(&second, "acct:1", 1);
+        storage.save(&second).unwrap();
+        drop(storage);
+        let storage = Storage::open(&path).unwrap();
+        let third = limiter(&storage, second.tiers());
+        storage.load(&third).unwrap();
+        assert_eq!(left(&third, "acct:1"), [30_000, 0], "{period:?}");
+    }
 }
 
 #[test]

@@ -109,7 +109,7 @@ tiers:
       'FILE:1: preset is "prod"; it may be development, staging or production',
       'FILE:2: port is "80"; it may be a whole number, 0 to 65535',
       "FILE:5: keyPepper is ******; it may be a text of at least 16 characters",
-      "FILE:11: tiers.gold.limits[0].limit is -1; it may be a number above 0 with at most three decimals",
+      "FILE:11: tiers.gold.limits[0].limit is -1; it may be a number from 0 with at most three decimals",
       "FILE:13: tiers.gold.limits[0].brust is unknown; docs/configuration.md lists those that there are",
       "FILE:14: tiers.free is 5; it may be a mapping with limits",
       'FILE:17: tiers.pro.limits[0].type is "weekly"; it may be a limit of type bucket or quota',
@@ -119,8 +119,8 @@ tiers:
 
   it.each([
     [
-      "tiers:\n  a:\n    limits:\n      - { name: m, type: bucket, limit: 1, windowSeconds: 60, burst: 0.5 }",
-      "FILE:4: tiers.a.limits[0].burst is 0.5; it may be a number from 1",
+      "tiers:\n  a:\n    limits:\n      - { name: m, type: bucket, limit: 1, windowSeconds: 60, burst: 0 }",
+      "FILE:4: tiers.a.limits[0].burst is 0; it may be a number above 0 with at most three decimals",
     ],
     [
       "tiers:\n  a:\n    limits:\n      - { name: minute, type: quota, limit: 1, period: day }",

@@ -160,7 +160,7 @@ impl Entry {
                     }
                     (Rule::Bucket { .. }, Some(spent)) => {
                         let bucket = bucket(limit.rule);
-                        let per_milli = bucket.charged(0, 1, &bucket);
+                        let per_milli = bucket.charged(0, 1, &bucket).max(1);
                         let refilled = bucket.refilled(spent, now_ms - self.at_ms);
                         let held = u128::from(held_milli) * u128::from(per_milli);
                         u64::try_from(u128::from(refilled).saturating_sub(held)).unwrap_or(0)

@@ -7,7 +7,7 @@ use crate::charge::Charge;
 use crate::expected::Expected;
 use crate::input::TIERS;
 use crate::key::Key;
-use crate::slot::capacity_milli;
+use crate::slot::most_milli;
 
 impl Run {
     pub(super) fn consume(&mut self, key: KeyHash, id: TierId, cost_milli: u64) {
@@ -126,6 +126,6 @@ fn refusal(tier: Option<&TierSpec>, cost_milli: u64) -> Option<Error> {
     let Some(tier) = tier else {
         return Some(Error::TierUnknown);
     };
-    let most_milli = tier.limits.iter().map(|limit| capacity_milli(limit.rule)).min()?;
+    let most_milli = most_milli(tier)?;
     (cost_milli > most_milli).then_some(Error::CostExceedsCapacity { most_milli })
 }

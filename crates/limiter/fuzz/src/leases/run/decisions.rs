@@ -6,7 +6,7 @@ use tollkeeper_limiter::{
 
 use super::super::entry::{Entry, denial, rules_of};
 use super::{Run, units};
-use crate::slot::capacity_milli;
+use crate::slot::most_milli;
 
 impl Run {
     pub(super) fn consume(&mut self, key: usize, id: TierId, cost_milli: u64) {
@@ -169,8 +169,7 @@ impl Run {
             assert_eq!(decided, Err(Error::TierUnknown));
             return None;
         };
-        let most_milli = tier.limits.iter().map(|limit| capacity_milli(limit.rule)).min();
-        if let Some(most_milli) = most_milli.filter(|most| cost_milli > *most) {
+        if let Some(most_milli) = most_milli(&tier).filter(|most| cost_milli > *most) {
             assert_eq!(decided, Err(Error::CostExceedsCapacity { most_milli }));
             return None;
         }
@@ -192,7 +191,7 @@ fn verdict(entry: &Entry, tier: &TierSpec, cost_milli: u64, mono_ms: u64, outcom
     if let Some((limit, wait_ms)) = denial(tier, &outcome.spent, cost_milli, outcome.now_ms) {
         outcome.verdict = LeaseVerdict::Denied { limit };
         let back_ms = entry.back_until_ms.saturating_sub(mono_ms);
-        if back_ms > 0 && back_ms < wait_ms + outcome.behind_ms {
+        if back_ms > 0 && back_ms < wait_ms.saturating_add(outcome.behind_ms) {
             outcome.back_ms = back_ms;
         }
     }
