@@ -7,21 +7,17 @@ const FORGET_MS: u32 = 10 * WINDOW_MS;
 /// A key that was not watched for longer, in ms, was not for so long: a shard can't tell; see [`Origin`](crate::origin::Origin).
 const LONGEST_MS: u32 = 1 << 29;
 
-/// Thousandths used since an instant, and at which rate before it.
+/// Since when what is used is counted, and at which rate it was before. The count is the caller's, who keeps it where every
+/// call looks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Demand {
     pub(crate) since: u32,
-    used: u32,
     /// Thousandths a millisecond.
     rate: f32,
 }
 
 impl Demand {
-    pub(crate) const NONE: Self = Self {
-        since: 0,
-        used: 0,
-        rate: 0.0,
-    };
+    pub(crate) const NONE: Self = Self { since: 0, rate: 0.0 };
 
     /// Watched from an instant on.
     pub(crate) fn from(now: u32) -> Self {
@@ -31,22 +27,17 @@ impl Demand {
         }
     }
 
-    #[inline]
-    pub(crate) fn note(&mut self, milli: u32) {
-        self.used = self.used.saturating_add(milli);
-    }
-
     pub(crate) fn rate(&self) -> f64 {
         self.rate.into()
     }
 
-    /// Thousandths that will be used in so many milliseconds, as it goes, and not rounded up yet. Begins to watch anew when it is
-    /// time.
+    /// Thousandths that will be used in so many milliseconds, as it goes, and not rounded up yet, after those `used` since the
+    /// instant. Begins to watch anew when it is time, and counts from 0 then.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "a rate needs no more than 24 bits")]
-    pub(crate) fn in_next(&mut self, ms: u32, now: u32) -> f64 {
+    pub(crate) fn in_next(&mut self, used: &mut u32, ms: u32, now: u32) -> f64 {
         let elapsed = now.saturating_sub(self.since).min(LONGEST_MS);
-        let latest = f64::from(self.used) / f64::from(elapsed.max(WINDOW_MS));
+        let latest = f64::from(*used) / f64::from(elapsed.max(WINDOW_MS));
         if elapsed < WINDOW_MS {
             return self.rate().max(latest) * f64::from(ms);
         }
@@ -55,7 +46,7 @@ impl Demand {
         } else {
             f64::midpoint(self.rate(), latest)
         } as f32;
-        self.used = 0;
+        *used = 0;
         self.since = now;
         self.rate() * f64::from(ms)
     }
@@ -72,9 +63,10 @@ mod tests {
             since: 1_000,
             ..Demand::NONE
         };
+        let mut used = 0_u32;
         let mut in_next = |milli, now| {
-            demand.note(milli);
-            demand.in_next(1_000, now).ceil()
+            used = used.saturating_add(milli);
+            demand.in_next(&mut used, 1_000, now).ceil()
         };
         assert_eq!(in_next(50, 1_099), 500.0, "the window is still open");
         assert_eq!(in_next(50, 1_100), 1_000.0);

@@ -32,19 +32,25 @@ pub(crate) struct Instant {
 
 /// What is held and known of a key, in `N` slots. Instants without a unit are those of the shard; 0 is long ago.
 ///
-/// What is not read as long as enough is held comes last.
+/// What a decision reads as long as enough is held comes first: of two slots, it is one line of the processor's caches.
 #[derive(Debug, Clone)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(crate) struct Lease<const N: usize> {
-    pub(crate) text: KeyText,
     /// When that was so which is known, and under which rules the key is.
     stamp: Stamp,
     /// What the store last said was spent, in the units of the rules; 0 in slots that they leave out.
     spent: [u64; N],
     pub(crate) grants: Grants,
-    demand: Demand,
+    /// Bits of the key's hash that the index has not.
+    check: u32,
     pub(crate) used: u32,
-    /// Until when nothing is asked ahead.
+    /// Thousandths handed out that the demand has not heard of.
+    handed_out: u32,
+    /// Until when nothing is asked ahead, whatever the reason.
+    quiet_until: u32,
+    pub(crate) text: KeyText,
+    demand: Demand,
+    /// Until when nothing is asked ahead, since a take has just ended or others want the tokens.
     no_prefetch_until: u32,
     /// Until when the store is being asked.
     asked_until: u32,
@@ -58,28 +64,38 @@ pub(crate) struct Lease<const N: usize> {
 impl<const N: usize> Lease<N> {
     /// What stands where there is no key.
     pub(crate) const VACANT: Self = Self {
-        text: KeyText::EMPTY,
-        epoch: Epoch::FIRST,
         stamp: Stamp::NONE,
         spent: [0; N],
         grants: Grants::NONE,
+        check: 0,
+        used: 0,
+        handed_out: 0,
+        quiet_until: 0,
+        text: KeyText::EMPTY,
         demand: Demand::NONE,
-        deny_until: 0,
-        back_until: 0,
         no_prefetch_until: 0,
         asked_until: 0,
-        used: 0,
+        deny_until: 0,
+        back_until: 0,
+        epoch: Epoch::FIRST,
     };
 
     /// A key under a tier of which nothing is known until it [learns](Self::learn).
     pub(crate) fn new(key: &[u16], hash: KeyHash, tier: &Tier, now: u32) -> Self {
         Self {
-            text: KeyText::new(key, hash),
+            check: check(hash),
+            text: KeyText::new(key),
             stamp: Stamp::new(0, tier.rule_set),
             demand: Demand::from(now),
             used: now,
             ..Self::VACANT
         }
+    }
+
+    /// Whether it is that of a key, of which the index has told the rest of the hash.
+    #[inline]
+    pub(crate) fn is(&self, hash: KeyHash) -> bool {
+        self.check == check(hash)
     }
 
     #[inline]
@@ -104,7 +120,7 @@ impl<const N: usize> Lease<N> {
             return false;
         };
         self.grants.spend(cost, ends);
-        self.demand.note(cost);
+        self.handed_out = self.handed_out.saturating_add(cost);
         out.is_low = self.runs_low(at.mono, spans);
         out.verdict = LeaseVerdict::Allowed;
         self.stand(tier, at.store_ms, held - cost_milli, out);
@@ -114,16 +130,22 @@ impl<const N: usize> Lease<N> {
     /// Whether more is to be asked for ahead, which is then noted as being done.
     #[inline]
     fn runs_low(&mut self, now: u32, spans: &LeaseSpans) -> bool {
-        if now < self.no_prefetch_until || now < self.asked_until {
+        if now < self.quiet_until {
             return false;
         }
-        let demand = self.demand.in_next(spans.quarter, now);
+        let demand = self.demand.in_next(&mut self.handed_out, spans.quarter, now);
         // As of whole thousandths, rounded up.
         if demand <= LEAST_AHEAD - 1.0 || self.held_for(spans.quarter, now) >= demand {
             return false;
         }
         self.asked_until = now.saturating_add(spans.sixteenth).saturating_add(spans.timeout);
+        self.be_quiet();
         true
+    }
+
+    /// Has nothing be asked ahead as long as either forbids it.
+    fn be_quiet(&mut self) {
+        self.quiet_until = self.no_prefetch_until.max(self.asked_until);
     }
 
     /// Thousandths that don't expire in so many ms.
@@ -231,8 +253,9 @@ impl<const N: usize> Lease<N> {
         reason = "a whole number from 0 on"
     )]
     pub(crate) fn ask(&mut self, now: u32, spans: &LeaseSpans) -> u64 {
-        let demand = self.demand.in_next(spans.lease, now).ceil();
+        let demand = self.demand.in_next(&mut self.handed_out, spans.lease, now).ceil();
         self.asked_until = now.saturating_add(spans.timeout);
+        self.be_quiet();
         (demand - self.grants.usable(self.demand.rate(), now)).max(0.0) as u64
     }
 
@@ -286,6 +309,7 @@ impl<const N: usize> Lease<N> {
             spans.sixteenth
         };
         self.no_prefetch_until = self.no_prefetch_until.max(now.saturating_add(pause));
+        self.be_quiet();
     }
 
     /// Believes a denial, or that there is none any more.
@@ -308,6 +332,7 @@ impl<const N: usize> Lease<N> {
             self.deny_until = 0;
         } else {
             self.no_prefetch_until = now.saturating_add(spans.quarter);
+            self.be_quiet();
         }
     }
 
@@ -342,6 +367,7 @@ impl<const N: usize> Lease<N> {
             &mut self.demand.since,
             &mut self.deny_until,
             &mut self.back_until,
+            &mut self.quiet_until,
             &mut self.no_prefetch_until,
             &mut self.asked_until,
             &mut self.used,
@@ -356,6 +382,12 @@ impl<const N: usize> Lease<N> {
 fn possible(amount: u64) -> u64 {
     let most = MAX_AMOUNT.cast_signed();
     amount.cast_signed().clamp(-most, most).cast_unsigned()
+}
+
+/// With those of the index and of the shard's number, these bits of a hash are some ninety.
+#[inline]
+fn check(KeyHash([_, second]): KeyHash) -> u32 {
+    (second >> 32) as u32
 }
 
 fn known(amount: u64) -> Option<u64> {

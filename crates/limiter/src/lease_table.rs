@@ -124,7 +124,7 @@ impl<const N: usize> LeaseTable<N> {
         out: &mut LeaseOutcome,
     ) -> Option<Times> {
         let mut shard = self.shard(call.hash).lock();
-        let slot = shard.find(call.hash, call.key)?;
+        let slot = shard.find(call.hash)?;
         let at = instant(&mut shard, cheap);
         let lease = shard.lease_mut(slot);
         if lease.rule_set() != call.tier.rule_set {
@@ -145,7 +145,7 @@ impl<const N: usize> LeaseTable<N> {
     #[cold]
     pub(crate) fn bring_over(&self, call: &LeaseCall<'_>, times: Times, expelled: &mut Expelled<'_>) {
         let mut shard = self.shard(call.hash).lock();
-        if let Some(slot) = shard.find(call.hash, call.key)
+        if let Some(slot) = shard.find(call.hash)
             && shard.lease(slot).rule_set() != call.tier.rule_set
         {
             let at = instant(&mut shard, times);
@@ -155,7 +155,7 @@ impl<const N: usize> LeaseTable<N> {
 
     pub(crate) fn peek(&self, call: &LeaseCall<'_>, cost_milli: u64, times: Times, out: &mut LeaseOutcome) {
         let mut shard = self.shard(call.hash).lock();
-        if let Some(slot) = shard.find(call.hash, call.key) {
+        if let Some(slot) = shard.find(call.hash) {
             let at = instant(&mut shard, times);
             shard.lease(slot).peek(call.tier, cost_milli, at, &self.spans, out);
         }
@@ -164,7 +164,7 @@ impl<const N: usize> LeaseTable<N> {
     /// What a take should say, or, if it `notes` nothing, any other question.
     pub(crate) fn ask(&self, call: &LeaseCall<'_>, mono_ms: u64, notes: bool, asked: &mut Asked) {
         let mut shard = self.shard(call.hash).lock();
-        let Some(slot) = shard.find(call.hash, call.key) else {
+        let Some(slot) = shard.find(call.hash) else {
             return;
         };
         let now = shard.at(mono_ms);
@@ -208,7 +208,7 @@ impl<const N: usize> LeaseTable<N> {
     ) -> Applied {
         let home = self.shard(call.hash);
         let mut shard = home.lock();
-        let mut slot = shard.find(call.hash, call.key);
+        let mut slot = shard.find(call.hash);
         if slot.is_none() {
             if reply.granted_milli.is_none() {
                 return Applied::Kept;
@@ -246,7 +246,7 @@ impl<const N: usize> LeaseTable<N> {
     /// Where the lease of a key is, which is made if there is room for it. A place is reserved under the lock of its shard:
     /// reserved before, it would be missing to another thread that brings the same key.
     fn obtain(&self, shard: &mut LeaseShard<N>, call: &LeaseCall<'_>, mono_ms: u64) -> Option<LeaseSlot> {
-        if let Some(slot) = shard.find(call.hash, call.key) {
+        if let Some(slot) = shard.find(call.hash) {
             return Some(slot);
         }
         let another = |keys| (keys < self.max_keys).then_some(keys + 1);
@@ -287,24 +287,18 @@ impl<const N: usize> LeaseTable<N> {
         }
     }
 
-    pub(crate) fn forget(&self, hash: KeyHash, key: &[u16]) {
+    pub(crate) fn forget(&self, hash: KeyHash) {
         let mut shard = self.shard(hash).lock();
-        if let Some(slot) = shard.find(hash, key) {
+        if let Some(slot) = shard.find(hash) {
             shard.remove(hash, slot);
             self.keys.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    pub(crate) fn give_back(
-        &self,
-        (hash, key): (KeyHash, &[u16]),
-        again: bool,
-        mono_ms: u64,
-        expelled: &mut Expelled<'_>,
-    ) {
+    pub(crate) fn give_back(&self, hash: KeyHash, again: bool, mono_ms: u64, expelled: &mut Expelled<'_>) {
         let home = self.shard(hash);
         let mut shard = home.lock();
-        if let Some(slot) = shard.find(hash, key) {
+        if let Some(slot) = shard.find(hash) {
             let now = shard.at(mono_ms);
             shard.release(slot, expelled);
             shard.lease_mut(slot).given_back(again, now, &self.spans);

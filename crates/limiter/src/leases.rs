@@ -293,7 +293,7 @@ impl Leases {
     /// Forgets what is known, held and believed of a key.
     pub fn forget(&self, key: &[u16]) {
         let hash = self.core.hasher.hash(key);
-        table!(self, table => table.forget(hash, key));
+        table!(self, table => table.forget(hash));
     }
 
     /// Has all that is held of a key be given back. `again` lets the store be asked at once; else nothing is asked ahead
@@ -303,8 +303,8 @@ impl Leases {
             tiers, hasher, returns, ..
         } = &*self.core;
         let mut expelled = Expelled::new(tiers);
-        let key = (hasher.hash(key), key);
-        table!(self, table => table.give_back(key, again, mono_ms, &mut expelled));
+        let hash = hasher.hash(key);
+        table!(self, table => table.give_back(hash, again, mono_ms, &mut expelled));
         returns.add(expelled);
     }
 
