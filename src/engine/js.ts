@@ -206,12 +206,15 @@ export class JsEngine implements Engine {
     if (entry === undefined) return false;
     const named = entry.tier.limits.find(({ name }) => name === limit);
     if (named?.rule.type !== "quota") throw noQuota();
+    // All but the quota stays as it is.
+    const only = { ...entry.tier, limits: [named] };
+    const rules = ruleSetOf(only);
     let state = this.#table.get(key);
     if (state === undefined) {
-      state = new KeyState(entry.tier, entry.rules, now);
+      state = new KeyState(only, rules, now);
       if (!this.#add(key, state, now)) throw tableFull(this.#table.maxKeys);
     }
-    state.bringTo(entry.tier, entry.rules, now);
+    state.bringTo(only, rules, now);
     if (!state.grant(named.slot, milli, keeps)) throw grantTooLarge();
     return true;
   }

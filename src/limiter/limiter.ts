@@ -167,7 +167,7 @@ export class Limiter {
    * nothing if need be, so that more than its `limit` is left. They are gone when the period ends, unless they are to be
    * kept: then what is left of them is there in the next. The quota itself is used first, and what is kept last.
    *
-   * A key that is new, or comes from another tier, begins or goes over as with a call.
+   * All but that quota stays as it is: the buckets of a new key begin with its first call.
    *
    * @param tokens Above 0, at most three decimals; at most 4,503,599,627,370.496 for one key and quota.
    * @returns Where the key stands then, as {@link peek} says of nothing.

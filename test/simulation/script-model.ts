@@ -121,9 +121,10 @@ export class ScriptModel {
   #grant(state: KeyState, command: Grant, asking: Caller): Reply {
     const { key, tier, milli } = command;
     if (state.corrections.has(asking.caller)) return state.answer(tier, 0, milli, 0);
-    state.bringTo(tier);
+    const limits = tier.limits.slice(command.limit, command.limit + 1);
+    state.bringTo({ ...tier, limits });
     state.restore(command);
-    const slot = state.slots.get(tier.limits[command.limit]?.name ?? "");
+    const slot = state.slots.get(limits[0]?.name ?? "");
     if (slot === undefined || slot.granted + milli > MAX_AMOUNT) return state.answer(tier, 0, 0, 0);
     slot.granted += milli;
     slot.spent -= milli;

@@ -39,8 +39,8 @@ pub(crate) struct Call<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grant<'a> {
     pub(crate) key: KeyHash,
+    /// Of nothing but the quota, under whose rule the key's slot of it is then.
     pub(crate) tier: &'a Tier,
-    /// Of a quota of the tier.
     pub(crate) slot: usize,
     pub(crate) milli: u64,
     pub(crate) keeps: bool,
@@ -200,7 +200,7 @@ impl<const N: usize> Keyspace<N> {
         }
     }
 
-    /// Grants thousandths of a token of one quota of a tier, under which the key is then.
+    /// Grants thousandths of a token of a quota.
     pub(crate) fn grant(&self, tiers: &TierVersions, grant: &Grant<'_>, room_ms: u64) -> Result<(), Error> {
         let Grant {
             key,

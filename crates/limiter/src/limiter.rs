@@ -284,10 +284,11 @@ impl Limiter {
 
     /// Grants thousandths of a token of a quota, the tier's limit of that name: what is spent of it goes down, below
     /// nothing if need be. If it `keeps` them, what is left of them when the period ends is there in the next; a refund
-    /// never gives back more than was used. A key that is new, or of another tier, begins or goes over as with a call.
+    /// never gives back more than was used. All but that quota stays as it is: the buckets of a new key begin with its first
+    /// call.
     ///
     /// # Errors
-    /// [`Error::TierUnknown`]; [`Error::GrantNoQuota`] if that limit is none; [`Error::GrantTooLarge`] if the key would have
+    /// [`Error::TierUnknown`], [`Error::TooManyRuleSets`]; [`Error::GrantNoQuota`] if that limit is none; [`Error::GrantTooLarge`] if the key would have
     /// been granted more than [`MAX_AMOUNT`](crate::MAX_AMOUNT); [`Error::NoRoom`] for a new key in a full table.
     pub fn grant(
         &self,
@@ -301,13 +302,14 @@ impl Limiter {
         let now_ms = held(now_ms);
         let (_, tier) = self.core.tiers.tier(tier)?;
         let mut named = tier.limits.iter().zip(&tier.spec().limits);
-        let slot = match named.find(|(_, spec)| spec.name == limit) {
-            Some((limit, _)) if matches!(limit.limit, Limit::Quota(_)) => limit.slot,
+        let (slot, spec) = match named.find(|(_, spec)| spec.name == limit) {
+            Some((limit, spec)) if matches!(limit.limit, Limit::Quota(_)) => (limit.slot, spec),
             _ => return Err(Error::GrantNoQuota),
         };
+        let only = self.core.tiers.only(&tier, spec.clone())?;
         let grant = Grant {
             key,
-            tier: &tier,
+            tier: &only,
             slot,
             milli,
             keeps,

@@ -141,6 +141,18 @@ impl TierVersions {
         })
     }
 
+    /// A tier of nothing but one limit of another.
+    pub(crate) fn only(&self, tier: &Tier, limit: LimitSpec) -> Result<Tier, Error> {
+        let spec = TierSpec {
+            name: tier.spec().name.clone(),
+            limits: vec![limit],
+        };
+        let mut slots = self.lock().slots.clone();
+        let known = slots.len();
+        let (rules, limits) = compile(&spec, &mut slots, known)?;
+        self.tier_with((tier.id, tier.counts_as), spec, rules, limits)
+    }
+
     /// `counts_as` is the tier under which it is counted.
     fn tier_with(
         &self,

@@ -199,7 +199,7 @@ proptest! {
         let tiers = vec![TierSpec { name: "only".into(), limits }];
         let limiter = Limiter::new(Settings { tiers, max_keys: 10, secret: [3; 16], durable: false }).unwrap();
         let (key, tier) = (limiter.hash("key"), limiter.tier_id("only").unwrap());
-        let mut model: Option<Vec<Model>> = None;
+        let mut model: Vec<Option<Model>> = rules.iter().map(|_| None).collect();
         let mut allowed = Vec::new();
         for (advance, call) in calls {
             now_ms += advance;
@@ -212,12 +212,10 @@ proptest! {
                     let granted = limiter.grant(key, tier, name, milli, keeps, now_ms);
                     prop_assert_eq!(granted, quota.map(|_| ()).ok_or(Error::GrantNoQuota));
                     if let Some(quota) = quota {
-                        let new = || rules.iter().map(|rule| Model::new(*rule, now_ms)).collect();
-                        let limits: &mut Vec<Model> = model.get_or_insert_with(new);
-                        for limit in limits.iter_mut() {
-                            limit.advance(now_ms);
-                        }
-                        limits[quota].grant(milli, keeps);
+                        // Buckets, and other quotas, begin with the first call.
+                        let limit = model[quota].get_or_insert_with(|| Model::new(rules[quota], now_ms));
+                        limit.advance(now_ms);
+                        limit.grant(milli, keeps);
                     }
                     continue;
                 }
@@ -252,16 +250,14 @@ proptest! {
                 prop_assert!(too_small);
                 continue;
             };
-            let new = || rules.iter().map(|rule| Model::new(*rule, now_ms)).collect();
-            let mut peeked;
-            let limits: &mut Vec<Model> = if spends {
-                model.get_or_insert_with(new)
-            } else if let Some(model) = &mut model {
-                model
-            } else {
-                peeked = new();
-                &mut peeked
-            };
+            let mut new: Vec<_> = rules.iter().map(|rule| Some(Model::new(*rule, now_ms))).collect();
+            if spends {
+                for (limit, new) in model.iter_mut().zip(&mut new) {
+                    *limit = limit.take().or_else(|| new.take());
+                }
+            }
+            let begun = model.iter_mut().zip(&mut new);
+            let mut limits: Vec<&mut Model> = begun.filter_map(|(limit, new)| limit.as_mut().or(new.as_mut())).collect();
             for limit in limits.iter_mut() {
                 limit.advance(now_ms);
             }
@@ -285,7 +281,7 @@ proptest! {
             let tier = limiter.tier(tier).unwrap();
             prop_assert_eq!(outcome.retry_after_ms(&tier, cost), longest);
             let left: Vec<_> = outcome.report(&tier).iter().map(|report| report.remaining_milli).collect();
-            prop_assert_eq!(left, limits.iter().map(Model::remaining_milli).collect::<Vec<_>>());
+            prop_assert_eq!(left, limits.iter().map(|limit| limit.remaining_milli()).collect::<Vec<_>>());
         }
     }
 }

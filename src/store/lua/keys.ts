@@ -29,7 +29,7 @@ import { MAX } from "./rules.js";
  *   is charged once too often rather than given back twice. A bucket that has run full since tokens were taken has refilled
  *   them: given back whole, they would pay for what others took later.
  * - `grant`: which limit of the tier, from 1, thousandths, and 1 if they are kept. The lane is the grant's own, so that one
- *   that is sent again counts once; the others are told. Grants nothing if that is more than can be counted.
+ *   that is sent again counts once; the others are told. Touches no other limit. Grants nothing if that is more than can be counted.
  * - `reset`.
  * - `leave`: what the lane has corrected was acknowledged, and it will not correct anything any more.
  *
@@ -229,9 +229,11 @@ end
 local function grant(state, command)
   local limits, milli = command.limits, command.milli
   if state.own['@c:' .. command.lane] then return answer(state, limits, 0, milli, 0) end
-  bringTo(state, limits)
+  -- All but the quota stays as it is.
+  local limit = limits[command.limit]
+  bringTo(state, {limit})
   restore(state, command)
-  local slot = state.slots[limits[command.limit].name]
+  local slot = state.slots[limit.name]
   if slot.granted + milli > ${MAX} then return answer(state, limits, 0, 0, 0) end
   slot.granted, slot.spent = slot.granted + milli, slot.spent - milli
   if command.keeps then slot.kept = slot.kept + milli end

@@ -38,6 +38,19 @@ describe.each(ENGINES)("grants of the %s engine", (engine) => {
     expect(admitted(limiter, "k", "one", 200)).toBe(130);
   });
 
+  it("it touches nothing but the quota: a bucket begins with the first call", () => {
+    const { limiter, clock } = opened();
+    limiter.grant("k", "one", 30);
+    clock.now += 60_000;
+    expect(limiter.peek("k", "one", 0).limits).toMatchObject([{ remaining: 1000 }, { remaining: 130 }]);
+    limiter.consume("k", "one", 100);
+    clock.now += 60_000;
+    limiter.grant("k", "two", 7, { limit: "day" });
+    expect(limiter.peek("k", "one", 0).limits).toMatchObject([{ remaining: 1500 }, { remaining: 37 }]);
+    clock.now += 30_000;
+    expect(limiter.consume("other", "one").limits).toMatchObject([{ remaining: 999 }, { remaining: 99 }]);
+  });
+
   it("it ends with the period, and what is kept does not: the quota itself is used first, what is kept last", () => {
     const { limiter, clock } = opened();
     limiter.grant("k", "one", 20);

@@ -1,6 +1,6 @@
 //! Tokens that are granted.
 
-use tollkeeper_limiter::{Error, KeyHash, Rule, TierId};
+use tollkeeper_limiter::{Error, KeyHash, LimitSpec, Rule, TierId, TierSpec};
 
 use super::Run;
 use crate::input::{Input, LIMITS, TIERS};
@@ -16,11 +16,16 @@ impl Run {
             assert_eq!(granted, Err(Error::TierUnknown));
             return;
         };
-        let is_quota = |rule: Rule| matches!(rule, Rule::Quota { .. });
-        if !tier.limits.iter().any(|limit| limit.name == name && is_quota(limit.rule)) {
+        let is_meant = |limit: &&LimitSpec| limit.name == name && matches!(limit.rule, Rule::Quota { .. });
+        let Some(limit) = tier.limits.iter().find(is_meant) else {
             assert_eq!(granted, Err(Error::GrantNoQuota));
             return;
-        }
+        };
+        // All but the quota stays as it is.
+        let only = TierSpec {
+            name: tier.name.clone(),
+            limits: vec![limit.clone()],
+        };
         let now_ms = self.now();
         if !self.table.knows(key) {
             self.notice_evictions(key);
@@ -30,8 +35,8 @@ impl Run {
             assert_eq!(granted, Err(Error::NoRoom { max_keys }));
             return;
         }
-        let model = self.table.own(key, &tier, now_ms);
-        model.bring_to(&tier, now_ms);
+        let model = self.table.own(key, &only, now_ms);
+        model.bring_to(&only, now_ms);
         let is_possible = model.grant(name, milli, keeps);
         assert_eq!(granted, if is_possible { Ok(()) } else { Err(Error::GrantTooLarge) });
         // From here on more passes than the limits say.
