@@ -13,6 +13,7 @@ use crate::decision::Outcome;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::key::KeyHash;
+use crate::limit::Limit;
 use crate::rule_set::HeldRuleSet;
 use crate::snapshot::{AdoptedRuleSet, Change, KeySnapshot};
 use crate::state::State;
@@ -301,11 +302,17 @@ impl<const N: usize> Keyspace<N> {
     ) -> Result<(), Error> {
         let mut slots = [0; N];
         let mut own = [Credit::NONE; N];
-        for ((slot, credit), stored) in slots.iter_mut().zip(&mut own).zip(rule_set.stored_slots) {
-            if let Some(stored) = stored {
+        let stored = rule_set.stored_slots.iter().zip(&rule_set.rule_set.0.slots);
+        for ((slot, credit), (stored, present)) in slots.iter_mut().zip(&mut own).zip(stored) {
+            let Some(stored) = *stored else { continue };
+            // Of a bucket nobody can be granted anything, whatever a file says.
+            if present
+                .as_ref()
+                .is_some_and(|present| matches!(present.limit, Limit::Quota(_)))
+            {
                 *credit = credits[stored];
-                *slot = credit.spent(used[stored]);
             }
+            *slot = credit.spent(used[stored]);
         }
         let state = State::stored(at_ms, rule_set.rule_set.0.id, slots);
         let give = |_: &mut State<N>, mut credits: KeyCredits<'_, N>| {

@@ -17,6 +17,7 @@ const CHUNK: usize = 64;
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("tollkeeper");
 const RULE_SETS: TableDefinition<u32, &str> = TableDefinition::new("plans");
 const KEYS: TableDefinition<&[u8; 16], &[u8; STATE]> = TableDefinition::new("keys");
+const CREDITS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("credits");
 const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
 
 /// Real files: closed, and as a crash leaves them.
@@ -248,6 +249,12 @@ fn forge(path: &Path, mut bytes: &[u8]) {
                 copy(&mut state, &read(STATE));
                 keys.insert(&key, &state)?;
             }
+        }
+        if what & 0x12 == 0x12 {
+            let mut credits = transaction.open_table(CREDITS)?;
+            let mut key = [0; 16];
+            copy(&mut key, &read(16));
+            credits.insert(&key, &*read(51))?;
         }
         if what & 0x21 != 0x21 {
             let mut records = transaction.open_table(RECORDS)?;
