@@ -39,7 +39,7 @@ export type StorageOptions =
 
 /** How `createLimiter` makes a limiter. */
 export interface LimiterOptions {
-  /** What each plan allows. Over all tiers a limiter tells at most four limits apart by name. */
+  /** What each plan allows. Over all tiers a limiter tells at most eight limits apart by name. */
   tiers: Tiers;
   /**
    * Limiters of one name share one table, in every thread of the process; with the JavaScript engine, which can't do that,

@@ -8,14 +8,16 @@ import { shadowedTier } from "./shadow-tiers.js";
 import { anchorOf, type BucketSpec, type LimitSpec, type QuotaSpec, type TierSpec, type Tiers } from "./spec.js";
 
 /** Limits that one limiter can tell apart by name, over all its tiers. */
-const MAX_SLOTS = 4;
+const MAX_SLOTS = 8;
+/** Limits that nearly every tier makes do with. */
+const NARROW = 4;
 
 /**
- * How many limits a limiter can tell apart by name as long as it lives: two if its first tiers name no more, which
- * makes a key a third smaller, and {@link MAX_SLOTS} otherwise.
+ * How many limits a limiter can tell apart by name as long as it lives: two or four if its first tiers name no more, which
+ * makes keys smaller, and {@link MAX_SLOTS} otherwise.
  */
 export function slotsFor(firstNames: number): number {
-  return firstNames <= 2 ? 2 : MAX_SLOTS;
+  return firstNames <= 2 ? 2 : firstNames <= NARROW ? NARROW : MAX_SLOTS;
 }
 
 /** A limit of a tier, ready to decide: the name, where its state is kept, and its arithmetic. */
@@ -33,6 +35,8 @@ export interface Tier {
   readonly name: string;
   readonly spec: TierSpec;
   readonly limits: readonly TierLimit[];
+  /** Whether they are more than four. */
+  readonly isWide: boolean;
   /** Highest cost that can ever pass, in thousandths, by the limits that are above 0; infinite if there are none. */
   readonly maxCostMilli: number;
 }
@@ -90,6 +94,7 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
       name,
       spec: tier,
       limits: compiledLimits,
+      isWide: compiledLimits.length > NARROW,
       maxCostMilli: maxCostOf(compiledLimits),
     });
   }

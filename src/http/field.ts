@@ -1,5 +1,5 @@
-/** Longest field: four limits, each with a name of 32 characters and two numbers of 16 digits. */
-const MOST_BYTES = 4 * 80;
+/** Longest field: eight limits, each with a name of 32 characters and two numbers of 16 digits. */
+const MOST_BYTES = 8 * 80;
 
 const BILLION = 1e9;
 const buffer = Buffer.allocUnsafe(MOST_BYTES);

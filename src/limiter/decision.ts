@@ -23,6 +23,8 @@ export interface LimitState {
 }
 
 const NONE: readonly string[] = [];
+/** Amounts that have a field each. */
+const NARROW = 4;
 
 /**
  * The answer to one call. A denial is an answer like any other; what is not read costs nothing.
@@ -64,6 +66,8 @@ export class Decision {
   declare private readonly spent1: number;
   declare private readonly spent2: number;
   declare private readonly spent3: number;
+  /** Those of the fifth limit and later ones; there only under a tier that has so many, and so no field as a rule. */
+  declare private more?: readonly number[];
   /** Whether it can still be refunded or settled. */
   declare private open: boolean;
 
@@ -86,6 +90,7 @@ export class Decision {
     this.spent3 = frame[at + SPENT + 3] as number;
     this.allowed = (outcome & LIMIT_MASK) === 0;
     this.open = spends && this.allowed;
+    if (boundTier.tier.isWide) this.readMore(frame, at + SPENT + NARROW);
   }
 
   /** The tier that decided. */
@@ -245,7 +250,12 @@ export class Decision {
 
   /** What was spent of a limit of the tier after the call, in the limit's units. */
   private spent(index: number): number {
+    if (index >= NARROW) return this.more?.[index - NARROW] as number;
     return index === 0 ? this.spent0 : index === 1 ? this.spent1 : index === 2 ? this.spent2 : this.spent3;
+  }
+
+  private readMore(frame: Frame, at: number): void {
+    this.more = [frame[at] as number, frame[at + 1] as number, frame[at + 2] as number, frame[at + 3] as number];
   }
 
   /**

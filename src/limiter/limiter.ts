@@ -208,7 +208,7 @@ export class Limiter {
   /**
    * Puts other tiers in force from the next decision on, in every thread that shares the limiter. Keys keep what they
    * have spent: buckets their fraction, quotas their count. A limiter that was opened with at most two names of limits
-   * takes no third; one opened with more takes four.
+   * takes no third, one opened with three or four no fifth; any other takes eight.
    *
    * @throws {TollkeeperError} `ERR_TIERS_INVALID`; then nothing has changed.
    */

@@ -29,12 +29,22 @@ const limits: fc.Arbitrary<LimitSpec[]> = fc
   .tuple(bucket("second"), bucket("minute"), quota("day", "day"), quota("month", "month"))
   .chain((all) => fc.shuffledSubarray<LimitSpec>(all));
 
+/** Up to eight, most of them. */
+const manyLimits: fc.Arbitrary<LimitSpec[]> = fc
+  .tuple(
+    fc.tuple(bucket("second"), bucket("minute"), quota("day", "day"), quota("month", "month")),
+    fc.tuple(bucket("hour"), bucket("spare"), quota("workday", "day"), quota("term", "month")),
+  )
+  .chain((all) => fc.shuffledSubarray<LimitSpec>(all.flat(), { minLength: 3 }));
+
+const threeOf = (limits: fc.Arbitrary<LimitSpec[]>): fc.Arbitrary<Tiers> =>
+  fc.record({ a: fc.record({ limits }), b: fc.record({ limits }), c: fc.record({ limits }) });
+
 /** Three tiers. */
-export const tiers: fc.Arbitrary<Tiers> = fc.record({
-  a: fc.record({ limits }),
-  b: fc.record({ limits }),
-  c: fc.record({ limits }),
-});
+export const tiers: fc.Arbitrary<Tiers> = fc.oneof(
+  { weight: 3, arbitrary: threeOf(limits) },
+  { weight: 1, arbitrary: threeOf(manyLimits) },
+);
 
 const cost = fc.oneof(
   { weight: 9, arbitrary: fc.constantFrom(0, 0.001, 0.5, 1, 1, 2, 3) },
@@ -69,7 +79,7 @@ export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : nev
 export const overrides: fc.Arbitrary<Overrides | null> = fc.oneof(
   fc.constant(null),
   fc.dictionary(
-    fc.constantFrom("second", "minute", "day", "month"),
+    fc.constantFrom("second", "minute", "day", "month", "hour", "term"),
     fc.option(fc.record({ limit: fc.constantFrom(0.5, 5, 40) })),
     { maxKeys: 2 },
   ),
@@ -77,7 +87,7 @@ export const overrides: fc.Arbitrary<Overrides | null> = fc.oneof(
 
 /** The same tiers with some of their limits in shadow mode. */
 export function shadowed(tiers: fc.Arbitrary<Tiers>): fc.Arbitrary<Tiers> {
-  return fc.tuple(tiers, fc.array(fc.boolean(), { minLength: 12, maxLength: 12 })).map(([tiers, flags]) => {
+  return fc.tuple(tiers, fc.array(fc.boolean(), { minLength: 24, maxLength: 24 })).map(([tiers, flags]) => {
     let next = 0;
     const marked = Object.entries(tiers).map(([name, { limits }]) => {
       const withShadows = limits.map((limit) => ({ ...limit, shadow: flags[next++] === true }));

@@ -17,10 +17,11 @@ export async function openReplicas(
   tiers: readonly Tiers[],
   storage: Partial<RedisStorage> = {},
   told: unknown[] = [],
+  engine: "auto" | "native" | "js" = "auto",
 ): Promise<[SharedLimiter, ...SharedLimiter[]]> {
   const shared = { type: "redis", url, prefix: newPrefix(), timeoutMs: TIMEOUT_MS, ...storage } as const;
   const limiters = tiers.map((tiers) =>
-    createLimiter({ tiers, storage: shared, onStorageError: (error) => told.push(error) }),
+    createLimiter({ tiers, engine, storage: shared, onStorageError: (error) => told.push(error) }),
   );
   for (const limiter of limiters) onTestFinished(() => limiter.close());
   await Promise.all(limiters.map((limiter) => limiter.ready(READY_MS)));

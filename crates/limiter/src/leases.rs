@@ -55,7 +55,8 @@ struct Core {
 #[derive(Debug)]
 enum Keys {
     Two(LeaseTable<2>),
-    Four(LeaseTable<MAX_LIMITS>),
+    Four(LeaseTable<4>),
+    Eight(LeaseTable<MAX_LIMITS>),
 }
 
 /// Calls whichever table there is.
@@ -64,6 +65,7 @@ macro_rules! table {
         match &$leases.core.keys {
             Keys::Two($table) => $call,
             Keys::Four($table) => $call,
+            Keys::Eight($table) => $call,
         }
     };
 }
@@ -85,10 +87,10 @@ impl Leases {
         let counters = Counters::default();
         counters.reserve(tiers.names().len());
         let spans = LeaseSpans::new(settings.lease_ms, settings.timeout_ms);
-        let keys = if tiers.slot_names().len() <= 2 {
-            Keys::Two(LeaseTable::new(settings.max_keys, spans))
-        } else {
-            Keys::Four(LeaseTable::new(settings.max_keys, spans))
+        let keys = match tiers.slot_names().len() {
+            0..=2 => Keys::Two(LeaseTable::new(settings.max_keys, spans)),
+            3..=4 => Keys::Four(LeaseTable::new(settings.max_keys, spans)),
+            _ => Keys::Eight(LeaseTable::new(settings.max_keys, spans)),
         };
         let core = Core {
             tiers,
@@ -360,6 +362,13 @@ impl Leases {
         }
     }
 
+    /// As [`Limiter::slots`](crate::Limiter::slots).
+    #[inline]
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        table!(self, table => table.slots())
+    }
+
     /// Counts the reloads, from 0.
     #[must_use]
     pub fn version(&self) -> usize {
@@ -396,8 +405,7 @@ impl Leases {
     /// [`Error::TiersInvalid`]; then nothing has changed.
     pub fn reload(&self, tiers: Vec<TierSpec>) -> Result<(), Error> {
         self.core.counters.reserve(self.core.tiers.names().len() + tiers.len());
-        let slots = table!(self, table => table.slots());
-        self.core.tiers.enact(tiers, slots)
+        self.core.tiers.enact(tiers, self.slots())
     }
 
     /// As [`Limiter::override_tier`](crate::Limiter::override_tier).

@@ -97,7 +97,7 @@ pub use times::Times;
 pub use verdict::Verdict;
 
 /// Limits that one limiter can tell apart by name, over all its tiers.
-pub const MAX_LIMITS: usize = 4;
+pub const MAX_LIMITS: usize = 8;
 
 /// The most that any limit can hold, in its own units, so that what is spent and a cost add up exactly even in the
 /// doubles of JavaScript.

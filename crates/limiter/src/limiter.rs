@@ -58,7 +58,8 @@ struct Core {
 #[derive(Debug)]
 enum Keys {
     Two(Keyspace<2>),
-    Four(Keyspace<MAX_LIMITS>),
+    Four(Keyspace<4>),
+    Eight(Keyspace<MAX_LIMITS>),
 }
 
 /// Calls whichever keyspace there is.
@@ -67,6 +68,7 @@ macro_rules! keyspace {
         match &$limiter.core.keys {
             Keys::Two($space) => $call,
             Keys::Four($space) => $call,
+            Keys::Eight($space) => $call,
         }
     };
 }
@@ -85,10 +87,10 @@ impl Limiter {
     /// [`Error::TiersInvalid`]
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let tiers = TierVersions::new(settings.tiers)?;
-        let keys = if tiers.slot_names().len() <= 2 {
-            Keys::Two(Keyspace::new(settings.max_keys, settings.durable))
-        } else {
-            Keys::Four(Keyspace::new(settings.max_keys, settings.durable))
+        let keys = match tiers.slot_names().len() {
+            0..=2 => Keys::Two(Keyspace::new(settings.max_keys, settings.durable)),
+            3..=4 => Keys::Four(Keyspace::new(settings.max_keys, settings.durable)),
+            _ => Keys::Eight(Keyspace::new(settings.max_keys, settings.durable)),
         };
         let counters = Counters::default();
         counters.reserve(tiers.names().len());
@@ -148,6 +150,14 @@ impl Limiter {
         self.core.tiers.in_force().map(|tier| tier.spec().clone()).collect()
     }
 
+    /// Slots of a key: 2, 4 or 8, as many as the first tiers needed. No tier has more limits, so none of an outcome's amounts
+    /// after so many says anything.
+    #[inline]
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        keyspace!(self, space => space.slots())
+    }
+
     /// Counts the reloads, from 0.
     #[must_use]
     pub fn version(&self) -> usize {
@@ -161,8 +171,7 @@ impl Limiter {
     /// [`Error::TiersInvalid`]; then nothing has changed.
     pub fn reload(&self, tiers: Vec<TierSpec>) -> Result<(), Error> {
         self.core.counters.reserve(self.core.tiers.names().len() + tiers.len());
-        let slots = keyspace!(self, space => space.slots());
-        self.core.tiers.enact(tiers, slots)
+        self.core.tiers.enact(tiers, self.slots())
     }
 
     /// Decides and, if allowed, spends. A cost of 0 always passes and touches nothing.

@@ -54,7 +54,7 @@ impl Rate {
 }
 
 impl Rates {
-    #[expect(clippy::cast_possible_truncation, reason = "there are at most four slots")]
+    #[expect(clippy::cast_possible_truncation, reason = "there are at most MAX_LIMITS slots")]
     pub(crate) fn new(limits: &[TierLimit]) -> Self {
         let mut slots = [Rate::NONE; MAX_LIMITS];
         let mut order = [0; MAX_LIMITS];

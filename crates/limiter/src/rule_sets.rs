@@ -142,7 +142,9 @@ mod tests {
             limit_milli,
             period: Period::Day,
         };
-        [Some(rule), None, None, None]
+        let mut rules = Rules::default();
+        rules[0] = Some(rule);
+        rules
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 
 use tollkeeper_limiter::{
-    Applied, Asked, CLOCK_LAG_MS, Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, Period, Rule,
+    Applied, Asked, CLOCK_LAG_MS, Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_LIMITS, Period, Rule,
     StoreReply, TierSpec, Times,
 };
 
@@ -72,7 +72,7 @@ fn granted(leases: &Leases, tier: &str, tokens: u64, mono_ms: u64) -> StoreReply
         now_ms: START_MS + mono_ms,
         behind_ms: 0,
         epoch: Epoch::new(1, 1),
-        spent: [Some(0); 4],
+        spent: [Some(0); MAX_LIMITS],
         granted_milli: Some(tokens * 1_000),
         held_milli: tokens * 1_000,
         lasts_ms: i64::try_from(LEASE_MS).unwrap(),
@@ -395,7 +395,7 @@ fn an_earlier_answer_of_the_same_epoch_teaches_nothing_and_its_grant_is_held() {
         &leases,
         "k",
         &StoreReply {
-            spent: [Some(u64::MAX >> 1); 4],
+            spent: [Some(u64::MAX >> 1); MAX_LIMITS],
             ..reply(0, 70)
         },
     );

@@ -9,6 +9,8 @@ use tollkeeper_limiter::{Correction, Error, LimitSpec, Limiter, NEVER_MS, Period
 
 type Number = BigRational;
 
+const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
 fn number(value: u64) -> Number {
     Number::from_integer(value.into())
 }
@@ -161,7 +163,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
             burst_milli,
         });
     let quota = (limit(50_000), periods()).prop_map(|(limit_milli, period)| Rule::Quota { limit_milli, period });
-    vec(prop_oneof![bucket, quota], 1..=4)
+    vec(prop_oneof![bucket, quota], 1..=8)
 }
 
 fn periods() -> impl Strategy<Value = Period> {
@@ -194,7 +196,7 @@ proptest! {
     #[test]
     fn every_call_is_decided_as_the_model_decides(rules in rules(), calls in calls()) {
         let mut now_ms = 1_790_000_000_123;
-        let limits = rules.iter().zip(["a", "b", "c", "d"]);
+        let limits = rules.iter().zip(NAMES);
         let limits = limits.map(|(rule, name)| LimitSpec { name: name.into(), rule: *rule }).collect();
         let tiers = vec![TierSpec { name: "only".into(), limits }];
         let limiter = Limiter::new(Settings { tiers, max_keys: 10, secret: [3; 16], durable: false }).unwrap();
@@ -208,7 +210,7 @@ proptest! {
                 Call::Peek(cost) => (cost, false),
                 Call::Grant(milli, keeps) => {
                     let quota = rules.iter().position(|rule| matches!(rule, Rule::Quota { .. }));
-                    let name = ["a", "b", "c", "d"][quota.unwrap_or(0)];
+                    let name = NAMES[quota.unwrap_or(0)];
                     let granted = limiter.grant(key, tier, name, milli, keeps, now_ms);
                     prop_assert_eq!(granted, quota.map(|_| ()).ok_or(Error::GrantNoQuota));
                     if let Some(quota) = quota {

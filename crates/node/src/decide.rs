@@ -8,7 +8,7 @@ use napi::{Env, Result};
 use tollkeeper_limiter::{Error, KeyHash, Limiter, Outcome, TierId, Verdict};
 
 use crate::clock::{coarse_ms, given, instant, system_ms};
-use crate::hot::{self, Frame, ROWS, RawValue, at, keys_of, outcome, prefetch};
+use crate::hot::{self, Frame, ROWS, RawValue, at, keys_of, outcome, prefetch, write_spent};
 
 /// The longest key, in UTF-16 units.
 const MAX_KEY: usize = 512;
@@ -111,9 +111,7 @@ fn decide<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: Option<Ke
                 row[at::VERSION] = decided.version as f64;
                 // Signed, since that takes one instruction where unsigned takes six.
                 row[at::NOW] = decided.now_ms.cast_signed() as f64;
-                for (number, spent) in row[at::SPENT..].iter_mut().zip(decided.spent) {
-                    *number = spent.cast_signed() as f64;
-                }
+                write_spent(row, &decided.spent, limiter.slots());
             }
             Err(Error::CostExceedsCapacity { .. }) => row[at::CODE] = outcome::COST_EXCEEDS_CAPACITY,
             Err(_) => row[at::CODE] = outcome::TIER_UNKNOWN,

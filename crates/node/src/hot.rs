@@ -21,7 +21,7 @@ use std::rc::Rc;
 
 use napi::{Env, Result, sys};
 
-pub(crate) use self::frame::{Frame, ROWS, at, outcome};
+pub(crate) use self::frame::{Frame, ROWS, at, outcome, write_spent};
 pub(crate) use self::prefetch::prefetch;
 pub use self::raw_value::RawValue;
 use crate::error::coded;

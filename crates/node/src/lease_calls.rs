@@ -18,7 +18,7 @@ use tollkeeper_limiter::{
 
 use crate::clock::{self, coarse_mono_ms, coarse_ms, given, system_ms};
 use crate::hot::at::{BEHIND, CODE, COST, KEY_LENGTH, NOW, SPENT, TIER, VERSION};
-use crate::hot::{self, RawValue, keys_of, outcome, prefetch};
+use crate::hot::{self, RawValue, keys_of, outcome, prefetch, write_spent};
 use crate::lease_frame::{Frame, Row, WITHOUT_NUL, applied, at, outcome as lease_outcome};
 
 /// The longest key, in UTF-16 units: one of a caller's, and a limit's name beside it.
@@ -67,7 +67,7 @@ fn consume(leases: &Leases, key: &[u16], row: &mut Row) {
         row[CODE] = lease_outcome::NUL;
         return;
     }
-    decide(row, |tier, cost_milli, now_ms, mono_ms, out| {
+    decide(leases, row, |tier, cost_milli, now_ms, mono_ms, out| {
         if let Some(mono_ms) = mono_ms {
             return leases.consume(key, tier, cost_milli, times(leases, now_ms, mono_ms), out);
         }
@@ -79,7 +79,7 @@ fn consume(leases: &Leases, key: &[u16], row: &mut Row) {
 
 #[inline]
 fn peek(leases: &Leases, key: &[u16], row: &mut Row) {
-    decide(row, |tier, cost_milli, now_ms, mono_ms, out| {
+    decide(leases, row, |tier, cost_milli, now_ms, mono_ms, out| {
         let times = times(leases, now_ms, mono_ms.unwrap_or_else(clock::mono_ms));
         *out = leases.peek(key, tier, cost_milli, times)?;
         Ok(())
@@ -89,6 +89,7 @@ fn peek(leases: &Leases, key: &[u16], row: &mut Row) {
 /// Makes the decision that a row asks for, and writes it there.
 #[inline]
 fn decide(
+    leases: &Leases,
     row: &mut Row,
     how: impl FnOnce(TierId, u64, Option<u64>, Option<u64>, &mut LeaseOutcome) -> std::result::Result<(), Error>,
 ) {
@@ -109,13 +110,13 @@ fn decide(
         given(row[at::MONO]),
         &mut out,
     ) {
-        Ok(()) => write(row, &out),
+        Ok(()) => write(row, &out, leases.slots()),
         Err(why) => row[CODE] = code_of(&why),
     }
 }
 
 #[inline]
-fn write(row: &mut Row, out: &LeaseOutcome) {
+fn write(row: &mut Row, out: &LeaseOutcome, slots: usize) {
     let mut code = match out.verdict {
         LeaseVerdict::Allowed => 0.0,
         LeaseVerdict::Denied { limit } => f64::from(limit) + 1.0,
@@ -139,9 +140,7 @@ fn write(row: &mut Row, out: &LeaseOutcome) {
         }
         // Signed, since that takes one instruction where unsigned takes six.
         row[NOW] = out.now_ms.cast_signed() as f64;
-        for (number, spent) in row[SPENT..].iter_mut().zip(out.spent) {
-            *number = spent.cast_signed() as f64;
-        }
+        write_spent(row, &out.spent, slots);
     }
     row[CODE] = code;
 }

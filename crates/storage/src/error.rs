@@ -9,7 +9,7 @@ use tollkeeper_limiter::Error as LimiterError;
 pub enum StorageError {
     /// It was not written by tollkeeper.
     Foreign,
-    /// It is of another format version than [`FORMAT`](crate::FORMAT).
+    /// It is of another format version than [`FORMAT`](crate::FORMAT) and [`WIDE_FORMAT`](crate::WIDE_FORMAT).
     Version(u64),
     /// It was, and is damaged; what is wrong.
     Corrupt(String),
@@ -46,8 +46,9 @@ impl fmt::Display for StorageError {
             Self::Version(found) => {
                 write!(
                     f,
-                    "it is of format {found}, and this release reads format {}",
-                    crate::FORMAT
+                    "it is of format {found}, and this release reads formats {} to {}",
+                    crate::FORMAT,
+                    crate::WIDE_FORMAT
                 )
             }
             Self::Corrupt(what) => {

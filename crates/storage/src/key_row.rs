@@ -2,8 +2,6 @@
 
 use tollkeeper_limiter::{KeyHash, KeySnapshot, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS};
 
-use crate::tables::STATE_BYTES;
-
 pub(crate) fn to_bytes(KeyHash([first, second]): KeyHash) -> [u8; 16] {
     (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
 }
@@ -14,8 +12,9 @@ pub(crate) fn to_hash(bytes: &[u8; 16]) -> KeyHash {
     KeyHash([(hash >> 64) as u64, hash as u64])
 }
 
-pub(crate) fn encode(state: &KeySnapshot, rule_set: u32) -> [u8; STATE_BYTES] {
-    let mut bytes = [0; STATE_BYTES];
+/// A row with as many slots as it has room for.
+pub(crate) fn encode<const BYTES: usize>(state: &KeySnapshot, rule_set: u32) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
     bytes[..8].copy_from_slice(&state.at_ms.to_le_bytes());
     bytes[8..12].copy_from_slice(&rule_set.to_le_bytes());
     for (bytes, used) in bytes[12..].chunks_exact_mut(8).zip(state.used) {
@@ -25,7 +24,7 @@ pub(crate) fn encode(state: &KeySnapshot, rule_set: u32) -> [u8; STATE_BYTES] {
 }
 
 /// The instant, the number of the rule set, and what is used; None if a value is none that was ever written.
-pub(crate) fn decode(bytes: &[u8; STATE_BYTES]) -> Option<(u64, u32, [u64; MAX_LIMITS])> {
+pub(crate) fn decode<const BYTES: usize>(bytes: &[u8; BYTES]) -> Option<(u64, u32, [u64; MAX_LIMITS])> {
     let at_ms = u64::from_le_bytes(*bytes.first_chunk()?);
     let rule_set = u32::from_le_bytes(*bytes[8..].first_chunk()?);
     let mut used = [0; MAX_LIMITS];

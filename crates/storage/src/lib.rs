@@ -32,5 +32,9 @@ pub use error::StorageError;
 pub use file::{Note, Storage};
 pub use tables::random_secret;
 
-/// The version of the format that this release reads and writes.
+/// The version of the format in which files are made.
 pub const FORMAT: u64 = 1;
+
+/// The version that a file is of from then on that something stands in it which format 1 has no place for: a limit in the
+/// fifth slot or a later one. This release reads both.
+pub const WIDE_FORMAT: u64 = 2;

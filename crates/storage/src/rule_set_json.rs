@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use tollkeeper_limiter::{MAX_LIMITS, NamedRule, Period, Rule};
 
+use crate::tables::NARROW;
+
 /// How many characters the name of a limit has.
 const NAME_CHARS: RangeInclusive<usize> = 1..=64;
 
@@ -116,6 +118,11 @@ impl From<StoredRule> for Rule {
     }
 }
 
+/// Whether keys under a rule set are wide.
+pub(crate) fn is_wide(limits: &[NamedRule]) -> bool {
+    limits.iter().any(|limit| limit.slot >= NARROW)
+}
+
 /// A rule set, as JSON.
 pub(crate) fn encode(limits: &[NamedRule]) -> String {
     let stored: Vec<_> = limits
@@ -163,8 +170,10 @@ mod tests {
         assert!(named(&"é".repeat(64)));
         assert!(!named(&"n".repeat(65)));
         assert!(!named(""));
-        assert_eq!(rules_of(&[0, 3]).map(|limits| limits.len()), Some(2));
-        assert_eq!(rules_of(&[4]), None);
+        let is_wide = |slots: &[usize]| rules_of(slots).map(|limits| super::is_wide(&limits));
+        assert_eq!(is_wide(&[0, 3]), Some(false));
+        assert_eq!(is_wide(&[7, 0]), Some(true));
+        assert_eq!(rules_of(&[8]), None);
         assert_eq!(rules_of(&[1, 1]), None);
         assert_eq!(decode("{}"), None);
     }

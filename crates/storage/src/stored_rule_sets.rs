@@ -7,33 +7,43 @@ use tollkeeper_limiter::{HeldRuleSet, Limiter};
 
 use crate::error::StorageError;
 use crate::rule_set_json;
-use crate::tables::RULE_SETS;
+use crate::tables::{RULE_SETS, mark_wide};
 
 /// So many rule sets of the limiter are known by their serial; those of others are looked up by what they are.
 const MOST_KNOWN: usize = 1 << 12;
 
+/// A rule set in the file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredRuleSet {
+    pub(crate) number: u32,
+    /// Whether keys under it are wide.
+    pub(crate) is_wide: bool,
+}
+
 /// What is known of the rule sets in the file since it was opened.
 #[derive(Debug, Default)]
 pub(crate) struct StoredRuleSets {
-    /// Numbers in the file by the serial of the limiter's rule set.
-    known: HashMap<u64, u32>,
+    /// By the serial of the limiter's rule set.
+    known: HashMap<u64, StoredRuleSet>,
     /// Every rule set of the file, as it is written; read when it is first needed.
     written: Option<HashMap<String, u32>>,
     next: u32,
 }
 
 impl StoredRuleSets {
-    /// The number in the file of a rule set, which is written if it is new.
-    pub(crate) fn number(
+    /// A rule set as it is in the file; it is written if it is new.
+    pub(crate) fn of(
         &mut self,
         transaction: &WriteTransaction,
         limiter: &Limiter,
         held: &HeldRuleSet,
-    ) -> Result<u32, StorageError> {
-        if let Some(&number) = self.known.get(&held.serial()) {
-            return Ok(number);
+    ) -> Result<StoredRuleSet, StorageError> {
+        if let Some(&stored) = self.known.get(&held.serial()) {
+            return Ok(stored);
         }
-        let json = rule_set_json::encode(&limiter.named_rules(held));
+        let rules = limiter.named_rules(held);
+        let is_wide = rule_set_json::is_wide(&rules);
+        let json = rule_set_json::encode(&rules);
         let mut table = transaction.open_table(RULE_SETS)?;
         if self.written.is_none() {
             let mut written = HashMap::new();
@@ -49,6 +59,9 @@ impl StoredRuleSets {
             number
         } else {
             table.insert(self.next, json.as_str())?;
+            if is_wide {
+                mark_wide(transaction)?;
+            }
             written.insert(json, self.next);
             self.next += 1;
             self.next - 1
@@ -56,7 +69,8 @@ impl StoredRuleSets {
         if self.known.len() >= MOST_KNOWN {
             self.known.clear();
         }
-        self.known.insert(held.serial(), number);
-        Ok(number)
+        let stored = StoredRuleSet { number, is_wide };
+        self.known.insert(held.serial(), stored);
+        Ok(stored)
     }
 }

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableError, TableHandle, WriteTransaction};
-use tollkeeper_limiter::{Change, Credit, Limiter, MAX_LIMITS};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError, TableHandle, WriteTransaction,
+};
+use tollkeeper_limiter::{AdoptedRuleSet, Change, Credit, Limiter, MAX_LIMITS};
 
 use crate::credit_row;
 use crate::error::StorageError;
 use crate::key_row::{decode, encode, to_bytes, to_hash};
 use crate::rule_set_json;
 use crate::stored_rule_sets::StoredRuleSets;
-use crate::tables::{CREDITS, KEYS, RULE_SETS};
+use crate::tables::{CREDITS, KEYS, RULE_SETS, WIDE_KEYS, wide_keys};
 
 /// Writes what has become of keys, and the rule sets that they are under.
 pub(crate) fn write(
@@ -24,14 +26,28 @@ pub(crate) fn write(
     let transaction = database.begin_write()?;
     {
         let mut keys = transaction.open_table(KEYS)?;
+        let mut wide = transaction.open_table(WIDE_KEYS)?;
         for Change { key, state } in changes {
-            match state {
-                None => keys.remove(&to_bytes(*key))?,
-                Some(state) => {
-                    let number = known.number(&transaction, limiter, &state.rule_set)?;
-                    keys.insert(&to_bytes(*key), &encode(state, number))?
-                }
+            let key = to_bytes(*key);
+            let rule_set = match state {
+                Some(state) => Some(known.of(&transaction, limiter, &state.rule_set)?),
+                None => None,
             };
+            let is_wide = rule_set.map(|rule_set| rule_set.is_wide);
+            // As a rule one of the tables is empty, and not even looked into.
+            if is_wide != Some(false) && !keys.is_empty()? {
+                keys.remove(&key)?;
+            }
+            if is_wide != Some(true) && !wide.is_empty()? {
+                wide.remove(&key)?;
+            }
+            if let (Some(state), Some(rule_set)) = (state, rule_set) {
+                if rule_set.is_wide {
+                    wide.insert(&key, &encode(state, rule_set.number))?;
+                } else {
+                    keys.insert(&key, &encode(state, rule_set.number))?;
+                }
+            }
         }
     }
     write_credits(&transaction, changes)?;
@@ -92,16 +108,38 @@ pub(crate) fn load(database: &Database, limiter: &Limiter) -> Result<usize, Stor
         rule_sets.insert(id.value(), limiter.adopt(&rules)?);
     }
     let credits = read_credits(&transaction)?;
+    let narrow = transaction.open_table(KEYS)?;
     let mut keys = 0;
-    for entry in transaction.open_table(KEYS)?.iter()? {
-        let (key, state) = entry?;
-        let (at_ms, number, used) = decode(state.value()).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
-        let rule_set = rule_sets
-            .get(&number)
-            .ok_or_else(|| StorageError::Corrupt("a set of limits is missing".into()))?;
-        let credits = credits.get(key.value()).copied().unwrap_or_default();
-        limiter.restore(to_hash(key.value()), at_ms, rule_set, used, credits)?;
+    for entry in narrow.iter()? {
+        let (key, row) = entry?;
+        restore(limiter, &rule_sets, &credits, key.value(), row.value())?;
+        keys += 1;
+    }
+    let Some(wide) = wide_keys(&transaction)? else {
+        return Ok(keys);
+    };
+    for entry in wide.iter()? {
+        let (key, row) = entry?;
+        if narrow.get(key.value())?.is_some() {
+            return Err(StorageError::Corrupt("a key is there twice".into()));
+        }
+        restore(limiter, &rule_sets, &credits, key.value(), row.value())?;
         keys += 1;
     }
     Ok(keys)
+}
+
+fn restore<const BYTES: usize>(
+    limiter: &Limiter,
+    rule_sets: &HashMap<u32, AdoptedRuleSet>,
+    credits: &HashMap<[u8; 16], [Credit; MAX_LIMITS]>,
+    key: &[u8; 16],
+    row: &[u8; BYTES],
+) -> Result<(), StorageError> {
+    let (at_ms, number, used) = decode(row).ok_or_else(|| StorageError::Corrupt("a key".into()))?;
+    let rule_set = rule_sets
+        .get(&number)
+        .ok_or_else(|| StorageError::Corrupt("a set of limits is missing".into()))?;
+    let credits = credits.get(key).copied().unwrap_or_default();
+    Ok(limiter.restore(to_hash(key), at_ms, rule_set, used, credits)?)
 }

@@ -38,7 +38,7 @@ const answer = fc.record({
   /** Parts of what each limit holds that are spent: below 0 of a quota of which less is used than was granted. */
   spent: fc.array(
     fc.oneof(fc.constantFrom(0, 1), fc.double({ min: 0, max: 1.1, noNaN: true }), fc.constantFrom(-0.001, -0.25, -2)),
-    { minLength: 4, maxLength: 4 },
+    { minLength: 8, maxLength: 8 },
   ),
   wait: fc.oneof(
     { weight: 5, arbitrary: fc.constant(0) },

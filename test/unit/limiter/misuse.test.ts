@@ -93,6 +93,9 @@ describe.each(ENGINES)("misuse of the %s engine", (engine) => {
     const { limiter: wide } = open({ engine, tiers: { t: limits("a", "b", "c") } });
     wide.reload({ t: limits("a", "d") });
     expect(() => wide.reload({ t: limits("e") })).toThrow("it may be one of a, b, c, d");
+    const { limiter: widest } = open({ engine, tiers: { t: limits("a", "b", "c", "d", "e") } });
+    widest.reload({ t: limits("f", "g", "h") });
+    expect(() => widest.reload({ t: limits("i") })).toThrow("it may be one of a, b, c, d, e, f, g, h");
   });
 });
 
@@ -111,9 +114,9 @@ describe("tiers", () => {
     ["no object", null, "tiers is null"],
     ["a tier without limits", { t: {} }, "tiers.t.limits is undefined; it may be an array of limits"],
     [
-      "a fifth name",
-      { a: limits("a", "b", "c"), b: limits("d", "e") },
-      "tiers.b.limits[1].name is e; it may be one of a, b, c, d",
+      "a ninth name",
+      { a: limits("a", "b", "c", "d", "e", "f"), b: limits("g", "h", "i") },
+      "tiers.b.limits[2].name is i; it may be one of a, b, c, d, e, f, g, h",
     ],
     [
       "a burst of 0",

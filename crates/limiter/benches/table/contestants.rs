@@ -31,7 +31,13 @@ pub(crate) const MAPS: Group = &[
     ("scc", |keys| decide_by(Scc::default(), keys)),
 ];
 /// From the key's text to the counted decision.
-pub(crate) const LIMITERS: Group = &[("limiter", decide_locally), ("leases", decide_by_leases)];
+pub(crate) const LIMITERS: Group = &[("limiter", |keys| decide_locally(2, keys)), ("leases", decide_by_leases)];
+/// The same by keys of as many limits as fill two, four and eight slots.
+pub(crate) const WIDTHS: Group = &[
+    ("2 limits", |keys| decide_locally(2, keys)),
+    ("4 limits", |keys| decide_locally(4, keys)),
+    ("8 limits", |keys| decide_locally(8, keys)),
+];
 
 /// Decides for keys at an instant; all are known and all calls pass.
 pub(crate) type Decide = Box<dyn Fn(&Chosen, u64)>;
@@ -95,9 +101,9 @@ fn with_tier(tiers: &TierVersions, call: impl FnOnce(&Tier)) {
     call(&tier);
 }
 
-fn decide_locally(keys: usize) -> Decide {
+fn decide_locally(limits: usize, keys: usize) -> Decide {
     let limiter = Limiter::new(Settings {
-        tiers: vec![tier()],
+        tiers: vec![tier(limits)],
         max_keys: keys,
         secret: SECRET,
         durable: false,
@@ -119,7 +125,7 @@ fn decide_locally(keys: usize) -> Decide {
 
 fn decide_by_leases(keys: usize) -> Decide {
     let leases = Leases::new(LeaseSettings {
-        tiers: vec![tier()],
+        tiers: vec![tier(2)],
         max_keys: keys,
         secret: SECRET,
         lease_ms: 1_000_000,
@@ -158,38 +164,32 @@ fn decide_by_leases(keys: usize) -> Decide {
     })
 }
 
-/// A bucket and a quota that never run out.
-fn tier() -> TierSpec {
-    let limits = [
-        (
-            "minute",
+/// Buckets and quotas in turn that never run out.
+fn tier(limits: usize) -> TierSpec {
+    let limit = |number: usize| LimitSpec {
+        name: format!("limit{number}"),
+        rule: if number.is_multiple_of(2) {
             Rule::Bucket {
                 limit_milli: 1_000_000_000,
                 window_ms: 60_000,
                 burst_milli: 1_500,
-            },
-        ),
-        (
-            "month",
+            }
+        } else {
             Rule::Quota {
                 limit_milli: 1_000_000_000_000,
                 period: Period::Month { anchor_day: 1 },
-            },
-        ),
-    ];
-    let limits = limits.map(|(name, rule)| LimitSpec {
-        name: name.into(),
-        rule,
-    });
+            }
+        },
+    };
     TierSpec {
         name: "free".into(),
-        limits: limits.into(),
+        limits: (0..limits).map(limit).collect(),
     }
 }
 
 /// The same for the maps, whose sources are this bench's own.
 fn own_tiers() -> TierVersions {
-    let limits = tier()
+    let limits = tier(2)
         .limits
         .into_iter()
         .map(|LimitSpec { name, rule }| crate::limit::LimitSpec {

@@ -1,8 +1,8 @@
-//! The table of keys beside concurrent maps that could be in its place, and the table of leases beside the limiter:
-//! `cargo bench -p tollkeeper-limiter`.
+//! The table of keys beside concurrent maps that could be in its place, the table of leases beside the limiter, and keys of
+//! more limits beside those of two: `cargo bench -p tollkeeper-limiter`.
 //!
 //! The maps keep the same states under the same hashes and make the same decision under their locks. Everybody decides for a
-//! known key by a bucket and a quota, and allows. Rounds are paired: in each, everybody has a turn. What a key takes is measured
+//! known key by a bucket and a quota, or by as many as are told, and allows. Rounds are paired: in each, everybody has a turn. What a key takes is measured
 //! in a process for each. Prints tables and writes `docs/benchmarks/table.json`; with `--quick` after `--`, a few rounds that
 //! write nothing.
 
@@ -10,7 +10,7 @@
 
 use std::error::Error;
 
-use contestants::{LIMITERS, MAPS};
+use contestants::{LIMITERS, MAPS, WIDTHS};
 use tollkeeper_limiter::{MAX_AMOUNT, MAX_CAPACITY, MAX_LIMITS, NEVER_MS};
 
 // What is measured is private to the limiter, so the bench is built of its sources.
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let mut rows = Vec::new();
-    for group in [MAPS, LIMITERS] {
+    for group in [MAPS, LIMITERS, WIDTHS] {
         for keys in KEYS {
             let taken = memory::of_each(group, keys)?;
             let times = rounds::run(group, keys, if quick { 11 } else { 401 });

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use allocation_counter::measure;
 
-use crate::contestants::{Group, LIMITERS, MAPS};
+use crate::contestants::{Group, LIMITERS, MAPS, WIDTHS};
 
 /// Has this program fill one contestant and print what it takes.
 pub(crate) const FLAG: &str = "--memory-of";
@@ -40,7 +40,7 @@ fn of(name: &str, keys: usize) -> Result<Taken, Box<dyn Error>> {
 }
 
 pub(crate) fn print(name: &str, keys: usize) -> Result<(), Box<dyn Error>> {
-    let named = MAPS.iter().chain(LIMITERS).find(|(known, _)| *known == name);
+    let named = MAPS.iter().chain(LIMITERS).chain(WIDTHS).find(|(known, _)| *known == name);
     let (_, fill) = named.ok_or("there is no such contestant")?;
     // What comes with the first of them is not theirs.
     drop(fill(1));

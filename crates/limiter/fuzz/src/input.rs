@@ -3,7 +3,7 @@
 use tollkeeper_limiter::{LimitSpec, Period, Rule, TierSpec};
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
-pub(crate) const LIMITS: [&str; 4] = ["w", "x", "y", "z"];
+pub(crate) const LIMITS: [&str; 8] = ["w", "x", "y", "z", "w2", "x2", "y2", "z2"];
 pub(crate) const TIERS: [&str; 3] = ["a", "b", "c"];
 
 /// What is left of the bytes; zeros after their end.
@@ -73,15 +73,23 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// How many names limits may have.
+    pub(crate) fn names(&mut self) -> usize {
+        [1, 2, 3, 4, 5, LIMITS.len(), 3, 4][self.index(8)]
+    }
+
     /// Tiers in which limits of one name are nearly always of one kind.
     pub(crate) fn tiers(&mut self, names: usize) -> Vec<TierSpec> {
         let count = 1 + self.index(TIERS.len());
         let tiers = TIERS[..count].iter().map(|name| {
             let chosen = self.byte();
-            let limits = (0..names).filter(|slot| chosen & 1 << slot != 0);
+            let wild = chosen & 0xF0 == 0xF0;
+            let more = if names > 4 { self.byte() } else { 0 };
+            let slots = chosen & 0xF | more << 4;
+            let limits = (0..names).filter(|slot| slots & 1 << slot != 0);
             let limits = limits.map(|slot| LimitSpec {
                 name: LIMITS[slot].into(),
-                rule: self.rule(slot, chosen & 0xF0 == 0xF0),
+                rule: self.rule(slot, wild),
             });
             TierSpec {
                 name: (*name).into(),
@@ -109,7 +117,7 @@ impl<'a> Input<'a> {
                 },
             };
         }
-        match slot {
+        match slot % 4 {
             0 | 2 => Rule::Bucket {
                 limit_milli: match self.below(16) {
                     0 => 0,

@@ -53,7 +53,7 @@ pub(crate) struct Run {
 impl Run {
     /// None if the limiter refuses the tiers.
     pub(crate) fn begin(input: &mut Input) -> Option<Self> {
-        let names = 1 + input.index(4);
+        let names = input.names();
         let max_keys = [1, 2, 3, 5, 8, 100][input.index(6)];
         let given_ms = [1_790_000_000_000, 0, MAX_INSTANT_MS - 50 * DAY_MS, 1_835_395_199_000][input.index(4)];
         let tiers = input.tiers(names);

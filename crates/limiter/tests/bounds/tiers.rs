@@ -1,6 +1,6 @@
 //! Tiers that are refused, dropped, and asked for too much.
 
-use tollkeeper_limiter::{Error, LimitSpec, Period, Rule};
+use tollkeeper_limiter::{Error, LimitSpec, Limiter, Period, Rule, Settings, Verdict};
 
 use crate::{NOW_MS, allowed, bucket, day, limiter, tier};
 
@@ -28,6 +28,45 @@ fn tiers_that_cannot_be_used_change_nothing() {
     }
     assert_eq!(limiter.version(), 0);
     assert!(allowed(&limiter, "key", NOW_MS) && !allowed(&limiter, "key", NOW_MS));
+}
+
+#[test]
+fn as_many_names_are_told_apart_as_the_first_tiers_make_room_for() {
+    let of = |names: u64| (0..names).map(|name| day(&name.to_string(), 1 + name)).collect::<Vec<_>>();
+    for (names, most) in [(1, 2), (2, 2), (3, 4), (4, 4), (5, 8), (8, 8)] {
+        let limiter = limiter(10, of(names));
+        limiter.reload(vec![tier("free", of(most))]).unwrap();
+        let refused = limiter.reload(vec![tier("free", of(most + 1))]).unwrap_err();
+        assert!(refused.to_string().contains(&format!("tells {most} limits apart")), "{refused}");
+    }
+}
+
+#[test]
+fn the_ninth_name_is_one_too_many() {
+    let settings = Settings {
+        tiers: vec![tier("free", (0..9).map(|name| day(&name.to_string(), 1)).collect())],
+        max_keys: 1,
+        secret: [1; 16],
+        durable: false,
+    };
+    assert!(matches!(Limiter::new(settings), Err(Error::TiersInvalid(_))));
+}
+
+#[test]
+fn each_of_eight_limits_counts_for_itself_and_denies() {
+    let limits: Vec<_> = (0..8).map(|name| day(&name.to_string(), 10 + name)).collect();
+    for denying in 0..8_u8 {
+        let mut limits = limits.clone();
+        limits[usize::from(denying)] = day(&denying.to_string(), 3);
+        let limiter = limiter(10, limits);
+        let key = limiter.hash("key");
+        assert!(limiter.consume(key, 0, 3_000, NOW_MS).is_ok_and(|outcome| outcome.spent == [3_000; 8]));
+        let denied = limiter.consume(key, 0, 1_000, NOW_MS).unwrap();
+        assert_eq!(denied.verdict, Verdict::Denied { limit: denying });
+        assert_eq!(denied.spent, [3_000; 8]);
+        let counted = &limiter.stats().tiers[0].denied;
+        assert_eq!(*counted, [(denying.to_string(), 1)]);
+    }
 }
 
 #[test]

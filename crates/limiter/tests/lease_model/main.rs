@@ -8,7 +8,7 @@ use model::Model;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tollkeeper_limiter::{
-    Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, Period, Rule, StoreReply, TierSpec, Times,
+    Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_LIMITS, Period, Rule, StoreReply, TierSpec, Times,
 };
 
 const START_MS: u64 = 1_799_999_990_000;
@@ -28,8 +28,8 @@ fn quota(limit_milli: u64, period: Period) -> Rule {
     Rule::Quota { limit_milli, period }
 }
 
-/// Tiers of two names of limits, or of three; `size` is what a reload changes.
-fn tiers(is_wide: bool, size: u64) -> Vec<TierSpec> {
+/// Tiers of two names of limits, or of three or eight; `size` is what a reload changes.
+fn tiers(names: usize, size: u64) -> Vec<TierSpec> {
     let month = Period::Month { anchor_day: 1 };
     let day = if is_wide { Period::Day } else { Period::Hour };
     let limits = |limits: &[(&str, Rule)]| {
@@ -49,14 +49,19 @@ fn tiers(is_wide: bool, size: u64) -> Vec<TierSpec> {
         limits(&[]),
         limits(&[("day", quota(90_000, day)), ("burst", bucket(0, 1_000))]),
     ];
-    if is_wide {
-        tiers[2].insert(
-            0,
-            LimitSpec {
-                name: "month".into(),
-                rule: quota(8_000_000_000, month),
-            },
-        );
+    let more = limits(&[
+        ("month", quota(8_000_000_000, month)),
+        ("second", bucket(60_000 * size, 1_200)),
+        ("hour", bucket(80_000, 1_000)),
+        ("term", quota(150_000 * size, Period::Month { anchor_day: 15 })),
+        ("spare", bucket(8_000_000_000 * size, 1_100)),
+        ("days", quota(100_000, Period::Day)),
+    ]);
+    tiers[2].splice(0..0, more[..names - 2].first().cloned());
+    if names > 4 {
+        tiers[0].extend([&more[1], &more[3], &more[5], &more[2], &more[4]].map(Clone::clone));
+        tiers[1].splice(1..1, more[2..4].iter().cloned());
+        tiers[2].push(more[4].clone());
     }
     let named = |(limits, name): (Vec<LimitSpec>, char)| TierSpec {
         name: name.into(),
@@ -98,7 +103,7 @@ fn replies() -> impl Strategy<Value = StoreReply> {
     ];
     let spent = vec(
         prop_oneof![9 => (0..1_u64 << 41).prop_map(Some), 1 => Just(None), 9 => (0..90_000_u64).prop_map(Some)],
-        4,
+        MAX_LIMITS,
     );
     let about = (0..6_u64, 0..2_usize, prop_oneof![8 => Just(0), 2 => 1..3_000_u64]);
     (granted, wait, any::<bool>(), spent, about, 0..3_u64, -10..3_000_i64).prop_map(
@@ -164,10 +169,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_decides_as_a_map_of_leases_does(is_wide: bool, mono in prop_oneof![Just(0), 0..1_u64 << 41], steps in vec(steps(), 1..150)) {
-        let mut model = Model::new(tiers(is_wide, 1), LEASE_MS, TIMEOUT_MS);
+    fn it_decides_as_a_map_of_leases_does(names in prop_oneof![Just(2_usize), Just(3), Just(8)], mono in prop_oneof![Just(0), 0..1_u64 << 41], steps in vec(steps(), 1..150)) {
+        let mut model = Model::new(tiers(names, 1), LEASE_MS, TIMEOUT_MS);
         let leases = Leases::new(LeaseSettings {
-            tiers: tiers(is_wide, 1),
+            tiers: tiers(names, 1),
             max_keys: 100,
             secret: [3; 16],
             lease_ms: LEASE_MS,
@@ -226,8 +231,8 @@ proptest! {
                     model.drain();
                 }
                 Step::Reload(size) => {
-                    leases.reload(tiers(is_wide, size)).unwrap();
-                    model.reload(tiers(is_wide, size));
+                    leases.reload(tiers(names, size)).unwrap();
+                    model.reload(tiers(names, size));
                 }
             }
             prop_assert_eq!(returns(&leases), model.take_returns());

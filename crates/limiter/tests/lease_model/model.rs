@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use tollkeeper_limiter::bucket::Bucket;
 use tollkeeper_limiter::quota::Quota;
 use tollkeeper_limiter::{
-    Applied, Asked, Epoch, Error, LeaseOutcome, LeaseVerdict, LimitSpec, Rule, Snapshot, StoreReply, TierSpec, Times,
+    Applied, Asked, Epoch, Error, LeaseOutcome, LeaseVerdict, LimitSpec, MAX_LIMITS, Rule, Snapshot, StoreReply, TierSpec, Times,
 };
 
 type Rules = BTreeMap<String, Rule>;
@@ -181,7 +181,7 @@ impl Model {
         let lease = self.leases.get_mut(key);
         if let Some(lease) = lease.filter(|lease| lease.rules == rules(&limits)) {
             asked.held_milli = lease.held(mono);
-            let mut spent = [None; 4];
+            let mut spent = [None; MAX_LIMITS];
             for (spent, limit) in spent.iter_mut().zip(&limits) {
                 *spent = lease.spent.get(&limit.name).copied();
             }

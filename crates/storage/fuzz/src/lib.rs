@@ -12,12 +12,14 @@ use tollkeeper_storage::{Storage, StorageError};
 const MAGIC: &[u8; 9] = b"redb\x1A\x0A\xA9\x0D\x0A";
 const NOW_MS: u64 = 1_790_000_000_000;
 const STATE: usize = 44;
+const WIDE: usize = 76;
 const CHUNK: usize = 64;
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("tollkeeper");
 const RULE_SETS: TableDefinition<u32, &str> = TableDefinition::new("plans");
 const KEYS: TableDefinition<&[u8; 16], &[u8; STATE]> = TableDefinition::new("keys");
 const CREDITS: TableDefinition<&[u8; 16], &[u8]> = TableDefinition::new("credits");
+const WIDE_KEYS: TableDefinition<&[u8; 16], &[u8; WIDE]> = TableDefinition::new("wide keys");
 const RECORDS: TableDefinition<&str, &str> = TableDefinition::new("records");
 
 /// Real files: closed, and as a crash leaves them.
@@ -33,7 +35,7 @@ static REAL: LazyLock<[Real; 2]> = LazyLock::new(|| {
     let storage = Storage::open(&path).expect("it is new");
     let limiter = limiter(&storage);
     for key in 0..200_u64 {
-        let _ = limiter.consume(limiter.hash(&format!("key {key}")), key % 2, 1_000 + key, NOW_MS + key);
+        let _ = limiter.consume(limiter.hash(&format!("key {key}")), key % 3, 1_000 + key, NOW_MS + key);
     }
     storage.save(&limiter).expect("there is room");
     storage.put_record("account/1", Some("{}")).expect("there is room");
@@ -78,6 +80,13 @@ fn limiter(storage: &Storage) -> Limiter {
             period: Period::Month { anchor_day: 1 },
         },
     };
+    let day = |number: u64| LimitSpec {
+        name: format!("day{number}"),
+        rule: Rule::Quota {
+            limit_milli: 1_000_000 * number,
+            period: Period::Day,
+        },
+    };
     let tier = |name: &str, limits| TierSpec {
         name: name.into(),
         limits,
@@ -86,6 +95,8 @@ fn limiter(storage: &Storage) -> Limiter {
         tiers: vec![
             tier("free", vec![minute(100_000), month]),
             tier("pro", vec![minute(1_000_000)]),
+            // Keys of it are wide.
+            tier("max", (1..=6).map(day).collect()),
         ],
         max_keys: 1_000,
         secret: storage.secret(),
@@ -145,7 +156,7 @@ fn try_to_use(path: &Path) {
     let records = storage.records("", usize::MAX, "");
     let key = |key: u64| limiter.hash(&format!("key {key}"));
     for number in 0..20 {
-        let _ = limiter.consume(key(number), number % 2, 1_000, NOW_MS + 1_000);
+        let _ = limiter.consume(key(number), number % 3, 1_000, NOW_MS + 1_000);
     }
     limiter.reset(key(30));
     for _ in 0..64 {
@@ -226,7 +237,7 @@ fn forge(path: &Path, mut bytes: &[u8]) {
         if what & 1 == 0 {
             let mut meta = transaction.open_table(META)?;
             let format = if what & 2 == 0 {
-                1_u64.to_le_bytes().to_vec()
+                (1 + u64::from(what >> 4 & 1)).to_le_bytes().to_vec()
             } else {
                 read(9)
             };
@@ -248,6 +259,13 @@ fn forge(path: &Path, mut bytes: &[u8]) {
                 copy(&mut key, &read(16));
                 copy(&mut state, &read(STATE));
                 keys.insert(&key, &state)?;
+            }
+            if what & 0x10 != 0 {
+                let mut wide = transaction.open_table(WIDE_KEYS)?;
+                let (mut key, mut state) = ([0; 16], [0; WIDE]);
+                copy(&mut key, &read(16));
+                copy(&mut state, &read(WIDE));
+                wide.insert(&key, &state)?;
             }
         }
         if what & 0x12 == 0x12 {

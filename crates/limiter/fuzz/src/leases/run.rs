@@ -48,7 +48,7 @@ pub(super) struct Run {
 impl Run {
     /// None if the table refuses the tiers.
     pub(super) fn begin(input: &mut Input) -> Option<Self> {
-        let names = 1 + input.index(4);
+        let names = input.names();
         let max_keys = [1, 2, 3, 5, 8, 100][input.index(6)];
         let lease_ms = [1_000, 100, 4_000, 1_111][input.index(4)];
         let mono_ms = [0, 7, (1 << 31) - 2_000, (1 << 32) - 2_000, 1 << 40][input.index(5)];
