@@ -5,8 +5,8 @@
 use std::cell::Cell;
 
 use tollkeeper_limiter::{
-    Applied, Asked, CLOCK_LAG_MS, Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_LIMITS, Period, Rule,
-    StoreReply, TierSpec, Times,
+    Applied, Asked, CLOCK_LAG_MS, Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_LIMITS,
+    Period, Rule, StoreReply, TierSpec, Times,
 };
 
 const START_MS: u64 = 1_800_000_000_000;
@@ -86,6 +86,11 @@ fn kept(leases: &Leases, key: &str, reply: &StoreReply) {
     assert_eq!(leases.apply(&units(key), reply), Applied::Kept);
 }
 
+/// Amounts of the first limits; those of the others are not known.
+fn amounts(known: &[u64]) -> [Option<u64>; MAX_LIMITS] {
+    std::array::from_fn(|limit| known.get(limit).copied())
+}
+
 fn consume(leases: &Leases, key: &str, tier: &str, tokens: u64, mono_ms: u64) -> LeaseOutcome {
     let mut out = LeaseOutcome::default();
     let tier = leases.tier_id(tier).unwrap();
@@ -119,7 +124,7 @@ fn what_is_held_is_handed_out_and_what_is_not_is_asked() {
         "a key that is not known"
     );
     let reply = StoreReply {
-        spent: [Some(0), Some(7_000), None, None],
+        spent: amounts(&[0, 7_000]),
         ..granted(&leases, "free", 5, 0)
     };
     assert_eq!(leases.apply(&units("k"), &reply), Applied::Kept);
@@ -161,7 +166,7 @@ fn the_cheap_clock_ends_a_grant_early_and_the_better_one_ends_it_in_time() {
 fn a_denial_is_believed_by_the_better_clock_and_no_longer_than_it_lasts() {
     let leases = leases(10);
     let denied = StoreReply {
-        spent: [Some(0), Some(10_000_000), None, None],
+        spent: amounts(&[0, 10_000_000]),
         wait_ms: Some(300),
         is_provisional: true,
         ..granted(&leases, "free", 0, 0)
@@ -252,7 +257,7 @@ fn what_is_granted_beyond_32_bits_is_given_back_and_a_larger_cost_is_asked() {
 fn a_key_that_goes_to_other_rules_leaves_its_grants_and_comes_to_rest_under_these() {
     let leases = leases(10);
     let reply = StoreReply {
-        spent: [Some(0), Some(7_000_000), None, None],
+        spent: amounts(&[0, 7_000_000]),
         ..granted(&leases, "free", 5, 0)
     };
     kept(&leases, "k", &reply);
@@ -338,7 +343,7 @@ fn what_somebody_else_changed_is_given_back_and_what_was_reset_is_gone() {
     let leases = leases(10);
     let denied = StoreReply {
         wait_ms: Some(500),
-        spent: [Some(0), Some(10_000_000), None, None],
+        spent: amounts(&[0, 10_000_000]),
         ..granted(&leases, "free", 2, 0)
     };
     for key in ["again", "later", "reset"] {
@@ -366,7 +371,7 @@ fn an_earlier_answer_of_the_same_epoch_teaches_nothing_and_its_grant_is_held() {
     let free = leases.tier_id("free").unwrap();
     let spent = || leases.look(&units("k"), free, 0).unwrap().snapshot.unwrap().spent[1];
     let reply = |milli, at_ms| StoreReply {
-        spent: [Some(0), Some(milli), None, None],
+        spent: amounts(&[0, milli]),
         ..granted(&leases, "free", 1, at_ms)
     };
     kept(&leases, "k", &reply(5_000, 50));
@@ -417,7 +422,7 @@ fn a_peek_says_what_a_call_would_be_told_and_changes_nothing() {
         &leases,
         "k",
         &StoreReply {
-            spent: [Some(0), Some(9_500_000), None, None],
+            spent: amounts(&[0, 9_500_000]),
             lasts_ms: 9_000,
             ..granted(&leases, "free", 2, 0)
         },
@@ -487,7 +492,7 @@ fn keys_that_are_as_good_as_new_are_forgotten_and_no_others() {
     let leases = leases(100);
     let used = |key: &str, minute, day| {
         let reply = StoreReply {
-            spent: [Some(minute), Some(day), None, None],
+            spent: amounts(&[minute, day]),
             ..granted(&leases, "free", 0, 0)
         };
         kept(&leases, key, &reply);
@@ -528,7 +533,7 @@ fn a_table_that_is_kept_for_months_tells_its_instants_anew_in_time() {
         leases.sweep(at(mono_ms + LEASE_MS));
         assert_eq!(returns(&leases), [("k".into(), 2, mono_ms)]);
         let denied = StoreReply {
-            spent: [Some(0), Some(10_000_000), None, None],
+            spent: amounts(&[0, 10_000_000]),
             wait_ms: Some(31 * DAY_MS),
             is_provisional: true,
             ..granted(&leases, "free", 0, mono_ms)
@@ -612,7 +617,7 @@ fn all_that_is_known_can_be_told_shard_by_shard() {
             &leases,
             key,
             &StoreReply {
-                spent: [Some(spent), None, None, None],
+                spent: amounts(&[spent]),
                 ..granted(&leases, "free", 0, 7)
             },
         );
@@ -624,7 +629,7 @@ fn all_that_is_known_can_be_told_shard_by_shard() {
         assert_eq!(*known.key, *units(key));
         assert_eq!(
             (known.snapshot.at_ms, known.snapshot.spent),
-            (START_MS + 7, [Some(spent), None, None, None])
+            (START_MS + 7, amounts(&[spent]))
         );
         assert_eq!(leases.named_rules(&known.rules).len(), 2);
     }

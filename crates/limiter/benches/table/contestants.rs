@@ -31,7 +31,10 @@ pub(crate) const MAPS: Group = &[
     ("scc", |keys| decide_by(Scc::default(), keys)),
 ];
 /// From the key's text to the counted decision.
-pub(crate) const LIMITERS: Group = &[("limiter", |keys| decide_locally(2, keys)), ("leases", decide_by_leases)];
+pub(crate) const LIMITERS: Group = &[
+    ("limiter", |keys| decide_locally(2, keys)),
+    ("leases", decide_by_leases),
+];
 /// The same by keys of as many limits as fill two, four and eight slots.
 pub(crate) const WIDTHS: Group = &[
     ("2 limits", |keys| decide_locally(2, keys)),

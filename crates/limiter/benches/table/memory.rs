@@ -40,7 +40,11 @@ fn of(name: &str, keys: usize) -> Result<Taken, Box<dyn Error>> {
 }
 
 pub(crate) fn print(name: &str, keys: usize) -> Result<(), Box<dyn Error>> {
-    let named = MAPS.iter().chain(LIMITERS).chain(WIDTHS).find(|(known, _)| *known == name);
+    let named = MAPS
+        .iter()
+        .chain(LIMITERS)
+        .chain(WIDTHS)
+        .find(|(known, _)| *known == name);
     let (_, fill) = named.ok_or("there is no such contestant")?;
     // What comes with the first of them is not theirs.
     drop(fill(1));

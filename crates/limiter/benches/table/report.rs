@@ -69,8 +69,7 @@ fn shown(spread: &Value) -> String {
 
 pub(crate) fn write(rows: &[Value]) -> Result<(), Box<dyn Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks/table.json");
-    let title =
-        "nanoseconds a decision and bytes a key: the table of keys beside other maps, leases beside the limiter, and more limits";
+    let title = "nanoseconds a decision and bytes a key: the table of keys beside other maps, leases beside the limiter, and more limits";
     let json = json!({ "name": "table", "title": title, "rows": rows });
     std::fs::write(path, format!("{json:#}\n"))?;
     Ok(())

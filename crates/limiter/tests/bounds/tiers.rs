@@ -32,12 +32,19 @@ fn tiers_that_cannot_be_used_change_nothing() {
 
 #[test]
 fn as_many_names_are_told_apart_as_the_first_tiers_make_room_for() {
-    let of = |names: u64| (0..names).map(|name| day(&name.to_string(), 1 + name)).collect::<Vec<_>>();
+    let of = |names: u64| {
+        (0..names)
+            .map(|name| day(&name.to_string(), 1 + name))
+            .collect::<Vec<_>>()
+    };
     for (names, most) in [(1, 2), (2, 2), (3, 4), (4, 4), (5, 8), (8, 8)] {
         let limiter = limiter(10, of(names));
         limiter.reload(vec![tier("free", of(most))]).unwrap();
         let refused = limiter.reload(vec![tier("free", of(most + 1))]).unwrap_err();
-        assert!(refused.to_string().contains(&format!("tells {most} limits apart")), "{refused}");
+        assert!(
+            refused.to_string().contains(&format!("tells {most} limits apart")),
+            "{refused}"
+        );
     }
 }
 
@@ -60,7 +67,11 @@ fn each_of_eight_limits_counts_for_itself_and_denies() {
         limits[usize::from(denying)] = day(&denying.to_string(), 3);
         let limiter = limiter(10, limits);
         let key = limiter.hash("key");
-        assert!(limiter.consume(key, 0, 3_000, NOW_MS).is_ok_and(|outcome| outcome.spent == [3_000; 8]));
+        assert!(
+            limiter
+                .consume(key, 0, 3_000, NOW_MS)
+                .is_ok_and(|outcome| outcome.spent == [3_000; 8])
+        );
         let denied = limiter.consume(key, 0, 1_000, NOW_MS).unwrap();
         assert_eq!(denied.verdict, Verdict::Denied { limit: denying });
         assert_eq!(denied.spent, [3_000; 8]);

@@ -8,7 +8,8 @@ use model::Model;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tollkeeper_limiter::{
-    Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_LIMITS, Period, Rule, StoreReply, TierSpec, Times,
+    Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_LIMITS, Period, Rule, StoreReply,
+    TierSpec, Times,
 };
 
 const START_MS: u64 = 1_799_999_990_000;
@@ -49,13 +50,14 @@ fn tiers(names: usize, size: u64) -> Vec<TierSpec> {
         limits(&[]),
         limits(&[("day", quota(90_000, day)), ("burst", bucket(0, 1_000))]),
     ];
+    // By slot they are in the order of their names, by which the model orders them.
     let more = limits(&[
         ("month", quota(8_000_000_000, month)),
-        ("second", bucket(60_000 * size, 1_200)),
-        ("hour", bucket(80_000, 1_000)),
-        ("term", quota(150_000 * size, Period::Month { anchor_day: 15 })),
-        ("spare", bucket(8_000_000_000 * size, 1_100)),
-        ("days", quota(100_000, Period::Day)),
+        ("day2", bucket(60_000 * size, 1_200)),
+        ("day5", bucket(80_000, 1_000)),
+        ("day3", quota(150_000 * size, Period::Month { anchor_day: 15 })),
+        ("day6", bucket(8_000_000_000 * size, 1_100)),
+        ("day4", quota(100_000, Period::Day)),
     ]);
     tiers[2].splice(0..0, more[..names - 2].first().cloned());
     if names > 4 {
@@ -63,14 +65,15 @@ fn tiers(names: usize, size: u64) -> Vec<TierSpec> {
         tiers[1].splice(1..1, more[2..4].iter().cloned());
         tiers[2].push(more[4].clone());
     }
-    let named = |(limits, name): (Vec<LimitSpec>, char)| TierSpec {
+    let tier = |(limits, name): (Vec<LimitSpec>, char)| TierSpec {
         name: name.into(),
         limits,
     };
-    tiers.into_iter().zip('a'..).map(named).collect()
+    tiers.into_iter().zip('a'..).map(tier).collect()
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a test makes few")]
 enum Step {
     Wait(u64),
     Consume { key: usize, tier: u64, cost_milli: u64 },

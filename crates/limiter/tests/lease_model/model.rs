@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use tollkeeper_limiter::bucket::Bucket;
 use tollkeeper_limiter::quota::Quota;
 use tollkeeper_limiter::{
-    Applied, Asked, Epoch, Error, LeaseOutcome, LeaseVerdict, LimitSpec, MAX_LIMITS, Rule, Snapshot, StoreReply, TierSpec, Times,
+    Applied, Asked, Epoch, Error, LeaseOutcome, LeaseVerdict, LimitSpec, MAX_LIMITS, Rule, Snapshot, StoreReply,
+    TierSpec, Times,
 };
 
 type Rules = BTreeMap<String, Rule>;

@@ -55,7 +55,10 @@ fn eight_limits_are_there_again() {
     let narrow = first.tier_id("narrow").unwrap();
     first.consume(first.hash("acct:3"), narrow, 1_000, NOW_MS).unwrap();
     storage.save(&first).unwrap();
-    let expected: Vec<_> = [60_000].into_iter().chain((1..8).map(|q| q * 1_000_000 - 40_000)).collect();
+    let expected: Vec<_> = [60_000]
+        .into_iter()
+        .chain((1..8).map(|q| q * 1_000_000 - 40_000))
+        .collect();
     let second = limiter(&storage, wide());
     assert_eq!(storage.load(&second).unwrap(), 3);
     assert_eq!(left(&second, "acct:1"), expected);
@@ -149,7 +152,8 @@ fn a_key_that_is_there_twice_is_refused() {
         let wide = transaction.open_table(WIDE_KEYS).unwrap();
         let (key, row) = redb::ReadableTable::first(&wide).unwrap().unwrap();
         let mut keys = transaction.open_table(KEYS).unwrap();
-        keys.insert(key.value(), row.value().first_chunk::<44>().unwrap()).unwrap();
+        keys.insert(key.value(), row.value().first_chunk::<44>().unwrap())
+            .unwrap();
     }
     transaction.commit().unwrap();
     drop(database);
