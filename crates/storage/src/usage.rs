@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError, TableHandle, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError, TableHandle,
+    WriteTransaction,
 };
 use tollkeeper_limiter::{AdoptedRuleSet, Change, Credit, Limiter, MAX_LIMITS};
 
