@@ -32,7 +32,7 @@ fn quota(limit_milli: u64, period: Period) -> Rule {
 /// Tiers of two names of limits, or of three or eight; `size` is what a reload changes.
 fn tiers(names: usize, size: u64) -> Vec<TierSpec> {
     let month = Period::Month { anchor_day: 1 };
-    let day = if is_wide { Period::Day } else { Period::Hour };
+    let day = if names > 2 { Period::Day } else { Period::Hour };
     let limits = |limits: &[(&str, Rule)]| {
         let limit = |&(name, rule): &(&str, Rule)| LimitSpec {
             name: name.into(),
