@@ -27,7 +27,7 @@ impl Demand {
         }
     }
 
-    pub(crate) fn rate(&self) -> f64 {
+    pub(crate) fn rate(self) -> f64 {
         self.rate.into()
     }
 
