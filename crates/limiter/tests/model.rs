@@ -260,7 +260,7 @@ proptest! {
             }
             let begun = model.iter_mut().zip(&mut new);
             let mut limits: Vec<&mut Model> = begun.filter_map(|(limit, new)| limit.as_mut().or(new.as_mut())).collect();
-            for limit in limits.iter_mut() {
+            for limit in &mut *limits {
                 limit.advance(now_ms);
             }
             let waits: Vec<_> = limits.iter().map(|limit| limit.wait_ms(cost)).collect();
@@ -269,7 +269,7 @@ proptest! {
                 Verdict::Allowed => {
                     prop_assert_eq!(longest, 0);
                     if spends {
-                        for limit in limits.iter_mut() {
+                        for limit in &mut *limits {
                             limit.spend(cost);
                         }
                         allowed.push((cost, now_ms));
