@@ -190,7 +190,7 @@ fn a_change_during_a_save_is_never_lost() {
         let mut file = std::collections::BTreeMap::new();
         for Change { key, state } in saved.into_iter().chain(save(&limiter)) {
             match state {
-                Some(state) => file.insert(key, state.spent[1]),
+                Some(state) => file.insert(key, state.used[1]),
                 None => file.remove(&key),
             };
         }
@@ -214,6 +214,6 @@ fn two_calls_and_a_save_meet_in_every_order() {
         assert_eq!(here + there, 1);
         let last = saved.into_iter().chain(save(&limiter)).last();
         let state = last.and_then(|change| change.state).expect("it has changed");
-        assert_eq!(state.spent[1], 1_000);
+        assert_eq!(state.used[1], 1_000);
     });
 }
