@@ -2,8 +2,9 @@
 // decisions and not kinds of modules. It is no entry of the package: a limiter over a store of one's own is not public.
 import { join } from "node:path";
 
-/** What is asked for, and where it is made from. */
-const MODULES = ["shared/shared-limiter", "shared/runtime", "engine/native-leases"];
+/** Where it is, from the root of a build, and what it is made of in src/. */
+export const JOINED = "dist/bench/leases.js";
+export const MODULES = ["shared/shared-limiter", "shared/runtime", "engine/native-leases"];
 const ENTRY = "\0leases";
 
 /**
@@ -24,7 +25,7 @@ export async function joinLeases(root) {
       },
     ],
   });
-  await bundle.write({ file: join(root, "dist", "bench", "leases.js") });
+  await bundle.write({ file: join(root, JOINED) });
 }
 
 /** @param {string} root */
