@@ -56,7 +56,7 @@ impl Expected {
             Verdict::Allowed => assert!(longest_ms <= slack, "allowed, but waits {longest_ms}"),
             Verdict::Denied { limit } => {
                 let denied = &self.before[usize::from(limit)];
-                assert!(wait_ms > 0 && denied.wait_ms + slack >= longest_ms);
+                assert!(wait_ms > 0 && denied.wait_ms.saturating_add(slack) >= longest_ms);
             }
         }
     }
