@@ -1,4 +1,5 @@
 import { MAX_AMOUNT } from "../engine/amount.js";
+import { costAt, mostOf } from "../engine/cost.js";
 import { LONGEST_OUT_MS } from "./lua/key-state.js";
 import { ABSENT_MS } from "./lua/replicas.js";
 import type { Command, Membership, Reply } from "./protocol.js";
@@ -95,8 +96,10 @@ function isDecision(command: Command): command is Decision {
 
 /** What a command can be granted at most. */
 function mostGranted(command: Command): number {
-  if (command.op === "take") return Math.max(command.need, command.want);
-  return command.op === "grant" ? command.milli : 0;
+  if (command.op === "grant") return command.milli;
+  if (command.op !== "take") return 0;
+  const { need, want, tier } = command;
+  return Math.max(mostOf(need, tier.limits.length), typeof need === "number" ? want : 0);
 }
 
 function checkDecision(
@@ -108,14 +111,17 @@ function checkDecision(
   if (denied > 0) {
     if (granted > 0) throw new StrangeAnswer(`a denial with a grant of ${granted}`);
     const rule = tier.limits[denied - 1]?.rule;
-    if (rule?.waitMs(spent[denied - 1] ?? 0, need, nowMs) === 0)
+    const needed = costAt(need, denied - 1);
+    if (needed === 0 || rule?.waitMs(spent[denied - 1] ?? 0, needed, nowMs) === 0)
       throw new StrangeAnswer("a denial where there is room");
     return;
   }
   if (op === "peek") return;
-  if (granted < need) throw new StrangeAnswer(`a grant of ${granted} where ${need} were needed`);
+  const most = mostOf(need, tier.limits.length);
+  if (granted < most) throw new StrangeAnswer(`a grant of ${granted} where ${most} were needed`);
   tier.limits.forEach(({ rule }, index) => {
-    const units = granted * (rule.type === "bucket" ? rule.perMilli : 1);
+    const milli = typeof need === "number" ? granted : costAt(need, index);
+    const units = milli * (rule.type === "bucket" ? rule.perMilli : 1);
     if (units > (spent[index] ?? 0) + (credits[index] ?? 0))
       throw new StrangeAnswer(`a grant of ${granted} that was not spent`);
   });

@@ -18,9 +18,9 @@ import { MAX } from "./rules.js";
  * the caller: it numbers its corrections by itself, and what a dead one has left is sent under its lane by another; and it
  * can't tell what another has got, and has yet to hear of. Then by operation:
  *
- * - `take`: need, want, divisor, how long in ms what is granted beyond the need may stay out, and 1 if other lanes of the
+ * - `take`: need, which is one number of every limit, or empty and one number per limit behind it; want, divisor, how long in ms what is granted beyond the need may stay out, and 1 if other lanes of the
  *   caller may give that back. Grants `need` or denies; and in whole tokens beyond it up to `want` in all, at most the
- *   divisor's part of what is left. Others are asked to give back what lies idle if they hold tokens and the wait would be
+ *   divisor's part of what is left, but nothing beyond a need per limit, of which it tells the largest. Others are asked to give back what lies idle if they hold tokens and the wait would be
  *   longer than these may stay out.
  * - `peek`: need. Says what `take` would, and writes nothing.
  * - `adjust`: instant of the decision, words, sequence or empty, and per limit thousandths. The words are of `quotas` only,
@@ -53,6 +53,17 @@ local function numbers(at, n)
   return list
 end
 
+-- What is needed of every limit, or of each, and where the next argument stands.
+local function needAt(at, n)
+  local need = tonumber(ARGV[at])
+  if need then return need, at + 1 end
+  return numbers(at + 1, n), at + 1 + n
+end
+
+local function neededOf(need, i)
+  return type(need) == 'table' and need[i] or need
+end
+
 -- The command whose arguments begin at that place, and where the next begin.
 local tiers = {}
 local function decode(at)
@@ -65,13 +76,15 @@ local function decode(at)
     at = at + 1 + n
   end
   if op == 'take' then
-    local need, want, divisor, out, shared = unpack(numbers(at, 5))
+    local need, rest = needAt(at, n)
+    local want, divisor, out, shared = unpack(numbers(rest, 4))
     return {
       op = op, now = now, limits = limits, lane = lane, snapshot = snapshot,
       need = need, want = want, divisor = divisor, out = out, isShared = shared == 1,
-    }, at + 5
+    }, rest + 4
   elseif op == 'peek' then
-    return {op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, need = tonumber(ARGV[at])}, at + 1
+    local need, rest = needAt(at, n)
+    return {op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, need = need}, rest
   elseif op == 'adjust' then
     return {
       op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, madeAt = tonumber(ARGV[at]),
@@ -173,20 +186,20 @@ local function weigh(state, command)
   local limits, need = command.limits, command.need
   local denied, longest, left = 0, 0, nil
   for i = 1, #limits do
-    local rule, spent = limits[i].rule, state.slots[limits[i].name].spent
+    local rule, spent, needed = limits[i].rule, state.slots[limits[i].name].spent, neededOf(need, i)
     local wait, has
     if rule.isBucket then
-      local missing = spent + need * rule.perMilli - rule.capacity
+      local missing = spent + needed * rule.perMilli - rule.capacity
       wait = missing > 0 and ceil(missing / rule.perMs) or 0
       has = floor((rule.capacity - spent) / rule.perMilli)
     else
       local _, finish = periodOf(state.now, rule)
-      wait = spent + need > rule.capacity and (rule.capacity > 0 and finish - state.now or math.huge) or 0
+      wait = spent + needed > rule.capacity and (rule.capacity > 0 and finish - state.now or math.huge) or 0
       -- While something is kept nothing is granted ahead: with the period would end what lies idle, and what is kept would
       -- have been used in its place.
       has = keptOf(state.slots[limits[i].name], rule.capacity) > 0 and 0 or rule.capacity - spent
     end
-    if need > 0 and wait > longest then denied, longest = i, wait end
+    if needed > 0 and wait > longest then denied, longest = i, wait end
     left = left and min(left, has) or has
   end
   local back = denied > 0 and outstanding(state, command) or 0
@@ -207,9 +220,14 @@ local function take(state, command)
   local denied, left, back = weigh(state, command)
   local granted, grants = 0, false
   if denied == 0 then
-    local ahead = min(command.want, floor(left / command.divisor)) - need
-    ahead = max(0, ahead - ahead % 1000)
-    granted = need + ahead
+    local ahead = 0
+    if type(need) == 'table' then
+      for i = 1, #limits do granted = max(granted, need[i]) end
+    else
+      ahead = min(command.want, floor(left / command.divisor)) - need
+      ahead = max(0, ahead - ahead % 1000)
+      granted = need + ahead
+    end
     grants = ahead > 0
     if grants then
       own['@w'] = (command.isShared or outstanding(state, command) > 0) and '*' or command.lane
@@ -217,7 +235,7 @@ local function take(state, command)
     end
     for i = 1, #limits do
       local slot = state.slots[limits[i].name]
-      slot.spent = min(${MAX}, slot.spent + granted * limits[i].rule.perMilli)
+      slot.spent = min(${MAX}, slot.spent + (neededOf(need, i) + ahead) * limits[i].rule.perMilli)
     end
   end
   save(state, command, grants)

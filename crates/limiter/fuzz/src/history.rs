@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tollkeeper_limiter::{KeyHash, Rule, TierId};
 
+use crate::cost::Cost;
 use crate::slot::capacity_milli;
 use crate::tier_versions::TierVersions;
 
@@ -15,20 +16,20 @@ struct History {
     tier: TierId,
     /// A change of tier leaves the sum without meaning.
     mixed: bool,
-    /// When, and how many thousandths of a token.
-    admitted: Vec<(u64, u64)>,
+    /// When, and what of each limit.
+    admitted: Vec<(u64, Cost)>,
 }
 
 impl Histories {
     /// Notes a call; a denied one admits 0, but changes the tier too.
-    pub(crate) fn note(&mut self, key: KeyHash, tier: TierId, admitted_milli: u64, now_ms: u64) {
+    pub(crate) fn note(&mut self, key: KeyHash, tier: TierId, admitted: Cost, now_ms: u64) {
         let history = self.0.entry(key).or_insert(History {
             tier,
             mixed: false,
             admitted: Vec::new(),
         });
         history.mixed |= history.tier != tier;
-        history.admitted.push((now_ms, admitted_milli));
+        history.admitted.push((now_ms, admitted));
     }
 
     pub(crate) fn forget(&mut self, key: KeyHash) {
@@ -45,19 +46,19 @@ impl Histories {
             let Some(tier) = versions.tier(versions.version(), history.tier) else {
                 continue;
             };
-            for limit in &tier.limits {
-                history.check(limit.rule);
+            for (index, limit) in tier.limits.iter().enumerate() {
+                history.check(index, limit.rule);
             }
         }
     }
 }
 
 impl History {
-    fn check(&self, rule: Rule) {
+    fn check(&self, limit: usize, rule: Rule) {
         for (first, (from_ms, _)) in self.admitted.iter().enumerate() {
             let mut sum = 0_u128;
-            for (to_ms, admitted_milli) in &self.admitted[first..] {
-                sum += u128::from(*admitted_milli);
+            for (to_ms, admitted) in &self.admitted[first..] {
+                sum += u128::from(admitted.of(limit));
                 assert!(sum * window(rule) <= most(rule, *from_ms, *to_ms), "{rule:?}");
             }
         }

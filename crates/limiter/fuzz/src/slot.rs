@@ -196,6 +196,8 @@ impl Slot {
 
     pub(crate) fn standing(&self, cost_milli: u64, now_ms: u64) -> Standing {
         let after = self.spent + u128::from(cost_milli) * Self::per_milli(self.rule);
+        // What costs nothing waits for nothing.
+        let after = if cost_milli == 0 { 0 } else { after };
         let capacity = Self::capacity(self.rule) + self.granted;
         let remaining = capacity.saturating_sub(self.spent) / Self::per_milli(self.rule);
         let (wait_ms, reset_ms) = match self.rule {
