@@ -8,12 +8,20 @@ import type { TierSpec, Tiers } from "./spec.js";
 import { KeyState, type RuleSet, ruleSetOf } from "./state.js";
 import { Table } from "./table.js";
 import type { Tier, TierLimit } from "./tier.js";
-import { countDecision, TierVersions } from "./tier-versions.js";
+import { countDecision, type TierEntry, TierVersions } from "./tier-versions.js";
 
 /** How far a call may be ahead of the last sweep, of which there are many a second. */
 const LEAD_MS = 60_000;
 /** So many overflow buckets are kept, as a rule more than there are tiers. */
 const SPARE_OVERFLOW = 256;
+
+/** What a row asks for. */
+interface RowCall {
+  readonly at: number;
+  readonly key: string;
+  readonly entry: TierEntry<RuleSet>;
+  readonly costMilli: number;
+}
 
 /** Engines by name; on the global object, since the ESM and the CommonJS build may be loaded side by side. */
 const openEngines = registry();
@@ -111,22 +119,78 @@ export class JsEngine implements Engine {
     }
   }
 
+  consumeAll(keys: string, count: number): void {
+    const calls: RowCall[] = [];
+    let start = 0;
+    for (let at = 0; at < count * FRAME.ROW; at += FRAME.ROW) {
+      const end = start + this.#read(at, FRAME.KEY_LENGTH);
+      const key = keys.slice(start, end);
+      start = end;
+      const entry = this.#entry(key, at);
+      if (typeof entry === "number") {
+        this.frame[at + FRAME.CODE] = entry;
+        return;
+      }
+      calls.push({ at, key, entry, costMilli: this.#read(at, FRAME.COST) });
+    }
+    this.#decideTogether(calls, instant(this.#read(0, FRAME.NOW)));
+  }
+
+  /** Decides on calls that pass together or not at all, and writes of each what holds after those before it. */
+  #decideTogether(calls: readonly RowCall[], nowMs: number): void {
+    const spends = ({ entry, costMilli }: RowCall) => costMilli > 0 && entry.tier.limits.length > 0;
+    const spending = calls.filter(spends);
+    for (const call of calls) if (!spends(call)) this.#decide(call.key, call.at, false);
+    // All have their states before the first spends, and none is forgotten to make room for another.
+    const held = new Set(spending.flatMap(({ key }) => this.#table.get(key) ?? []));
+    const placed = spending.map((call) => {
+      const state = this.#place(call, nowMs, held);
+      held.add(state);
+      return { ...call, state };
+    });
+    const decided = placed.map((call) => {
+      const { at, key, entry, costMilli, state } = call;
+      state.bringTo(entry.tier, entry.rules, nowMs);
+      const unspent = [...state.spent];
+      const denied = denyingLimit(state, entry.tier, costMilli, state.atMs);
+      if (denied === 0) state.charge(entry.tier, costMilli);
+      const overflow = this.#table.get(key) === state ? 0 : OUTCOME.OVERFLOW;
+      this.frame[at + FRAME.CODE] = denied | overflow | this.#report(at, entry.tier, state, nowMs);
+      return { ...call, unspent, denied, overflow };
+    });
+    const isAllowed = decided.every(({ denied }) => denied === 0);
+    for (const { at, entry, costMilli, state, unspent, denied, overflow } of decided) {
+      if (isAllowed || denied > 0) {
+        countDecision(entry, denied);
+        if (overflow > 0) entry.counts.overflow++;
+      } else {
+        // A refund, and not the state as it was: a later call may have brought the same key under another tier.
+        state.correct(entry.tier, -costMilli, state.atMs, false);
+        this.#writeSpent(at, entry.tier, unspent);
+      }
+    }
+    if (isAllowed) for (const call of calls) if (!spends(call)) countDecision(call.entry, 0);
+  }
+
+  /** The state of a key, or what it shares; none of those that are `held` is forgotten to make room for it. */
+  #place({ key, entry }: RowCall, nowMs: number, held: ReadonlySet<KeyState>): KeyState {
+    const known = this.#table.get(key);
+    if (known !== undefined) return known;
+    const state = new KeyState(entry.tier, entry.rules, nowMs);
+    return this.#add(key, state, nowMs, held) ? state : this.#shared(entry.name, state, nowMs);
+  }
+
   /** Makes the decision that the row at `at` asks for, and writes it there. */
   #decide(key: string, at: number, spends: boolean): void {
     this.frame[at + FRAME.CODE] = this.#outcome(key, at, spends);
   }
 
   #outcome(key: string, at: number, spends: boolean): number {
-    const tierId = this.#read(at, FRAME.TIER);
-    const costMilli = this.#read(at, FRAME.COST);
-    const nowMs = this.#read(at, FRAME.NOW);
-    if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
-    if (!(costMilli >= 0)) return OUTCOME.COST_INVALID;
-    const entry = this.#tiers.inForce(tierId);
-    if (entry === undefined) return OUTCOME.TIER_UNKNOWN;
+    const entry = this.#entry(key, at);
+    if (typeof entry === "number") return entry;
     const { tier } = entry;
-    if (costMilli > tier.maxCostMilli) return OUTCOME.COST_EXCEEDS_CAPACITY;
-    const now = instant(nowMs);
+    const costMilli = this.#read(at, FRAME.COST);
+    const now = instant(this.#read(at, FRAME.NOW));
     const changes = spends && costMilli > 0 && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
@@ -150,14 +214,24 @@ export class JsEngine implements Engine {
     return denied | overflow | this.#report(at, tier, state, now);
   }
 
+  /** The tier that the row at `at` asks, if that can be decided; else why it can't. */
+  #entry(key: string, at: number): TierEntry<RuleSet> | number {
+    const costMilli = this.#read(at, FRAME.COST);
+    if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
+    if (!(costMilli >= 0)) return OUTCOME.COST_INVALID;
+    const entry = this.#tiers.inForce(this.#read(at, FRAME.TIER));
+    if (entry === undefined) return OUTCOME.TIER_UNKNOWN;
+    return costMilli > entry.tier.maxCostMilli ? OUTCOME.COST_EXCEEDS_CAPACITY : entry;
+  }
+
   #hasRoom(nowMs: number): boolean {
     const roomMs = this.#roomMs(nowMs);
     return this.#table.hasRoom((state) => state.isIdle(roomMs));
   }
 
-  #add(key: string, state: KeyState, nowMs: number): boolean {
+  #add(key: string, state: KeyState, nowMs: number, held?: ReadonlySet<KeyState>): boolean {
     const roomMs = this.#roomMs(nowMs);
-    return this.#table.add(key, state, (other) => other.isIdle(roomMs));
+    return this.#table.add(key, state, (other) => other.isIdle(roomMs) && !held?.has(other));
   }
 
   /** The instant by which a call may have keys forgotten, to make room: no later than the sweeps bear out, if there are any. */
@@ -170,12 +244,17 @@ export class JsEngine implements Engine {
     const { limits } = tier;
     this.frame[at + FRAME.VERSION] = this.version;
     this.frame[at + FRAME.NOW] = limits.length === 0 ? nowMs : state.atMs;
-    for (let index = 0; index < limits.length; index++) {
-      this.frame[at + FRAME.SPENT + index] = state.spent[(limits[index] as TierLimit).slot] as number;
-    }
+    this.#writeSpent(at, tier, state.spent);
     if (limits.length === 0 || state.atMs === nowMs) return 0;
     this.frame[at + FRAME.BEHIND] = state.atMs - nowMs;
     return OUTCOME.BEHIND;
+  }
+
+  /** Writes what is spent of a tier's limits, by slot, into the row at `at`. */
+  #writeSpent(at: number, { limits }: Tier, spent: readonly number[]): void {
+    for (let index = 0; index < limits.length; index++) {
+      this.frame[at + FRAME.SPENT + index] = spent[(limits[index] as TierLimit).slot] as number;
+    }
   }
 
   #read(at: number, field: number): number {

@@ -70,6 +70,8 @@ export class Decision {
   declare private more?: readonly number[];
   /** Whether it can still be refunded or settled. */
   declare private open: boolean;
+  /** There only once it was undone: its cost is then no part of what is spent. */
+  declare private isUndone?: boolean;
 
   /**
    * Made by a limiter; copies a row of the engine's frame, which begins at `at`. `spends` is false for a peek.
@@ -250,8 +252,19 @@ export class Decision {
 
   /** What was spent of a limit of the tier after the call, in the limit's units. */
   private spent(index: number): number {
+    const spent = this.amount(index);
+    return this.isUndone ? this.unspent(index, spent) : spent;
+  }
+
+  private amount(index: number): number {
     if (index >= NARROW) return this.more?.[index - NARROW] as number;
     return index === 0 ? this.spent0 : index === 1 ? this.spent1 : index === 2 ? this.spent2 : this.spent3;
+  }
+
+  /** What was spent of a limit before the call. */
+  private unspent(index: number, spent: number): number {
+    const { rule } = this.boundTier.tier.limits[index] as TierLimit;
+    return rule.type === "bucket" ? rule.charged(spent, -this.costMilli) : rule.deducted(spent, this.costMilli);
   }
 
   private readMore(frame: Frame, at: number): void {
@@ -265,6 +278,17 @@ export class Decision {
    */
   amend(deltaMilli: number, flags: number): void {
     this.correct(deltaMilli, flags);
+  }
+
+  /**
+   * Takes back what was spent for a call that another decision denies, as if it had never been: its limits are then as they
+   * stood before. Whether it did.
+   *
+   * @internal
+   */
+  undo(): boolean {
+    this.isUndone = this.correct(-this.costMilli, ADJUST.UNUSED);
+    return this.isUndone;
   }
 
   /** @internal */

@@ -3,6 +3,7 @@
 mod corrections;
 mod decisions;
 mod grants;
+mod joint;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -75,7 +76,7 @@ impl Run {
         let operation = input.byte() % 32;
         let key = KEYS[input.index(KEYS.len())];
         match operation {
-            0..=16 => {
+            0..=14 => {
                 self.given_ms += input.advance_ms();
                 let (tier, cost_milli) = (input.index(TIERS.len()), input.cost_milli());
                 self.consume(key, tier as TierId, cost_milli);
@@ -83,6 +84,10 @@ impl Run {
             17 => {
                 self.given_ms += input.advance_ms();
                 self.grant(key, input);
+            }
+            15 | 16 => {
+                self.given_ms += input.advance_ms();
+                self.consume_together(key, input);
             }
             18 | 19 => {
                 self.given_ms += input.advance_ms();

@@ -59,7 +59,7 @@ impl Run {
         let charges = delta_milli > 0 && !tier.limits.is_empty();
         let known = self.table.knows(charge.key);
         if charges && !charge.overflow && !known {
-            self.notice_evictions(charge.key);
+            self.notice_evictions(&[charge.key]);
         }
         let model = if !charge.overflow && (known || charges && !self.table.is_full()) {
             self.table.own(charge.key, &tier, now_ms)

@@ -27,7 +27,7 @@ impl Run {
             return;
         }
         if !self.table.knows(key) {
-            self.notice_evictions(key);
+            self.notice_evictions(&[key]);
         }
         let overflow = self.table.is_full() && !self.table.knows(key);
         assert_eq!(
@@ -81,7 +81,7 @@ impl Run {
         tier.cloned()
     }
 
-    fn check_unspent(&mut self, key: KeyHash, tier: &TierSpec, cost_milli: u64, outcome: &Outcome) {
+    pub(super) fn check_unspent(&mut self, key: KeyHash, tier: &TierSpec, cost_milli: u64, outcome: &Outcome) {
         let now_ms = self.now();
         let id = self.limiter.tier_id(&tier.name).expect("it decided");
         let known = self.table.key(key);
@@ -122,7 +122,7 @@ fn unless_refused(
 }
 
 /// What is expected instead of a decision.
-fn refusal(tier: Option<&TierSpec>, cost_milli: u64) -> Option<Error> {
+pub(super) fn refusal(tier: Option<&TierSpec>, cost_milli: u64) -> Option<Error> {
     let Some(tier) = tier else {
         return Some(Error::TierUnknown);
     };
