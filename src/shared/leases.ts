@@ -17,7 +17,7 @@ import { ownKey } from "./own-key.js";
 import type { Parts } from "./parts.js";
 import { report } from "./report.js";
 import type { Session, SessionState } from "./session.js";
-import { unreconciled } from "./unreconciled.js";
+import { type Unreconciled, unreconciled } from "./unreconciled.js";
 
 // Own constants of a module, as in limiter.ts.
 const { TIER, COST, KEY_LENGTH, CODE, VERSION } = LEASE_FRAME;
@@ -105,6 +105,24 @@ export class Leases {
     return decision;
   }
 
+  /** What the outage policy would say of a call that it decides; undefined if the store can be asked, or enough is held. */
+  peekAway(key: string, boundTier: BoundTier, costMilli: number): Decision | undefined {
+    if (this.#mayAsk(this.#parts.openKeys.get(key))) return undefined;
+    if ((this.#parts.decider.look(boundTier, key)?.heldMilli ?? 0) >= costMilli) return undefined;
+    return this.#outage.decide(key, boundTier, costMilli, false);
+  }
+
+  /** What a call would be told by what is known here of its key, and nothing else. */
+  standing(key: string, boundTier: BoundTier, costMilli: number): Decision {
+    const { decider, clocks } = this.#parts;
+    const { tier } = boundTier;
+    const { snapshot, heldMilli = 0 } = decider.look(boundTier, key) ?? {};
+    const nowMs = Math.max(clocks.storeMs(), snapshot?.atMs ?? 0);
+    const lagMs = nowMs - clocks.storeMs();
+    const outcome = outcomeOf(tier, spentAt(tier, snapshot, nowMs, heldMilli), costMilli, { nowMs, lagMs, backMs: 0 });
+    return decider.conclude(boundTier, key, costMilli, outcome, false);
+  }
+
   /** Forgets a key everywhere. */
   async reset(key: string, { tier }: BoundTier): Promise<void> {
     this.#forget(key);
@@ -119,13 +137,19 @@ export class Leases {
   }
 
   /** Corrects what a tier has decided, now or when the store is back. */
-  correct(key: string, boundTier: BoundTier, deltaMilli: number, atMs: number, quotasOnly: boolean): void {
+  correct(
+    key: string,
+    boundTier: BoundTier,
+    deltaMilli: number,
+    atMs: number,
+    how: Pick<Unreconciled, "quotasOnly" | "unused">,
+  ): void {
     const { tier } = boundTier;
     if (tier.limits.length === 0) return;
     const deltas = tier.limits.map(() => deltaMilli);
     // Who gives back in exact mode is denied by nothing that was said before.
     if (deltaMilli < 0 && this.#parts.options.mode === "exact") this.#parts.decider.giveBack(key, true);
-    this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, quotasOnly, tell: deltaMilli < 0 }));
+    this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, ...how, tell: deltaMilli < 0 }));
   }
 
   /** Somebody else has changed the key. */

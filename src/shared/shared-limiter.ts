@@ -12,13 +12,16 @@ import { BoundTiers } from "../limiter/bound-tiers.js";
 import { Calls, type Many } from "../limiter/calls.js";
 import type { Decision } from "../limiter/decision.js";
 import { type GrantOptions, grantOf } from "../limiter/grant.js";
+import { JointDecision } from "../limiter/joint-decision.js";
 import { checkedKey, excessiveCost, invalidCost, limiterClosed } from "../limiter/misuse.js";
 import { type Observe, Observers } from "../limiter/observers.js";
 import { plainTier } from "../limiter/overrides.js";
 import { Sampler } from "../limiter/sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "../limiter/shadow.js";
+import { type Subject, Subjects } from "../limiter/subjects.js";
 import { kindsOf, type LimitKinds } from "../store/limit-kinds.js";
 import type { Link } from "../store/protocol.js";
+import { JointCalls } from "./joint-calls.js";
 import type { LeaseOptions } from "./lease-options.js";
 import { Leases } from "./leases.js";
 import { ownKey, shadowKey } from "./own-key.js";
@@ -73,6 +76,7 @@ export class SharedLimiter {
   readonly #session: Session;
   readonly #leases: Leases;
   readonly #boundTiers: BoundTiers;
+  readonly #jointCalls: JointCalls;
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
   readonly #timings = new Observers("onAnswer");
@@ -93,7 +97,10 @@ export class SharedLimiter {
     this.#readyGate = new ReadyGate(runtime);
     this.#boundTiers = new BoundTiers(engine, {
       correct: (boundTier, key, deltaMilli, atMs, flags) => {
-        this.#leases.correct(key, boundTier, deltaMilli, atMs, (flags & ADJUST.QUOTAS_ONLY) !== 0);
+        this.#leases.correct(key, boundTier, deltaMilli, atMs, {
+          quotasOnly: (flags & ADJUST.QUOTAS_ONLY) !== 0,
+          unused: (flags & ADJUST.UNUSED) !== 0,
+        });
         return true;
       },
       clock: settings.clock ?? (() => -1),
@@ -129,6 +136,15 @@ export class SharedLimiter {
     );
     const parts = { session: this.#session, runtime, options: settings };
     this.#leases = new Leases(new Parts(engine, this.#boundTiers, parts));
+    this.#jointCalls = new JointCalls({
+      consume: ({ key, boundTier, costMilli }) => this.#ask(boundTier, key, costMilli, true),
+      peekAway: ({ key, boundTier, costMilli }) => this.#leases.peekAway(ownKey(key), boundTier, costMilli),
+      standing: ({ key, boundTier, costMilli }) => this.#leases.standing(ownKey(key), boundTier, costMilli),
+      countDenial: ({ boundTier: { version, tierId, tier } }, { deniedBy }) => {
+        this.#engine.count(version, tierId, 1 + tier.limits.findIndex(({ name }) => name === deniedBy));
+      },
+      askShadows: (decision) => this.#askShadows(decision, true),
+    });
     this.#session.open();
   }
 
@@ -205,6 +221,25 @@ export class SharedLimiter {
     const decisions = calls.keys.map((key, index) => this.consume(key, calls.tierOf(index), calls.costOf(index)));
     const isDecided = (decision: Decision | Promise<Decision>): decision is Decision => !(decision instanceof Promise);
     return decisions.every(isDecided) ? decisions : Promise.all(decisions);
+  }
+
+  /**
+   * Spends of several subjects at once, of every limit of each, or of none if any denies, as `Limiter.consumeAll` does. Each
+   * spends by itself, and has it back if another denies: until that has reached Redis, other calls find so much less.
+   *
+   * @param subjects 1 to 8. Those of one key and tier are one, and their costs add up.
+   * @throws {TollkeeperError} as `consume` does, and `ERR_OPTION_INVALID`; then nothing stays spent.
+   */
+  consumeAll(subjects: readonly Subject[]): JointDecision | Promise<JointDecision> {
+    const asked = new Subjects(subjects);
+    const calls = asked.calls.map(({ key, tier, costMilli }) => {
+      const boundTier = this.#boundTiers.of(tier);
+      if (costMilli > boundTier.tier.maxCostMilli) throw tooCostly(costMilli / 1000, boundTier);
+      return { key: checkedKey(key), boundTier, costMilli };
+    });
+    const decided = this.#jointCalls.decide(calls);
+    if (!(decided instanceof Promise)) return new JointDecision(asked, decided);
+    return decided.then((decisions) => new JointDecision(asked, decisions));
   }
 
   /**
