@@ -1,11 +1,13 @@
 import { TollkeeperError } from "../errors.js";
 import type { Decision } from "../limiter/decision.js";
+import type { JointDecision } from "../limiter/joint-decision.js";
 import { plainTier } from "../limiter/overrides.js";
+import { type Subject, Subjects } from "../limiter/subjects.js";
 import { type Answer, type Denial, denial, faultOf, PASS } from "./answer.js";
 import { denialFields, type Fields, stateFields, tighterOf } from "./headers.js";
-import { checkIdentity, type Identity, type Refusal } from "./identity.js";
+import { type Caller, checkedCaller, type Identified, type Identity, type Refusal } from "./identity.js";
 import type { Layer } from "./layer.js";
-import { andThen, isThenable, type MaybePromise, mute } from "./maybe-promise.js";
+import { allOf, andThen, isThenable, type MaybePromise, mute } from "./maybe-promise.js";
 import { costExceedsCapacity, quotaExceeded, temporaryReducedCapacity } from "./problem.js";
 import { checkedCost, type Toll } from "./toll.js";
 
@@ -21,8 +23,12 @@ const NO_FIELDS: Fields = [];
  * back to it: all of it before its body is read, and later to the quotas only, or large bodies could be sent for nothing.
  */
 export class Call<Request> {
-  /** The decision on it; undefined where it cost nothing, or has not been made. */
+  /** The decision on it; undefined where it cost nothing, or has not been made. Of several subjects, the one to be told. */
   declare decision: Decision | undefined;
+  /** The decision on all of its subjects, where it is of several. */
+  declare joint: JointDecision | undefined;
+  /** What it was charged last, in tokens. */
+  declare private cost: number;
   /** The limits that it passes. */
   declare readonly layer: Layer<Request>;
   /** The same call at the layer before, and at the next. */
@@ -30,7 +36,7 @@ export class Call<Request> {
   declare private next: Call<Request> | undefined;
   declare private readonly request: Request;
   declare private readonly toll: Toll<Request>;
-  declare private identity: Identity | undefined;
+  declare private identity: Caller | undefined;
   declare private isLetIn: boolean;
   /** Whether its body is known, and so its whole cost. */
   declare isWhole: boolean;
@@ -45,6 +51,8 @@ export class Call<Request> {
     this.previous = previous;
     this.next = undefined;
     this.decision = undefined;
+    this.joint = undefined;
+    this.cost = 0;
     this.identity = undefined;
     this.isLetIn = false;
     this.isWhole = false;
@@ -107,7 +115,13 @@ export class Call<Request> {
     if (!this.isLetIn || this.decision === undefined) return;
     const part = this.partFor(status);
     mute(part);
-    if (part) this.decision.refund(part);
+    if (part) this.refund(part);
+  }
+
+  /** Gives back what it has spent, of all subjects. */
+  private refund(part: "all" | "quotas"): void {
+    if (this.joint !== undefined) this.joint.refund(part);
+    else this.decision?.refund(part);
   }
 
   private partFor(status: number): "all" | "quotas" | false {
@@ -118,8 +132,8 @@ export class Call<Request> {
     return refundOn({ status, isHandled }, this.request);
   }
 
-  private enter(identity: Identity | Refusal): MaybePromise<Answer> {
-    checkIdentity(identity);
+  private enter(identified: Identified): MaybePromise<Answer> {
+    const identity = checkedCaller(identified);
     if (!("key" in identity)) return refused(identity, NO_FIELDS);
     this.identity = identity;
     const cost = this.firstCost();
@@ -135,30 +149,41 @@ export class Call<Request> {
   }
 
   /** The caller of a call whose body has come; asked again if a reload has taken its tier away meanwhile. */
-  private presentCaller(): MaybePromise<Identity | Refusal> {
+  private presentCaller(): MaybePromise<Identified> {
     const { identity, layer, toll } = this;
-    if (identity !== undefined && Object.hasOwn(layer.limiter.tiers, plainTier(identity.tier))) return identity;
+    const isThere = ({ tier }: Subject) => Object.hasOwn(layer.limiter.tiers, plainTier(tier));
+    if (identity !== undefined && subjectsOf(identity).every(isThere)) return identity.subjects ?? identity;
     return (toll.identify ?? layer.identify)(this.request);
   }
 
-  private chargeWhole(identity: Identity | Refusal): MaybePromise<Answer> {
-    checkIdentity(identity);
+  private chargeWhole(identified: Identified): MaybePromise<Answer> {
+    const identity = checkedCaller(identified);
     if (!("key" in identity) || identity.refusal) return refused(identity as Refusal, NO_FIELDS);
     this.identity = identity;
     const { decision, layer } = this;
     const given = this.toll.total?.(this.request);
     // In shadow mode a call goes on that was denied, and is not denied twice.
     if (decision === undefined || !decision.allowed) return PASS;
-    const total = checkedCost("total", given, decision.cost);
-    if (total === decision.cost) return PASS;
-    const { key, tier } = this.chargedTo(identity);
-    const maxCost = layer.limiter.maxCost(tier);
-    if (total > maxCost) return this.exceeded(tier, total, stateFields(decision, layer.fields, total));
+    const total = checkedCost("total", given, this.cost);
+    if (total === this.cost) return PASS;
+    const charged = this.chargedFor(identity, total);
+    const over = charged.find(({ tier, cost }) => cost > layer.limiter.maxCost(tier));
+    if (over !== undefined) return this.exceeded(over.tier, over.cost, stateFields(decision, layer.fields, total));
     // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
-    const rest = Math.round((total - decision.cost) * 1000) / 1000;
-    return andThen(layer.limiter.peek(key, tier, rest), ({ allowed }) => {
-      decision.refund(allowed ? "all" : "quotas");
+    const rest = Math.round((total - this.cost) * 1000) / 1000;
+    const more = charged.filter(({ isOwn }) => !isOwn).map(({ key, tier }) => layer.limiter.peek(key, tier, rest));
+    return andThen(allOf(more), (peeked) => {
+      this.refund(peeked.every(({ allowed }) => allowed) ? "all" : "quotas");
       return this.charge(identity, total);
+    });
+  }
+
+  /** What the subjects of a call are charged if that costs so much; `isOwn` where a subject has said itself what it costs. */
+  private chargedFor(caller: Caller, callCost: number): Charged[] {
+    return subjectsOf(caller).map((subject) => {
+      const { cost = callCost } = subject;
+      const { key, tier } = this.chargedTo(subject);
+      return { key, tier, cost, isOwn: subject.cost !== undefined };
     });
   }
 
@@ -166,7 +191,7 @@ export class Call<Request> {
    * Whose tokens are spent: those of the caller, or of the caller under the tier that the route names. A NUL in the caller's
    * key is doubled, so that no caller is another one under a route's tier.
    */
-  private chargedTo(identity: Identity): { key: string; tier: string } {
+  private chargedTo(identity: Pick<Identity, "key" | "tier">): { key: string; tier: string } {
     const { key, tier } = identity;
     const own = this.toll.tier;
     const hasNul = key.includes("\0");
@@ -175,7 +200,9 @@ export class Call<Request> {
     return own === undefined ? { key: caller, tier } : { key: `${caller}\0${plainTier(own)}`, tier: own };
   }
 
-  private charge(identity: Identity, cost: number): MaybePromise<Answer> {
+  private charge(identity: Caller, cost: number): MaybePromise<Answer> {
+    this.cost = cost;
+    if (identity.subjects !== undefined) return this.chargeAll(identity, this.chargedFor(identity, cost));
     const { key, tier } = this.chargedTo(identity);
     try {
       const decision = this.layer.limiter.consume(key, tier, cost);
@@ -187,6 +214,32 @@ export class Call<Request> {
     } catch (error) {
       return this.failed(error, tier, cost);
     }
+  }
+
+  private chargeAll(caller: Caller, charged: readonly Charged[]): MaybePromise<Answer> {
+    try {
+      const joint = this.layer.limiter.consumeAll(charged);
+      if (!isThenable(joint)) return this.concludeAll(caller, charged, joint);
+      return joint.then(
+        (decided) => this.concludeAll(caller, charged, decided),
+        (error: unknown) => this.failedAll(error, charged),
+      );
+    } catch (error) {
+      return this.failedAll(error, charged);
+    }
+  }
+
+  private concludeAll(caller: Caller, charged: readonly Charged[], joint: JointDecision): Answer {
+    const { decisions, denied } = joint;
+    this.joint = joint;
+    const denier = decisions[(charged as readonly (Subject | null)[]).indexOf(denied)];
+    return this.conclude(caller, denier ?? decisions.reduce((least, decision) => tighterOf(least, decision)));
+  }
+
+  private failedAll(error: unknown, charged: readonly Charged[]): Answer {
+    const { limiter } = this.layer;
+    const costly = new Subjects(charged).calls.find(({ tier, costMilli }) => costMilli / 1000 > limiter.maxCost(tier));
+    return this.failed(error, costly?.tier ?? "", (costly?.costMilli ?? 0) / 1000);
   }
 
   private conclude(identity: Identity, decision: Decision): Answer {
@@ -235,8 +288,8 @@ export class Call<Request> {
   /** Gives back what the call has spent at other layers. */
   private deny(answer: Denial): Denial {
     const part = this.isWhole ? "quotas" : "all";
-    for (let call = this.previous; call !== undefined; call = call.previous) call.decision?.refund(part);
-    for (let call = this.next; call !== undefined; call = call.next) call.decision?.refund(part);
+    for (let call = this.previous; call !== undefined; call = call.previous) call.refund(part);
+    for (let call = this.next; call !== undefined; call = call.next) call.refund(part);
     return answer;
   }
 }
@@ -245,7 +298,8 @@ export class Call<Request> {
 export function decisionsOf<Request>(last: Call<Request>): Decision[] {
   const decisions: Decision[] = [];
   for (let call: Call<Request> | undefined = last; call !== undefined; call = call.previous) {
-    if (call.decision !== undefined) decisions.unshift(call.decision);
+    if (call.joint !== undefined) decisions.unshift(...new Set(call.joint.decisions));
+    else if (call.decision !== undefined) decisions.unshift(call.decision);
   }
   return decisions;
 }
@@ -268,6 +322,19 @@ export function tightestOf<Request>(
 /** Whether its layer says how callers stand: one that does not is no reason for another to be silent. */
 function isTelling<Request>({ layer: { fields } }: Call<Request>): boolean {
   return fields.draft !== false || fields.x !== undefined;
+}
+
+/** What one subject of a call is charged. */
+interface Charged {
+  readonly key: string;
+  readonly tier: string;
+  readonly cost: number;
+  readonly isOwn: boolean;
+}
+
+/** Those who pay for a call. */
+function subjectsOf({ key, tier, subjects }: Caller): readonly Subject[] {
+  return subjects ?? [{ key, tier }];
 }
 
 function refused({ refusal, headers = {} }: Refusal, fields: Fields): Denial {
