@@ -228,6 +228,7 @@ impl Limiter {
             tier: &tier,
             cost_milli,
             now_ms,
+            is_final: inserts,
         };
         outcome.version = version;
         if tier.limits.is_empty() {
@@ -256,6 +257,7 @@ impl Limiter {
             tier: &tier,
             cost_milli,
             now_ms,
+            is_final: true,
         };
         let mut outcome = Outcome {
             version,

@@ -1,6 +1,6 @@
 //! How a key and its state are written: used for each key of a save or a load.
 
-use tollkeeper_limiter::{KeyHash, KeySnapshot, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS};
+use tollkeeper_limiter::{KeyHash, KeySnapshot, MAX_AMOUNT, MAX_BLOCK, MAX_INSTANT_MS, MAX_LIMITS};
 
 use crate::tables::STATE_BYTES;
 
@@ -32,5 +32,6 @@ pub(crate) fn decode(bytes: &[u8; STATE_BYTES]) -> Option<(u64, u32, [u64; MAX_L
     for (used, bytes) in used.iter_mut().zip(bytes[12..].chunks_exact(8)) {
         *used = u64::from_le_bytes(*bytes.first_chunk()?);
     }
-    (at_ms < MAX_INSTANT_MS && used.iter().all(|&used| used <= MAX_AMOUNT)).then_some((at_ms, rule_set, used))
+    let is_amount = |&used: &u64| used <= MAX_AMOUNT + MAX_BLOCK;
+    (at_ms < MAX_INSTANT_MS && used.iter().all(is_amount)).then_some((at_ms, rule_set, used))
 }

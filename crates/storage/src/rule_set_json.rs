@@ -22,6 +22,8 @@ enum StoredRule {
         limit_milli: u64,
         window_ms: u64,
         burst_milli: u64,
+        #[serde(default, skip_serializing_if = "is_none")]
+        block_ms: u64,
     },
     HourQuota {
         limit_milli: u64,
@@ -53,11 +55,13 @@ impl From<Rule> for StoredRule {
                 limit_milli,
                 window_ms,
                 burst_milli,
+                block_ms,
             } => {
                 return Self::Bucket {
                     limit_milli,
                     window_ms,
                     burst_milli,
+                    block_ms,
                 };
             }
             Rule::Quota { limit_milli, period } => (limit_milli, period),
@@ -89,11 +93,13 @@ impl From<StoredRule> for Rule {
                 limit_milli,
                 window_ms,
                 burst_milli,
+                block_ms,
             } => {
                 return Self::Bucket {
                     limit_milli,
                     window_ms,
                     burst_milli,
+                    block_ms,
                 };
             }
             StoredRule::HourQuota { limit_milli } => (limit_milli, Period::Hour),
@@ -114,6 +120,11 @@ impl From<StoredRule> for Rule {
         };
         Self::Quota { limit_milli, period }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_none(block_ms: &u64) -> bool {
+    *block_ms == 0
 }
 
 /// A rule set, as JSON.
@@ -164,6 +175,18 @@ mod tests {
         assert!(!named(&"n".repeat(65)));
         assert!(!named(""));
         assert_eq!(rules_of(&[0, 3]).map(|limits| limits.len()), Some(2));
+        let bucket = |block: &str| {
+            let rule = format!(r#"{{"limit_milli":1,"window_ms":1,"burst_milli":1000{block}}}"#);
+            decode(&format!(r#"[{{"slot":0,"name":"b","rule":{{"bucket":{rule}}}}}]"#)).map(|limits| limits[0].rule)
+        };
+        let rule = |block_ms| Rule::Bucket {
+            limit_milli: 1,
+            window_ms: 1,
+            burst_milli: 1_000,
+            block_ms,
+        };
+        assert_eq!(bucket(""), Some(rule(0)));
+        assert_eq!(bucket(r#","block_ms":7"#), Some(rule(7)));
         assert_eq!(rules_of(&[4]), None);
         assert_eq!(rules_of(&[1, 1]), None);
         assert_eq!(decode("{}"), None);
