@@ -1,4 +1,5 @@
 import type { Frame } from "./frame.js";
+import type { TakenPlace } from "./places.js";
 import type { RecordStore } from "./record-store.js";
 import type { TierSpec, Tiers } from "./spec.js";
 
@@ -91,7 +92,9 @@ export interface Engine {
    * @throws {TollkeeperError} `ERR_GRANT_INVALID` if it is no quota, or that is more than can be counted; `ERR_TABLE_FULL`
    */
   grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean;
-  /** Forgets a key. */
+  /** Gives a place back that a decision has taken; whether it was not over, nor given back before. */
+  release(key: string, place: TakenPlace, nowMs: number): boolean;
+  /** Forgets a key, and the places that it holds. */
   reset(key: string): void;
   /** Puts other tiers in force from the next decision on; throws and changes nothing if they can't be used. */
   reload(tiers: Tiers): void;

@@ -3,6 +3,7 @@ import { grantTooLarge } from "./credit.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "./frame.js";
 import { maxKeysOf } from "./max-keys.js";
+import { Places, type TakenPlace } from "./places.js";
 import { MemoryRecords } from "./records.js";
 import type { TierSpec, Tiers } from "./spec.js";
 import { KeyState, type RuleSet, ruleSetOf } from "./state.js";
@@ -38,6 +39,7 @@ export class JsEngine implements Engine {
   readonly #overflow = new Map<string, KeyState>();
   #spareOverflow = SPARE_OVERFLOW;
   readonly #table: Table<KeyState>;
+  readonly #places = new Places();
   /** The reading of the last sweep. */
   #sweptMs = 0;
 
@@ -130,9 +132,11 @@ export class JsEngine implements Engine {
     const changes = spends && costMilli > 0 && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
+    let holder = state;
     if (state === undefined && !changes && tier.limits.length > 0 && !this.#hasRoom(now)) {
       overflow = OUTCOME.OVERFLOW;
-      state = this.#overflow.get(entry.name)?.copy() ?? new KeyState(tier, entry.rules, now);
+      holder = this.#overflow.get(entry.name);
+      state = holder?.copy() ?? new KeyState(tier, entry.rules, now);
     } else if (state === undefined) {
       state = new KeyState(tier, entry.rules, now);
       if (changes && !this.#add(key, state, now)) {
@@ -140,14 +144,27 @@ export class JsEngine implements Engine {
         entry.counts.overflow++;
         state = this.#shared(entry.name, state, now);
       }
+      holder = state;
     } else if (!changes) {
       state = state.copy();
     }
     state.bringTo(tier, entry.rules, now);
-    const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, state.atMs);
-    if (changes && denied === 0) state.charge(tier, costMilli);
+    const standing = this.#standing(holder, state, tier);
+    const denied = costMilli === 0 ? 0 : denyingLimit(standing, tier, costMilli, state.atMs);
+    if (changes && denied === 0) {
+      state.charge(tier, costMilli);
+      if (tier.hasPlaces) this.frame[at + FRAME.PLACE] = this.#places.take(state, tier, state.atMs);
+    }
     if (spends) countDecision(entry, denied);
-    return denied | overflow | this.#report(at, tier, state, now);
+    return denied | overflow | this.#report(at, tier, state, this.#standing(holder, state, tier), now);
+  }
+
+  /** What is spent by slot, with limits of concurrency as they stand by who holds places of them. */
+  #standing(holder: KeyState | undefined, state: KeyState, tier: Tier): readonly number[] {
+    if (!tier.hasPlaces) return state.spent;
+    const spent = [...state.spent];
+    if (holder !== undefined) this.#places.stand(holder, tier, state.atMs, spent);
+    return spent;
   }
 
   #hasRoom(nowMs: number): boolean {
@@ -166,12 +183,12 @@ export class JsEngine implements Engine {
   }
 
   /** Writes where a key stands into the row at `at`; returns what there is to say of its instant. */
-  #report(at: number, tier: Tier, state: KeyState, nowMs: number): number {
+  #report(at: number, tier: Tier, state: KeyState, spent: readonly number[], nowMs: number): number {
     const { limits } = tier;
     this.frame[at + FRAME.VERSION] = this.version;
     this.frame[at + FRAME.NOW] = limits.length === 0 ? nowMs : state.atMs;
     for (let index = 0; index < limits.length; index++) {
-      this.frame[at + FRAME.SPENT + index] = state.spent[(limits[index] as TierLimit).slot] as number;
+      this.frame[at + FRAME.SPENT + index] = spent[(limits[index] as TierLimit).slot] as number;
     }
     if (limits.length === 0 || state.atMs === nowMs) return 0;
     this.frame[at + FRAME.BEHIND] = state.atMs - nowMs;
@@ -231,6 +248,11 @@ export class JsEngine implements Engine {
     return state;
   }
 
+  release(key: string, place: TakenPlace, nowMs: number): boolean {
+    const state = place.overflow === undefined ? this.#table.get(key) : this.#overflow.get(place.overflow);
+    return state !== undefined && this.#places.release(state, place, Math.max(instant(nowMs), state.atMs));
+  }
+
   reset(key: string): void {
     this.#table.delete(key);
   }
@@ -280,12 +302,12 @@ function tableFull(maxKeys: number): TollkeeperError {
 }
 
 /** The limit that denies with the longest wait, counted from 1; 0 if none does. */
-function denyingLimit(state: KeyState, tier: Tier, costMilli: number, nowMs: number): number {
+function denyingLimit(spent: readonly number[], tier: Tier, costMilli: number, nowMs: number): number {
   let denied = 0;
   let longest = 0;
   for (let index = 0; index < tier.limits.length; index++) {
     const { slot, rule } = tier.limits[index] as TierLimit;
-    const wait = rule.waitMs(state.spent[slot] as number, costMilli, nowMs);
+    const wait = rule.waitMs(spent[slot] as number, costMilli, nowMs);
     if (wait > longest) {
       longest = wait;
       denied = index + 1;

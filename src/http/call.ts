@@ -36,6 +36,8 @@ export class Call<Request> {
   declare isWhole: boolean;
   /** Whether it was good enough to be handled, and its whole cost spent. */
   declare private isHandled: boolean;
+  /** Whether it runs no more: a place that it gets after that is nobody's. */
+  declare private isOver: boolean;
 
   /** `previous` is this call at the layer before, if there are several. */
   constructor(layer: Layer<Request>, request: Request, toll: Toll<Request>, previous?: Call<Request>) {
@@ -49,6 +51,7 @@ export class Call<Request> {
     this.isLetIn = false;
     this.isWhole = false;
     this.isHandled = false;
+    this.isOver = false;
     if (previous !== undefined) previous.next = this;
   }
 
@@ -110,6 +113,20 @@ export class Call<Request> {
     if (part) this.decision.refund(part);
   }
 
+  /**
+   * Gives back the places that the call holds of limits of concurrency: its answer has been sent, or the caller has gone.
+   * Whether there were any.
+   */
+  release(): boolean {
+    this.isOver = true;
+    return this.decision?.release() ?? false;
+  }
+
+  /** Whether it holds places of limits of concurrency, which its end is to be told for. */
+  get holdsPlace(): boolean {
+    return this.decision?.holdsPlace ?? false;
+  }
+
   private partFor(status: number): "all" | "quotas" | false {
     const { isHandled } = this;
     const { refundOn } = this.layer;
@@ -156,6 +173,8 @@ export class Call<Request> {
     if (total > maxCost) return this.exceeded(tier, total, stateFields(decision, layer.fields, total));
     // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
     const rest = Math.round((total - decision.cost) * 1000) / 1000;
+    // Its own place would deny it, where there is but one; it takes one anew.
+    decision.release();
     return andThen(layer.limiter.peek(key, tier, rest), ({ allowed }) => {
       decision.refund(allowed ? "all" : "quotas");
       return this.charge(identity, total);
@@ -191,6 +210,7 @@ export class Call<Request> {
 
   private conclude(identity: Identity, decision: Decision): Answer {
     this.decision = decision;
+    if (this.isOver) decision.release();
     const { fields, limiter, isShadow } = this.layer;
     if (!decision.allowed) {
       if (!isShadow()) {

@@ -8,6 +8,7 @@ import type { Calls } from "./calls.js";
 import { Decision } from "./decision.js";
 import { checkedKey, excessiveCost, invalidCost } from "./misuse.js";
 import { plainTier } from "./overrides.js";
+import { PlacedDecision } from "./placed-decision.js";
 import { ShadowedDecision } from "./shadow.js";
 
 // Own constants of a module, as in limiter.ts.
@@ -41,7 +42,10 @@ export class Batch {
       this.#decide(decisions);
       return decisions;
     } catch (error) {
-      for (const decision of decisions) decision.refund();
+      for (const decision of decisions) {
+        decision.refund();
+        decision.release();
+      }
       this.#boundTiers.refreshIfReloaded();
       if (this.#boundTiers.version === version && !this.#forgotten) throw error;
       // Another thread has reloaded the tiers since they were looked up, or the engine has forgotten overrides; by those
@@ -113,7 +117,7 @@ export class Batch {
       const version = frame[row + VERSION] as number;
       if (boundTier?.version !== version)
         boundTier = this.#boundTiers.ofVersion(version, tierName, frame[row + TIER] as number);
-      const Made = boundTier.shadows.length === 0 ? Decision : ShadowedDecision;
+      const Made = boundTier.isPlain ? Decision : boundTier.shadows.length === 0 ? PlacedDecision : ShadowedDecision;
       decisions.push(new Made(boundTier, key, frame, row, toMilli(calls.costOf(index)), true));
     }
     if (failed === undefined) return undefined;

@@ -3,9 +3,9 @@ import { OUTCOME } from "../engine/frame.js";
 import { Recent } from "../engine/recent.js";
 import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow-tiers.js";
 import type { Tiers } from "../engine/spec.js";
-import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
+import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
-import type { BoundTier, Correct } from "./bound-tier.js";
+import type { BoundTier, Correct, Release } from "./bound-tier.js";
 import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";
 import { compileOverridden, plainTier } from "./overrides.js";
 
@@ -18,6 +18,7 @@ type TierEngine = Pick<Engine, "version" | "tiersOf" | "tierId" | "overrideTier"
 /** What all bound tiers of a limiter have in common. */
 interface InCommon {
   readonly correct: Correct;
+  readonly release: Release;
   readonly clock: () => number;
   readonly isClosed: () => boolean;
 }
@@ -105,7 +106,8 @@ export class BoundTiers {
     const overridden = tier === undefined ? undefined : plain.get(tier.name);
     if (tier === undefined || overridden === undefined) throw unknownTier(name, this.#inForce);
     const number = () => this.#engine.overrideTier(version, overridden.tierId, name, tier.spec);
-    return { ...overridden, name, tier, tierId, correct: this.#correction(number) };
+    const ways = waysOf(tier, overridden.shadows);
+    return { ...overridden, ...ways, name, tier, tierId, correct: this.#correction(number) };
   }
 
   /** Makes the tiers in force ready for this thread. */
@@ -177,7 +179,8 @@ export class BoundTiers {
     if (plain === undefined) return undefined;
     const { version } = plain;
     const number = () => this.#engine.overrideTier(version, plain.tierId, name, tier.spec);
-    const boundTier = { ...plain, name, tier, tierId: number(), correct: this.#correction(number) };
+    const ways = waysOf(tier, plain.shadows);
+    const boundTier = { ...plain, ...ways, name, tier, tierId: number(), correct: this.#correction(number) };
     this.#overridden.set(name, boundTier);
     return boundTier;
   }
@@ -192,16 +195,25 @@ export class BoundTiers {
   /** Who decides by a version of the tiers, by name of the tier. */
   #compile(version: number, slots: SlotNames): Map<string, BoundTier> {
     const engine = this.#engine;
-    const inForce = new Map<string, BoundTier & { shadows: BoundTier[]; isLeased: boolean }>();
+    const inForce = new Map<string, BoundTier & { shadows: BoundTier[]; isPlain: boolean; isLeased: boolean }>();
     for (const [name, tier] of compileTiers(engine.tiersOf(version), slots)) {
-      const isLeased = tier.limits.length > 0;
-      const boundTier = { ...this.#inCommon, version, tierId: engine.tierId(name), name, tier, shadows: [], isLeased };
+      const about = { version, tierId: engine.tierId(name), name, tier, shadows: [] };
+      const boundTier = { ...this.#inCommon, ...about, ...waysOf(tier, []) };
       const of = shadowedTier(name);
       const shadowed = of === undefined ? undefined : inForce.get(of);
       if (of === undefined) inForce.set(name, boundTier);
       shadowed?.shadows.push(boundTier);
-      if (shadowed !== undefined) shadowed.isLeased = false;
+      if (shadowed !== undefined) Object.assign(shadowed, waysOf(shadowed.tier, shadowed.shadows));
     }
     return inForce;
   }
+}
+
+/** How a tier's calls can be decided. */
+function waysOf(
+  { limits, hasPlaces, isExact }: Tier,
+  shadows: readonly BoundTier[],
+): Pick<BoundTier, "isPlain" | "isLeased"> {
+  const isAlone = shadows.length === 0;
+  return { isPlain: isAlone && !hasPlaces, isLeased: isAlone && limits.length > 0 && !isExact };
 }

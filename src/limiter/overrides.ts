@@ -5,7 +5,7 @@ import { TollkeeperError } from "../errors.js";
 
 /** What differs from the tier's own limit. */
 export interface LimitOverride {
-  /** Tokens of one window or period: from 0, at most three decimals. */
+  /** Tokens of one window or period: from 0, at most three decimals; or places, whole, from 1. */
   readonly limit?: number | undefined;
   /** Of a bucket: its capacity as a multiple of the limit, above 0. */
   readonly burst?: number | undefined;
@@ -79,8 +79,9 @@ function compiled(tier: string, overrides: Overrides, tiers: Tiers, slots: SlotN
     const limit = known.get(name);
     const names = known.size === 0 ? "nothing, since no tier has a limit" : `one of ${[...known.keys()].join(", ")}`;
     if (limit === undefined) throw invalid(name, "the name of no limit of any tier", names);
-    if (limit.type === "quota" && override?.burst !== undefined) {
-      throw invalid(`${name}.burst`, shown(override.burst), "left out for a quota");
+    if (limit.type !== "bucket" && override?.burst !== undefined) {
+      const what = limit.type === "quota" ? "a quota" : "a limit of concurrency";
+      throw invalid(`${name}.burst`, shown(override.burst), `left out for ${what}`);
     }
   }
   const spec = overriddenSpec(tiers[tier] ?? { limits: [] }, overrides, tiers);
@@ -153,7 +154,7 @@ function overriddenSpec(plain: TierSpec, overrides: Overrides, tiers: Tiers): Ti
 }
 
 function overridden(limit: LimitSpec, { limit: tokens = limit.limit, burst }: LimitOverride): LimitSpec {
-  if (limit.type === "quota") return { ...limit, limit: tokens };
+  if (limit.type !== "bucket") return { ...limit, limit: tokens };
   return { ...limit, limit: tokens, burst: burst ?? limit.burst };
 }
 

@@ -1,6 +1,7 @@
 import type { Frame } from "../engine/frame.js";
 import type { BoundTier } from "./bound-tier.js";
-import { Decision } from "./decision.js";
+import type { Decision } from "./decision.js";
+import { PlacedDecision } from "./placed-decision.js";
 
 /** What shadow mode would have denied. */
 export interface ShadowDenials {
@@ -32,7 +33,7 @@ export class ShadowCounts {
 export type ShadowAnswer = Decision | "denied" | undefined;
 
 /** A decision of a tier that has shadow limits, each of which has decided for itself if the call was allowed. */
-export class ShadowedDecision extends Decision {
+export class ShadowedDecision extends PlacedDecision {
   declare private readonly spentOf: Decision[];
   declare private readonly denials: string[];
 
@@ -73,6 +74,16 @@ export class ShadowedDecision extends Decision {
     const isCorrected = super.correct(deltaMilli, flags);
     if (isCorrected) for (const decision of this.spentOf) decision.amend(deltaMilli, flags);
     return isCorrected;
+  }
+
+  override get holdsPlace(): boolean {
+    return super.holdsPlace || this.spentOf.some(({ holdsPlace }) => holdsPlace);
+  }
+
+  override release(): boolean {
+    const isFreed = super.release();
+    for (const decision of this.spentOf) decision.release();
+    return isFreed;
   }
 
   /** A denied call has spent nothing of anything, and one that costs nothing touches nothing. */

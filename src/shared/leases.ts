@@ -1,10 +1,11 @@
 import { type Frame, OUTCOME } from "../engine/frame.js";
 import type { LeaseEngine } from "../engine/lease-engine.js";
 import { LEASE_FRAME, LEASE_OUTCOME, WITHOUT_NUL } from "../engine/lease-frame.js";
+import type { Tier } from "../engine/tier.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import { Decision } from "../limiter/decision.js";
 import type { Grant } from "../limiter/grant.js";
-import type { Command, Reply } from "../store/protocol.js";
+import type { Command, Present, Reply } from "../store/protocol.js";
 import type { Clocks } from "./clocks.js";
 import { Granter } from "./granter.js";
 import { denialOf, deniedOf, LeaseAcquirer, SWEEPS } from "./lease-acquirer.js";
@@ -86,6 +87,11 @@ export class Leases {
    * can't be made.
    */
   consumeOwn(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
+    if (boundTier.tier.isExact) {
+      return this.#mayAsk(this.#parts.openKeys.get(key))
+        ? this.#exactly(key, boundTier, costMilli)
+        : this.#outage.decide(key, boundTier, costMilli, true);
+    }
     if (!this.#session.isReady) return this.#away(key, boundTier, costMilli);
     return this.#consumed(this.#parts.decider.consume(boundTier, key, costMilli), key, boundTier, costMilli);
   }
@@ -97,6 +103,7 @@ export class Leases {
     if (open?.hasUnreconciled) {
       return this.#outbox.flush(open).then(() => this.#askPeek(key, boundTier, costMilli, spends));
     }
+    if (boundTier.tier.isExact) return this.#askPeek(key, boundTier, costMilli, spends);
     const code = this.#parts.decider.peek(boundTier, key, costMilli);
     if (code < 0) return this.peek(key, this.#renewed(code, key, boundTier, costMilli), costMilli, spends);
     if ((code & ASK) !== 0) return this.#askPeek(key, boundTier, costMilli, spends);
@@ -150,15 +157,22 @@ export class Leases {
     this.#outage.over();
     this.#outbox.inherit();
     void this.#outbox.flushAll();
+    void this.#parts.places.tell();
   }
 
   hasState(): boolean {
-    return this.#parts.openKeys.size > 0 || this.#parts.replies.hasTaught;
+    return this.#parts.openKeys.size > 0 || this.#parts.places.isHeld || this.#parts.replies.hasTaught;
   }
 
   /** Reports to a server that may have lost it what is known of every key. */
-  report(): Promise<void> {
-    return report(this.#parts);
+  async report(): Promise<void> {
+    await report(this.#parts);
+    await this.#parts.places.report();
+  }
+
+  /** Gives the places of a decision back. */
+  release(key: string, place: number): boolean {
+    return this.#parts.places.release(key, place);
   }
 
   /** A command that was given up has been carried out after all. */
@@ -249,6 +263,7 @@ export class Leases {
 
   /** Decides a call that the store can't be asked about: from what is held, or by the outage policy. */
   #away(key: string, boundTier: BoundTier, costMilli: number): Decision {
+    if (boundTier.tier.isExact) return this.#outage.decide(key, boundTier, costMilli, true);
     const standing = this.#parts.decider.look(boundTier, key);
     // What is known under another tier is brought under this one by asking.
     if (standing?.snapshot === undefined || standing.heldMilli >= costMilli) {
@@ -266,18 +281,26 @@ export class Leases {
     const { tier } = boundTier;
     const snapshot = this.#parts.decider.look(boundTier, key)?.snapshot;
     const about = this.#parts.about(key, tier, snapshot);
+    const taken = { need: costMilli, want: 0, divisor: 1, outMs: 0, ...this.#placeFor(tier) };
     let reply: Reply;
     try {
-      reply = await this.#session.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
+      reply = await this.#session.run({ op: "take", ...about, ...taken });
     } catch (error) {
       this.#parts.openKeys.obtain(key).failed(error, this.#clocks.nowMs());
+      if (taken.place !== undefined) this.#parts.places.doubt(key, tier, taken.place);
       return this.#away(key, boundTier, costMilli);
     }
-    return this.#taken(key, boundTier, costMilli, reply);
+    return this.#taken(key, boundTier, costMilli, reply, taken.place);
   }
 
   /** Decides a call by what was taken for it alone. */
-  async #taken(key: string, boundTier: BoundTier, costMilli: number, reply: Reply): Promise<Decision> {
+  async #taken(
+    key: string,
+    boundTier: BoundTier,
+    costMilli: number,
+    reply: Reply,
+    place: number | undefined,
+  ): Promise<Decision> {
     const { tier } = boundTier;
     const { granted: grantedMilli, nowMs: takenMs } = reply;
     const { lateUntilMs = 0 } = this.#parts.openKeys.get(key) ?? {};
@@ -285,12 +308,25 @@ export class Leases {
       denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, this.#clocks.nowMs()),
     );
     const surplus = grantedMilli - (denial === undefined ? costMilli : 0);
+    const isHeld = place !== undefined && denial === undefined;
+    if (isHeld) this.#parts.places.took(key, tier, place, takenMs, true);
+    // Of an exact tier every call is asked about, whatever was denied before.
+    const believed = tier.isExact ? undefined : denial;
     await new Promise<void>((resolve) => {
       const taken = { grantedMilli, heldMilli: () => 0, lastsMs: 0 };
-      this.#parts.replies.add({ key, boundTier, reply, teaches: true, taken, denial, applied: () => resolve() });
+      this.#parts.replies.add({
+        ...{ key, boundTier, reply, teaches: true, taken },
+        ...{ denial: believed, applied: () => resolve() },
+      });
     });
     if (surplus > 0) void this.#releaser.give({ key, tier, boundTier, milli: surplus, takenMs });
-    return this.#parts.decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true);
+    const outcome = denial ?? allowedOutcome(reply, reply.spent);
+    return this.#parts.decider.conclude(boundTier, key, costMilli, outcome, true, isHeld ? place : 0);
+  }
+
+  /** What a take of a tier with limits of concurrency says besides. */
+  #placeFor({ hasPlaces }: Tier): { place?: number; present?: Present | undefined } {
+    return hasPlaces ? { place: this.#parts.places.number(), present: this.#session.present } : {};
   }
 
   async #askPeek(key: string, boundTier: BoundTier, costMilli: number, spends: boolean): Promise<Decision> {
@@ -298,7 +334,13 @@ export class Leases {
     const snapshot = this.#parts.decider.look(boundTier, key)?.snapshot;
     let reply: Reply;
     try {
-      reply = await this.#session.run({ op: "peek", ...this.#parts.about(key, tier, snapshot), need: costMilli });
+      const { present } = tier.hasPlaces ? this.#session : {};
+      reply = await this.#session.run({
+        op: "peek",
+        ...this.#parts.about(key, tier, snapshot),
+        need: costMilli,
+        present,
+      });
     } catch {
       return this.#outage.decide(key, boundTier, costMilli, spends);
     }
@@ -312,6 +354,7 @@ export class Leases {
 
   #forget(key: string): void {
     this.#engine.forget(key);
+    this.#parts.places.forget(key);
     const open = this.#parts.openKeys.get(key);
     if (open !== undefined) open.fallback = undefined;
     this.#lookAgain(key);
@@ -336,6 +379,7 @@ export class Leases {
       this.#parts.runtime.soon(() => this.#sweep());
     } else {
       this.#parts.openKeys.sweep(this.#clocks.nowMs());
+      this.#parts.places.sweep();
       this.#outbox.inherit();
       this.#sweepLater();
     }

@@ -96,6 +96,7 @@ export class SharedLimiter {
         this.#leases.correct(key, boundTier, deltaMilli, atMs, (flags & ADJUST.QUOTAS_ONLY) !== 0);
         return true;
       },
+      release: (_, key, place) => this.#leases.release(key, place),
       clock: settings.clock ?? (() => -1),
       isClosed: () => this.#closing !== undefined,
     });

@@ -75,7 +75,7 @@ export function membershipOf(
   replica: string,
   isLeaving: boolean,
 ): Required<Membership> & { others: string[] } {
-  if (!Array.isArray(answer) || answer.length !== 4) throw new StrangeAnswer(`${shown(answer)} to a heartbeat`);
+  if (!Array.isArray(answer) || answer.length !== 5) throw new StrangeAnswer(`${shown(answer)} to a heartbeat`);
   const replicas = texts(answer[1]);
   if (!isLeaving && !replicas.includes(replica))
     throw new StrangeAnswer("a list of replicas without the one that asks");
@@ -84,6 +84,7 @@ export function membershipOf(
     replicas,
     others: texts(answer[2]),
     isFull: whole(answer[3], 1, "whether there is room") === 1,
+    atMs: whole(answer[4], MAX_AMOUNT, "the time"),
   };
 }
 
@@ -96,6 +97,7 @@ function isDecision(command: Command): command is Decision {
 /** What a command can be granted at most. */
 function mostGranted(command: Command): number {
   if (command.op === "take") return Math.max(command.need, command.want);
+  if (command.op === "release") return command.tier.limits.length;
   return command.op === "grant" ? command.milli : 0;
 }
 
@@ -115,6 +117,7 @@ function checkDecision(
   if (op === "peek") return;
   if (granted < need) throw new StrangeAnswer(`a grant of ${granted} where ${need} were needed`);
   tier.limits.forEach(({ rule }, index) => {
+    if (rule.type === "concurrency") return; // What it says of them is of this instant, and is kept nowhere.
     const units = granted * (rule.type === "bucket" ? rule.perMilli : 1);
     if (units > (spent[index] ?? 0) + (credits[index] ?? 0))
       throw new StrangeAnswer(`a grant of ${granted} that was not spent`);

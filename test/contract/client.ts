@@ -50,9 +50,9 @@ export async function call(port: number, asked: Asked = {}): Promise<Answer> {
 }
 
 /** Calls, and hangs up once `until` is fulfilled. */
-export async function hangUp(port: number, until: Promise<unknown>): Promise<void> {
+export async function hangUp(port: number, until: Promise<unknown>, path = "/"): Promise<void> {
   const socket = connect(port, "127.0.0.1").on("error", () => undefined);
-  socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
   await until;
   socket.destroy();
 }

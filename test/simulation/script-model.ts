@@ -10,6 +10,8 @@ type Adjust = Command & { op: "adjust" };
 type Grant = Command & { op: "grant" };
 type Peek = Command & { op: "peek" };
 type Take = Command & { op: "take" };
+type Release = Command & { op: "release" };
+type Hold = Command & { op: "hold" };
 
 /** Who asks, and when. */
 export interface Caller {
@@ -62,10 +64,26 @@ export class ScriptModel {
     if (command.op === "leave") return this.#leave(key, lane);
     const state = this.#keys.get(key)?.load() ?? new KeyState();
     state.advance(asking.server, asking.nowMs);
+    if (command.op === "release") return this.#release(state, command, lane);
     state.agree(tier);
+    if (command.op === "hold") return this.#hold(state, command, lane);
     if (command.op === "adjust") return this.#adjust(state, command, lane);
     if (command.op === "grant") return this.#grant(state, command, lane);
     return command.op === "peek" ? this.#peek(state, command, lane) : this.#take(state, command, lane);
+  }
+
+  #release(state: KeyState, { key, tier, place }: Release, { caller }: Caller): Reply {
+    const granted = state.release(tier, caller, place);
+    const stored = this.#keys.get(key);
+    if (granted > 0 && stored !== undefined)
+      this.#keys.set(key, Object.assign(stored.load(), { places: state.places }));
+    return { ...state.answer(tier, 0, granted, 0), epoch: "", spent: [] };
+  }
+
+  #hold(state: KeyState, { key, tier, place, atMs }: Hold, asking: Caller): Reply {
+    state.hold(tier, asking.caller, place, atMs);
+    this.#save(key, state, asking);
+    return { ...state.answer(tier, 0, 0, 0), epoch: "", spent: [] };
   }
 
   #leave(key: string, { caller, nowMs: askedMs }: Caller): Reply {
@@ -101,6 +119,7 @@ export class ScriptModel {
     tier.limits.forEach(({ name, rule }, index) => {
       const isOfOutage = command.duringOutage && (deltas[index] ?? 0) > 0;
       const isMeant = (restores && snapshot?.spent[index] !== undefined) || isOfOutage;
+      if (rule.type === "concurrency") return;
       if (isMeant && !state.slots.has(name)) state.slots.set(name, newSlot(rule));
     });
     state.restore(command);
@@ -109,6 +128,7 @@ export class ScriptModel {
       const slot = state.slots.get(name);
       const delta = deltas[index] ?? 0;
       if (slot === undefined || (isLapsed && delta < 0)) return;
+      if (rule.type === "concurrency") return;
       const change = changeOf(state, command, slot, rule, delta);
       slot.spent = Math.min(MAX_AMOUNT, Math.max(0 - slot.granted, slot.spent + change));
     });
@@ -162,11 +182,7 @@ export class ScriptModel {
           ? { untilMs: Math.max(untilMs, state.out.untilMs), holder: "*" }
           : { untilMs, holder: caller };
       }
-      for (const { name, rule } of tier.limits) {
-        const slot = state.slots.get(name);
-        const perMilli = rule.type === "bucket" ? rule.perMilli : 1;
-        if (slot) slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * perMilli);
-      }
+      spend(state, command, granted, caller);
     }
     this.#save(key, state, asking);
     if (changed) asking.publish(key, false);
@@ -200,19 +216,30 @@ function changeOf(state: KeyState, command: Adjust, slot: Slot, from: Bucket | Q
   return Math.min(0, change + Math.max(0, state.nowMs - command.atMs) * rule.perMs);
 }
 
+/** Spends what is granted, and takes the place that the call is to have. */
+function spend(state: KeyState, { tier, place }: Take, granted: number, caller: string): void {
+  for (const { name, rule } of tier.limits) {
+    const slot = state.slots.get(name);
+    const perMilli = rule.type === "bucket" ? rule.perMilli : 1;
+    if (slot && rule.type !== "concurrency") slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * perMilli);
+  }
+  if (place !== undefined) state.hold(tier, caller, place, state.nowMs);
+}
+
 /** The limit that denies with the longest wait, or 0; that wait; and how many thousandths are left of all limits. */
 function weigh(state: KeyState, { limits }: Tier, need: number): { denied: number; longest: number; left: number } {
   let denied = 0;
   let longest = 0;
-  let left = Number.POSITIVE_INFINITY;
+  let left = MAX_AMOUNT;
   limits.forEach(({ name, rule }, index) => {
     const slot = state.slots.get(name);
-    const spent = slot?.spent ?? 0;
+    const spent = rule.type === "concurrency" ? state.standing(name) : (slot?.spent ?? 0);
     const wait = need > 0 ? rule.waitMs(spent, need, state.nowMs) : 0;
     if (wait > longest) {
       longest = wait;
       denied = index + 1;
     }
+    if (rule.type === "concurrency") return;
     const has =
       rule.type === "bucket"
         ? Math.floor((rule.capacity - spent) / rule.perMilli)

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::key::KeyHash;
 use crate::limit::Limit;
+use crate::places::{Places, TakenPlace};
 use crate::rule_set::HeldRuleSet;
 use crate::snapshot::{AdoptedRuleSet, Change, KeySnapshot};
 use crate::state::State;
@@ -52,6 +53,7 @@ pub(crate) struct Grant<'a> {
 #[derive(Debug)]
 pub(crate) struct Keyspace<const N: usize> {
     table: Table<N>,
+    places: Places,
     /// One state for all keys of a tier that found no room, by the tier's name.
     overflow: DashMap<String, Arc<Mutex<State<N>>>>,
     /// So many of these are kept without a look whether they are used.
@@ -66,6 +68,7 @@ impl<const N: usize> Keyspace<N> {
     pub(crate) fn new(max_keys: usize, durable: bool) -> Self {
         Self {
             table: Table::new(max_keys),
+            places: Places::default(),
             overflow: DashMap::new(),
             spare_overflow: AtomicUsize::new(SPARE_OVERFLOW),
             looked: Mutex::default(),
@@ -129,6 +132,88 @@ impl<const N: usize> Keyspace<N> {
         }
     }
 
+    /// Decides for a key under a tier with limits of concurrency, of which an allowed call takes its place; returns whether
+    /// it was decided: a key that is not there is inserted only if `room_ms` is given. `shared_holder` stands for the keys of
+    /// the tier that found no room.
+    #[cold]
+    pub(crate) fn consume_placed(
+        &self,
+        tiers: &TierVersions,
+        call: &Call<'_>,
+        room_ms: Option<u64>,
+        shared_holder: impl FnOnce() -> KeyHash,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let number = self.places.number();
+        let known = self.table.update(call.key, |state, credits| {
+            self.mark(call.key, state);
+            self.decide_placed(state, tiers, call, (call.key, number), || credits.find(), outcome);
+        });
+        if known.is_some() {
+            return true;
+        }
+        let Some(room_ms) = room_ms else { return false };
+        let new = State::new(call.tier, call.now_ms);
+        let inserted = self.insert(tiers, call.key, new, room_ms, |state, credits| {
+            self.mark(call.key, state);
+            self.decide_placed(state, tiers, call, (call.key, number), || credits.find(), outcome);
+        });
+        if inserted == Err(Full) {
+            let shared = self.shared(tiers, call.tier, new, call.now_ms);
+            let place = (shared_holder(), number);
+            self.decide_placed(&mut lock(&shared), tiers, call, place, || None, outcome);
+            outcome.overflow = true;
+        }
+        true
+    }
+
+    /// As [`decide`], where a call that passes takes the place of a number.
+    fn decide_placed<'c>(
+        &self,
+        state: &mut State<N>,
+        tiers: &TierVersions,
+        call: &Call<'_>,
+        (holder, number): (KeyHash, u64),
+        credits: impl FnOnce() -> Option<&'c mut Credits<N>>,
+        outcome: &mut Outcome,
+    ) {
+        let Call {
+            tier,
+            cost_milli,
+            now_ms,
+            ..
+        } = *call;
+        state.bring_to(tier, tiers, now_ms, credits);
+        outcome.now_ms = state.at_ms();
+        outcome.behind_ms = outcome.now_ms - now_ms;
+        let mut standing = state.spent;
+        self.places.stand(holder, tier, outcome.now_ms, &mut standing);
+        outcome.verdict = tier.longest_wait(&standing, cost_milli, outcome.now_ms);
+        if outcome.verdict == Verdict::Allowed {
+            tier.rates.charge(&mut state.spent, cost_milli);
+            self.places.take(holder, tier, number, outcome.now_ms, &mut state.spent);
+            outcome.place = number;
+            standing = state.spent;
+            self.places.stand(holder, tier, outcome.now_ms, &mut standing);
+        }
+        tier.rates.put_in_order(&standing, &mut outcome.spent);
+    }
+
+    /// Gives a place back; whether it was not over. `shared_holder` is that of the tier on whose overflow bucket it was taken.
+    pub(crate) fn release(&self, key: KeyHash, place: &TakenPlace<'_>, shared_holder: KeyHash, now_ms: u64) -> bool {
+        let release = |holder: KeyHash, state: &mut State<N>| {
+            let now_ms = now_ms.max(state.at_ms());
+            self.places.release(holder, place, now_ms, &mut state.spent)
+        };
+        match place.overflow {
+            None => self.table.update(key, |state, _| release(key, state)).unwrap_or(false),
+            Some(tier) => {
+                let shared = self.overflow.get(tier).map(|shared| Arc::clone(&shared));
+                shared.is_some_and(|shared| release(shared_holder, &mut lock(&shared)))
+            }
+        }
+    }
+
     /// Takes in a key and changes it; if there is no room for it, keys are forgotten that are idle at `room_ms`.
     fn insert(
         &self,
@@ -145,7 +230,15 @@ impl<const N: usize> Keyspace<N> {
         inserted
     }
 
-    pub(crate) fn peek(&self, tiers: &TierVersions, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
+    /// `shared_holder` is as of [`consume_placed`](Self::consume_placed).
+    pub(crate) fn peek(
+        &self,
+        tiers: &TierVersions,
+        call: &Call<'_>,
+        room_ms: u64,
+        shared_holder: impl FnOnce() -> KeyHash,
+        outcome: &mut Outcome,
+    ) {
         let Call {
             key,
             tier,
@@ -166,10 +259,19 @@ impl<const N: usize> Keyspace<N> {
         state.bring_to(tier, tiers, now_ms, || credits.as_mut());
         outcome.now_ms = state.at_ms();
         outcome.behind_ms = outcome.now_ms - now_ms;
-        if cost_milli > 0 {
-            outcome.verdict = tier.verdict(&state.spent, cost_milli, outcome.now_ms);
+        let mut standing = state.spent;
+        if !tier.is_usual {
+            let holder = if outcome.overflow { shared_holder() } else { key };
+            self.places.stand(holder, tier, outcome.now_ms, &mut standing);
         }
-        tier.rates.put_in_order(&state.spent, &mut outcome.spent);
+        if cost_milli > 0 {
+            outcome.verdict = if tier.is_usual {
+                tier.verdict(&standing, cost_milli, outcome.now_ms)
+            } else {
+                tier.longest_wait(&standing, cost_milli, outcome.now_ms)
+            };
+        }
+        tier.rates.put_in_order(&standing, &mut outcome.spent);
     }
 
     pub(crate) fn correct(
@@ -227,7 +329,7 @@ impl<const N: usize> Keyspace<N> {
     }
 
     pub(crate) fn reset(&self, key: KeyHash) {
-        if self.table.remove(key) {
+        if self.table.remove(key, || self.places.forget(key, N)) {
             self.mark_forgotten(&[key]);
         }
     }
@@ -243,6 +345,7 @@ impl<const N: usize> Keyspace<N> {
             }
         });
         self.count_forgotten(&forgotten);
+        self.places.sweep(now_ms);
     }
 
     pub(crate) fn drain_changed(&self) -> Vec<KeyHash> {
@@ -263,8 +366,16 @@ impl<const N: usize> Keyspace<N> {
             .map(|&key| {
                 let state = self.table.update(key, |state, credits| {
                     state.mark_clean();
+                    let rule_set = tiers.rule_set(state.rule_set())?;
+                    if !rule_set.slots.iter().flatten().any(|slot| slot.rule.is_kept()) {
+                        return None;
+                    }
                     let mut used = [0; MAX_LIMITS];
-                    used[..N].copy_from_slice(&state.spent);
+                    for ((used, spent), slot) in used.iter_mut().zip(state.spent).zip(&rule_set.slots) {
+                        if slot.as_ref().is_none_or(|slot| slot.rule.is_kept()) {
+                            *used = spent;
+                        }
+                    }
                     let mut all = [Credit::NONE; MAX_LIMITS];
                     if let Some(credits) = credits.find() {
                         all[..N].copy_from_slice(credits);
@@ -274,7 +385,7 @@ impl<const N: usize> Keyspace<N> {
                     }
                     Some(KeySnapshot {
                         at_ms: state.at_ms(),
-                        rule_set: HeldRuleSet(tiers.rule_set(state.rule_set())?),
+                        rule_set: HeldRuleSet(rule_set),
                         used,
                         credits: all,
                     })

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::limit::{LimitSpec, Rule, TierLimit};
+use crate::limit::{Limit, LimitSpec, Rule, TierLimit};
 use crate::rates::Rates;
 use crate::rule_set::{RuleSet, RuleSetId};
 use crate::verdict::Verdict;
@@ -37,6 +37,8 @@ pub struct Tier {
     pub(crate) held: Arc<RuleSet>,
     pub(crate) limits: Vec<TierLimit>,
     pub(crate) rates: Rates,
+    /// Whether it is decided in the usual way: it has limits, and none is of concurrency.
+    pub(crate) is_usual: bool,
     /// Of the limits that allow something.
     max_cost_milli: u64,
     spec: TierSpec,
@@ -60,6 +62,7 @@ impl Tier {
             rule_set: held.id,
             held,
             rates: Rates::new(&limits),
+            is_usual: !limits.is_empty() && !has_places(&limits),
             max_cost_milli: most.unwrap_or(if limits.is_empty() { u64::MAX } else { MOST_DENIED_MILLI }),
             limits,
             spec,
@@ -103,8 +106,9 @@ impl Tier {
         self.longest_wait(spent, cost_milli, now_ms)
     }
 
+    /// The same without the short way, by how limits of concurrency stand.
     #[cold]
-    fn longest_wait(&self, spent: &[u64], cost_milli: u64, now_ms: u64) -> Verdict {
+    pub(crate) fn longest_wait(&self, spent: &[u64], cost_milli: u64, now_ms: u64) -> Verdict {
         let mut verdict = Verdict::Allowed;
         let mut longest = 0;
         for (limit, TierLimit { slot, limit: rule }) in (0..).zip(&self.limits) {
@@ -116,6 +120,10 @@ impl Tier {
         }
         verdict
     }
+}
+
+fn has_places(limits: &[TierLimit]) -> bool {
+    limits.iter().any(|limit| matches!(limit.limit, Limit::Concurrency(_)))
 }
 
 /// A tier, for as long as a call needs it.

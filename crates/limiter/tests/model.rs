@@ -35,6 +35,7 @@ impl Model {
                 ..
             } => number(limit_milli).min(Self::capacity(limit_milli, burst_milli)),
             Rule::Quota { .. } => number(0),
+            _ => unreachable!("it has no other limits"),
         };
         Self {
             rule,
@@ -67,6 +68,7 @@ impl Model {
                     self.amount = number(0);
                 }
             }
+            _ => unreachable!("it has no other limits"),
         }
         self.at_ms = now_ms;
     }
@@ -100,6 +102,7 @@ impl Model {
                     period.bounds(self.at_ms).end_ms - self.at_ms
                 }
             }
+            _ => unreachable!("it has no other limits"),
         }
     }
 
@@ -107,6 +110,7 @@ impl Model {
         match self.rule {
             Rule::Bucket { .. } => self.amount -= number(cost_milli),
             Rule::Quota { .. } => self.amount += number(cost_milli),
+            _ => unreachable!("it has no other limits"),
         }
     }
 
@@ -124,6 +128,7 @@ impl Model {
                     self.amount = (&self.amount - number(cost_milli)).max(number(0));
                 }
             }
+            _ => unreachable!("it has no other limits"),
         }
     }
 
@@ -131,6 +136,7 @@ impl Model {
         match self.rule {
             Rule::Bucket { .. } => whole(&self.amount.floor()),
             Rule::Quota { limit_milli, .. } => whole(&(number(limit_milli) + &self.granted - &self.amount)),
+            _ => unreachable!("it has no other limits"),
         }
     }
 }
@@ -248,6 +254,7 @@ proptest! {
                         limit_milli > 0 && Model::capacity(limit_milli, burst_milli) < number(cost)
                     }
                     Rule::Quota { limit_milli, .. } => limit_milli > 0 && limit_milli < cost,
+                    _ => unreachable!("it has no other limits"),
                 });
                 prop_assert!(too_small);
                 continue;
@@ -303,7 +310,7 @@ fn capacity_of(rule: Rule) -> Number {
             burst_milli,
             ..
         } => Model::capacity(limit_milli, burst_milli),
-        Rule::Quota { .. } => unreachable!("only buckets are made"),
+        _ => unreachable!("only buckets are made"),
     }
 }
 

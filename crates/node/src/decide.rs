@@ -108,6 +108,9 @@ fn decide<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: Option<Ke
                     row[at::CODE] += outcome::BEHIND;
                     row[at::BEHIND] = decided.behind_ms as f64;
                 }
+                if decided.place > 0 {
+                    row[at::PLACE] = decided.place as f64;
+                }
                 row[at::VERSION] = decided.version as f64;
                 // Signed, since that takes one instruction where unsigned takes six.
                 row[at::NOW] = decided.now_ms.cast_signed() as f64;

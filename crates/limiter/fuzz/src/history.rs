@@ -68,6 +68,7 @@ fn window(rule: Rule) -> u128 {
     match rule {
         Rule::Bucket { window_ms, .. } => window_ms.into(),
         Rule::Quota { .. } => 1,
+        _ => unreachable!("it has no other limits"),
     }
 }
 
@@ -87,5 +88,6 @@ fn most(rule: Rule, from_ms: u64, to_ms: u64) -> u128 {
                 u128::MAX
             }
         }
+        _ => unreachable!("it has no other limits"),
     }
 }

@@ -44,6 +44,7 @@ impl Slot {
                 u128::from(capacity_milli(rule).saturating_sub(limit_milli)) * Self::per_milli(rule)
             }
             Rule::Quota { .. } => 0,
+            _ => unreachable!("it has no other limits"),
         };
         Self {
             rule,
@@ -58,6 +59,7 @@ impl Slot {
         match rule {
             Rule::Bucket { window_ms, .. } => u128::from(window_ms) * SCALE,
             Rule::Quota { .. } => 1,
+            _ => unreachable!("it has no other limits"),
         }
     }
 
@@ -76,6 +78,7 @@ impl Slot {
                     self.begin();
                 }
             }
+            _ => unreachable!("it has no other limits"),
         }
     }
 
@@ -216,6 +219,7 @@ impl Slot {
                 };
                 (if after > capacity { rest } else { 0 }, rest)
             }
+            _ => unreachable!("it has no other limits"),
         };
         Standing {
             wait_ms,
@@ -235,6 +239,7 @@ pub(crate) fn capacity_milli(rule: Rule) -> u64 {
             ..
         } => whole(u128::from(limit_milli) * u128::from(burst_milli) / 1_000),
         Rule::Quota { limit_milli, .. } => limit_milli,
+        _ => unreachable!("it has no other limits"),
     }
 }
 

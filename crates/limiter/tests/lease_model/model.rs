@@ -445,6 +445,7 @@ fn either<T>(rule: Rule, bucket: impl FnOnce(Bucket) -> T, quota: impl FnOnce(Qu
             burst_milli,
         } => bucket(Bucket::new(limit_milli, window_ms, burst_milli).unwrap()),
         Rule::Quota { limit_milli, period } => quota(Quota::new(limit_milli, period)),
+        _ => unreachable!("it has no other limits"),
     }
 }
 
@@ -498,5 +499,6 @@ fn converted(rule: Rule, left: u64, from: Rule, now: u64) -> u64 {
             let from = Quota::new(limit_milli, period);
             either(rule, |_| 0, |quota| quota.converted(left, &from, now, now))
         }
+        _ => unreachable!("it has no other limits"),
     }
 }
