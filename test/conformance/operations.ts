@@ -1,41 +1,59 @@
 import fc from "fast-check";
-import type { LimitSpec, Overrides, Tiers } from "../../src/index.js";
+import type { LimitSpec, Overrides, QuotaSpec, Tiers } from "../../src/index.js";
 
 /** Close to the end of a day, a month and a year. */
 export const DECEMBER_30_2026 = 1_798_588_800_000;
 
 const milli = (max: number) => fc.integer({ min: 1, max: max * 1000 }).map((value) => value / 1000);
 
+/** Now and then a limit of 0, which denies everything. */
+const mostly = (limit: fc.Arbitrary<number>) =>
+  fc.oneof({ weight: 19, arbitrary: limit }, { weight: 1, arbitrary: fc.constant(0) });
+
 const bucket = (name: string) =>
-  fc.record({
-    name: fc.constant(name),
-    type: fc.constant("bucket" as const),
-    limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 10_000 })),
-    windowSeconds: fc.oneof(milli(5), fc.constantFrom(1, 7, 60, 3600, 86_400)),
-    burst: fc.constantFrom(1, 1.001, 1.25, 1.5, 2, 3.333),
-  });
+  fc
+    .record({
+      name: fc.constant(name),
+      type: fc.constant("bucket" as const),
+      limit: mostly(fc.oneof(milli(20), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 10_000 }))),
+      windowSeconds: fc.oneof(milli(5), fc.constantFrom(1, 7, 60, 3600, 86_400)),
+      burst: fc.constantFrom(0.002, 0.1, 0.75, 1, 1, 1.001, 1.25, 1.5, 2, 3.333),
+    })
+    .map((spec) => (spec.limit * spec.burst < 0.001 ? { ...spec, burst: 1 } : spec));
 
-const quota = (name: string, period: "day" | "month") =>
+const ANCHORS: Partial<Record<QuotaSpec["period"], Record<string, fc.Arbitrary<number>>>> = {
+  week: { anchorDay: fc.integer({ min: 1, max: 7 }) },
+  month: { anchorDay: fc.integer({ min: 1, max: 31 }) },
+  year: { anchorMonth: fc.integer({ min: 1, max: 12 }) },
+};
+
+/** A quota that is called as its period. */
+const quota = (period: QuotaSpec["period"]): fc.Arbitrary<QuotaSpec> =>
   fc.record({
-    name: fc.constant(name),
+    name: fc.constant(period),
     type: fc.constant("quota" as const),
-    limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 100 })),
+    limit: mostly(fc.oneof(milli(20), fc.integer({ min: 1, max: 100 }))),
     period: fc.constant(period),
-    ...(period === "month" ? { anchorDay: fc.integer({ min: 1, max: 31 }) } : {}),
+    ...ANCHORS[period],
   });
 
-/** Up to four limits in any order: every tier has its own, and the names mean the same in all. */
-const limits: fc.Arbitrary<LimitSpec[]> = fc
-  .tuple(bucket("second"), bucket("minute"), quota("day", "day"), quota("month", "month"))
-  .chain((all) => fc.shuffledSubarray<LimitSpec>(all));
+/** One of each name: every tier has its own, and the names mean the same in all. */
+const each = fc.tuple(
+  bucket("second"),
+  bucket("minute"),
+  quota("hour"),
+  quota("day"),
+  quota("week"),
+  quota("month"),
+  quota("year"),
+  quota("once"),
+);
+
+/** Up to four limits in any order. */
+const limits: fc.Arbitrary<LimitSpec[]> = each.chain((all) => fc.shuffledSubarray<LimitSpec>(all, { maxLength: 4 }));
 
 /** Up to eight, most of them. */
-const manyLimits: fc.Arbitrary<LimitSpec[]> = fc
-  .tuple(
-    fc.tuple(bucket("second"), bucket("minute"), quota("day", "day"), quota("month", "month")),
-    fc.tuple(bucket("hour"), bucket("spare"), quota("workday", "day"), quota("term", "month")),
-  )
-  .chain((all) => fc.shuffledSubarray<LimitSpec>(all.flat(), { minLength: 3 }));
+const manyLimits: fc.Arbitrary<LimitSpec[]> = each.chain((all) => fc.shuffledSubarray<LimitSpec>(all, { minLength: 3 }));
 
 const threeOf = (limits: fc.Arbitrary<LimitSpec[]>): fc.Arbitrary<Tiers> =>
   fc.record({ a: fc.record({ limits }), b: fc.record({ limits }), c: fc.record({ limits }) });
@@ -79,8 +97,8 @@ export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : nev
 export const overrides: fc.Arbitrary<Overrides | null> = fc.oneof(
   fc.constant(null),
   fc.dictionary(
-    fc.constantFrom("second", "minute", "day", "month", "hour", "term"),
-    fc.option(fc.record({ limit: fc.constantFrom(0.5, 5, 40) })),
+    fc.constantFrom("second", "minute", "hour", "day", "week", "month", "year", "once"),
+    fc.option(fc.record({ limit: fc.constantFrom(0, 0.5, 5, 40) })),
     { maxKeys: 2 },
   ),
 );

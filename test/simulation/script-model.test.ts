@@ -60,7 +60,10 @@ const step = fc.record({
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 /** Under which name another app counts what this one does: each kind under that of another, but one bucket. */
-const ELSEWHERE: Record<string, string> = { minute: "month", day: "minute", month: "day" };
+const ELSEWHERE: Record<string, string> = {
+  ...{ minute: "month", day: "minute", month: "day" },
+  ...{ hour: "once", once: "week", week: "year", year: "hour" },
+};
 
 function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
   return { limits: tier.limits.map((limit) => ({ ...limit, name: ELSEWHERE[limit.name] ?? limit.name })) };
