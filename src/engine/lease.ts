@@ -71,7 +71,7 @@ export class Lease {
 
   /** Uses tokens that are held, the oldest first; returns whether there were enough. */
   use(costMilli: number, monoMs: number): boolean {
-    this.usedMs = monoMs;
+    this.usedMs = Math.max(this.usedMs, monoMs);
     if (costMilli > MAX_HELD || this.held(monoMs) < costMilli) return false;
     let rest = costMilli;
     for (const grant of this.grants) {
@@ -177,7 +177,7 @@ export class Lease {
     });
     this.rules = rules;
     this.snapshot = { ...snapshot, atMs: nowMs, spent };
-    this.usedMs = monoMs;
+    this.usedMs = Math.max(this.usedMs, monoMs);
     this.denyUntilMs = 0;
     this.backUntilMs = 0;
   }

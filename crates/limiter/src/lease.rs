@@ -114,7 +114,7 @@ impl<const N: usize> Lease<N> {
         spans: &LeaseSpans,
         out: &mut LeaseOutcome,
     ) -> bool {
-        self.used = at.mono;
+        self.used = self.used.max(at.mono);
         let held = self.grants.held(ends);
         let Some(cost) = u32::try_from(cost_milli).ok().filter(|_| held >= cost_milli) else {
             return false;
@@ -243,7 +243,7 @@ impl<const N: usize> Lease<N> {
         self.stamp = Stamp::new(now_ms, tier.rule_set);
         self.deny_until = 0;
         self.back_until = 0;
-        self.used = at.mono;
+        self.used = self.used.max(at.mono);
     }
 
     /// Thousandths that the key will use in the time of a lease beyond what is held. Notes that the store is being asked.

@@ -13,7 +13,7 @@ pub(crate) struct Histories(BTreeMap<KeyHash, History>);
 
 struct History {
     tier: TierId,
-    /// A change of tier leaves the sum without meaning.
+    /// A change of tier leaves the sum without meaning, and so does a grant.
     mixed: bool,
     /// When, and how many thousandths of a token.
     admitted: Vec<(u64, u64)>,
@@ -22,13 +22,18 @@ struct History {
 impl Histories {
     /// Notes a call; a denied one admits 0, but changes the tier too.
     pub(crate) fn note(&mut self, key: KeyHash, tier: TierId, admitted_milli: u64, now_ms: u64) {
-        let history = self.0.entry(key).or_insert(History {
-            tier,
-            mixed: false,
-            admitted: Vec::new(),
-        });
+        let history = self.0.entry(key).or_insert_with(|| History::new(tier));
         history.mixed |= history.tier != tier;
+        // Forgotten when it was as new, and then the clock went back.
+        if history.admitted.last().is_some_and(|&(last_ms, _)| last_ms > now_ms) {
+            history.admitted.clear();
+        }
         history.admitted.push((now_ms, admitted_milli));
+    }
+
+    /// Notes a grant: from here on more is admitted than the limits say.
+    pub(crate) fn note_grant(&mut self, key: KeyHash, tier: TierId) {
+        self.0.entry(key).or_insert_with(|| History::new(tier)).mixed = true;
     }
 
     pub(crate) fn forget(&mut self, key: KeyHash) {
@@ -53,6 +58,14 @@ impl Histories {
 }
 
 impl History {
+    fn new(tier: TierId) -> Self {
+        Self {
+            tier,
+            mixed: false,
+            admitted: Vec::new(),
+        }
+    }
+
     fn check(&self, rule: Rule) {
         for (first, (from_ms, _)) in self.admitted.iter().enumerate() {
             let mut sum = 0_u128;

@@ -129,7 +129,7 @@ impl Model {
             lease.bring_over(&limits, times);
             return Ok(out);
         }
-        lease.used_ms = mono;
+        lease.used_ms = lease.used_ms.max(mono);
         if lease.held(mono) >= cost && u32::try_from(cost).is_ok() {
             let mut rest = cost;
             for grant in lease.grants.iter_mut().filter(|grant| grant.expires > mono) {
@@ -374,7 +374,7 @@ impl Lease {
         self.rules = rules(limits);
         self.deny_until = 0;
         self.back_until = 0;
-        self.used_ms = times.mono_ms;
+        self.used_ms = self.used_ms.max(times.mono_ms);
     }
 
     /// Where it stands, in the order of the limits.

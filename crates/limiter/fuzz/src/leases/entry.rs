@@ -195,7 +195,7 @@ impl Entry {
         self.rules = rules_of(tier);
         self.deny_until_ms = 0;
         self.back_until_ms = 0;
-        self.used_ms = mono_ms;
+        self.used_ms = self.used_ms.max(mono_ms);
         self.take_grants(|_| true)
     }
 

@@ -39,7 +39,6 @@ impl Run {
         model.bring_to(&only, now_ms);
         let is_possible = model.grant(name, milli, keeps);
         assert_eq!(granted, if is_possible { Ok(()) } else { Err(Error::GrantTooLarge) });
-        // From here on more passes than the limits say.
-        self.histories.forget(key);
+        self.histories.note_grant(key, id);
     }
 }

@@ -76,7 +76,7 @@ impl Run {
             return expected;
         }
         for (at, ends_ms) in [(cheap, cheap.mono_ms + lag_ms), (times, times.mono_ms)] {
-            entry.used_ms = at.mono_ms;
+            entry.used_ms = entry.used_ms.max(at.mono_ms);
             if entry.spend(cost_milli, ends_ms) {
                 expected.verdict = LeaseVerdict::Allowed;
                 expected.is_low = entry.is_low(at.mono_ms, spans);
