@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
@@ -16,6 +17,8 @@ export default defineConfig({
     // Nothing is asserted on time: a busy machine is slow, and no fault of the code.
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // All cores: files mostly wait for the servers they start.
+    maxWorkers: availableParallelism(),
     projects: [
       {
         extends: true,

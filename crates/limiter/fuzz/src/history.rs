@@ -13,8 +13,10 @@ pub(crate) struct Histories(BTreeMap<KeyHash, History>);
 
 struct History {
     tier: TierId,
-    /// A change of tier leaves the sum without meaning, and so does a grant.
+    /// A change of tier leaves the sum without meaning.
     mixed: bool,
+    /// More is admitted than the limits say, until the key is reset.
+    granted: bool,
     /// When, and how many thousandths of a token.
     admitted: Vec<(u64, u64)>,
 }
@@ -31,22 +33,29 @@ impl Histories {
         history.admitted.push((now_ms, admitted_milli));
     }
 
-    /// Notes a grant: from here on more is admitted than the limits say.
+    /// Notes a grant.
     pub(crate) fn note_grant(&mut self, key: KeyHash, tier: TierId) {
-        self.0.entry(key).or_insert_with(|| History::new(tier)).mixed = true;
+        self.0.entry(key).or_insert_with(|| History::new(tier)).granted = true;
     }
 
-    pub(crate) fn forget(&mut self, key: KeyHash) {
+    /// Notes that a key begins anew.
+    pub(crate) fn reset(&mut self, key: KeyHash) {
         self.0.remove(&key);
     }
 
+    /// Counts a key anew.
+    pub(crate) fn forget(&mut self, key: KeyHash) {
+        self.0.retain(|other, history| *other != key || history.granted);
+    }
+
+    /// Counts every key anew.
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.0.retain(|_, history| history.granted);
     }
 
     /// In any time, at most a full bucket and what flows in meanwhile; in a period, at most the quota.
     pub(crate) fn check(&self, versions: &TierVersions) {
-        for history in self.0.values().filter(|history| !history.mixed) {
+        for history in self.0.values().filter(|history| !history.mixed && !history.granted) {
             let Some(tier) = versions.tier(versions.version(), history.tier) else {
                 continue;
             };
@@ -62,6 +71,7 @@ impl History {
         Self {
             tier,
             mixed: false,
+            granted: false,
             admitted: Vec::new(),
         }
     }

@@ -122,7 +122,7 @@ impl Run {
     fn reset(&mut self, key: KeyHash) {
         self.limiter.reset(key);
         self.table.remove(key);
-        self.histories.forget(key);
+        self.histories.reset(key);
         self.check_counts();
     }
 
