@@ -10,6 +10,12 @@ export const SCALED_CAPACITY = 2 ** 40;
  */
 export const MAX_AMOUNT = 2 ** 52;
 
+/**
+ * The longest block, in a bucket's units: an amount above {@link MAX_AMOUNT} is no debt, and says for how many units more
+ * the bucket is blocked. So every amount is a safe integer.
+ */
+export const MAX_BLOCK = MAX_AMOUNT - 1;
+
 /** The greatest common divisor of two whole numbers above 0. */
 export function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);

@@ -49,5 +49,6 @@ function told(spec: LimitSpec): CountedRule {
     return { name, type: "quota", limitMilli, period: spec.period, ...anchorsOf(spec) };
   }
   const windowMs = toMilli(spec.windowSeconds);
-  return { name, type: "bucket", limitMilli, windowMs, burstMilli: toMilli(spec.burst) };
+  const blockMs = spec.blockSeconds === undefined ? undefined : toMilli(spec.blockSeconds);
+  return { name, type: "bucket", limitMilli, windowMs, burstMilli: toMilli(spec.burst), blockMs };
 }

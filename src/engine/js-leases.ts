@@ -117,7 +117,7 @@ export class JsLeases implements LeaseEngine {
     if (monoMs >= lease.denyUntilMs) return LEASE_OUTCOME.ASK;
     const outcome = this.#stand(lease, entry, costMilli, storeMs, monoMs);
     const denied = outcome & OUTCOME.LIMIT_MASK;
-    if (denied === 0) return LEASE_OUTCOME.ASK;
+    if (denied === 0 || this.#wouldBlock(entry, costMilli)) return LEASE_OUTCOME.ASK;
     countDecision(entry, denied);
     return outcome;
   }
@@ -185,6 +185,15 @@ export class JsLeases implements LeaseEngine {
       code |= LEASE_OUTCOME.WAIT | LEASE_OUTCOME.PROVISIONAL;
     }
     return code;
+  }
+
+  /** Whether a denial by what stands in the first row begins a block, which is for the store to do. */
+  #wouldBlock({ tier }: Entry, costMilli: number): boolean {
+    if (!tier.blocks) return false;
+    return tier.limits.some(({ rule }, index) => {
+      const spent = this.#rows.read(0, LEASE_FRAME.SPENT + index);
+      return rule.type === "bucket" && rule.afterDenial(spent, costMilli) !== spent;
+    });
   }
 
   ask(key: string): void {

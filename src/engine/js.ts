@@ -146,6 +146,7 @@ export class JsEngine implements Engine {
     state.bringTo(tier, entry.rules, now);
     const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, state.atMs);
     if (changes && denied === 0) state.charge(tier, costMilli);
+    else if (changes && tier.blocks) state.block(tier, costMilli);
     if (spends) countDecision(entry, denied);
     return denied | overflow | this.#report(at, tier, state, now);
   }

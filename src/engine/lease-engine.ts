@@ -10,6 +10,8 @@ export type CountedRule =
       readonly limitMilli: number;
       readonly windowMs: number;
       readonly burstMilli: number;
+      /** Left out where a denial begins no block. */
+      readonly blockMs?: number | undefined;
     }
   | {
       readonly name: string;

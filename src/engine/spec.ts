@@ -39,6 +39,11 @@ export interface BucketSpec {
   windowSeconds: number;
   /** Capacity as a multiple of `limit`; above 0, at most three decimals. `limit × burst` has to be 0.001 or more. */
   burst: number;
+  /**
+   * For how many seconds a call that is denied for want of tokens in this bucket has all others denied; above 0, at most three
+   * decimals, and as long as can be counted exactly: thousands of windows. Left out, a denial is over as soon as enough has refilled.
+   */
+  blockSeconds?: number | undefined;
   /** Whether it only counts what it would deny, and denies nothing; false by default. */
   shadow?: boolean | undefined;
 }

@@ -114,6 +114,13 @@ export class KeyState {
     }
   }
 
+  /** Begins the blocks that a denied call of this cost begins. */
+  block(tier: Tier, costMilli: number): void {
+    for (const { slot, rule } of tier.limits) {
+      if (rule.type === "bucket") this.spent[slot] = rule.afterDenial(this.spent[slot] as number, costMilli);
+    }
+  }
+
   /**
    * Corrects what a call under `charged` spent at `chargedAtMs`, by the rules that counted it. The key is at the present,
    * maybe under another tier.

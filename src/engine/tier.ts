@@ -1,6 +1,6 @@
 import { TollkeeperError } from "../errors.js";
 import { MAX_CAPACITY, toMilli } from "./amount.js";
-import { Bucket } from "./bucket.js";
+import { BlockTooLong, Bucket } from "./bucket.js";
 import type { PeriodName } from "./period.js";
 import { invalidTiers, placeOf, plainTiers } from "./plain-tiers.js";
 import { Quota } from "./quota.js";
@@ -39,6 +39,10 @@ export interface Tier {
   readonly isWide: boolean;
   /** Highest cost that can ever pass, in thousandths, by the limits that are above 0; infinite if there are none. */
   readonly maxCostMilli: number;
+  /** Whether a denial may begin a block. */
+  readonly blocks: boolean;
+  /** Whether the store decides on each of its calls, since nothing of what one of its limits says may be handed out ahead. */
+  readonly isExact: boolean;
 }
 
 /** Which limit each slot of state belongs to, by name; what kind it is never changes. */
@@ -90,12 +94,15 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
     );
     const twice = compiledLimits.find((limit, index) => compiledLimits.findIndex((l) => l.name === limit.name) < index);
     if (twice) throw invalidTiers(`${path}.limits`, twice.name, "limits of different names");
+    const blocks = compiledLimits.some(({ rule }) => rule.type === "bucket" && rule.isBlocking);
     compiled.set(name, {
       name,
       spec: tier,
       limits: compiledLimits,
       isWide: compiledLimits.length > NARROW,
       maxCostMilli: maxCostOf(compiledLimits),
+      blocks,
+      isExact: blocks,
     });
   }
   for (const [name, kind] of known) slots.set(name, kind);
@@ -166,12 +173,18 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
 }
 
 function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Bucket {
-  rejectUnknown(path, spec, ["name", "type", "limit", "windowSeconds", "burst", "shadow"]);
+  rejectUnknown(path, spec, ["name", "type", "limit", "windowSeconds", "burst", "blockSeconds", "shadow"]);
   const windowMs = milliOf(`${path}.windowSeconds`, spec.windowSeconds, 1);
   const burstMilli = milliOf(`${path}.burst`, spec.burst, 1);
+  const { blockSeconds } = spec;
+  const blockMs = blockSeconds === undefined ? 0 : milliOf(`${path}.blockSeconds`, blockSeconds, 1);
   try {
-    return new Bucket(limitMilli, windowMs, burstMilli);
+    return new Bucket(limitMilli, windowMs, burstMilli, blockMs);
   } catch (cause) {
+    if (cause instanceof BlockTooLong) {
+      const mayBe = `a number above 0, at most ${cause.mostMs / 1000} with this limit and window, with at most three decimals`;
+      throw invalidTiers(`${path}.blockSeconds`, blockSeconds, mayBe);
+    }
     throw new TollkeeperError("ERR_TIERS_INVALID", `${path}: ${(cause as Error).message}`, { cause });
   }
 }

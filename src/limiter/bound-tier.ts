@@ -24,6 +24,6 @@ export interface BoundTier {
   readonly tier: Tier;
   /** Those of the tier's shadow limits, which decide each by itself. */
   readonly shadows: readonly BoundTier[];
-  /** Whether a call is decided from leases, and by nothing else: it has limits, and none in shadow. */
+  /** Whether a call is decided from leases, and by nothing else: it has limits, none in shadow, and is not exact. */
   readonly isLeased: boolean;
 }

@@ -3,7 +3,7 @@ import { OUTCOME } from "../engine/frame.js";
 import { Recent } from "../engine/recent.js";
 import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow-tiers.js";
 import type { Tiers } from "../engine/spec.js";
-import { compileTiers, type SlotNames, slotsFor } from "../engine/tier.js";
+import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
 import type { BoundTier, Correct } from "./bound-tier.js";
 import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";
@@ -105,7 +105,8 @@ export class BoundTiers {
     const overridden = tier === undefined ? undefined : plain.get(tier.name);
     if (tier === undefined || overridden === undefined) throw unknownTier(name, this.#inForce);
     const number = () => this.#engine.overrideTier(version, overridden.tierId, name, tier.spec);
-    return { ...overridden, name, tier, tierId, correct: this.#correction(number) };
+    const isLeased = mayBeLeased(tier) && overridden.shadows.length === 0;
+    return { ...overridden, name, tier, tierId, isLeased, correct: this.#correction(number) };
   }
 
   /** Makes the tiers in force ready for this thread. */
@@ -177,7 +178,8 @@ export class BoundTiers {
     if (plain === undefined) return undefined;
     const { version } = plain;
     const number = () => this.#engine.overrideTier(version, plain.tierId, name, tier.spec);
-    const boundTier = { ...plain, name, tier, tierId: number(), correct: this.#correction(number) };
+    const isLeased = mayBeLeased(tier) && plain.shadows.length === 0;
+    const boundTier = { ...plain, name, tier, tierId: number(), isLeased, correct: this.#correction(number) };
     this.#overridden.set(name, boundTier);
     return boundTier;
   }
@@ -194,7 +196,7 @@ export class BoundTiers {
     const engine = this.#engine;
     const inForce = new Map<string, BoundTier & { shadows: BoundTier[]; isLeased: boolean }>();
     for (const [name, tier] of compileTiers(engine.tiersOf(version), slots)) {
-      const isLeased = tier.limits.length > 0;
+      const isLeased = mayBeLeased(tier);
       const boundTier = { ...this.#inCommon, version, tierId: engine.tierId(name), name, tier, shadows: [], isLeased };
       const of = shadowedTier(name);
       const shadowed = of === undefined ? undefined : inForce.get(of);
@@ -204,4 +206,9 @@ export class BoundTiers {
     }
     return inForce;
   }
+}
+
+/** Whether anything of a tier can be taken ahead. */
+function mayBeLeased({ limits, isExact }: Tier): boolean {
+  return limits.length > 0 && !isExact;
 }

@@ -9,6 +9,8 @@ export interface LimitOverride {
   readonly limit?: number | undefined;
   /** Of a bucket: its capacity as a multiple of the limit, above 0. */
   readonly burst?: number | undefined;
+  /** Of a bucket: for how many seconds a denial for want of tokens in it denies all others; above 0, at most three decimals. */
+  readonly blockSeconds?: number | undefined;
 }
 
 /**
@@ -79,8 +81,11 @@ function compiled(tier: string, overrides: Overrides, tiers: Tiers, slots: SlotN
     const limit = known.get(name);
     const names = known.size === 0 ? "nothing, since no tier has a limit" : `one of ${[...known.keys()].join(", ")}`;
     if (limit === undefined) throw invalid(name, "the name of no limit of any tier", names);
-    if (limit.type === "quota" && override?.burst !== undefined) {
-      throw invalid(`${name}.burst`, shown(override.burst), "left out for a quota");
+    for (const field of ["burst", "blockSeconds"] as const) {
+      const own = override?.[field];
+      if (limit.type === "quota" && own !== undefined) {
+        throw invalid(`${name}.${field}`, shown(own), "left out for a quota");
+      }
     }
   }
   const spec = overriddenSpec(tiers[tier] ?? { limits: [] }, overrides, tiers);
@@ -112,11 +117,11 @@ function checked(overrides: unknown): Overrides {
 
 function checkedOverride(name: string, override: unknown): LimitOverride {
   if (!isObject(override))
-    throw invalid(name, shown(override), "an object with limit, burst or both, or null for no limit");
+    throw invalid(name, shown(override), "an object with limit, burst or blockSeconds, or null for no limit");
   const own = Object.entries(override).filter(([, value]) => value !== undefined);
-  const { limit, burst, ...unknown } = Object.fromEntries(own);
+  const { limit, burst, blockSeconds, ...unknown } = Object.fromEntries(own);
   const [field] = Object.keys(unknown);
-  if (field !== undefined) throw invalid(`${name}.${field}`, "an unknown field", "limit or burst");
+  if (field !== undefined) throw invalid(`${name}.${field}`, "an unknown field", "limit, burst or blockSeconds");
   if (limit !== undefined && !inThousandths(limit, 0)) {
     const mayBe = `a number from 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`;
     throw invalid(`${name}.limit`, shown(limit), mayBe);
@@ -124,7 +129,14 @@ function checkedOverride(name: string, override: unknown): LimitOverride {
   if (burst !== undefined && !inThousandths(burst, 0.001)) {
     throw invalid(`${name}.burst`, shown(burst), "a number above 0 with at most three decimals");
   }
-  return { ...(limit !== undefined && { limit }), ...(burst !== undefined && { burst }) };
+  if (blockSeconds !== undefined && !inThousandths(blockSeconds, 0.001)) {
+    throw invalid(`${name}.blockSeconds`, shown(blockSeconds), "a number above 0 with at most three decimals");
+  }
+  return {
+    ...(limit !== undefined && { limit }),
+    ...(burst !== undefined && { burst }),
+    ...(blockSeconds !== undefined && { blockSeconds }),
+  };
 }
 
 function inThousandths(value: unknown, least: number): value is number {
@@ -152,9 +164,10 @@ function overriddenSpec(plain: TierSpec, overrides: Overrides, tiers: Tiers): Ti
   return { limits: [...own, ...others] };
 }
 
-function overridden(limit: LimitSpec, { limit: tokens = limit.limit, burst }: LimitOverride): LimitSpec {
+function overridden(limit: LimitSpec, { limit: tokens = limit.limit, burst, blockSeconds }: LimitOverride): LimitSpec {
   if (limit.type === "quota") return { ...limit, limit: tokens };
-  return { ...limit, limit: tokens, burst: burst ?? limit.burst };
+  const bucket = { ...limit, limit: tokens, burst: burst ?? limit.burst };
+  return blockSeconds === undefined ? bucket : { ...bucket, blockSeconds };
 }
 
 /** Every limit of the tiers once, as the first tier has it that has it, and in force. */

@@ -80,5 +80,7 @@ function textOf({ name, rule }: TierLimit): string {
 function specOf({ name, limitMilli, ...rule }: CountedRule): LimitSpec {
   const limit = limitMilli / 1000;
   if (rule.type === "quota") return { name, limit, ...rule };
-  return { name, type: "bucket", limit, windowSeconds: rule.windowMs / 1000, burst: rule.burstMilli / 1000 };
+  const { windowMs, burstMilli, blockMs } = rule;
+  const bucket = { name, type: "bucket", limit, windowSeconds: windowMs / 1000, burst: burstMilli / 1000 } as const;
+  return blockMs === undefined ? bucket : { ...bucket, blockSeconds: blockMs / 1000 };
 }

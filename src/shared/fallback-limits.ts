@@ -12,11 +12,14 @@ interface Part {
   readonly base: number;
   /** Thousandths admitted, in the present period if it is a quota. */
   admitted: number;
+  /** Bucket: until when it is blocked, by the store's time; 0 if it is not. */
+  readonly blockedUntilMs: number;
 }
 
 /**
  * One key while the store is away. Each bucket is a bucket of a part of the size and rate, spent to the same fraction;
- * each quota what was left of it, divided alike. All replicas together admit what one limiter would have.
+ * each quota what was left of it, divided alike. All replicas together admit what one limiter would have. A block goes on where
+ * it is known, and none begins: a part that is empty does not tell that the whole is.
  */
 export class FallbackLimits {
   readonly tier: Tier;
@@ -35,8 +38,13 @@ export class FallbackLimits {
     this.#atMs = nowMs;
     this.#parts = tier.limits.map(({ rule }, index) => {
       const before = spent[index] ?? 0;
-      if (rule.type === "bucket") return { amount: before / replicas, base: before / replicas, admitted: 0 };
-      return { amount: Math.floor(Math.max(0, rule.maxCostMilli - before) / replicas), base: 0, admitted: 0 };
+      if (rule.type === "quota") {
+        const amount = Math.floor(Math.max(0, rule.maxCostMilli - before) / replicas);
+        return { amount, base: 0, admitted: 0, blockedUntilMs: 0 };
+      }
+      const leftMs = rule.blockLeftMs(before);
+      const base = (leftMs > 0 ? rule.initial : before) / replicas;
+      return { amount: base, base, admitted: 0, blockedUntilMs: leftMs > 0 ? nowMs + leftMs : 0 };
     });
   }
 
@@ -58,9 +66,10 @@ export class FallbackLimits {
       }
     });
     if (denied === 0 && spends) this.#admit(costMilli);
-    // Others may have tokens left, and the store may be back at any time.
+    // Others may have tokens left, and the store may be back at any time: of a block they all know.
     const isForNothing = denied > 0 && this.#rule(denied - 1).maxCostMilli === 0;
-    const isProvisional = this.#replicas > 1 && waitMs > ASK_AGAIN_MS && !isForNothing;
+    const isBlocked = (this.#parts[denied - 1]?.blockedUntilMs ?? 0) > this.#atMs;
+    const isProvisional = this.#replicas > 1 && waitMs > ASK_AGAIN_MS && !isForNothing && !isBlocked;
     return {
       denied,
       waitMs: isProvisional ? ASK_AGAIN_MS : waitMs,
@@ -80,11 +89,12 @@ export class FallbackLimits {
   outstanding(nowMs: number): { deltas: number[]; atMs: number } | undefined {
     if (this.#parts.every(({ admitted }) => admitted === 0)) return undefined;
     this.#advance(nowMs);
-    const deltas = this.#parts.map(({ amount, base, admitted }, index) => {
+    const deltas = this.#parts.map(({ amount, base, admitted, blockedUntilMs }, index) => {
       const rule = this.#rule(index);
       if (rule.type === "quota") return admitted;
       // Redis has gone on refilling what was spent before; charged is what stands above that now.
-      const before = Math.max(0, base - ((this.#atMs - this.#startMs) * rule.perMs) / this.#replicas);
+      const refilledMs = Math.max(0, this.#atMs - Math.max(this.#startMs, blockedUntilMs));
+      const before = Math.max(0, base - (refilledMs * rule.perMs) / this.#replicas);
       return Math.max(0, Math.ceil((Math.min(amount, rule.capacity) - before) / rule.perMilli));
     });
     return { deltas, atMs: this.#atMs };
@@ -95,7 +105,8 @@ export class FallbackLimits {
     this.#parts.forEach((part, index) => {
       const rule = this.#rule(index);
       if (rule.type === "bucket") {
-        part.amount = Math.max(0, part.amount - ((nowMs - this.#atMs) * rule.perMs) / this.#replicas);
+        const refilledMs = Math.max(0, nowMs - Math.max(this.#atMs, part.blockedUntilMs));
+        part.amount = Math.max(0, part.amount - (refilledMs * rule.perMs) / this.#replicas);
       } else if (this.#atMs < rule.periodOf(nowMs).startMs) {
         part.amount = Math.floor(rule.maxCostMilli / this.#replicas);
         part.admitted = 0;
@@ -112,7 +123,8 @@ export class FallbackLimits {
     if (this.#policies[rule.type] === "open") return 0;
     if (rule.type === "quota") return costMilli > part.amount ? rule.resetMs(this.#atMs) : 0;
     const missing = part.amount + costMilli * rule.perMilli - rule.capacity / this.#replicas;
-    return missing > 0 ? Math.ceil((missing * this.#replicas) / rule.perMs) : 0;
+    const blockMs = Math.max(0, part.blockedUntilMs - this.#atMs);
+    return blockMs + (missing > 0 ? Math.ceil((missing * this.#replicas) / rule.perMs) : 0);
   }
 
   #admit(costMilli: number): void {
@@ -127,6 +139,7 @@ export class FallbackLimits {
   #shown(part: Part, index: number): number {
     const rule = this.#rule(index);
     if (rule.type === "quota") return rule.maxCostMilli - Math.max(0, part.amount);
+    if (part.blockedUntilMs > this.#atMs) return rule.blockedFor(part.blockedUntilMs - this.#atMs);
     const left = rule.capacity / this.#replicas - part.amount;
     return Math.ceil(Math.min(rule.capacity, Math.max(0, rule.capacity - left)));
   }

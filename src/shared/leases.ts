@@ -124,7 +124,7 @@ export class Leases {
     if (tier.limits.length === 0) return;
     const deltas = tier.limits.map(() => deltaMilli);
     // Who gives back in exact mode is denied by nothing that was said before.
-    if (deltaMilli < 0 && this.#parts.options.mode === "exact") this.#parts.decider.giveBack(key, true);
+    if (deltaMilli < 0 && this.#isExact(boundTier)) this.#parts.decider.giveBack(key, true);
     this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, quotasOnly, tell: deltaMilli < 0 }));
   }
 
@@ -207,6 +207,11 @@ export class Leases {
     return this.#told(code, key, boundTier, costMilli) ?? this.#ask(key, boundTier, costMilli);
   }
 
+  /** Whether the store decides on each call by itself, and nothing is taken ahead. */
+  #isExact({ tier }: BoundTier): boolean {
+    return tier.isExact || this.#parts.options.mode === "exact";
+  }
+
   #mayAsk(open: OpenKey | undefined): boolean {
     return this.#session.isReady && !(open !== undefined && this.#clocks.nowMs() < open.brokenUntilMs);
   }
@@ -229,7 +234,7 @@ export class Leases {
   /** Asks the store for a call that can't be decided here. */
   #ask(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
     if (!this.#mayAsk(this.#parts.openKeys.get(key))) return this.#outage.decide(key, boundTier, costMilli, true);
-    if (this.#parts.options.mode === "exact") return this.#exactly(key, boundTier, costMilli);
+    if (this.#isExact(boundTier)) return this.#exactly(key, boundTier, costMilli);
     return new Promise((resolve, reject) => {
       this.#acquirer.wait(this.#parts.openKeys.obtain(key), {
         boundTier,

@@ -378,7 +378,8 @@ export class SharedLimiter {
   }
 
   #overshoot(): number {
-    const rates = this.#boundTiers.all.flatMap(({ tier }) =>
+    const leased = this.#boundTiers.all.filter(({ tier }) => !tier.isExact);
+    const rates = leased.flatMap(({ tier }) =>
       tier.limits.flatMap(({ rule }) => (rule.type === "bucket" ? [rule.perMs / rule.perMilli] : [])),
     );
     return (Math.max(0, ...rates) * this.#settings.leaseMs) / 1000;

@@ -1,4 +1,5 @@
-import { MAX_AMOUNT } from "../engine/amount.js";
+import { MAX_AMOUNT, MAX_BLOCK } from "../engine/amount.js";
+import type { TierLimit } from "../engine/tier.js";
 import { LONGEST_OUT_MS } from "./lua/key-state.js";
 import { ABSENT_MS } from "./lua/replicas.js";
 import type { Command, Membership, Reply } from "./protocol.js";
@@ -52,9 +53,9 @@ export function replyOf(answer: unknown, command: Command): Reply {
     epoch: epochOf(answer[4]),
     backMs: whole(answer[5], LONGEST_OUT_MS, "until when tokens come back"),
     isExact: amounts > length && whole(answer[HEAD + 2 * length], 1, "whether something is kept") === 1,
-    spent: command.tier.limits.slice(0, amounts).map(({ rule }, index) => {
-      const credit = rule.type === "quota" ? (credits[index] ?? 0) : 0;
-      return whole(answer[HEAD + index], MAX_AMOUNT, "an amount", 0 - credit);
+    spent: command.tier.limits.slice(0, amounts).map((limit, index) => {
+      const credit = limit.rule.type === "quota" ? (credits[index] ?? 0) : 0;
+      return whole(answer[HEAD + index], mostOf(limit), "an amount", 0 - credit);
     }),
   };
   // Of what is not there, and of what was reset, nothing is spent.
@@ -85,6 +86,11 @@ export function membershipOf(
     others: texts(answer[2]),
     isFull: whole(answer[3], 1, "whether there is room") === 1,
   };
+}
+
+/** The largest amount that a limit counts, or says of a block. */
+function mostOf(limit: TierLimit | undefined): number {
+  return limit?.rule.type === "bucket" && limit.rule.isBlocking ? MAX_AMOUNT + MAX_BLOCK : MAX_AMOUNT;
 }
 
 type Decision = Command & { op: "take" | "peek" };

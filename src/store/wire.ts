@@ -96,9 +96,9 @@ function rulesOf(tier: Tier): readonly string[] {
 
 function ruleOf({ name, rule }: TierLimit): readonly string[] {
   if (rule.type === "bucket") {
-    return [name, `b ${rule.capacity} ${rule.perMs} ${rule.perMilli}`, text(rule.initial)];
+    return [name, `b ${rule.capacity} ${rule.perMs} ${rule.perMilli}`, text(rule.initial), text(rule.block)];
   }
-  return [name, `q ${rule.maxCostMilli} ${spanOf(rule)}`, "0"];
+  return [name, `q ${rule.maxCostMilli} ${spanOf(rule)}`, "0", "0"];
 }
 
 /** How a rule's text tells a period; days and months as numbers alone, as they always were. */

@@ -7,13 +7,16 @@ export const DECEMBER_30_2026 = 1_798_588_800_000;
 const milli = (max: number) => fc.integer({ min: 1, max: max * 1000 }).map((value) => value / 1000);
 
 const bucket = (name: string) =>
-  fc.record({
-    name: fc.constant(name),
-    type: fc.constant("bucket" as const),
-    limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 10_000 })),
-    windowSeconds: fc.oneof(milli(5), fc.constantFrom(1, 7, 60, 3600, 86_400)),
-    burst: fc.constantFrom(1, 1.001, 1.25, 1.5, 2, 3.333),
-  });
+  fc
+    .record({
+      name: fc.constant(name),
+      type: fc.constant("bucket" as const),
+      limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 30 }), fc.integer({ min: 1, max: 10_000 })),
+      windowSeconds: fc.oneof(milli(5), fc.constantFrom(1, 7, 60, 3600, 86_400)),
+      burst: fc.constantFrom(1, 1.001, 1.25, 1.5, 2, 3.333),
+      blockSeconds: fc.constantFrom(undefined, undefined, undefined, 0.5, 20, 3600),
+    })
+    .map(({ blockSeconds, ...plain }) => (blockSeconds === undefined ? plain : { ...plain, blockSeconds }));
 
 const quota = (name: string, period: "day" | "month") =>
   fc.record({

@@ -11,6 +11,8 @@ type Rule = Bucket | Quota;
 export interface Slot {
   rule: Rule;
   spent: number;
+  /** Of a bucket that is blocked: what is spent when it is no more. */
+  initial: number;
   /** Of a quota: the largest amount that was restored in the epoch. */
   restored: number;
   /** What was spent before it was brought to the present; undefined if it is new. */
@@ -64,7 +66,7 @@ export class KeyState {
     for (const slot of this.slots.values()) {
       slot.was = slot.spent;
       if (slot.rule.type === "bucket") {
-        slot.spent = slot.rule.refilled(slot.was, this.nowMs - this.beforeMs);
+        slot.spent = refilled(slot, this.nowMs - this.beforeMs);
       } else {
         const rolls = this.beforeMs < slot.rule.periodOf(this.nowMs).startMs;
         slot.grantedBefore = slot.granted;
@@ -96,11 +98,16 @@ export class KeyState {
         continue;
       }
       const { rule: from } = slot;
-      if (isSame(from, rule)) continue;
-      changed = true;
       if (rule.type === "bucket" && from.type === "bucket") {
         slot.spent = rule.converted(slot.spent, from);
-      } else if (rule.type === "quota" && from.type === "quota" && !isSamePeriod(from, rule)) {
+        slot.initial = rule.initial;
+      }
+      if (isSame(from, rule)) {
+        slot.rule = rule;
+        continue;
+      }
+      changed = true;
+      if (rule.type === "quota" && from.type === "quota" && !isSamePeriod(from, rule)) {
         const goesOn =
           slot.was !== undefined && from.periodOf(this.beforeMs).startMs === rule.periodOf(this.nowMs).startMs;
         slot.spent = slot.was ?? 0;
@@ -131,7 +138,12 @@ export class KeyState {
       if (rule.type === "bucket" && slot.rule.type === "bucket") {
         const left = rule.refilled(amount, Math.max(0, this.nowMs - snapshot.atMs));
         // Of what never had anything nothing is known.
-        if (rule.maxCostMilli > 0) slot.spent = Math.max(slot.spent, slot.rule.converted(left, rule));
+        if (rule.maxCostMilli === 0) return;
+        const leftMs = slot.rule.capacity > 0 ? rule.blockLeftMs(left) : 0;
+        const here = leftMs > 0 ? slot.rule.blockedFor(leftMs) : slot.rule.converted(left, rule);
+        if (here <= slot.spent) return;
+        slot.spent = here;
+        if (leftMs > 0) slot.initial = slot.rule.converted(rule.initial, rule);
       } else if (
         rule.type === "quota" &&
         slot.rule.type === "quota" &&
@@ -163,7 +175,7 @@ export class KeyState {
 /** What a limit counts that nothing is known of. */
 export function newSlot(rule: Rule): Slot {
   const none = { granted: 0, kept: 0, grantedBefore: 0, keptBefore: 0 };
-  return { rule, spent: rule.initial, restored: 0, was: undefined, ...none };
+  return { rule, spent: rule.initial, initial: rule.initial, restored: 0, was: undefined, ...none };
 }
 
 /** What of a quota's grants is kept and not used. */
@@ -176,6 +188,14 @@ function carry(slot: Slot, rule: Quota): void {
   slot.kept = keptOf(slot, rule);
   slot.granted = slot.kept;
   slot.spent = 0 - slot.kept;
+}
+
+/** What is still spent of a bucket's slot after some ms; of one that is blocked, under whichever tier. */
+export function refilled({ rule, spent, initial }: Slot, elapsedMs: number): number {
+  if (rule.type === "quota") return spent;
+  if (spent <= MAX_AMOUNT) return rule.refilled(spent, elapsedMs);
+  const leftMs = rule.blockLeftMs(spent) - elapsedMs;
+  return leftMs > 0 ? rule.blockedFor(leftMs) : Math.max(0, initial + leftMs * rule.perMs);
 }
 
 /** What a slot has spent, in the units of a rule. */

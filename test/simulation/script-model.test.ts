@@ -100,6 +100,14 @@ function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs
   }
 }
 
+/** Whether amounts are such as limits of a tier have; maybe they are of another. */
+function mayBeOf({ limits }: Tier, { spent }: Snapshot): boolean {
+  if (spent.length !== limits.length) return false;
+  return limits.every(
+    ({ rule }, index) => (spent[index] ?? 0) <= MAX_AMOUNT || (rule.type === "bucket" && rule.isBlocking),
+  );
+}
+
 function answerOf(run: () => Reply): Reply | string {
   try {
     return run();
@@ -134,7 +142,7 @@ it("the model of the script answers and publishes as the script does", async () 
         const tier = compiled.get(next.tier) as Tier;
         if (tier.limits.length === 0) continue; // Of those the store is never asked.
         const knows = snapshot[snapshot.length - next.knows];
-        const command = commandOf(next, tier, knows?.spent.length === tier.limits.length ? knows : undefined, nowMs);
+        const command = commandOf(next, tier, knows && mayBeOf(tier, knows) ? knows : undefined, nowMs);
         const { server, caller } = next;
         const publish = (key: string, reset: boolean) => told.push(`${caller} ${reset ? "reset" : "change"} ${key}`);
         const want = (key: string) => told.push(`${caller} return ${key}`);

@@ -4,7 +4,7 @@ import type { Quota } from "../../src/engine/quota.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { REMEMBERED_MS } from "../../src/store/lua/key-state.js";
 import type { Command, Reply } from "../../src/store/protocol.js";
-import { KeyState, keptOf, newSlot, type Slot } from "./key-state.js";
+import { KeyState, keptOf, newSlot, refilled, type Slot } from "./key-state.js";
 
 type Adjust = Command & { op: "adjust" };
 type Grant = Command & { op: "grant" };
@@ -42,7 +42,7 @@ export class ScriptModel {
     const state = this.#keys.get(key);
     const slot = state?.slots.get(limit);
     if (state === undefined || slot === undefined) return undefined;
-    return slot.rule.type === "quota" ? slot.spent : slot.rule.refilled(slot.spent, Math.max(0, nowMs - state.nowMs));
+    return refilled(slot, Math.max(0, nowMs - state.nowMs));
   }
 
   /** What the server holds of a key; calling the result puts it back. */
@@ -108,7 +108,7 @@ export class ScriptModel {
     tier.limits.forEach(({ name, rule }, index) => {
       const slot = state.slots.get(name);
       const delta = deltas[index] ?? 0;
-      if (slot === undefined || (isLapsed && delta < 0)) return;
+      if (slot === undefined || slot.spent > MAX_AMOUNT || (isLapsed && delta < 0)) return;
       const change = changeOf(state, command, slot, rule, delta);
       slot.spent = Math.min(MAX_AMOUNT, Math.max(0 - slot.granted, slot.spent + change));
     });
@@ -162,11 +162,9 @@ export class ScriptModel {
           ? { untilMs: Math.max(untilMs, state.out.untilMs), holder: "*" }
           : { untilMs, holder: caller };
       }
-      for (const { name, rule } of tier.limits) {
-        const slot = state.slots.get(name);
-        const perMilli = rule.type === "bucket" ? rule.perMilli : 1;
-        if (slot) slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * perMilli);
-      }
+      if (granted > 0) spend(state, tier, granted);
+    } else if (backMs === 0) {
+      block(state, tier, need);
     }
     this.#save(key, state, asking);
     if (changed) asking.publish(key, false);
@@ -198,6 +196,23 @@ function changeOf(state: KeyState, command: Adjust, slot: Slot, from: Bucket | Q
   const change = rule.unitsOf(delta, from as Bucket);
   if (!command.unused || change >= 0) return change;
   return Math.min(0, change + Math.max(0, state.nowMs - command.atMs) * rule.perMs);
+}
+
+/** Counts what was granted. */
+function spend(state: KeyState, { limits }: Tier, granted: number): void {
+  for (const { name, rule } of limits) {
+    const slot = state.slots.get(name);
+    const perMilli = rule.type === "bucket" ? rule.perMilli : 1;
+    if (slot) slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * perMilli);
+  }
+}
+
+/** Begins the blocks that a denial begins. */
+function block(state: KeyState, { limits }: Tier, need: number): void {
+  for (const { name, rule } of limits) {
+    const slot = state.slots.get(name);
+    if (slot && rule.type === "bucket") slot.spent = rule.afterDenial(slot.spent, need);
+  }
 }
 
 /** The limit that denies with the longest wait, or 0; that wait; and how many thousandths are left of all limits. */

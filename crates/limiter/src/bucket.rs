@@ -1,7 +1,7 @@
 //! A token bucket in exact integers. `limit` holds one for each bucket of a tier; the usual decision goes by `rates`, which
 //! are made of it.
 
-use crate::{MAX_AMOUNT, MAX_CAPACITY, NEVER_MS};
+use crate::{MAX_AMOUNT, MAX_BLOCK, MAX_CAPACITY, NEVER_MS};
 
 /// How many units a bucket is given if it can do with fewer.
 const SCALED_CAPACITY: u64 = 1 << 40;
@@ -12,6 +12,9 @@ const SCALED_CAPACITY: u64 = 1 << 40;
 /// and a thousandth of a token costs a whole number of them. So no rate, however uneven, ever rounds. The unit is then
 /// halved as long as the capacity stays within 2⁴⁰, which leaves a change of tier, the one operation that has to round,
 /// an error of 2⁻³⁹ of the capacity, and room for debts.
+///
+/// One that is [`blocking`](Self::blocking) is blocked by a denial: an amount above [`MAX_AMOUNT`] says for how many units
+/// more, which go by as others are refilled. After them it is that of a new key.
 ///
 /// The method is the generic cell rate algorithm (ITU-T I.371) with the theoretical arrival time kept as its distance
 /// from the instant of the last call.
@@ -27,6 +30,8 @@ pub struct Bucket {
     initial: u64,
     /// The highest cost that can ever pass, in thousandths.
     max_cost_milli: u64,
+    /// Units that a block takes to go by; 0 if a denial begins none.
+    block: u64,
 }
 
 impl Bucket {
@@ -37,6 +42,7 @@ impl Bucket {
         capacity: 0,
         initial: 0,
         max_cost_milli: 0,
+        block: 0,
     };
 
     /// Tokens, seconds, and capacity as a multiple of the limit: each in thousandths, all but the tokens above 0. None if the
@@ -62,7 +68,29 @@ impl Bucket {
             capacity: units * scale,
             initial: max_cost_milli.saturating_sub(limit_milli) * per_milli,
             max_cost_milli,
+            block: 0,
         })
+    }
+
+    /// The same bucket, which a denial blocks for so many milliseconds, if that is not 0. None if it is longer than an amount
+    /// can say.
+    #[must_use]
+    pub fn blocking(mut self, block_ms: u64) -> Option<Self> {
+        // A larger unit has room for a longer block. Without a factor of 2 in both it is as large as can be.
+        let units = |bucket: &Self| u128::from(block_ms) * u128::from(bucket.per_ms);
+        while units(&self) > u128::from(MAX_BLOCK) && (self.per_ms | self.per_milli) & 1 == 0 {
+            self.per_ms /= 2;
+            self.per_milli /= 2;
+            self.capacity /= 2;
+            self.initial /= 2;
+        }
+        self.block = u64::try_from(units(&self)).ok()?;
+        (self.block <= MAX_BLOCK).then_some(self)
+    }
+
+    /// Whether a denial begins a block.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.block > 0
     }
 
     /// The amount spent at a key's first call.
@@ -95,14 +123,23 @@ impl Bucket {
     /// What is still spent after some milliseconds of refill.
     #[must_use]
     pub fn refilled(&self, spent: u64, elapsed_ms: u64) -> u64 {
-        spent.saturating_sub(elapsed_ms.saturating_mul(self.per_ms))
+        let refill = elapsed_ms.saturating_mul(self.per_ms);
+        match block_left(spent) {
+            0 => spent.saturating_sub(refill),
+            left if refill < left => spent - refill,
+            left => self.initial.saturating_sub(refill - left),
+        }
     }
 
-    /// The milliseconds until a call passes, rounded up: 0 if it passes now, [`NEVER_MS`] if it never does. The cost is at
-    /// most [`max_cost_milli`](Self::max_cost_milli), or any of a bucket that never has anything.
+    /// The milliseconds until a call passes, rounded up: 0 if it passes now, [`NEVER_MS`] if it never does. Of a call that would
+    /// begin a block, until it passes after that. The cost is at most [`max_cost_milli`](Self::max_cost_milli), or any of a
+    /// bucket that never has anything.
     #[must_use]
     pub fn wait_ms(&self, spent: u64, cost_milli: u64) -> u64 {
-        let missing = (spent + cost_milli * self.per_milli).saturating_sub(self.capacity);
+        let spent = self.after_denial(spent, cost_milli);
+        let left = block_left(spent);
+        let present = if left > 0 { self.initial } else { spent };
+        let missing = left + (present + cost_milli * self.per_milli).saturating_sub(self.capacity);
         if missing == 0 {
             0
         } else if self.per_ms == 0 {
@@ -112,11 +149,26 @@ impl Bucket {
         }
     }
 
+    /// What is spent after a call of this cost was denied, be it by another limit: what was, unless it is for want of room
+    /// here that this bucket is blocked from now on.
+    #[must_use]
+    pub fn after_denial(&self, spent: u64, cost_milli: u64) -> u64 {
+        if !self.is_blocking() || cost_milli == 0 || block_left(spent) > 0 {
+            return spent;
+        }
+        if spent + cost_milli * self.per_milli > self.capacity {
+            MAX_AMOUNT + self.block
+        } else {
+            spent
+        }
+    }
+
     /// What is spent after so many thousandths of a token more, or less, that `counted` counts: the same fraction of this
-    /// bucket as they are of that one. What is charged is rounded up, what is given back is rounded down.
+    /// bucket as they are of that one. What is charged is rounded up, what is given back is rounded down. A block stays as it
+    /// is.
     #[must_use]
     pub fn charged(&self, spent: u64, delta_milli: i64, counted: &Self) -> u64 {
-        if counted.max_cost_milli == 0 {
+        if block_left(spent) > 0 || counted.max_cost_milli == 0 {
             return spent; // Of nothing there is no fraction.
         }
         let units = u128::from(delta_milli.unsigned_abs()) * u128::from(self.capacity);
@@ -138,23 +190,37 @@ impl Bucket {
     /// The milliseconds until the bucket is full, rounded up; [`NEVER_MS`] if it never has anything.
     #[must_use]
     pub fn reset_ms(&self, spent: u64) -> u64 {
-        if self.per_ms == 0 {
-            NEVER_MS
-        } else {
-            spent.div_ceil(self.per_ms)
+        match block_left(spent) {
+            _ if self.per_ms == 0 => NEVER_MS,
+            0 => spent.div_ceil(self.per_ms),
+            left => (left + self.initial).div_ceil(self.per_ms),
         }
     }
 
     /// The same fraction, rounded up, of this bucket as was spent of another; what is spent at a key's first call if that one
-    /// never had anything.
+    /// never had anything. What is left of a block is left of it here; in a bucket that blocks nobody it is a debt.
     #[must_use]
     pub fn converted(&self, spent: u64, from: &Self) -> u64 {
         if from.capacity == 0 {
             return self.initial;
         }
+        let left = block_left(spent);
+        if left > 0 && self.capacity > 0 {
+            let left_ms = left.div_ceil(from.per_ms);
+            return if self.is_blocking() {
+                MAX_AMOUNT + left_ms.min(MAX_BLOCK / self.per_ms) * self.per_ms
+            } else {
+                (self.capacity + left_ms.saturating_mul(self.per_ms).min(MAX_AMOUNT)).min(MAX_AMOUNT)
+            };
+        }
         let units = (u128::from(spent) * u128::from(self.capacity)).div_ceil(u128::from(from.capacity));
         u64::try_from(units).unwrap_or(MAX_AMOUNT).min(MAX_AMOUNT)
     }
+}
+
+/// For how many units more an amount says that its bucket is blocked; 0 if it is not.
+fn block_left(spent: u64) -> u64 {
+    spent.saturating_sub(MAX_AMOUNT)
 }
 
 fn greatest_common_divisor(a: u64, b: u64) -> u64 {
@@ -233,6 +299,78 @@ mod tests {
             free.charged(MAX_AMOUNT, i64::MIN, &Bucket::new(1, 1, 1_000).unwrap()),
             0
         );
+    }
+
+    #[test]
+    fn a_denial_blocks_until_the_block_is_over_and_then_the_bucket_is_that_of_a_new_key() {
+        let bucket = bucket(5, 10, 2_000).blocking(60_000).unwrap();
+        let empty = bucket.charged(bucket.initial(), 5_000, &bucket);
+        assert_eq!(bucket.after_denial(empty, 0), empty, "nothing was asked for");
+        assert_eq!(
+            bucket.after_denial(bucket.initial(), 5_000),
+            bucket.initial(),
+            "there was room"
+        );
+        let blocked = bucket.after_denial(empty, 1);
+        assert_eq!(
+            (bucket.remaining_milli(blocked), bucket.wait_ms(blocked, 1)),
+            (0, 60_000)
+        );
+        assert_eq!(bucket.reset_ms(blocked), 70_000, "full after the block and a refill");
+        assert_eq!(bucket.wait_ms(blocked, 5_001), 60_002, "more than a new key has");
+        assert_eq!(
+            bucket.wait_ms(empty, 5_001),
+            60_002,
+            "which a call that begins it is told as well"
+        );
+        for later in [1, 30_000, 59_999] {
+            let later_on = bucket.refilled(blocked, later);
+            assert_eq!(bucket.wait_ms(later_on, 1), 60_000 - later);
+            assert_eq!(bucket.after_denial(later_on, 1), later_on, "it is neither prolonged");
+            assert_eq!(bucket.charged(later_on, 5_000, &bucket), later_on, "nor paid for");
+            assert_eq!(bucket.charged(later_on, -5_000, &bucket), later_on, "nor bought off");
+            assert_eq!(bucket.refilled(later_on, 60_000 - later), bucket.initial());
+        }
+        assert_eq!(bucket.remaining_milli(bucket.refilled(blocked, 61_000)), 5_500);
+        assert_eq!(bucket.refilled(blocked, 70_000), 0);
+        assert_eq!(bucket.refilled(blocked, u64::MAX), 0);
+    }
+
+    #[test]
+    fn a_block_keeps_the_time_that_is_left_in_another_bucket() {
+        let login = bucket(5, 4_500, 1_000).blocking(3_600_000).unwrap();
+        let blocked = login.refilled(login.after_denial(login.capacity(), 1_000), 600_000);
+        let shorter = bucket(7, 60, 1_500).blocking(1_000).unwrap();
+        assert_eq!(shorter.wait_ms(shorter.converted(blocked, &login), 1), 3_000_000);
+        let back = login.converted(shorter.converted(blocked, &login), &shorter);
+        assert_eq!(back, blocked);
+        let free = bucket(7, 60, 1_500);
+        let debt = free.converted(blocked, &login);
+        assert_eq!((free.remaining_milli(debt), free.wait_ms(debt, 0)), (0, 3_000_000));
+        assert_eq!(free.remaining_milli(free.refilled(debt, 3_000_000)), 0);
+        assert_eq!(free.remaining_milli(free.refilled(debt, 3_060_000)), 7_000);
+        let fast = Bucket::new(1_000_000_000, 1_000, 1_000).unwrap();
+        assert_eq!(fast.converted(MAX_AMOUNT + MAX_BLOCK, &login), MAX_AMOUNT);
+        let longest = fast
+            .clone()
+            .blocking(1)
+            .unwrap()
+            .converted(MAX_AMOUNT + MAX_BLOCK, &login);
+        assert!((MAX_AMOUNT + 1..=MAX_AMOUNT + MAX_BLOCK).contains(&longest));
+    }
+
+    #[test]
+    fn a_block_is_as_long_as_an_amount_can_say() {
+        let second = Bucket::new(10_000, 1_000, 1_000).unwrap();
+        let day = second.clone().blocking(86_400_000).unwrap();
+        assert!(day.capacity() < second.capacity(), "in a larger unit");
+        assert_eq!(day.wait_ms(day.after_denial(day.capacity(), 1), 1), 86_400_000);
+        assert_eq!(day.remaining_milli(0), 10_000);
+        let longest = MAX_BLOCK / 10;
+        assert!(second.clone().blocking(longest).is_some());
+        assert_eq!(second.clone().blocking(longest + 1), None);
+        assert_eq!(second.clone().blocking(u64::MAX), None);
+        assert_eq!(second.clone().blocking(0), Some(second));
     }
 
     #[test]

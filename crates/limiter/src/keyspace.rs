@@ -34,6 +34,8 @@ pub(crate) struct Call<'a> {
     pub(crate) tier: &'a Tier,
     pub(crate) cost_milli: u64,
     pub(crate) now_ms: u64,
+    /// Whether a denial stands, so that it may begin a block, and is not asked again by a better clock.
+    pub(crate) is_final: bool,
 }
 
 /// Tokens to grant.
@@ -151,6 +153,7 @@ impl<const N: usize> Keyspace<N> {
             tier,
             cost_milli,
             now_ms,
+            ..
         } = *call;
         let known = self.table.get(key);
         let needs_room = known.is_none() && !tier.limits.is_empty();
@@ -432,6 +435,7 @@ fn decide<'c, const N: usize>(
         tier,
         cost_milli,
         now_ms,
+        is_final,
         ..
     } = *call;
     state.bring_to(tier, tiers, now_ms, credits);
@@ -440,6 +444,8 @@ fn decide<'c, const N: usize>(
     outcome.verdict = tier.verdict(&state.spent, cost_milli, outcome.now_ms);
     if outcome.verdict == Verdict::Allowed {
         tier.rates.charge(&mut state.spent, cost_milli);
+    } else if tier.blocks && is_final {
+        tier.block(&mut state.spent, cost_milli);
     }
     tier.rates.put_in_order(&state.spent, &mut outcome.spent);
 }

@@ -14,7 +14,7 @@ use crate::stamp::Stamp;
 use crate::store_reply::StoreReply;
 use crate::tier::Tier;
 use crate::verdict::Verdict;
-use crate::{MAX_AMOUNT, MAX_LIMITS};
+use crate::{MAX_AMOUNT, MAX_BLOCK, MAX_LIMITS};
 
 /// An amount of which nothing is known; as a number with a sign below all that there are.
 const UNKNOWN: u64 = 1 << 63;
@@ -154,11 +154,11 @@ impl<const N: usize> Lease<N> {
         self.grants.held(now.saturating_add(ms)) as f64
     }
 
-    /// Denies what can't be spent, if it is known to be denied; else the store is to be asked.
+    /// Denies what can't be spent, if it is known to be denied; else the store is to be asked, as of a denial that begins a block.
     pub(crate) fn believe(&self, tier: &Tier, cost_milli: u64, at: Instant, out: &mut LeaseOutcome) {
         if at.mono < self.deny_until {
             self.say(tier, cost_milli, at, out);
-            if out.verdict == LeaseVerdict::Allowed {
+            if out.verdict == LeaseVerdict::Allowed || tier.would_block(&out.spent, cost_milli) {
                 out.verdict = LeaseVerdict::Ask;
             }
         }
@@ -378,10 +378,10 @@ impl<const N: usize> Lease<N> {
     }
 }
 
-/// An amount as it can be: of a quota of which less is used than was granted it is below 0.
+/// An amount as it can be: of a quota of which less is used than was granted it is below 0, and of a bucket it may be a block.
 fn possible(amount: u64) -> u64 {
-    let most = MAX_AMOUNT.cast_signed();
-    amount.cast_signed().clamp(-most, most).cast_unsigned()
+    let (most, longest) = (MAX_AMOUNT.cast_signed(), MAX_BLOCK.cast_signed());
+    amount.cast_signed().clamp(-most, most + longest).cast_unsigned()
 }
 
 /// With those of the index and of the shard's number, these bits of a hash are some ninety.

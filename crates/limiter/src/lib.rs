@@ -107,6 +107,10 @@ pub const MAX_CAPACITY: u64 = 1 << 51;
 /// 4,096 times what one holds that counts in fewer than 2⁴⁰ units.
 pub const MAX_AMOUNT: u64 = 1 << 52;
 
+/// The longest block, in a bucket's units: an amount above [`MAX_AMOUNT`] is no debt, and says for how many units more
+/// the bucket is blocked. So every amount is below 2⁵³.
+pub const MAX_BLOCK: u64 = MAX_AMOUNT - 1;
+
 /// The first instant, in milliseconds since the epoch, that can no longer be held: in the year 2248.
 pub const MAX_INSTANT_MS: u64 = 1 << 43;
 

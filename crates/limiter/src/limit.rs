@@ -27,6 +27,8 @@ pub enum Rule {
         window_ms: u64,
         /// Capacity as a multiple of the limit.
         burst_milli: u64,
+        /// For how many milliseconds a denial for want of tokens in it denies all other calls; 0 if it does not.
+        block_ms: u64,
     },
     /// A quota per calendar period.
     Quota {
@@ -76,7 +78,10 @@ impl Limit {
                 limit_milli,
                 window_ms,
                 burst_milli,
-            } => Bucket::new(limit_milli, window_ms, burst_milli).map(Self::Bucket),
+                block_ms,
+            } => Bucket::new(limit_milli, window_ms, burst_milli)?
+                .blocking(block_ms)
+                .map(Self::Bucket),
             Rule::Quota { limit_milli, period } => {
                 let is_sound = period.is_sound() && limit_milli <= MAX_CAPACITY;
                 is_sound.then(|| Self::Quota(Quota::new(limit_milli, period)))
@@ -102,6 +107,19 @@ impl Limit {
         match self {
             Self::Bucket(bucket) => bucket.wait_ms(spent, cost_milli),
             Self::Quota(quota) => quota.wait_ms(spent, cost_milli, now_ms),
+        }
+    }
+
+    /// Whether a denial for want of room in it begins a block.
+    pub(crate) fn is_blocking(&self) -> bool {
+        matches!(self, Self::Bucket(bucket) if bucket.is_blocking())
+    }
+
+    /// What is spent after a call of this cost was denied, be it by another limit.
+    pub(crate) fn after_denial(&self, spent: u64, cost_milli: u64) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket.after_denial(spent, cost_milli),
+            Self::Quota(_) => spent,
         }
     }
 

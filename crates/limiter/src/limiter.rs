@@ -237,6 +237,7 @@ impl Limiter {
             tier: &tier,
             cost_milli,
             now_ms,
+            is_final: inserts,
         };
         outcome.version = version;
         if tier.limits.is_empty() {
@@ -265,6 +266,7 @@ impl Limiter {
             tier: &tier,
             cost_milli,
             now_ms,
+            is_final: true,
         };
         let mut outcome = Outcome {
             version,

@@ -9,7 +9,8 @@ use crate::{MAX_LIMITS, NEVER_MS};
 /// A tier's limits by slot, as what refills, what a cost takes and what there is room for.
 ///
 /// As long as no quota's period ends, a quota is a bucket that nothing refills; and a slot that the tier lacks is one
-/// that costs nothing. So one decision is the same few instructions for each slot, without a branch.
+/// that costs nothing. So one decision is the same few instructions for each slot, without a branch. A block is none of
+/// these: for a tier that has a bucket with one, no instants are ever known to lie in one period.
 #[derive(Debug)]
 pub(crate) struct Rates {
     slots: [Rate; MAX_LIMITS],
@@ -63,11 +64,16 @@ impl Rates {
             *index = *slot as u8;
         }
         let has_quota = limits.iter().any(|limit| matches!(limit.limit, Limit::Quota(_)));
+        let blocks = limits.iter().any(|limit| limit.limit.is_blocking());
         Self {
             slots,
             order,
             limits: limits.len() as u8,
-            period: if has_quota { Span::empty() } else { Span::endless() },
+            period: if has_quota || blocks {
+                Span::empty()
+            } else {
+                Span::endless()
+            },
         }
     }
 
@@ -80,6 +86,9 @@ impl Rates {
     /// Learns the periods of an instant.
     #[cold]
     pub(crate) fn learn(&self, limits: &[TierLimit], now_ms: u64) {
+        if limits.iter().any(|limit| limit.limit.is_blocking()) {
+            return;
+        }
         let mut all = Bounds {
             start_ms: 0,
             end_ms: NEVER_MS,

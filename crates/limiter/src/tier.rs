@@ -39,6 +39,8 @@ pub struct Tier {
     pub(crate) rates: Rates,
     /// Of the limits that allow something.
     max_cost_milli: u64,
+    /// Whether a denial may begin a block.
+    pub(crate) blocks: bool,
     spec: TierSpec,
 }
 
@@ -61,6 +63,7 @@ impl Tier {
             held,
             rates: Rates::new(&limits),
             max_cost_milli: most.unwrap_or(if limits.is_empty() { u64::MAX } else { MOST_DENIED_MILLI }),
+            blocks: limits.iter().any(|limit| limit.limit.is_blocking()),
             limits,
             spec,
         }
@@ -101,6 +104,20 @@ impl Tier {
             return Verdict::Allowed;
         }
         self.longest_wait(spent, cost_milli, now_ms)
+    }
+
+    /// Begins the blocks that a denied call of this cost begins.
+    #[cold]
+    pub(crate) fn block(&self, spent: &mut [u64], cost_milli: u64) {
+        for TierLimit { slot, limit } in &self.limits {
+            spent[*slot] = limit.after_denial(spent[*slot], cost_milli);
+        }
+    }
+
+    /// Whether a denied call of this cost would begin a block. Amounts are in the tier's order.
+    pub(crate) fn would_block(&self, spent: &[u64], cost_milli: u64) -> bool {
+        let begins = |(limit, &spent): (&TierLimit, &u64)| limit.limit.after_denial(spent, cost_milli) != spent;
+        self.blocks && self.limits.iter().zip(spent).any(begins)
     }
 
     #[cold]

@@ -18,6 +18,7 @@ fn bucket(limit: u64) -> Rule {
         limit_milli: limit * 1_000,
         window_ms: 60_000,
         burst_milli: 1_000,
+        block_ms: 0,
     }
 }
 

@@ -24,6 +24,8 @@ struct Model {
     granted: Number,
     kept: Number,
     at_ms: u64,
+    /// Until when a denial has blocked the bucket.
+    blocked_until_ms: u64,
 }
 
 impl Model {
@@ -42,6 +44,7 @@ impl Model {
             granted: number(0),
             kept: number(0),
             at_ms: now_ms,
+            blocked_until_ms: 0,
         }
     }
 
@@ -55,9 +58,16 @@ impl Model {
                 limit_milli,
                 window_ms,
                 burst_milli,
+                ..
             } => {
-                let refill = number(now_ms - self.at_ms) * number(limit_milli) / number(window_ms);
-                self.amount = (&self.amount + refill).min(Self::capacity(limit_milli, burst_milli));
+                if self.is_blocked() && now_ms >= self.blocked_until_ms {
+                    self.amount = self.of_new_key();
+                    self.at_ms = self.blocked_until_ms;
+                }
+                if !self.is_blocked() {
+                    let refill = number(now_ms - self.at_ms) * number(limit_milli) / number(window_ms);
+                    self.amount = (&self.amount + refill).min(Self::capacity(limit_milli, burst_milli));
+                }
             }
             Rule::Quota { limit_milli, period } => {
                 if period.bounds(self.at_ms) != period.bounds(now_ms) {
@@ -76,18 +86,60 @@ impl Model {
         self.kept += number(if keeps { milli } else { 0 });
     }
 
+    /// What a bucket begins with.
+    fn of_new_key(&self) -> Number {
+        match self.rule {
+            Rule::Bucket {
+                limit_milli,
+                burst_milli,
+                ..
+            } => number(limit_milli).min(Self::capacity(limit_milli, burst_milli)),
+            Rule::Quota { .. } => number(0),
+        }
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.at_ms < self.blocked_until_ms
+    }
+
+    /// What a denial does.
+    fn deny(&mut self, cost_milli: u64) {
+        if let Rule::Bucket {
+            limit_milli: 1..,
+            block_ms,
+            ..
+        } = self.rule
+            && !self.is_blocked()
+            && self.amount < number(cost_milli)
+        {
+            self.blocked_until_ms = self.at_ms + block_ms;
+        }
+    }
+
     fn wait_ms(&self, cost_milli: u64) -> u64 {
         match self.rule {
             Rule::Bucket {
-                limit_milli, window_ms, ..
+                limit_milli,
+                window_ms,
+                block_ms,
+                ..
             } => {
-                let missing = (number(cost_milli) - &self.amount).max(number(0));
-                if missing == number(0) {
-                    0
-                } else if limit_milli == 0 {
-                    NEVER_MS
+                let refill_ms = |amount: &Number| {
+                    let missing = (number(cost_milli) - amount).max(number(0));
+                    if missing == number(0) {
+                        0
+                    } else if limit_milli == 0 {
+                        NEVER_MS
+                    } else {
+                        whole(&(missing * number(window_ms) / number(limit_milli)).ceil())
+                    }
+                };
+                if self.is_blocked() {
+                    self.blocked_until_ms - self.at_ms + refill_ms(&self.of_new_key())
+                } else if limit_milli > 0 && block_ms > 0 && self.amount < number(cost_milli) {
+                    block_ms + refill_ms(&self.of_new_key())
                 } else {
-                    whole(&(missing * number(window_ms) / number(limit_milli)).ceil())
+                    refill_ms(&self.amount)
                 }
             }
             Rule::Quota { limit_milli, period } => {
@@ -117,6 +169,9 @@ impl Model {
                 burst_milli,
                 ..
             } => {
+                if self.is_blocked() {
+                    return;
+                }
                 self.amount = (&self.amount + number(cost_milli)).min(Self::capacity(limit_milli, burst_milli));
             }
             Rule::Quota { period, .. } => {
@@ -129,6 +184,7 @@ impl Model {
 
     fn remaining_milli(&self) -> u64 {
         match self.rule {
+            Rule::Bucket { .. } if self.is_blocked() => 0,
             Rule::Bucket { .. } => whole(&self.amount.floor()),
             Rule::Quota { limit_milli, .. } => whole(&(number(limit_milli) + &self.granted - &self.amount)),
         }
@@ -152,15 +208,17 @@ enum Call {
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
     let limit = |most: u64| prop_oneof![19 => 1..most, 1 => Just(0)];
     let burst = prop_oneof![2 => 1_000..4_000_u64, 1 => 1..1_000_u64];
-    let bucket = (limit(20_000), 1..90_000_u64, burst)
+    let block = prop_oneof![3 => Just(0), 1 => 1..200_000_u64];
+    let bucket = (limit(20_000), 1..90_000_u64, burst, block)
         .prop_filter(
             "something fits in, or nothing is meant to",
-            |(limit_milli, _, burst_milli)| *limit_milli == 0 || limit_milli * burst_milli >= 1_000,
+            |(limit_milli, _, burst_milli, _)| *limit_milli == 0 || limit_milli * burst_milli >= 1_000,
         )
-        .prop_map(|(limit_milli, window_ms, burst_milli)| Rule::Bucket {
+        .prop_map(|(limit_milli, window_ms, burst_milli, block_ms)| Rule::Bucket {
             limit_milli,
             window_ms,
             burst_milli,
+            block_ms,
         });
     let quota = (limit(50_000), periods()).prop_map(|(limit_milli, period)| Rule::Quota { limit_milli, period });
     vec(prop_oneof![bucket, quota], 1..=8)
@@ -278,6 +336,11 @@ proptest! {
                 Verdict::Denied { limit } => {
                     prop_assert!(longest > 0);
                     prop_assert_eq!(waits.iter().position(|wait| *wait == longest), Some(usize::from(limit)));
+                    if spends {
+                        for limit in limits.iter_mut() {
+                            limit.deny(cost);
+                        }
+                    }
                 }
             }
             let tier = limiter.tier(tier).unwrap();
@@ -293,6 +356,7 @@ fn bucket_rule() -> impl Strategy<Value = Rule> {
         limit_milli,
         window_ms,
         burst_milli,
+        block_ms: 0,
     })
 }
 

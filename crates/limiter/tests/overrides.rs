@@ -13,6 +13,7 @@ fn minute(limit: u64) -> LimitSpec {
             limit_milli: limit * 1000,
             window_ms: 60_000,
             burst_milli: 1000,
+            block_ms: 0,
         },
     }
 }

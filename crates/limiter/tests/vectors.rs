@@ -82,6 +82,7 @@ fn spec(name: &str, tier: &Tier) -> TierSpec {
                 limit_milli,
                 window_ms: milli(limit.window_seconds.unwrap()),
                 burst_milli: milli(limit.burst.unwrap()),
+                block_ms: 0,
             },
             ("quota", Some("day")) => Rule::Quota {
                 limit_milli,

@@ -71,6 +71,7 @@ enum Limit {
         limit: f64,
         window_seconds: f64,
         burst: f64,
+        block_seconds: Option<f64>,
     },
     Quota {
         name: String,
@@ -112,11 +113,13 @@ fn limit(limit: Limit) -> LimitSpec {
             limit,
             window_seconds,
             burst,
+            block_seconds,
         } => {
             let rule = Rule::Bucket {
                 limit_milli: milli(limit),
                 window_ms: milli(window_seconds),
                 burst_milli: milli(burst),
+                block_ms: block_seconds.map_or(0, milli),
             };
             LimitSpec { name, rule }
         }
@@ -167,6 +170,8 @@ enum CountedRule<'a> {
         limit_milli: u64,
         window_ms: u64,
         burst_milli: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        block_ms: Option<u64>,
     },
     Quota {
         name: &'a str,
@@ -191,11 +196,13 @@ fn counted_rule(NamedRule { name, rule, .. }: &NamedRule) -> CountedRule<'_> {
             limit_milli,
             window_ms,
             burst_milli,
+            block_ms,
         } => CountedRule::Bucket {
             name,
             limit_milli,
             window_ms,
             burst_milli,
+            block_ms: (block_ms > 0).then_some(block_ms),
         },
         Rule::Quota { limit_milli, period } => {
             let (period, anchor_day, anchor_month) = match period {

@@ -1,6 +1,6 @@
 //! How a key and its state are written: used for each key of a save or a load.
 
-use tollkeeper_limiter::{KeyHash, KeySnapshot, MAX_AMOUNT, MAX_INSTANT_MS, MAX_LIMITS};
+use tollkeeper_limiter::{KeyHash, KeySnapshot, MAX_AMOUNT, MAX_BLOCK, MAX_INSTANT_MS, MAX_LIMITS};
 
 pub(crate) fn to_bytes(KeyHash([first, second]): KeyHash) -> [u8; 16] {
     (u128::from(first) << 64 | u128::from(second)).to_be_bytes()
@@ -31,5 +31,6 @@ pub(crate) fn decode<const BYTES: usize>(bytes: &[u8; BYTES]) -> Option<(u64, u3
     for (used, bytes) in used.iter_mut().zip(bytes[12..].chunks_exact(8)) {
         *used = u64::from_le_bytes(*bytes.first_chunk()?);
     }
-    (at_ms < MAX_INSTANT_MS && used.iter().all(|&used| used <= MAX_AMOUNT)).then_some((at_ms, rule_set, used))
+    let is_amount = |&used: &u64| used <= MAX_AMOUNT + MAX_BLOCK;
+    (at_ms < MAX_INSTANT_MS && used.iter().all(is_amount)).then_some((at_ms, rule_set, used))
 }

@@ -24,6 +24,8 @@ enum StoredRule {
         limit_milli: u64,
         window_ms: u64,
         burst_milli: u64,
+        #[serde(default, skip_serializing_if = "is_none")]
+        block_ms: u64,
     },
     HourQuota {
         limit_milli: u64,
@@ -55,11 +57,13 @@ impl From<Rule> for StoredRule {
                 limit_milli,
                 window_ms,
                 burst_milli,
+                block_ms,
             } => {
                 return Self::Bucket {
                     limit_milli,
                     window_ms,
                     burst_milli,
+                    block_ms,
                 };
             }
             Rule::Quota { limit_milli, period } => (limit_milli, period),
@@ -91,11 +95,13 @@ impl From<StoredRule> for Rule {
                 limit_milli,
                 window_ms,
                 burst_milli,
+                block_ms,
             } => {
                 return Self::Bucket {
                     limit_milli,
                     window_ms,
                     burst_milli,
+                    block_ms,
                 };
             }
             StoredRule::HourQuota { limit_milli } => (limit_milli, Period::Hour),
@@ -121,6 +127,11 @@ impl From<StoredRule> for Rule {
 /// Whether keys under a rule set are wide.
 pub(crate) fn is_wide(limits: &[NamedRule]) -> bool {
     limits.iter().any(|limit| limit.slot >= NARROW)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_none(block_ms: &u64) -> bool {
+    *block_ms == 0
 }
 
 /// A rule set, as JSON.
@@ -173,6 +184,18 @@ mod tests {
         let is_wide = |slots: &[usize]| rules_of(slots).map(|limits| super::is_wide(&limits));
         assert_eq!(is_wide(&[0, 3]), Some(false));
         assert_eq!(is_wide(&[7, 0]), Some(true));
+        let bucket = |block: &str| {
+            let rule = format!(r#"{{"limit_milli":1,"window_ms":1,"burst_milli":1000{block}}}"#);
+            decode(&format!(r#"[{{"slot":0,"name":"b","rule":{{"bucket":{rule}}}}}]"#)).map(|limits| limits[0].rule)
+        };
+        let rule = |block_ms| Rule::Bucket {
+            limit_milli: 1,
+            window_ms: 1,
+            burst_milli: 1_000,
+            block_ms,
+        };
+        assert_eq!(bucket(""), Some(rule(0)));
+        assert_eq!(bucket(r#","block_ms":7"#), Some(rule(7)));
         assert_eq!(rules_of(&[8]), None);
         assert_eq!(rules_of(&[1, 1]), None);
         assert_eq!(decode("{}"), None);

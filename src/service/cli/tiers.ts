@@ -35,7 +35,7 @@ const OFTEN: Record<QuotaSpec["period"], string> = {
   once: "once",
 };
 
-/** `minute 100 in 60 s, burst 1.5; month 50000 a month` */
+/** `minute 100 in 60 s, burst 1.5; month 50000 a month; attempts 5 in 4500 s, burst 1, then blocked for 3600 s` */
 export function limitsText(limits: readonly LimitSpec[]): string {
   return limits.length === 0 ? "unlimited" : limits.map(limitText).join("; ");
 }
@@ -43,5 +43,6 @@ export function limitsText(limits: readonly LimitSpec[]): string {
 function limitText(spec: LimitSpec): string {
   const shadow = spec.shadow === true ? ", shadow" : "";
   if (spec.type === "quota") return `${spec.name} ${spec.limit} ${OFTEN[spec.period]}${shadow}`;
-  return `${spec.name} ${spec.limit} in ${spec.windowSeconds} s, burst ${spec.burst}${shadow}`;
+  const block = spec.blockSeconds === undefined ? "" : `, then blocked for ${spec.blockSeconds} s`;
+  return `${spec.name} ${spec.limit} in ${spec.windowSeconds} s, burst ${spec.burst}${block}${shadow}`;
 }

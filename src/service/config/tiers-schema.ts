@@ -15,6 +15,7 @@ const bucket = z.strictObject({
   limit: amount,
   windowSeconds: positive,
   burst: positive.optional(),
+  blockSeconds: positive.optional(),
   shadow,
 });
 

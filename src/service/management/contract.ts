@@ -119,7 +119,13 @@ const amount = z.number().min(0).max(1e12);
 export const overrides = z
   .record(
     z.string().min(1).max(32), // Which limits there are is for the library to tell.
-    z.strictObject({ limit: amount.optional(), burst: z.number().min(0.001).max(1000).optional() }).nullable(),
+    z
+      .strictObject({
+        limit: amount.optional(),
+        burst: z.number().min(0.001).max(1000).optional(),
+        blockSeconds: z.number().positive().max(1e12).optional(),
+      })
+      .nullable(),
   )
   .meta({
     description: "By name of the limit, what differs from the tier's; null takes the limit away.",

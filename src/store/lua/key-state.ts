@@ -17,7 +17,9 @@ export const REMEMBERED_MS = 60_000;
  * `@c:<replica>` the sequence of that replica's last correction and when it came, which is dropped when it can't be sent
  * again any more. A replica that is several threads is named by its *lane* there, `<replica>.<lane>` but for the first. What
  * is spent of a limit stands under the limit's name, and under `@r:<limit>` the rule that it was
- * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <span>` as `rules.ts` has them. `@h:<limit>` is the largest
+ * counted by: `b <capacity> <perMs> <perMilli>`, or `q <limit> <span>` as `rules.ts` has them. `@b:<limit>` is the instant at which the
+ * block of a bucket ends and what is spent then; it holds if it was to come when the hash was last written. What stands under the
+ * limit's name is then the debt that lets nothing pass for as long, for scripts that know no blocks. `@h:<limit>` is the largest
  * amount of a quota that was restored in the epoch, if any was. `@k:<limit>` is what was granted of a quota, how much of
  * that is kept, and when the period began in which that is so; under the quota's name stands what is used, of which the
  * former is taken off to have what is spent: below 0 if less is used. Until `@g` tokens that were granted ahead may still come
@@ -54,7 +56,7 @@ end
 -- What is counted of a limit, in the units of its rule, and what was stored. A table that grows is slow, so none does.
 local function slotOf(rule, spent, was)
   return {
-    rule = rule, spent = spent, restored = 0, was = was, stored = false, storedRestored = 0,
+    rule = rule, spent = spent, initial = 0, restored = 0, was = was, stored = false, storedRestored = 0,
     granted = 0, kept = 0, grantedBefore = 0, keptBefore = 0,
   }
 end
@@ -70,20 +72,37 @@ local function carry(slot, capacity, used, granted, kept)
   slot.granted, slot.kept, slot.spent = kept, kept, 0 - kept
 end
 
+-- What a bucket's slot has spent under a limit: the same fraction, and of a block the time that is left. Where a denial blocks
+-- nobody, that is a debt.
+local function carried(slot, limit)
+  local rule, from, spent = limit.rule, slot.rule, slot.spent
+  if spent <= ${MAX} or rule.capacity == 0 then
+    return rule == from and spent or converted(spent, from, rule, limit.initial)
+  end
+  local left = ceil((spent - ${MAX}) / from.perMs)
+  if limit.block > 0 then return blockedFor(left, rule) end
+  return min(${MAX}, rule.capacity + left * rule.perMs)
+end
+
 -- Fields of the hash's own begin with @; the others are slots, by the name of their limit. The second result is an error.
 local function load(key)
   local flat = redis.pcall('HLEN', key)
   if type(flat) == 'number' and flat <= ${MAX_FIELDS} then flat = redis.pcall('HGETALL', key) end
   local isForeign = type(flat) == 'number' or flat.err and string.find(flat.err, 'WRONGTYPE', 1, true)
   if not isForeign and flat.err then return nil, flat end
-  local own, slots = {}, {}
+  local own, slots, hasBlocks = {}, {}, false
   for i = 1, isForeign and 0 or #flat, 2 do
     local name = flat[i]
-    if string.byte(name) == 64 then own[name] = flat[i + 1] else slots[name] = slotOf(false, 0, count(flat[i + 1])) end
+    if string.byte(name) == 64 then
+      own[name] = flat[i + 1]
+      hasBlocks = hasBlocks or string.byte(name, 2) == 98 -- '@b'
+    else
+      slots[name] = slotOf(false, 0, count(flat[i + 1]))
+    end
   end
   isForeign = isForeign or not (count(own['@t'] or '0') and count(own['@g'] or '0'))
   return {
-    key = key, own = own, slots = slots, isForeign = isForeign, asked = 0, before = 0, now = 0, epoch = '',
+    key = key, own = own, slots = slots, hasBlocks = hasBlocks, isForeign = isForeign, asked = 0, before = 0, now = 0, epoch = '',
   }
 end
 
@@ -107,7 +126,14 @@ local function advance(state, asked)
     if not (rule and slot.was and slot.storedRestored) then return false end
     slot.rule, slot.stored = rule, rule
     if rule.isBucket then
-      slot.spent = max(0, slot.was - (now - before) * rule.perMs)
+      local block = state.hasBlocks and own['@b:' .. name]
+      if block then
+        local ends, initial = string.match(block, '^(%d+) (%d+)$')
+        ends, initial = count(ends), count(initial)
+        if not (ends and initial) then return false end
+        if ends > before then slot.was, slot.initial = blockedFor(ends - before, rule), initial end
+      end
+      slot.spent = refilled(slot.was, now - before, rule, slot.initial)
     else
       local start = periodOf(now, rule)
       local rolls = before < start
@@ -140,11 +166,12 @@ local function bringTo(state, limits)
     local slot, rule = slots[limit.name], limit.rule
     if not slot then
       slots[limit.name] = slotOf(rule, limit.initial)
+    elseif rule.isBucket then
+      changed = changed or slot.rule ~= rule
+      slot.spent, slot.initial, slot.rule = carried(slot, limit), limit.initial, rule
     elseif slot.rule ~= rule then
       changed = true
-      if rule.isBucket then
-        slot.spent = converted(slot.spent, slot.rule, rule, limit.initial)
-      elseif slot.rule.span ~= rule.span then
+      if slot.rule.span ~= rule.span then
         local same = slot.was and (periodOf(state.before, slot.rule)) == (periodOf(state.now, rule))
         if same then
           slot.granted, slot.kept, slot.spent = slot.grantedBefore, slot.keptBefore, slot.was - slot.grantedBefore
@@ -169,12 +196,21 @@ local function restore(state, command)
   local now, limits, snapshot = state.now, command.limits, command.snapshot
   if not mayRestore(state, snapshot) then return end
   for i = 1, #limits do
-    local rule, amount = limits[i].rule, snapshot.spent[i]
+    local rule, initial, amount = limits[i].rule, limits[i].initial, snapshot.spent[i]
     local slot = state.slots[limits[i].name]
     if amount and slot then
       if rule.isBucket then
-        local left = max(0, amount - max(0, now - snapshot.at) * rule.perMs)
-        slot.spent = max(slot.spent, converted(left, rule, slot.rule, 0))
+        local left = refilled(amount, max(0, now - snapshot.at), rule, initial)
+        local isBlock = left > ${MAX} and slot.rule.capacity > 0
+        if isBlock then
+          left = blockedFor(ceil((left - ${MAX}) / rule.perMs), slot.rule)
+        else
+          left = converted(left, rule, slot.rule, 0)
+        end
+        if left > slot.spent then
+          slot.spent = left
+          if isBlock then slot.initial = converted(initial, rule, slot.rule, 0) end
+        end
       elseif (periodOf(min(snapshot.at, now), rule)) == (periodOf(now, slot.rule))
         and amount > slot.restored then
         slot.spent = min(${MAX}, slot.spent + amount - slot.restored)
@@ -192,11 +228,19 @@ local function save(state, command, grants)
   local n = #fields
   if own['@e'] ~= state.epoch then fields[n + 1], fields[n + 2], n = '@e', state.epoch, n + 2 end
   for name, slot in pairs(state.slots) do
-    local rule = slot.rule
-    fields[n + 1], fields[n + 2], n = name, min(${MAX}, slot.spent + slot.granted), n + 2
+    local rule, spent, left = slot.rule, slot.spent, 0
+    if spent > ${MAX} then
+      left = spent - ${MAX}
+      fields[n + 1] = '@b:' .. name
+      fields[n + 2], n = string.format('%.0f %.0f', now + left / rule.perMs, slot.initial), n + 2
+      spent = rule.capacity + left
+    elseif state.hasBlocks and own['@b:' .. name] then
+      old[#old + 1] = '@b:' .. name
+    end
+    fields[n + 1], fields[n + 2], n = name, min(${MAX}, spent + slot.granted), n + 2
     if slot.stored ~= rule then fields[n + 1], fields[n + 2], n = '@r:' .. name, rule.text, n + 2 end
     if rule.isBucket then
-      if slot.spent > 0 then ttl = max(ttl, ceil(slot.spent / rule.perMs) + ${MINUTE}) end
+      if spent > 0 then ttl = max(ttl, ceil((left > 0 and left + slot.initial or spent) / rule.perMs) + ${MINUTE}) end
     else
       local start, finish = periodOf(now, rule)
       if slot.spent > 0 or slot.granted > 0 then ttl = max(ttl, min(${LASTING}, finish - asked + ${DAY})) end
@@ -239,12 +283,10 @@ local function answer(state, limits, denied, granted, back)
   for i = 1, #limits do
     local rule, slot = limits[i].rule, state.slots[limits[i].name]
     local spent = slot and slot.spent or limits[i].initial
-    if slot and slot.rule ~= rule then
-      if rule.isBucket then
-        spent = converted(spent, slot.rule, rule, limits[i].initial)
-      elseif (periodOf(now, slot.rule)) ~= (periodOf(now, rule)) then
-        spent = 0 - keptOf(slot, slot.rule.capacity)
-      end
+    if slot and rule.isBucket then
+      spent = carried(slot, limits[i])
+    elseif slot and slot.rule ~= rule and (periodOf(now, slot.rule)) ~= (periodOf(now, rule)) then
+      spent = 0 - keptOf(slot, slot.rule.capacity)
     end
     reply[6 + i] = spent
     credits = credits or slot and slot.granted > 0

@@ -12,14 +12,16 @@ import { MAX } from "./rules.js";
  * that name, a command is refused, or each of two apps would take the other's count for its own, or for none.
  *
  * One call carries the commands of many keys, one each, as long as one server holds them all. Arguments: server, channel,
- * caller, how many tiers; per tier how many limits, and per limit name, rule and a start (see `wire.ts`).
+ * caller, how many tiers; per tier how many limits, and per limit name, rule, a start, and the units of a block, 0 if a denial begins
+ * none (see `wire.ts`).
  * Then per key operation, now (empty for the server's own time), tier, lane, and the epoch of what the caller knows, empty
  * if nothing; after an epoch its instant, and per limit what was spent, empty where that is not known. A lane is a thread of
  * the caller: it numbers its corrections by itself, and what a dead one has left is sent under its lane by another; and it
  * can't tell what another has got, and has yet to hear of. Then by operation:
  *
  * - `take`: need, want, divisor, how long in ms what is granted beyond the need may stay out, and 1 if other lanes of the
- *   caller may give that back. Grants `need` or denies; and in whole tokens beyond it up to `want` in all, at most the
+ *   caller may give that back. Grants `need` or denies, which blocks buckets that block and have no room, unless what others hold may
+ *   come back first; and in whole tokens beyond it up to `want` in all, at most the
  *   divisor's part of what is left. Others are asked to give back what lies idle if they hold tokens and the wait would be
  *   longer than these may stay out.
  * - `peek`: need. Says what `take` would, and writes nothing.
@@ -27,7 +29,7 @@ import { MAX } from "./rules.js";
  *   `tell` the others, `retry`: sent before, `unused`, and `outage`: admitted while the store was away. Who has lost writes
  *   may have lost the sequence of a correction whose effect others know and restore: what is sent again into another epoch
  *   is charged once too often rather than given back twice. A bucket that has run full since tokens were taken has refilled
- *   them: given back whole, they would pay for what others took later.
+ *   them: given back whole, they would pay for what others took later. A bucket that is blocked stays as it is.
  * - `grant`: which limit of the tier, from 1, thousandths, and 1 if they are kept. The lane is the grant's own, so that one
  *   that is sent again counts once; the others are told. Touches no other limit. Grants nothing if that is more than can be counted.
  * - `reset`.
@@ -158,7 +160,7 @@ local function adjust(state, command)
   local isLapsed = is('retry') and not (snapshot and snapshot.epoch == state.epoch)
   for i = 1, #limits do
     local slot = state.slots[limits[i].name]
-    if slot and not (isLapsed and deltas[i] < 0) then
+    if slot and slot.spent <= ${MAX} and not (isLapsed and deltas[i] < 0) then
       slot.spent = min(${MAX}, max(-slot.granted, slot.spent + changeOf(slot, limits[i], deltas[i])))
     end
   end
@@ -176,7 +178,9 @@ local function weigh(state, command)
     local rule, spent = limits[i].rule, state.slots[limits[i].name].spent
     local wait, has
     if rule.isBucket then
-      local missing = spent + need * rule.perMilli - rule.capacity
+      local missing, block = spent + need * rule.perMilli - rule.capacity, 0
+      if spent > ${MAX} then block = spent - ${MAX} elseif missing > 0 then block = limits[i].block end
+      if block > 0 then missing = block + max(0, limits[i].initial + need * rule.perMilli - rule.capacity) end
       wait = missing > 0 and ceil(missing / rule.perMs) or 0
       has = floor((rule.capacity - spent) / rule.perMilli)
     else
@@ -191,6 +195,17 @@ local function weigh(state, command)
   end
   local back = denied > 0 and outstanding(state, command) or 0
   return denied, left, back < longest + state.now - state.asked and back or 0
+end
+
+-- Begins the blocks that a denial begins.
+local function block(state, limits, need)
+  for i = 1, #limits do
+    local limit, slot = limits[i], state.slots[limits[i].name]
+    local rule = limit.rule
+    if limit.block > 0 and need > 0 and slot.spent <= ${MAX} and slot.spent + need * rule.perMilli > rule.capacity then
+      slot.spent, slot.initial = ${MAX} + limit.block, limit.initial
+    end
+  end
 end
 
 local function peek(state, command)
@@ -215,10 +230,12 @@ local function take(state, command)
       own['@w'] = (command.isShared or outstanding(state, command) > 0) and '*' or command.lane
       own['@g'] = string.format('%.0f', max(state.asked + command.out, own['@w'] == '*' and count(own['@g']) or 0))
     end
-    for i = 1, #limits do
+    for i = 1, granted > 0 and #limits or 0 do
       local slot = state.slots[limits[i].name]
       slot.spent = min(${MAX}, slot.spent + granted * limits[i].rule.perMilli)
     end
+  elseif back == 0 then
+    block(state, limits, need)
   end
   save(state, command, grants)
   if changed then try('PUBLISH', channel, caller .. ' change ' .. state.key) end
@@ -260,8 +277,10 @@ local at = 5
 for t = 1, tonumber(ARGV[4]) do
   local limits = {}
   for i = 1, tonumber(ARGV[at]) do
-    limits[i] = {name = ARGV[at + 1], rule = ruleOf(ARGV[at + 2]), initial = tonumber(ARGV[at + 3])}
-    at = at + 3
+    limits[i] = {
+      name = ARGV[at + 1], rule = ruleOf(ARGV[at + 2]), initial = tonumber(ARGV[at + 3]), block = tonumber(ARGV[at + 4]),
+    }
+    at = at + 4
   end
   tiers[t] = limits
   at = at + 1

@@ -2,7 +2,7 @@
 export const MAX = 2 ** 52;
 
 /**
- * Rules of limits in Lua, to stand in a script behind `floor` and `min` of its `math`. It counts in the same whole units as
+ * Rules of limits in Lua, to stand in a script behind `floor`, `min` and `max` of its `math`. It counts in the same whole units as
  * the engines (`docs/decisions/exact-buckets.md`), which doubles hold exactly, so that all three agree to the last unit.
  *
  * - `count(text)`: a whole number as it was written here.
@@ -11,6 +11,8 @@ export const MAX = 2 ** 52;
  *   `year:<anchor month>`, `once`. A capacity of 0 denies everything that costs something.
  * - `converted(spent, from, to, initial)`, `unitsOf(milli, from, to)`: amounts of one bucket in the units of another; of one that
  *   never has anything, `initial` and nothing.
+ * - `refilled(spent, elapsed, rule, initial)`: what is still spent of a bucket after some ms. An amount above ${MAX} says for how many
+ *   units more it is blocked; after these, `initial` units are spent. `blockedFor(ms, rule)` is such an amount.
  */
 export const RULES = `
 -- nil for anything else, such as 'inf' or '0x10', which Lua would take for a number.
@@ -78,6 +80,16 @@ local function converted(spent, from, to, initial)
   if from.capacity == to.capacity then return spent end
   local whole, rest = scaled(spent, from.capacity, to.capacity)
   return min(${MAX}, rest and whole + 1 or whole)
+end
+
+local function blockedFor(ms, rule)
+  return ${MAX} + min(ms, floor(${MAX - 1} / rule.perMs)) * rule.perMs
+end
+
+local function refilled(spent, elapsed, rule, initial)
+  local left = spent - elapsed * rule.perMs
+  if spent <= ${MAX} or left > ${MAX} then return max(0, left) end
+  return max(0, initial - (${MAX} - left))
 end
 
 -- Thousandths of a token under one bucket's rule in units of another: what is charged is rounded up, what is given back down.

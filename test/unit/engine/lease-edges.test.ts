@@ -44,6 +44,31 @@ describe.each(Object.entries(OPEN))("an engine of leases, %s", (_, open) => {
     engine.close();
   });
 
+  it("asks where a denial begins a block, though another is believed", () => {
+    const attempts = {
+      name: "attempts",
+      type: "bucket",
+      limit: 5,
+      windowSeconds: 60,
+      burst: 1,
+      blockSeconds: 60,
+    } as const;
+    const month = { name: "month", type: "quota", limit: 4, period: "month" } as const;
+    const engine = open({ both: { limits: [attempts, month] } });
+    const both = { version: 0, id: engine.tierId("both"), limits: 2 };
+    const caller = new LeaseCaller(engine);
+    const rule = new Bucket(5000, 60_000, 1000, 60_000);
+    const denied = { granted: 0, held: 0, wait: 60_000 };
+    // Three attempts are left, and none of the month.
+    caller.apply([answerTo("k", both, { ...denied, spent: [2000 * rule.perMilli, 4000] })], at(0));
+    expect(caller.consume("k", both, 3000, at(1)).denied).toBe(2);
+    expect(asks(caller.consume("k", both, 4000, at(1)))).toBe(true);
+    // Once it is blocked there is nothing more to begin.
+    caller.apply([answerTo("k", both, { ...denied, spent: [rule.blockedFor(60_000), 0] })], at(1));
+    expect(caller.consume("k", both, 4000, at(2))).toMatchObject({ denied: 1, spent: [rule.blockedFor(59_998), 0] });
+    engine.close();
+  });
+
   it("gives back what is more than a grant can hold, and counts no more as used", () => {
     const { engine, caller, large } = opened();
     const held = answerTo("k", large, { granted: 2 ** 33, held: 2 ** 33 });

@@ -116,6 +116,16 @@ it.each(BAD)("%s is not answered %j", (op, answer, says) => {
   expect(read).toThrow(says);
 });
 
+it("an amount may say that a bucket is blocked if a denial blocks it, and nothing else may", () => {
+  const login = { name: "hour", type: "bucket" as const, limit: 10, windowSeconds: 3600, burst: 1, blockSeconds: 60 };
+  const month = { name: "month", type: "quota" as const, limit: 20, period: "month" as const };
+  const blocking = compileTiers({ t: { limits: [login, month] } }, new Map()).get("t") ?? tier;
+  const answer = [1, 0, NOW, 0, "a1:1", 0, 2 ** 53 - 1, 0];
+  expect(replyOf(answer, { ...COMMANDS.take, tier: blocking }).spent).toEqual([2 ** 53 - 1, 0]);
+  expect(() => replyOf(answer, COMMANDS.take)).toThrow(/an amount is/);
+  expect(() => replyOf(answer.with(7, 2 ** 52 + 1), { ...COMMANDS.take, tier: blocking })).toThrow(/an amount is/);
+});
+
 it("there are as many answers as commands, and perhaps one refusal", () => {
   expect(partsOf([[1], [2]], 2)).toEqual({ parts: [[1], [2]], refused: undefined });
   expect(partsOf([[1], [2], "OOM"], 2)).toEqual({ parts: [[1], [2]], refused: "OOM" });

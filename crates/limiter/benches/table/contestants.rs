@@ -176,6 +176,7 @@ fn tier(limits: usize) -> TierSpec {
                 limit_milli: 1_000_000_000,
                 window_ms: 60_000,
                 burst_milli: 1_500,
+                block_ms: 0,
             }
         } else {
             Rule::Quota {
@@ -202,10 +203,12 @@ fn own_tiers() -> TierVersions {
                     limit_milli,
                     window_ms,
                     burst_milli,
+                    block_ms,
                 } => crate::limit::Rule::Bucket {
                     limit_milli,
                     window_ms,
                     burst_milli,
+                    block_ms,
                 },
                 Rule::Quota { limit_milli, .. } => crate::limit::Rule::Quota {
                     limit_milli,

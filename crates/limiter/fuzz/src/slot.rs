@@ -15,6 +15,8 @@ pub(crate) struct Slot {
     /// What was granted of a quota, and how much of it outlasts the period.
     granted: u128,
     kept: u128,
+    /// For how many milliseconds more a bucket is blocked.
+    blocked_ms: u64,
     faith: Faith,
 }
 
@@ -39,18 +41,22 @@ pub(crate) struct Standing {
 
 impl Slot {
     pub(crate) fn new(rule: Rule) -> Self {
-        let spent = match rule {
+        Self {
+            rule,
+            spent: Self::initial(rule),
+            granted: 0,
+            kept: 0,
+            blocked_ms: 0,
+            faith: Faith::Exact,
+        }
+    }
+
+    fn initial(rule: Rule) -> u128 {
+        match rule {
             Rule::Bucket { limit_milli, .. } => {
                 u128::from(capacity_milli(rule).saturating_sub(limit_milli)) * Self::per_milli(rule)
             }
             Rule::Quota { .. } => 0,
-        };
-        Self {
-            rule,
-            spent,
-            granted: 0,
-            kept: 0,
-            faith: Faith::Exact,
         }
     }
 
@@ -68,7 +74,16 @@ impl Slot {
     pub(crate) fn advance(&mut self, at_ms: u64, now_ms: u64) {
         match self.rule {
             Rule::Bucket { limit_milli, .. } => {
-                let refill = u128::from(now_ms - at_ms) * u128::from(limit_milli) * SCALE;
+                let elapsed_ms = now_ms - at_ms;
+                if self.blocked_ms > elapsed_ms {
+                    self.blocked_ms -= elapsed_ms;
+                    return;
+                }
+                if self.blocked_ms > 0 {
+                    self.spent = Self::initial(self.rule);
+                }
+                let refill = u128::from(elapsed_ms - self.blocked_ms) * u128::from(limit_milli) * SCALE;
+                self.blocked_ms = 0;
                 self.spent = self.spent.saturating_sub(refill);
             }
             Rule::Quota { period, .. } => {
@@ -110,6 +125,24 @@ impl Slot {
             // Of nothing there is no fraction.
             (Rule::Bucket { limit_milli: 0, .. }, Rule::Bucket { .. })
             | (Rule::Bucket { .. }, Rule::Bucket { limit_milli: 0, .. }) => *self = Self::new(to),
+            (
+                Rule::Bucket { .. },
+                Rule::Bucket {
+                    limit_milli, block_ms, ..
+                },
+            ) if self.blocked_ms > 0 => {
+                if block_ms == 0 {
+                    // Owed, as far as a debt goes.
+                    let debt = u128::from(self.blocked_ms) * u128::from(limit_milli) * SCALE;
+                    self.spent = Self::capacity(to) + debt;
+                    self.blocked_ms = 0;
+                    self.rule = to;
+                    self.cut_debt();
+                } else if self.blocked_ms > block_ms {
+                    // Maybe longer than an amount of that bucket can say.
+                    self.faith = Faith::Lost;
+                }
+            }
             (Rule::Bucket { .. }, Rule::Bucket { .. }) if self.spent > 0 => {
                 let scaled = self.spent.checked_mul(Self::capacity(to) / SCALE);
                 let spent = scaled.map(|scaled| scaled.div_ceil(Self::capacity(self.rule) / SCALE));
@@ -133,7 +166,32 @@ impl Slot {
         self.rule = to;
     }
 
+    /// What a denied call of this cost does.
+    pub(crate) fn deny(&mut self, cost_milli: u64) {
+        let Rule::Bucket {
+            limit_milli: 1..,
+            block_ms: 1..,
+            ..
+        } = self.rule
+        else {
+            return;
+        };
+        let after = self.spent + u128::from(cost_milli) * Self::per_milli(self.rule);
+        match (self.rule, self.faith) {
+            (Rule::Bucket { block_ms, .. }, Faith::Exact) => {
+                if self.blocked_ms == 0 && after > Self::capacity(self.rule) {
+                    self.blocked_ms = block_ms;
+                }
+            }
+            // Whether there was room hangs on a rounding, or worse.
+            _ => self.faith = Faith::Lost,
+        }
+    }
+
     pub(crate) fn charge(&mut self, delta_milli: i64) {
+        if self.blocked_ms > 0 {
+            return;
+        }
         let delta = u128::from(delta_milli.unsigned_abs()).saturating_mul(Self::per_milli(self.rule));
         if delta_milli < 0 {
             self.spent = self.spent.saturating_sub(delta);
@@ -160,7 +218,7 @@ impl Slot {
                     self.charge(delta_milli);
                 }
             }
-            _ if quotas_only || capacity_milli(self.rule) == 0 || capacity_milli(rule) == 0 => {}
+            _ if quotas_only || self.blocked_ms > 0 || capacity_milli(self.rule) == 0 || capacity_milli(rule) == 0 => {}
             _ if capacity_milli(self.rule) == capacity_milli(rule) => self.charge(delta_milli),
             _ => self.charge_counted_by(rule, delta_milli),
         }
@@ -187,7 +245,7 @@ impl Slot {
 
     pub(crate) fn may_be_idle(&self) -> bool {
         match self.faith {
-            Faith::Exact => self.spent == 0 && self.granted == 0,
+            Faith::Exact => self.spent == 0 && self.granted == 0 && self.blocked_ms == 0,
             // Within a millionth of a token.
             Faith::Rounded => self.spent <= Self::per_milli(self.rule) / 1_000,
             Faith::Lost => true,
@@ -195,19 +253,31 @@ impl Slot {
     }
 
     pub(crate) fn standing(&self, cost_milli: u64, now_ms: u64) -> Standing {
-        let after = self.spent + u128::from(cost_milli) * Self::per_milli(self.rule);
+        let cost = u128::from(cost_milli) * Self::per_milli(self.rule);
+        let after = self.spent + cost;
         let capacity = Self::capacity(self.rule) + self.granted;
-        let remaining = capacity.saturating_sub(self.spent) / Self::per_milli(self.rule);
+        let mut remaining = capacity.saturating_sub(self.spent) / Self::per_milli(self.rule);
         let (wait_ms, reset_ms) = match self.rule {
             Rule::Bucket { limit_milli: 0, .. } | Rule::Quota { limit_milli: 0, .. } => {
                 (if after > capacity { NEVER_MS } else { 0 }, NEVER_MS)
             }
-            Rule::Bucket { limit_milli, .. } => {
+            Rule::Bucket {
+                limit_milli, block_ms, ..
+            } => {
                 let per_ms = u128::from(limit_milli) * SCALE;
-                (
-                    whole(after.saturating_sub(capacity).div_ceil(per_ms)),
-                    whole(self.spent.div_ceil(per_ms)),
-                )
+                let wait_ms = |after: u128| whole(after.saturating_sub(capacity).div_ceil(per_ms));
+                let initial = Self::initial(self.rule);
+                if self.blocked_ms > 0 {
+                    remaining = 0;
+                    (
+                        self.blocked_ms + wait_ms(initial + cost),
+                        self.blocked_ms + whole(initial.div_ceil(per_ms)),
+                    )
+                } else if block_ms > 0 && after > capacity {
+                    (block_ms + wait_ms(initial + cost), whole(self.spent.div_ceil(per_ms)))
+                } else {
+                    (wait_ms(after), whole(self.spent.div_ceil(per_ms)))
+                }
             }
             Rule::Quota { period, .. } => {
                 let rest = match period.bounds(now_ms).end_ms {

@@ -20,6 +20,7 @@ fn limiter(limit: u64, max_keys: usize) -> Arc<Limiter> {
             limit_milli: limit * 1_000,
             window_ms: 60_000,
             burst_milli: 1_000,
+            block_ms: 0,
         },
     };
     let month = LimitSpec {

@@ -31,6 +31,7 @@ fn leases(max_keys: usize) -> Leases {
                     limit_milli: tokens * 1_000,
                     window_ms: 60_000,
                     burst_milli: 1_000,
+                    block_ms: 0,
                 },
             },
             LimitSpec {

@@ -20,6 +20,7 @@ fn bucket(name: &str, limit: u64, burst_milli: u64) -> LimitSpec {
             limit_milli: limit * 1_000,
             window_ms: 60_000,
             burst_milli,
+            block_ms: 0,
         },
     }
 }

@@ -8,8 +8,8 @@ use model::Model;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tollkeeper_limiter::{
-    Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_LIMITS, Period, Rule, StoreReply,
-    TierSpec, Times,
+    Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_AMOUNT, MAX_BLOCK, MAX_LIMITS, Period, Rule,
+    StoreReply, TierSpec, Times,
 };
 
 const START_MS: u64 = 1_799_999_990_000;
@@ -22,7 +22,16 @@ fn bucket(limit_milli: u64, burst_milli: u64) -> Rule {
         limit_milli,
         window_ms: 7_000,
         burst_milli,
+        block_ms: 0,
     }
+}
+
+/// The same bucket, with a block.
+fn blocking(mut rule: Rule, milli: u64) -> Rule {
+    if let Rule::Bucket { block_ms, .. } = &mut rule {
+        *block_ms = milli;
+    }
+    rule
 }
 
 fn quota(limit_milli: u64, period: Period) -> Rule {
@@ -45,7 +54,10 @@ fn tiers(names: usize, size: u64) -> Vec<TierSpec> {
             ("burst", bucket(20_000 * size, 1_000)),
             ("day", quota(90_000 * size, day)),
         ]),
-        limits(&[("day", quota(70_000, day)), ("burst", bucket(33_001, 1_500))]),
+        limits(&[
+            ("day", quota(70_000, day)),
+            ("burst", blocking(bucket(33_001, 1_500), 5_000)),
+        ]),
         limits(&[("burst", bucket(9_000_000_000 * size, 1_000))]),
         limits(&[]),
         limits(&[("day", quota(90_000, day)), ("burst", bucket(0, 1_000))]),
@@ -105,7 +117,12 @@ fn replies() -> impl Strategy<Value = StoreReply> {
         Just(Some(2_678_400_000))
     ];
     let spent = vec(
-        prop_oneof![9 => (0..1_u64 << 41).prop_map(Some), 1 => Just(None), 9 => (0..90_000_u64).prop_map(Some)],
+        prop_oneof![
+            9 => (0..1_u64 << 41).prop_map(Some),
+            1 => Just(None),
+            9 => (0..90_000_u64).prop_map(Some),
+            1 => (MAX_AMOUNT..=MAX_AMOUNT + MAX_BLOCK).prop_map(Some),
+        ],
         MAX_LIMITS,
     );
     let about = (0..6_u64, 0..2_usize, prop_oneof![8 => Just(0), 2 => 1..3_000_u64]);

@@ -148,7 +148,13 @@ impl Model {
             lease.stand(&limits, times, &mut out);
             out.verdict = LeaseVerdict::Allowed;
             self.counted[counted].0 += 1;
-        } else if mono < lease.deny_until && lease.say(&limits, cost, times, &mut out) {
+        } else if mono < lease.deny_until
+            && lease.say(&limits, cost, times, &mut out)
+            && !limits
+                .iter()
+                .zip(out.spent)
+                .any(|(limit, spent)| blocks(limit.rule, spent, cost))
+        {
             self.counted[counted].1 += 1;
         } else {
             out.verdict = LeaseVerdict::Ask;
@@ -443,7 +449,11 @@ fn either<T>(rule: Rule, bucket: impl FnOnce(Bucket) -> T, quota: impl FnOnce(Qu
             limit_milli,
             window_ms,
             burst_milli,
-        } => bucket(Bucket::new(limit_milli, window_ms, burst_milli).unwrap()),
+            block_ms,
+        } => {
+            let made = Bucket::new(limit_milli, window_ms, burst_milli);
+            bucket(made.and_then(|made| made.blocking(block_ms)).unwrap())
+        }
         Rule::Quota { limit_milli, period } => quota(Quota::new(limit_milli, period)),
     }
 }
@@ -485,6 +495,11 @@ fn wait(rule: Rule, spent: u64, cost: u64, now: u64) -> u64 {
         |bucket| bucket.wait_ms(spent, cost),
         |quota| quota.wait_ms(spent, cost, now),
     )
+}
+
+/// Whether a denial begins a block, which is for the store to do.
+fn blocks(rule: Rule, spent: u64, cost: u64) -> bool {
+    either(rule, |bucket| bucket.after_denial(spent, cost) != spent, |_| false)
 }
 
 fn converted(rule: Rule, left: u64, from: Rule, now: u64) -> u64 {

@@ -71,6 +71,7 @@ fn limiter(storage: &Storage) -> Limiter {
             limit_milli,
             window_ms: 60_000,
             burst_milli: 1_500,
+            block_ms: 0,
         },
     };
     let month = LimitSpec {

@@ -22,6 +22,7 @@ fn bucket(limit: u64) -> LimitSpec {
             limit_milli: limit * 1_000,
             window_ms: 60_000,
             burst_milli: 1_500,
+            block_ms: 0,
         },
     }
 }

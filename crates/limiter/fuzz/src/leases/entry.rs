@@ -265,6 +265,14 @@ pub(crate) fn denial(tier: &TierSpec, spent: &[u64], cost_milli: u64, now_ms: u6
     longest
 }
 
+/// Whether a denial begins a block, which is for the store to do.
+pub(crate) fn blocks(tier: &TierSpec, spent: &[u64], cost_milli: u64) -> bool {
+    tier.limits.iter().zip(spent).any(|(limit, &spent)| match limit.rule {
+        Rule::Bucket { .. } => bucket(limit.rule).after_denial(spent, cost_milli) != spent,
+        Rule::Quota { .. } => false,
+    })
+}
+
 fn initial(rule: Rule) -> u64 {
     match rule {
         Rule::Bucket { .. } => bucket(rule).initial(),
@@ -278,7 +286,13 @@ fn bucket(rule: Rule) -> Bucket {
             limit_milli,
             window_ms,
             burst_milli,
-        } => Bucket::new(limit_milli, window_ms, burst_milli).expect("it is in force"),
+            block_ms,
+        } => {
+            let bucket = Bucket::new(limit_milli, window_ms, burst_milli);
+            bucket
+                .and_then(|bucket| bucket.blocking(block_ms))
+                .expect("it is in force")
+        }
         Rule::Quota { .. } => panic!("a limit of one name is of one kind"),
     }
 }

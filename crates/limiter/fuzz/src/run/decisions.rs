@@ -47,6 +47,8 @@ impl Run {
         let allowed = outcome.verdict == Verdict::Allowed;
         if allowed {
             model.charge(&tier, cost_milli);
+        } else {
+            model.deny(&tier, cost_milli);
         }
         let expected = Expected::new(cost_milli, before, model, &tier, now_ms);
         expected.check(&outcome, &self.limiter.tier(id).expect("it decided"));

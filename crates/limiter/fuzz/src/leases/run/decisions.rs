@@ -4,7 +4,7 @@ use tollkeeper_limiter::{
     Asked, CLOCK_LAG_MS, Error, LeaseOutcome, LeaseVerdict, MAX_LIMITS, Snapshot, TierId, TierSpec, Times,
 };
 
-use super::super::entry::{Entry, denial, rules_of};
+use super::super::entry::{Entry, blocks, denial, rules_of};
 use super::{Run, units};
 use crate::slot::most_milli;
 
@@ -88,6 +88,9 @@ impl Run {
         if times.mono_ms < entry.deny_until_ms {
             stand(entry, tier, times.store_ms, times.mono_ms, &mut expected);
             verdict(entry, tier, cost_milli, times.mono_ms, &mut expected);
+            if blocks(tier, &expected.spent, cost_milli) {
+                expected.verdict = LeaseVerdict::Ask;
+            }
         }
         expected
     }
