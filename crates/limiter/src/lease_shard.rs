@@ -270,7 +270,7 @@ mod tests {
             name: "free".into(),
             limits: Vec::new(),
         };
-        let rules = Arc::new(RuleSet::new(0, 0, Rules::default()));
+        let rules = Arc::new(RuleSet::new(0, 0, &Rules::default()));
         let tier = Tier::new(0, 0, rules, spec, Vec::new());
         let mut shard = LeaseShard::default();
         let insert = |(hash, key): (KeyHash, u16)| shard.insert(hash, Lease::new(&[key], hash, &tier, 0));

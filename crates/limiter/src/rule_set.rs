@@ -27,8 +27,8 @@ pub(crate) struct RuleSet {
 
 impl RuleSet {
     /// A rule that is out of range governs nothing.
-    pub(crate) fn new(id: RuleSetId, serial: u64, rules: Rules) -> Self {
-        let slot = |rule: Rule| {
+    pub(crate) fn new(id: RuleSetId, serial: u64, rules: &Rules) -> Self {
+        let slot = |&rule: &Rule| {
             Some(SlotLimit {
                 rule,
                 limit: Limit::new(rule)?,
@@ -37,7 +37,7 @@ impl RuleSet {
         Self {
             id,
             serial,
-            slots: rules.map(|rule| rule.and_then(slot)),
+            slots: std::array::from_fn(|number| rules[number].as_ref().and_then(slot)),
             seen: AtomicU64::new(0),
         }
     }

@@ -47,12 +47,12 @@ impl RuleSets {
     }
 
     /// The rule set of some rules, which is made if there is none; None if there are too many at once.
-    pub(crate) fn of(&self, rules: Rules) -> Option<Arc<RuleSet>> {
-        if let Some(rule_set) = self.find(&rules) {
+    pub(crate) fn of(&self, rules: &Rules) -> Option<Arc<RuleSet>> {
+        if let Some(rule_set) = self.find(rules) {
             return Some(rule_set);
         }
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rule_set) = self.find(&rules) {
+        if let Some(rule_set) = self.find(rules) {
             return Some(rule_set);
         }
         if self.by_id.len() >= MAX_RULE_SETS {
@@ -68,7 +68,7 @@ impl RuleSets {
             .seen
             .store(self.round.load(Ordering::Relaxed), Ordering::Relaxed);
         self.by_id.insert(id, Arc::clone(&rule_set));
-        self.by_rules.insert(rules, id);
+        self.by_rules.insert(*rules, id);
         Some(rule_set)
     }
 
@@ -150,16 +150,16 @@ mod tests {
     #[test]
     fn a_rule_set_goes_when_neither_a_tier_nor_a_key_has_it_and_its_number_is_not_given_at_once() {
         let rule_sets = RuleSets::default();
-        let held = rule_sets.of(rules(1)).unwrap();
-        let [used, unused] = [2, 3].map(|limit| rule_sets.of(rules(limit)).unwrap().id);
+        let held = rule_sets.of(&rules(1)).unwrap();
+        let [used, unused] = [2, 3].map(|limit| rule_sets.of(&rules(limit)).unwrap().id);
         for _ in 0..3 {
             rule_sets.mark_used(used);
             rule_sets.end_round();
         }
         let there = |id| rule_sets.get(id).is_some();
         assert_eq!([there(held.id), there(used), there(unused)], [true, true, false]);
-        assert_ne!(rule_sets.of(rules(3)).unwrap().id, unused);
-        assert_eq!(rule_sets.of(rules(2)).unwrap().id, used);
+        assert_ne!(rule_sets.of(&rules(3)).unwrap().id, unused);
+        assert_eq!(rule_sets.of(&rules(2)).unwrap().id, used);
         drop(held);
         for _ in 0..3 {
             rule_sets.end_round();

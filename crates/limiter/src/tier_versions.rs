@@ -116,7 +116,7 @@ impl TierVersions {
         }
         let mut tiers: TierVersion = std::iter::repeat_with(|| None).take(names.len()).collect();
         for (id, spec, rules, limits) in drafts {
-            let tier = self.tier_with((id, id), spec, rules, limits)?;
+            let tier = self.tier_with((id, id), spec, &rules, limits)?;
             if let Some(entry) = usize::try_from(id).ok().and_then(|id| tiers.get_mut(id)) {
                 *entry = Some(tier);
             }
@@ -137,7 +137,7 @@ impl TierVersions {
             let mut slots = self.lock().slots.clone();
             let known = slots.len();
             let (rules, limits) = compile(&spec, &mut slots, known)?;
-            self.tier_with((id, plain), spec, rules, limits)
+            self.tier_with((id, plain), spec, &rules, limits)
         })
     }
 
@@ -150,7 +150,7 @@ impl TierVersions {
         let mut slots = self.lock().slots.clone();
         let known = slots.len();
         let (rules, limits) = compile(&spec, &mut slots, known)?;
-        self.tier_with((tier.id, tier.counts_as), spec, rules, limits)
+        self.tier_with((tier.id, tier.counts_as), spec, &rules, limits)
     }
 
     /// `counts_as` is the tier under which it is counted.
@@ -158,7 +158,7 @@ impl TierVersions {
         &self,
         (id, counts_as): (TierId, TierId),
         spec: TierSpec,
-        rules: Rules,
+        rules: &Rules,
         limits: Vec<TierLimit>,
     ) -> Result<Tier, Error> {
         let rule_set = self.rule_sets.of(rules).ok_or(Error::TooManyRuleSets)?;
@@ -177,7 +177,7 @@ impl TierVersions {
             *rule = rule.or(before);
         }
         // With a million different combinations at once a key keeps only what its present tier counts.
-        self.rule_sets.of(rules).unwrap_or_else(|| Arc::clone(&tier.held))
+        self.rule_sets.of(&rules).unwrap_or_else(|| Arc::clone(&tier.held))
     }
 
     /// The limits of a rule set.
@@ -211,7 +211,7 @@ impl TierVersions {
                 stored_slots[slot] = Some(*stored);
             }
         }
-        let rule_set = HeldRuleSet(self.rule_sets.of(rules).ok_or(Error::TooManyRuleSets)?);
+        let rule_set = HeldRuleSet(self.rule_sets.of(&rules).ok_or(Error::TooManyRuleSets)?);
         Ok(AdoptedRuleSet { rule_set, stored_slots })
     }
 

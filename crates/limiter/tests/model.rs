@@ -337,7 +337,7 @@ proptest! {
                     prop_assert!(longest > 0);
                     prop_assert_eq!(waits.iter().position(|wait| *wait == longest), Some(usize::from(limit)));
                     if spends {
-                        for limit in limits.iter_mut() {
+                        for limit in &mut limits {
                             limit.deny(cost);
                         }
                     }

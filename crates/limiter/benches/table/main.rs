@@ -11,7 +11,7 @@
 use std::error::Error;
 
 use contestants::{LIMITERS, MAPS, WIDTHS};
-use tollkeeper_limiter::{MAX_AMOUNT, MAX_CAPACITY, MAX_LIMITS, NEVER_MS};
+use tollkeeper_limiter::{MAX_AMOUNT, MAX_BLOCK, MAX_CAPACITY, MAX_LIMITS, NEVER_MS};
 
 // What is measured is private to the limiter, so the bench is built of its sources.
 macro_rules! sources {

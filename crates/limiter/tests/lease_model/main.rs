@@ -8,8 +8,8 @@ use model::Model;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tollkeeper_limiter::{
-    Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_AMOUNT, MAX_BLOCK, MAX_LIMITS, Period, Rule,
-    StoreReply, TierSpec, Times,
+    Epoch, LeaseOutcome, LeaseSettings, LeaseVerdict, Leases, LimitSpec, MAX_AMOUNT, MAX_BLOCK, MAX_LIMITS, Period,
+    Rule, StoreReply, TierSpec, Times,
 };
 
 const START_MS: u64 = 1_799_999_990_000;

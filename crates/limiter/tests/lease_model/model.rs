@@ -475,18 +475,9 @@ fn advanced(rule: Rule, spent: u64, at: u64, now: u64) -> u64 {
 }
 
 fn less(rule: Rule, spent: u64, milli: u64) -> u64 {
-    let units = either(
-        rule,
-        |bucket| {
-            if bucket.max_cost_milli() == 0 {
-                milli
-            } else {
-                bucket.charged(0, milli.cast_signed(), &bucket)
-            }
-        },
-        |_| milli,
-    );
-    spent.saturating_sub(units)
+    // Of a bucket that never has anything a charge is nothing, and one unit is a thousandth.
+    let per_milli = either(rule, |bucket| bucket.charged(0, 1, &bucket).max(1), |_| 1);
+    spent.saturating_sub(milli.saturating_mul(per_milli))
 }
 
 fn wait(rule: Rule, spent: u64, cost: u64, now: u64) -> u64 {
