@@ -48,7 +48,8 @@ function told(spec: LimitSpec): CountedRule {
   if (spec.type === "quota") {
     return { name, type: "quota", limitMilli, period: spec.period, ...anchorsOf(spec) };
   }
-  const windowMs = toMilli(spec.windowSeconds);
-  const blockMs = spec.blockSeconds === undefined ? undefined : toMilli(spec.blockSeconds);
-  return { name, type: "bucket", limitMilli, windowMs, burstMilli: toMilli(spec.burst), blockMs };
+  const { windowSeconds, burst, blockSeconds } = spec;
+  const bucket = { windowMs: toMilli(windowSeconds), burstMilli: toMilli(burst) };
+  const block = blockSeconds === undefined ? {} : { blockMs: toMilli(blockSeconds) };
+  return { name, type: "bucket", limitMilli, ...bucket, ...block };
 }

@@ -136,14 +136,7 @@ export class KeyState {
       const amount = snapshot.spent[index];
       if (slot === undefined || amount === undefined) return;
       if (rule.type === "bucket" && slot.rule.type === "bucket") {
-        const left = rule.refilled(amount, Math.max(0, this.nowMs - snapshot.atMs));
-        // Of what never had anything nothing is known.
-        if (rule.maxCostMilli === 0) return;
-        const leftMs = slot.rule.capacity > 0 ? rule.blockLeftMs(left) : 0;
-        const here = leftMs > 0 ? slot.rule.blockedFor(leftMs) : slot.rule.converted(left, rule);
-        if (here <= slot.spent) return;
-        slot.spent = here;
-        if (leftMs > 0) slot.initial = slot.rule.converted(rule.initial, rule);
+        restoreBucket(slot, slot.rule, rule, rule.refilled(amount, Math.max(0, this.nowMs - snapshot.atMs)));
       } else if (
         rule.type === "quota" &&
         slot.rule.type === "quota" &&
@@ -176,6 +169,17 @@ export class KeyState {
 export function newSlot(rule: Rule): Slot {
   const none = { granted: 0, kept: 0, grantedBefore: 0, keptBefore: 0 };
   return { rule, spent: rule.initial, initial: rule.initial, restored: 0, was: undefined, ...none };
+}
+
+/** Restores what a caller's bucket knows to be spent, or how long it is blocked. */
+function restoreBucket(slot: Slot, here: Bucket, from: Bucket, left: number): void {
+  // Of what never had anything nothing is known.
+  if (from.maxCostMilli === 0) return;
+  const leftMs = here.capacity > 0 ? from.blockLeftMs(left) : 0;
+  const spent = leftMs > 0 ? here.blockedFor(leftMs) : here.converted(left, from);
+  if (spent <= slot.spent) return;
+  slot.spent = spent;
+  if (leftMs > 0) slot.initial = here.converted(from.initial, from);
 }
 
 /** What of a quota's grants is kept and not used. */
