@@ -34,14 +34,20 @@ export const PEERS = {
 } satisfies Record<string, (limits: Limits, keys: number) => Contestant>;
 
 export type PeerName = keyof typeof PEERS;
-export type ContestantName = "native" | "js" | "leased" | PeerName;
+export type ContestantName = "native" | "native, each limit" | "js" | "leased" | PeerName;
 
 export const PEER_NAMES = Object.keys(PEERS) as PeerName[];
-export const CONTESTANT_NAMES: readonly ContestantName[] = ["native", "js", "leased", ...PEER_NAMES];
+export const CONTESTANT_NAMES: readonly ContestantName[] = [
+  "native",
+  "native, each limit",
+  "js",
+  "leased",
+  ...PEER_NAMES,
+];
 
 /**
  * One with room for so many keys. Tollkeeper has both limits of `tiers`; a peer has `limits` that nobody reaches. "leased" decides
- * from leases that all keys hold.
+ * from leases that all keys hold; with "each limit" a call has a cost for each.
  */
 export async function contestant(
   name: ContestantName,
@@ -50,6 +56,7 @@ export async function contestant(
   limits: Limits = 1,
 ): Promise<Contestant> {
   if (name === "leased") return leased(keys, tiers);
+  if (name === "native, each limit") return eachLimit(keys, tiers);
   return name === "native" || name === "js" ? tollkeeper(name, keys, tiers) : PEERS[name](limits, keys);
 }
 
@@ -133,6 +140,27 @@ async function tollkeeper(kind: "native" | "js", keys: number, tiers: Tiers): Pr
           for (const key of keys) engine.consume(key);
         },
       }),
+    },
+  };
+}
+
+async function eachLimit(keys: number, tiers: Tiers): Promise<Contestant> {
+  const limiter = createLimiter({ name: "bench", tiers, maxKeys: keys, engine: "native" });
+  return {
+    limits: 2,
+    ways: {
+      consume: (keys) => () => {
+        for (const key of keys) if (!limiter.consume(key, "t", { minute: 1, month: 1 }).allowed) throw denied();
+      },
+      [`consumeMany of ${BATCH}`]: (keys) => {
+        const batches = batchesOf(keys);
+        return () => {
+          for (const batch of batches) {
+            for (const decision of limiter.consumeMany(batch, "t", { minute: 1, month: 1 }))
+              if (!decision.allowed) throw denied();
+          }
+        };
+      },
     },
   };
 }

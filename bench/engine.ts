@@ -168,6 +168,7 @@ function ratiosOf(
       ...compared("native than a held lease", ours("leased", "consume"), single),
       ...compared("native than a held lease, beside", ours(BESIDE, "consume"), single),
       ...compared("a held lease than beside", ours(BESIDE, "consume"), ours("leased", "consume")),
+      ...compared("native than a cost for each limit", ours("native, each limit", "consume"), single),
       ...compared("native in batches than one by one", single, ours("native", "consumeMany")),
     ];
   });

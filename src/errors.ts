@@ -11,7 +11,8 @@ export const ERROR_CODES = {
   ERR_KEY_INVALID: "a key is a string of 1 to 512 UTF-16 units",
   ERR_OVERRIDES_INVALID: "a caller's own limits can't be used as they are",
   ERR_TOO_MANY_LIMITS: "more different sets of limits are in use at once than the engine can tell apart",
-  ERR_COST_INVALID: "a cost is a number from 0 with at most three decimals",
+  ERR_COST_INVALID:
+    "a cost is a number from 0 with at most three decimals, or such numbers by name of the tier's limits",
   ERR_COST_EXCEEDS_CAPACITY: "the cost is more than a limit of the tier can ever hold",
   ERR_GRANT_INVALID: "tokens can't be granted so",
   ERR_TABLE_FULL: "a key to be granted tokens is new, and there is no room for it",

@@ -9,6 +9,7 @@ export {
   type SharedLimiterOptions,
   type StorageOptions,
 } from "./create.js";
+export type { Cost } from "./engine/cost.js";
 export type { EngineStats, TierStats } from "./engine/engine.js";
 export { maxKeysOf } from "./engine/max-keys.js";
 export { type NativeEngineStatus, nativeEngine } from "./engine/native.js";

@@ -1,3 +1,4 @@
+import type { CostMilli } from "./cost.js";
 import type { Frame } from "./frame.js";
 import type { RecordStore } from "./record-store.js";
 import type { TierSpec, Tiers } from "./spec.js";
@@ -83,7 +84,7 @@ export interface Engine {
    * Quotas are corrected only while the period of the decision lasts. `flags` is a sum of {@link ADJUST}. Whether the tier
    * was known: one with overrides may be forgotten.
    */
-  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
+  adjust(key: string, deltaMilli: CostMilli, decision: DecisionRef, flags: number, nowMs: number): boolean;
   /**
    * Grants a key thousandths of a token of a quota, the limit of that name of a tier in force; if it `keeps` them, what is
    * left of them outlasts the period. Whether the tier was known: one with overrides may be forgotten.

@@ -31,7 +31,11 @@ export const ADJUST = {
 export const FRAME = {
   /** Set before a call: the number of the tier. */
   TIER: 0,
-  /** Set before a call: the cost, in thousandths of a token. */
+  /**
+   * Set before a call: the cost, in thousandths of a token; or -1, `EACH`, where each limit has a cost of its own. Then
+   * {@link FRAME.COSTS} are set, and {@link FRAME.VERSION} to the version of the tiers whose order they are in: while another
+   * is in force, the tier is unknown.
+   */
   COST: 1,
   /** Set before a call of many: the length of the row's key, in UTF-16 units. */
   KEY_LENGTH: 2,
@@ -41,11 +45,11 @@ export const FRAME = {
   NOW: 3,
   /** After a call: an {@link OUTCOME}; what follows is there if it is 0 or more. */
   CODE: 4,
-  /** After a call: the version of the tiers that decided; see {@link Engine.version}. */
+  /** After a call: the version of the tiers that decided; see {@link Engine.version}. Set before one for {@link FRAME.COSTS}. */
   VERSION: 5,
   /** After a call, from here on: one amount spent per limit of the tier, in the limit's own units; room for eight. */
   SPENT: 6,
-  /** From here on room for a cost per limit of the tier, in its order, in thousandths of a token; see {@link FRAME.COST}. */
+  /** Set before a call if {@link FRAME.COST} says so, from here on: a cost per limit of the tier, in its order, in thousandths; room for eight. */
   COSTS: 14,
   /** Numbers of a row. */
   ROW: 22,

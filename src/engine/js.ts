@@ -1,4 +1,5 @@
 import { TollkeeperError } from "../errors.js";
+import { type CostMilli, costAt, EACH, isFree, mostOf } from "./cost.js";
 import { grantTooLarge } from "./credit.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "./frame.js";
@@ -118,16 +119,16 @@ export class JsEngine implements Engine {
 
   #outcome(key: string, at: number, spends: boolean): number {
     const tierId = this.#read(at, FRAME.TIER);
-    const costMilli = this.#read(at, FRAME.COST);
+    const cost = this.#cost(at);
     const nowMs = this.#read(at, FRAME.NOW);
     if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
-    if (!(costMilli >= 0)) return OUTCOME.COST_INVALID;
     const entry = this.#tiers.inForce(tierId);
-    if (entry === undefined) return OUTCOME.TIER_UNKNOWN;
+    const wrong = typeof cost === "number" ? wrongCost(entry?.tier, cost) : this.#wrongCosts(at, entry?.tier, cost);
+    if (wrong !== 0 || entry === undefined) return wrong;
     const { tier } = entry;
-    if (costMilli > tier.maxCostMilli) return OUTCOME.COST_EXCEEDS_CAPACITY;
     const now = instant(nowMs);
-    const changes = spends && costMilli > 0 && tier.limits.length > 0;
+    const costsNothing = isFree(cost, tier.limits.length);
+    const changes = spends && !costsNothing && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
     if (state === undefined && !changes && tier.limits.length > 0 && !this.#hasRoom(now)) {
@@ -144,11 +145,28 @@ export class JsEngine implements Engine {
       state = state.copy();
     }
     state.bringTo(tier, entry.rules, now);
-    const denied = costMilli === 0 ? 0 : denyingLimit(state, tier, costMilli, state.atMs);
-    if (changes && denied === 0) state.charge(tier, costMilli);
-    else if (changes && tier.blocks) state.block(tier, costMilli);
+    const denied = costsNothing ? 0 : denyingLimit(state, tier, cost, state.atMs);
+    if (changes && denied === 0) state.charge(tier, cost);
+    else if (changes && tier.blocks) state.block(tier, cost);
     if (spends) countDecision(entry, denied);
     return denied | overflow | this.#report(at, tier, state, now);
+  }
+
+  /** What the call costs that the row at `at` asks for. */
+  #cost(at: number): CostMilli {
+    const cost = this.#read(at, FRAME.COST);
+    if (cost !== EACH) return cost;
+    return [...this.frame.subarray(at + FRAME.COSTS, at + FRAME.ROW)];
+  }
+
+  /** What is wrong with a cost for each limit; 0 if nothing is. */
+  #wrongCosts(at: number, tier: Tier | undefined, costs: readonly number[]): number {
+    if (!costs.every((cost) => cost >= 0)) return OUTCOME.COST_INVALID;
+    if (tier === undefined || this.#read(at, FRAME.VERSION) !== this.version) return OUTCOME.TIER_UNKNOWN;
+    const isExcessive = tier.limits.some(
+      ({ rule }, index) => costAt(costs, index) > rule.maxCostMilli && rule.maxCostMilli > 0,
+    );
+    return isExcessive ? OUTCOME.COST_EXCEEDS_CAPACITY : 0;
   }
 
   #hasRoom(nowMs: number): boolean {
@@ -183,12 +201,18 @@ export class JsEngine implements Engine {
     return this.frame[at + field] as number;
   }
 
-  adjust(key: string, deltaMilli: number, { version, tier, atMs }: DecisionRef, flags: number, nowMs: number): boolean {
+  adjust(
+    key: string,
+    deltaMilli: CostMilli,
+    { version, tier, atMs }: DecisionRef,
+    flags: number,
+    nowMs: number,
+  ): boolean {
     const now = instant(nowMs);
     const entry = this.#tiers.of(version, tier);
     if (entry === undefined) return false;
     const { name, tier: charged, rules } = entry;
-    const charges = deltaMilli > 0 && charged.limits.length > 0;
+    const charges = mostOf(deltaMilli, charged.limits.length) > 0 && charged.limits.length > 0;
     let state = flags & ADJUST.OVERFLOW ? undefined : this.#table.get(key);
     if (state === undefined && (charges || flags & ADJUST.OVERFLOW)) {
       state = new KeyState(charged, rules, now);
@@ -267,6 +291,13 @@ export class JsEngine implements Engine {
   }
 }
 
+/** What is wrong with one cost of every limit; 0 if nothing is. */
+function wrongCost(tier: Tier | undefined, cost: number): number {
+  if (!(cost >= 0)) return OUTCOME.COST_INVALID;
+  if (tier === undefined) return OUTCOME.TIER_UNKNOWN;
+  return cost > tier.maxCostMilli ? OUTCOME.COST_EXCEEDS_CAPACITY : 0;
+}
+
 /** An instant as it is told: below 0 stands for the system's clock. */
 function instant(nowMs: number): number {
   return nowMs < 0 ? Date.now() : nowMs;
@@ -281,12 +312,14 @@ function tableFull(maxKeys: number): TollkeeperError {
 }
 
 /** The limit that denies with the longest wait, counted from 1; 0 if none does. */
-function denyingLimit(state: KeyState, tier: Tier, costMilli: number, nowMs: number): number {
+function denyingLimit(state: KeyState, tier: Tier, costMilli: CostMilli, nowMs: number): number {
   let denied = 0;
   let longest = 0;
   for (let index = 0; index < tier.limits.length; index++) {
     const { slot, rule } = tier.limits[index] as TierLimit;
-    const wait = rule.waitMs(state.spent[slot] as number, costMilli, nowMs);
+    const cost = costAt(costMilli, index);
+    // What costs nothing passes, also where more is spent than there was.
+    const wait = cost === 0 ? 0 : rule.waitMs(state.spent[slot] as number, cost, nowMs);
     if (wait > longest) {
       longest = wait;
       denied = index + 1;

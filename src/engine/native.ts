@@ -1,4 +1,5 @@
 import { loadBinding } from "./binding.js";
+import type { CostMilli } from "./cost.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { FRAME, type Frame } from "./frame.js";
 import { errorOf, rethrow, translated } from "./native-errors.js";
@@ -18,6 +19,7 @@ interface Binding {
 interface NativeHandle extends TiersHandle {
   deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
+  adjustEach(key: string, deltas: readonly number[], decision: DecisionRef, flags: number, nowMs: number): boolean;
   grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean;
   reset(key: string): void;
   sweep(nowMs: number): void;
@@ -76,8 +78,9 @@ class NativeEngine extends NativeTiers<NativeHandle> implements Engine {
     this.records = file === undefined ? new MemoryRecords() : new FileRecords(handle);
   }
 
-  adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean {
-    return this.handle.adjust(key, deltaMilli, decision, flags, nowMs);
+  adjust(key: string, deltaMilli: CostMilli, decision: DecisionRef, flags: number, nowMs: number): boolean {
+    if (typeof deltaMilli === "number") return this.handle.adjust(key, deltaMilli, decision, flags, nowMs);
+    return this.handle.adjustEach(key, deltaMilli, decision, flags, nowMs);
   }
 
   grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean {

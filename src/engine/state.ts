@@ -1,7 +1,8 @@
 import type { Bucket } from "./bucket.js";
+import { type CostMilli, costAt } from "./cost.js";
 import { type Credit, type Credits, carried, unused, withGrant } from "./credit.js";
 import type { Quota } from "./quota.js";
-import type { Tier } from "./tier.js";
+import type { Tier, TierLimit } from "./tier.js";
 
 /** The rule that governs each slot of a key, by slot: those of its last tier, and older ones where that tier has none. */
 export type RuleSet = readonly (Bucket | Quota | undefined)[];
@@ -107,17 +108,20 @@ export class KeyState {
   }
 
   /** Spends a cost of every limit of the tier that the key is under. */
-  charge(tier: Tier, costMilli: number): void {
-    for (const { slot, rule } of tier.limits) {
-      const spent = this.spent[slot] as number;
-      this.spent[slot] = rule.type === "bucket" ? rule.charged(spent, costMilli) : spent + costMilli;
+  charge({ limits }: Tier, costMilli: CostMilli): void {
+    for (let index = 0; index < limits.length; index++) {
+      const { slot, rule } = limits[index] as TierLimit;
+      const [spent, cost] = [this.spent[slot] as number, costAt(costMilli, index)];
+      this.spent[slot] = rule.type === "bucket" ? rule.charged(spent, cost) : spent + cost;
     }
   }
 
   /** Begins the blocks that a denied call of this cost begins. */
-  block(tier: Tier, costMilli: number): void {
-    for (const { slot, rule } of tier.limits) {
-      if (rule.type === "bucket") this.spent[slot] = rule.afterDenial(this.spent[slot] as number, costMilli);
+  block({ limits }: Tier, costMilli: CostMilli): void {
+    for (let index = 0; index < limits.length; index++) {
+      const { slot, rule } = limits[index] as TierLimit;
+      if (rule.type === "quota") continue;
+      this.spent[slot] = rule.afterDenial(this.spent[slot] as number, costAt(costMilli, index));
     }
   }
 
@@ -125,15 +129,17 @@ export class KeyState {
    * Corrects what a call under `charged` spent at `chargedAtMs`, by the rules that counted it. The key is at the present,
    * maybe under another tier.
    */
-  correct(charged: Tier, deltaMilli: number, chargedAtMs: number, quotasOnly: boolean): void {
-    for (const { slot, rule: chargedRule } of charged.limits) {
+  correct({ limits }: Tier, deltaMilli: CostMilli, chargedAtMs: number, quotasOnly: boolean): void {
+    for (let index = 0; index < limits.length; index++) {
+      const { slot, rule: chargedRule } = limits[index] as TierLimit;
+      const delta = costAt(deltaMilli, index);
       const rule = this.rules[slot];
       if (rule === undefined) continue;
       const spent = this.spent[slot] as number;
       if (rule.type === "bucket") {
-        if (!quotasOnly) this.spent[slot] = rule.charged(spent, deltaMilli, chargedRule as Bucket);
+        if (!quotasOnly) this.spent[slot] = rule.charged(spent, delta, chargedRule as Bucket);
       } else if (rule.periodOf(this.atMs).startMs === (chargedRule as Quota).periodOf(chargedAtMs).startMs) {
-        this.spent[slot] = rule.charged(spent, deltaMilli, this.credits?.[slot]?.grantedMilli);
+        this.spent[slot] = rule.charged(spent, delta, this.credits?.[slot]?.grantedMilli);
       }
     }
   }

@@ -10,6 +10,7 @@ import {
   AddressIdentity,
   type Answer,
   Call,
+  type Cost,
   checkedToll,
   decisionsOf,
   type Fields,
@@ -44,7 +45,7 @@ interface Asked {
   /** What came with the request: `Rest` of the layer that asks. */
   rest: unknown[];
   /** What it costs in all, once that is known. */
-  total: number;
+  total: Cost;
 }
 
 /** The call at the layer that it came to last. */
@@ -147,7 +148,7 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
   /** The same once the body is known. */
   async function refusalOfBody(call: Call<Asked>, asked: Asked, told: Field[]) {
     const known = await total?.(asked.request, ...(asked.rest as Rest));
-    if (typeof known === "object" && known !== null) return known;
+    if (isResponse(known)) return known;
     asked.total = known ?? Number.NaN;
     return refusalOf(asked, await call.complete(), told);
   }
@@ -187,6 +188,11 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
       end(call, asked, status || 500);
       return status < 200 ? response : withFields(response, new Map(told));
     };
+}
+
+/** Whether it is an answer, of whichever realm, and no cost: such has a number as status, too, where a limit is called so. */
+function isResponse(known: unknown): known is Response {
+  return typeof (known as Response | undefined)?.status === "number" && typeof (known as Response).headers === "object";
 }
 
 /** What an error will be answered with: those that frameworks have thrown, and a `Response`, say so. */

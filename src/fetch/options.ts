@@ -1,5 +1,6 @@
 import type {
   AddressIdentityOptions,
+  Cost,
   FieldOptions,
   FinalAnswer,
   Identity,
@@ -21,13 +22,16 @@ export interface TollkeeperOptions<Rest extends unknown[] = []>
   identify?: ((request: Request, ...rest: Rest) => MaybePromise<Identity | Refusal>) | undefined;
   /** The address of the connection's other end, which a `Request` does not tell; needed where `identify` is left out. */
   address?: ((request: Request, ...rest: Rest) => string | undefined) | undefined;
-  /** Tokens spent before the handler is called: from 0, at most three decimals; 1 by default, 0 is free. */
-  cost?: number | ((request: Request, ...rest: Rest) => number) | undefined;
+  /**
+   * Tokens spent before the handler is called: from 0, at most three decimals; 1 by default, 0 is free. Or such a number for each
+   * limit, by its name.
+   */
+  cost?: Cost | ((request: Request, ...rest: Rest) => Cost) | undefined;
   /**
    * Tokens that the call costs once its body is known, at least `cost`; it reads a clone, `request.clone()`. All are spent or
    * none. A `Response` refuses the body, and gives back to the quotas.
    */
-  total?: ((request: Request, ...rest: Rest) => MaybePromise<number | Response>) | undefined;
+  total?: ((request: Request, ...rest: Rest) => MaybePromise<Cost | Response>) | undefined;
   /** Whether callers are identified though the call costs 0; false by default. */
   identified?: boolean | undefined;
   /** The tier whose limits are in force here, whatever the caller's own. */

@@ -1,13 +1,15 @@
+import type { Cost } from "../engine/cost.js";
 import { TollkeeperError } from "../errors.js";
 import type { Decision } from "../limiter/decision.js";
 import { plainTier } from "../limiter/overrides.js";
 import { type Answer, type Denial, denial, faultOf, PASS } from "./answer.js";
+import { costUnder, difference, exceededOf, isAtLeast, isNothing } from "./costs.js";
 import { denialFields, type Fields, stateFields, tighterOf } from "./headers.js";
 import { checkIdentity, type Identity, type Refusal } from "./identity.js";
 import type { Layer } from "./layer.js";
 import { andThen, isThenable, type MaybePromise, mute } from "./maybe-promise.js";
 import { costExceedsCapacity, quotaExceeded, temporaryReducedCapacity } from "./problem.js";
-import { checkedCost, type Toll } from "./toll.js";
+import { checkedCost, checkedTotal, type Toll } from "./toll.js";
 
 /** After how many seconds a call is worth trying again that could not be decided. */
 const RETRY_AFTER: Fields = [["retry-after", "1"]];
@@ -122,16 +124,16 @@ export class Call<Request> {
     checkIdentity(identity);
     if (!("key" in identity)) return refused(identity, NO_FIELDS);
     this.identity = identity;
-    const cost = this.firstCost();
-    if (cost > 0) return this.charge(identity, cost);
-    return identity.refusal ? this.charge(identity, 1) : this.admit(identity, NO_FIELDS);
+    const { costOf, total } = this.toll;
+    const cost = costOf === undefined ? this.toll.cost : checkedCost(costOf(this.request), total !== undefined);
+    if (!this.isWhole || total === undefined) return this.chargeFirst(identity, cost);
+    const names = () => this.layer.limiter.costNames(this.chargedTo(identity).tier);
+    return andThen(total(this.request), (whole) => this.chargeFirst(identity, checkedTotal(whole, cost, names)));
   }
 
-  private firstCost(): number {
-    const { costOf, total } = this.toll;
-    let { cost } = this.toll;
-    if (costOf !== undefined) cost = checkedCost("cost", costOf(this.request), total === undefined ? 0 : 0.001);
-    return this.isWhole && total !== undefined ? checkedCost("total", total(this.request), cost) : cost;
+  private chargeFirst(identity: Identity, cost: Cost): MaybePromise<Answer> {
+    if (cost !== 0 && !isNothing(cost)) return this.charge(identity, cost);
+    return identity.refusal ? this.charge(identity, 1) : this.admit(identity, NO_FIELDS);
   }
 
   /** The caller of a call whose body has come; asked again if a reload has taken its tier away meanwhile. */
@@ -145,18 +147,23 @@ export class Call<Request> {
     checkIdentity(identity);
     if (!("key" in identity) || identity.refusal) return refused(identity as Refusal, NO_FIELDS);
     this.identity = identity;
+    return andThen(this.toll.total?.(this.request), (total) => this.chargeTotal(identity, total));
+  }
+
+  private chargeTotal(identity: Identity, given: unknown): MaybePromise<Answer> {
     const { decision, layer } = this;
-    const given = this.toll.total?.(this.request);
     // In shadow mode a call goes on that was denied, and is not denied twice.
     if (decision === undefined || !decision.allowed) return PASS;
-    const total = checkedCost("total", given, decision.cost);
-    if (total === decision.cost) return PASS;
+    const { limiter } = layer;
     const { key, tier } = this.chargedTo(identity);
-    const maxCost = layer.limiter.maxCost(tier);
-    if (total > maxCost) return this.exceeded(tier, total, stateFields(decision, layer.fields, total));
+    const { cost } = decision;
+    const names = () => limiter.costNames(tier);
+    const total = costUnder(tier, checkedTotal(given, cost, names), limiter);
+    if (isAtLeast(cost, total, names)) return PASS;
+    const most = exceededOf(tier, total, limiter);
+    if (most !== undefined) return this.exceeded(tier, total, most, stateFields(decision, layer.fields, total));
     // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
-    const rest = Math.round((total - decision.cost) * 1000) / 1000;
-    return andThen(layer.limiter.peek(key, tier, rest), ({ allowed }) => {
+    return andThen(limiter.peek(key, tier, difference(total, cost, names)), ({ allowed }) => {
       decision.refund(allowed ? "all" : "quotas");
       return this.charge(identity, total);
     });
@@ -175,10 +182,13 @@ export class Call<Request> {
     return own === undefined ? { key: caller, tier } : { key: `${caller}\0${plainTier(own)}`, tier: own };
   }
 
-  private charge(identity: Identity, cost: number): MaybePromise<Answer> {
+  private charge(identity: Identity, asked: Cost): MaybePromise<Answer> {
     const { key, tier } = this.chargedTo(identity);
+    const { limiter } = this.layer;
+    let cost = asked;
     try {
-      const decision = this.layer.limiter.consume(key, tier, cost);
+      cost = costUnder(tier, asked, limiter);
+      const decision = limiter.consume(key, tier, cost);
       if (!isThenable(decision)) return this.conclude(identity, decision);
       return decision.then(
         (decided) => this.conclude(identity, decided),
@@ -211,9 +221,12 @@ export class Call<Request> {
     return { type: "pass", fields };
   }
 
-  private failed(error: unknown, tier: string, cost: number): Answer {
+  private failed(error: unknown, tier: string, cost: Cost): Answer {
     const code = error instanceof TollkeeperError ? error.code : undefined;
-    if (code === "ERR_COST_EXCEEDS_CAPACITY") return this.exceeded(tier, cost, NO_FIELDS);
+    const { limiter } = this.layer;
+    if (code === "ERR_COST_EXCEEDS_CAPACITY") {
+      return this.exceeded(tier, cost, exceededOf(tier, cost, limiter) ?? limiter.maxCost(tier), NO_FIELDS);
+    }
     if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code?.startsWith("ERR_STORE_")) {
       return this.deny(denial(temporaryReducedCapacity(), RETRY_AFTER, { cause: error }));
     }
@@ -221,11 +234,11 @@ export class Call<Request> {
   }
 
   /** Answers a call that can never pass. */
-  private exceeded(tier: string, cost: number, fields: Fields): Answer {
+  private exceeded(tier: string, cost: Cost, most: Cost, fields: Fields): Answer {
     const { limiter, isShadow, fields: told } = this.layer;
     const plain = plainTier(tier);
     if (!isShadow()) {
-      const document = costExceedsCapacity(cost, limiter.maxCost(tier), told.tier ? plain : undefined);
+      const document = costExceedsCapacity(cost, most, told.tier ? plain : undefined);
       return this.deny(denial(document, fields));
     }
     limiter.countShadow(plain, "");

@@ -1,5 +1,7 @@
+import type { Cost } from "../engine/cost.js";
 import type { TierSpec } from "../engine/spec.js";
 import type { Decision, LimitState } from "../limiter/decision.js";
+import { textOf } from "./costs.js";
 import { LastNumber } from "./field.js";
 import { type Exhausted, TierPolicy } from "./policy.js";
 
@@ -63,7 +65,7 @@ const costs = new LastNumber();
 export function stateFields(
   decision: Decision,
   { draft = true, x, tier = false }: FieldOptions,
-  cost?: number,
+  cost?: Cost,
 ): [name: string, text: string][] {
   if (!draft && x === undefined) return [];
   const policy = policyOf(decision);
@@ -92,7 +94,8 @@ export function stateFields(
   }
   if (tier) fields.push(["x-quota-tier", decision.tier]);
   if (policy.monthly >= 0) fields.push(["x-quota-monthly-remaining", policy.remainingIn(state, policy.monthly)]);
-  fields.push(["x-request-cost", costs.textOf(cost ?? decision.cost)]);
+  const asked = cost ?? decision.cost;
+  fields.push(["x-request-cost", typeof asked === "number" ? costs.textOf(asked) : textOf(asked)]);
   return fields;
 }
 

@@ -3,9 +3,12 @@
  *
  * @module tollkeeper/http
  */
+
+export type { Cost } from "../engine/cost.js";
 export { addressOf, type HeaderFields } from "./address.js";
 export { type Answer, type Denial, type Fault, faultOf, type Pass } from "./answer.js";
 export { Call, decisionsOf, tightestOf } from "./call.js";
+export { exceededOf } from "./costs.js";
 export type { OnFault } from "./fault.js";
 export { type FieldOptions, type Fields, fieldsOf, LIMIT_FIELDS } from "./headers.js";
 export {

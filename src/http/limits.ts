@@ -1,3 +1,4 @@
+import type { Cost } from "../engine/cost.js";
 import type { Tiers } from "../engine/spec.js";
 import type { Decision } from "../limiter/decision.js";
 import type { MaybePromise } from "./maybe-promise.js";
@@ -7,11 +8,13 @@ export interface Limits {
   /** The tiers in force. */
   readonly tiers: Tiers;
   /** Spends, or denies. */
-  consume(key: string, tier: string, cost?: number): MaybePromise<Decision>;
+  consume(key: string, tier: string, cost?: Cost): MaybePromise<Decision>;
   /** Says what `consume` would. */
-  peek(key: string, tier: string, cost?: number): MaybePromise<Decision>;
-  /** Tokens that a single call may cost at most. */
-  maxCost(tier: string): number;
+  peek(key: string, tier: string, cost?: Cost): MaybePromise<Decision>;
+  /** Tokens that a single call may cost at most, of every limit or of the one named. */
+  maxCost(tier: string, limit?: string): number;
+  /** Limits that a cost may name. */
+  costNames(tier: string): readonly string[];
   /** Counts a denial that is not enforced. */
   countShadow(tier: string, limit: string): void;
 }

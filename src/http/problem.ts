@@ -1,5 +1,7 @@
 import { STATUS_CODES } from "node:http";
+import type { Cost } from "../engine/cost.js";
 import type { Decision } from "../limiter/decision.js";
+import { textOf } from "./costs.js";
 import { exhaustedOf } from "./headers.js";
 import type { Exhausted } from "./policy.js";
 
@@ -76,10 +78,10 @@ function usedUp(exhausted: Exhausted, ofTier: string, retryAfter: number | null)
   return `The ${what}${ofTier} is used up${then}.`;
 }
 
-/** A call that can never pass. Costs are in tokens; `tier` is named if it is given. */
-export function costExceedsCapacity(cost: number, maximum: number, tier?: string): Problem {
+/** A call that can never pass. Costs are in tokens, the maximum of the limits that never hold them; `tier` is named if it is given. */
+export function costExceedsCapacity(cost: Cost, maximum: Cost, tier?: string): Problem {
   const holder = tier === undefined ? "its limits never hold" : `tier ${tier} never holds`;
-  const detail = `The call costs ${cost}; ${holder} more than ${maximum}.`;
+  const detail = `The call costs ${textOf(cost)}; ${holder} more than ${textOf(maximum)}.`;
   return problem(422, "cost_exceeds_capacity", detail, { cost, maximum });
 }
 

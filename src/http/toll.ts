@@ -1,7 +1,9 @@
 import { isThousandths } from "../engine/amount.js";
+import type { Cost } from "../engine/cost.js";
 import { optionInvalid } from "../errors.js";
+import { isAnyCost, isAtLeast, isNothing, textOf } from "./costs.js";
 import type { Identify } from "./identity.js";
-import { mute } from "./maybe-promise.js";
+import { type MaybePromise, mute } from "./maybe-promise.js";
 
 /** What a route costs; one that says nothing costs 1. */
 export type RouteToll<Request> = FixedToll<Request> | (() => FixedToll<Request>);
@@ -10,12 +12,13 @@ export type RouteToll<Request> = FixedToll<Request> | (() => FixedToll<Request>)
 export type FixedToll<Request> =
   | {
       /**
-       * Tokens spent before the body is read: from 0, at most three decimals; 1 by default, 0 is free. Or a function of the
-       * call that says how many.
+       * Tokens spent before the body is read: from 0, at most three decimals; 1 by default, 0 is free. Or such a number for
+       * each limit, by its name: one that is left out costs nothing, nor does one that the caller's tier lacks. Or a function
+       * of the call that says how many.
        */
-      cost?: number | ((request: Request) => number) | undefined;
-      /** Tokens that the call costs once its body is known and valid, at least `cost`. All are spent or none. */
-      total?: ((request: Request) => number) | undefined;
+      cost?: Cost | ((request: Request) => Cost) | undefined;
+      /** Tokens that the call costs once its body is known and valid, at least `cost`. All are spent or none. It may be async. */
+      total?: ((request: Request) => MaybePromise<Cost>) | undefined;
       /**
        * Whether callers are identified though the route costs 0; false by default. A caller that is refused is charged 1,
        * so that trying keys is not free.
@@ -35,11 +38,11 @@ export type FixedToll<Request> =
 /** A route's toll, checked. */
 export interface Toll<Request> {
   /** Tokens spent before the body is read. */
-  cost: number;
+  cost: Cost;
   /** Where the cost is told of each call by itself. */
-  costOf: ((request: Request) => number) | undefined;
+  costOf: ((request: Request) => Cost) | undefined;
   /** The whole cost, once the body is known. */
-  total: ((request: Request) => number) | undefined;
+  total: ((request: Request) => MaybePromise<Cost>) | undefined;
   /** Whether it matters who calls. */
   identified: boolean;
   /** The tier whose limits are in force here. */
@@ -52,6 +55,8 @@ const NOTHING_ELSE = { costOf: undefined, total: undefined, tier: undefined, ide
 const ONE: Toll<never> = { cost: 1, identified: true, ...NOTHING_ELSE };
 const FREE: Toll<never> = { cost: 0, identified: false, ...NOTHING_ELSE };
 
+/** What a cost may be. */
+const COST = "a number from 0 with at most three decimals, or such numbers by name of the limit";
 const FIELDS = ["cost", "total", "identified", "tier", "identify"];
 
 /** Checked tolls by the route's own object, so that each is checked once. */
@@ -84,33 +89,43 @@ function read<Request>(toll: Exclude<FixedToll<Request>, false>, where: string):
   const invalid = (field: string, was: unknown, mayBe: string) => optionInvalid(where + field, was, mayBe);
   const unknown = Object.keys(toll).find((field) => !FIELDS.includes(field));
   if (unknown !== undefined) throw invalid(unknown, "an unknown field", `one of ${FIELDS.join(", ")}`);
-  const { cost = 1, total, identified = cost !== 0, tier, identify } = toll;
+  const { cost = 1, total, tier, identify } = toll;
   const costOf = typeof cost === "function" ? cost : undefined;
-  if (costOf === undefined && !isCost(cost, 0)) {
-    throw invalid("cost", cost, "a number from 0 with at most three decimals, or a function of the request");
+  if (costOf === undefined && !isAnyCost(cost)) {
+    throw invalid("cost", cost, `${COST}, or a function of the request`);
   }
+  const isFree = typeof cost !== "function" && isNothing(cost);
+  const { identified = !isFree } = toll;
   if (total !== undefined && typeof total !== "function") throw invalid("total", total, "a function of the request");
-  if (total !== undefined && cost === 0) throw invalid("cost", cost, "above 0 where total is given");
+  if (total !== undefined && isFree) throw invalid("cost", cost, "above 0 where total is given");
   if (typeof identified !== "boolean") throw invalid("identified", identified, "true or false");
-  if (!identified && cost !== 0) throw invalid("identified", identified, "true where the route costs something");
+  if (!identified && !isFree) throw invalid("identified", identified, "true where the route costs something");
   if (tier !== undefined && typeof tier !== "string") throw invalid("tier", tier, "the name of a tier");
   if (identify !== undefined && typeof identify !== "function")
     throw invalid("identify", identify, "a function of the request");
-  return { cost: typeof cost === "number" ? cost : 1, costOf, total, identified, tier, identify };
+  const own: Cost = typeof cost === "function" ? 1 : typeof cost === "number" ? cost : { ...cost };
+  return { cost: own, costOf, total, identified, tier, identify };
 }
 
 /**
- * Checks what a toll's own function has given: tokens, at least `least`.
+ * Checks what a toll's own function has given for the first cost: more than nothing, if `isPaid`.
  *
  * @throws {TollkeeperError} `ERR_OPTION_INVALID`
  */
-export function checkedCost(field: "cost" | "total", cost: unknown, least: number): number {
-  if (isCost(cost, least)) return cost;
+export function checkedCost(cost: unknown, isPaid: boolean): Cost {
+  if (isAnyCost(cost) && !(isPaid && isNothing(cost))) return cost;
   mute(cost);
-  const from = least === 0 ? "a number from 0" : `a number from ${least}, the route's cost,`;
-  throw optionInvalid(`config.toll.${field}()`, cost, `${from} with at most three decimals`);
+  throw optionInvalid("config.toll.cost()", cost, isPaid ? `${COST}, and above 0 where total is given` : COST);
 }
 
-function isCost(cost: unknown, least: number): cost is number {
-  return isThousandths(cost) && cost >= least;
+/**
+ * The same for the whole cost, of which each limit that `names` has is at least as much as it was at first.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+ */
+export function checkedTotal(total: unknown, first: Cost, names: () => readonly string[]): Cost {
+  // Nearly all are numbers.
+  if (typeof total === "number" && typeof first === "number" && isThousandths(total) && total >= first) return total;
+  if (isAnyCost(total) && isAtLeast(total, first, names)) return total;
+  throw optionInvalid("config.toll.total()", total, `${COST}, and at least ${textOf(first)}, what was spent at first`);
 }

@@ -1,17 +1,17 @@
-import { toMilli } from "../engine/amount.js";
+import { type CostMilli, EACH } from "../engine/cost.js";
 import type { Engine } from "../engine/engine.js";
 import { FRAME, OUTCOME } from "../engine/frame.js";
 import type { TollkeeperError } from "../errors.js";
 import type { BoundTier } from "./bound-tier.js";
 import type { BoundTiers } from "./bound-tiers.js";
 import type { Calls } from "./calls.js";
+import { excessOf, milliOf } from "./costs.js";
 import { Decision } from "./decision.js";
-import { checkedKey, excessiveCost, invalidCost } from "./misuse.js";
-import { plainTier } from "./overrides.js";
+import { checkedKey } from "./misuse.js";
 import { ShadowedDecision } from "./shadow.js";
 
 // Own constants of a module, as in limiter.ts.
-const { TIER, COST, KEY_LENGTH, NOW, CODE, VERSION, ROW, ROWS } = FRAME;
+const { TIER, COST, COSTS, KEY_LENGTH, NOW, CODE, VERSION, ROW, ROWS } = FRAME;
 
 /** Many calls decided at one instant, with one crossing into the engine for as many as its frame has rows. */
 export class Batch {
@@ -70,26 +70,33 @@ export class Batch {
     const calls = this.#calls;
     const { frame } = this.#engine;
     const end = Math.min(calls.keys.length, start + ROWS);
+    let boundTier: BoundTier | undefined;
     let tierId = 0;
-    let costMilli = 0;
+    let costMilli: CostMilli = 0;
     for (let index = start, row = 0; index < end; index++, row += ROW) {
       const key = checkedKey(calls.keys[index]);
       // Most batches are of one tier and one cost.
       if (index === start || !calls.isLikeLast(index)) {
-        const tierName = calls.tierOf(index);
-        const cost = calls.costOf(index);
-        const { tier, tierId: id } = this.#boundTiers.of(tierName);
-        costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
-        if (Number.isNaN(costMilli)) throw invalidCost(cost);
-        if (costMilli > tier.maxCostMilli) throw excessiveCost(cost, plainTier(tierName), tier.maxCostMilli / 1000);
-        tierId = id;
+        boundTier = this.#boundTiers.of(calls.tierOf(index));
+        costMilli = milliOf(calls.costOf(index), boundTier);
+        const excess = excessOf(costMilli, boundTier);
+        if (excess !== undefined) throw excess;
+        tierId = boundTier.tierId;
       }
       frame[row + TIER] = tierId;
-      frame[row + COST] = costMilli;
+      if (typeof costMilli === "number") frame[row + COST] = costMilli;
+      else this.#writeCosts(row, boundTier as BoundTier, costMilli);
       frame[row + KEY_LENGTH] = key.length;
       frame[row + NOW] = this.#nowMs;
       frame[row + CODE] = OUTCOME.FAILED;
     }
+  }
+
+  #writeCosts(row: number, { tier, version }: BoundTier, costs: readonly number[]): void {
+    const { frame } = this.#engine;
+    frame[row + COST] = EACH;
+    frame[row + VERSION] = version;
+    for (let index = 0; index < tier.limits.length; index++) frame[row + COSTS + index] = costs[index] as number;
   }
 
   /**
@@ -102,6 +109,7 @@ export class Batch {
     const end = Math.min(calls.keys.length, start + ROWS);
     let failed: number | undefined;
     let boundTier: BoundTier | undefined;
+    let costMilli: CostMilli | undefined;
     for (let index = start, row = 0; index < end; index++, row += ROW) {
       const key = calls.keys[index] as string;
       const tierName = calls.tierOf(index);
@@ -109,12 +117,18 @@ export class Batch {
         failed ??= index;
         continue;
       }
-      if (index === start || tierName !== calls.tierOf(index - 1)) boundTier = this.#boundTiers.ready(tierName);
+      if (index === start || !calls.isLikeLast(index)) {
+        if (index === start || tierName !== calls.tierOf(index - 1)) boundTier = this.#boundTiers.ready(tierName);
+        costMilli = undefined;
+      }
       const version = frame[row + VERSION] as number;
-      if (boundTier?.version !== version)
+      if (boundTier?.version !== version) {
         boundTier = this.#boundTiers.ofVersion(version, tierName, frame[row + TIER] as number);
+        costMilli = undefined;
+      }
+      costMilli ??= milliOf(calls.costOf(index), boundTier);
       const Made = boundTier.shadows.length === 0 ? Decision : ShadowedDecision;
-      decisions.push(new Made(boundTier, key, frame, row, toMilli(calls.costOf(index)), true));
+      decisions.push(new Made(boundTier, key, frame, row, costMilli, true));
     }
     if (failed === undefined) return undefined;
     const code = frame[(failed - start) * ROW + CODE] as number;

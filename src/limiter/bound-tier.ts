@@ -1,10 +1,11 @@
+import type { CostMilli } from "../engine/cost.js";
 import type { Tier } from "../engine/tier.js";
 
 /** Corrects what a tier has decided, as `adjust` of an engine does. Whether the tier was known. */
 export type Correct = (
   boundTier: BoundTier,
   key: string,
-  deltaMilli: number,
+  deltaMilli: CostMilli,
   atMs: number,
   flags: number,
   nowMs: number,
@@ -22,6 +23,11 @@ export interface BoundTier {
   /** As which it is asked for: the tier's own name, or that of a tier with overrides or of a shadow limit. */
   readonly name: string;
   readonly tier: Tier;
+  /**
+   * Limits that a cost may name, in the order of its thousandths: those of the tier, its shadow limits, and such as don't
+   * limit it: of a tier with overrides those that were taken away, of one without limits those of all tiers.
+   */
+  readonly costNames: readonly string[];
   /** Those of the tier's shadow limits, which decide each by itself. */
   readonly shadows: readonly BoundTier[];
   /** Whether a call is decided from leases, and by nothing else: it has limits, none in shadow, and is not exact. */

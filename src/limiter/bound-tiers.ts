@@ -1,3 +1,4 @@
+import type { Cost } from "../engine/cost.js";
 import type { Engine } from "../engine/engine.js";
 import { OUTCOME } from "../engine/frame.js";
 import { Recent } from "../engine/recent.js";
@@ -6,6 +7,7 @@ import type { Tiers } from "../engine/spec.js";
 import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
 import type { BoundTier, Correct } from "./bound-tier.js";
+import { excessOf, milliOf } from "./costs.js";
 import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";
 import { compileOverridden, plainTier } from "./overrides.js";
 
@@ -105,8 +107,13 @@ export class BoundTiers {
     const overridden = tier === undefined ? undefined : plain.get(tier.name);
     if (tier === undefined || overridden === undefined) throw unknownTier(name, this.#inForce);
     const number = () => this.#engine.overrideTier(version, overridden.tierId, name, tier.spec);
-    const isLeased = mayBeLeased(tier) && overridden.shadows.length === 0;
-    return { ...overridden, name, tier, tierId, isLeased, correct: this.#correction(number) };
+    return {
+      ...overridden,
+      ...boundOf(tier, overridden.shadows, overridden.costNames),
+      name,
+      tierId,
+      correct: this.#correction(number),
+    };
   }
 
   /** Makes the tiers in force ready for this thread. */
@@ -140,7 +147,7 @@ export class BoundTiers {
   }
 
   /** Why an engine did not decide on a call: an {@link OUTCOME} below 0. */
-  misuse(outcome: number, key: unknown, tierName: string, cost: number): TollkeeperError {
+  misuse(outcome: number, key: unknown, tierName: string, cost: Cost): TollkeeperError {
     switch (outcome) {
       case OUTCOME.KEY_INVALID:
         return invalidKey(key);
@@ -149,7 +156,7 @@ export class BoundTiers {
         return unknownTier(tierName, this.#inForce);
       case OUTCOME.COST_EXCEEDS_CAPACITY:
         this.refreshIfReloaded();
-        return excessiveCost(cost, plainTier(tierName), this.of(tierName).tier.maxCostMilli / 1000);
+        return this.#excessive(tierName, cost);
       case OUTCOME.CLOSED:
         return limiterClosed();
       case OUTCOME.COST_INVALID:
@@ -160,6 +167,13 @@ export class BoundTiers {
           "the native engine met a fault of its own; the call was not decided",
         );
     }
+  }
+
+  #excessive(tierName: string, cost: Cost): TollkeeperError {
+    const boundTier = this.of(tierName);
+    const excess = excessOf(milliOf(cost, boundTier), boundTier);
+    // By tiers that were in force a moment ago it was too much.
+    return excess ?? excessiveCost(cost, plainTier(tierName), boundTier.tier.maxCostMilli / 1000);
   }
 
   #lookUp(name: string): BoundTier {
@@ -178,8 +192,13 @@ export class BoundTiers {
     if (plain === undefined) return undefined;
     const { version } = plain;
     const number = () => this.#engine.overrideTier(version, plain.tierId, name, tier.spec);
-    const isLeased = mayBeLeased(tier) && plain.shadows.length === 0;
-    const boundTier = { ...plain, name, tier, tierId: number(), isLeased, correct: this.#correction(number) };
+    const boundTier = {
+      ...plain,
+      ...boundOf(tier, plain.shadows, plain.costNames),
+      name,
+      tierId: number(),
+      correct: this.#correction(number),
+    };
     this.#overridden.set(name, boundTier);
     return boundTier;
   }
@@ -194,21 +213,37 @@ export class BoundTiers {
   /** Who decides by a version of the tiers, by name of the tier. */
   #compile(version: number, slots: SlotNames): Map<string, BoundTier> {
     const engine = this.#engine;
-    const inForce = new Map<string, BoundTier & { shadows: BoundTier[]; isLeased: boolean }>();
-    for (const [name, tier] of compileTiers(engine.tiersOf(version), slots)) {
-      const isLeased = mayBeLeased(tier);
-      const boundTier = { ...this.#inCommon, version, tierId: engine.tierId(name), name, tier, shadows: [], isLeased };
+    const tiers = [...compileTiers(engine.tiersOf(version), slots)];
+    const allNames = tiers.flatMap(([, tier]) => namesOf(tier));
+    const bind = (name: string, tier: Tier, shadows: readonly BoundTier[]): BoundTier => {
+      const others = tier.limits.length === 0 ? allNames : [];
+      const bound = boundOf(tier, shadows, others);
+      return { ...this.#inCommon, ...bound, version, tierId: engine.tierId(name), name };
+    };
+    const shadows = new Map<string, BoundTier[]>();
+    const inForce = new Map<string, BoundTier>();
+    for (const [name, tier] of tiers) {
       const of = shadowedTier(name);
-      const shadowed = of === undefined ? undefined : inForce.get(of);
-      if (of === undefined) inForce.set(name, boundTier);
-      shadowed?.shadows.push(boundTier);
-      if (shadowed !== undefined) shadowed.isLeased = false;
+      if (of !== undefined) shadows.set(of, [...(shadows.get(of) ?? []), bind(name, tier, [])]);
+    }
+    for (const [name, tier] of tiers) {
+      if (shadowedTier(name) === undefined) inForce.set(name, bind(name, tier, shadows.get(name) ?? []));
     }
     return inForce;
   }
 }
 
-/** Whether anything of a tier can be taken ahead. */
-function mayBeLeased({ limits, isExact }: Tier): boolean {
-  return limits.length > 0 && !isExact;
+/** What follows from a tier, its shadow limits, and others that a cost may name. */
+function boundOf(tier: Tier, shadows: readonly BoundTier[], others: readonly string[]) {
+  const isLeased = tier.limits.length > 0 && !tier.isExact && shadows.length === 0;
+  return { tier, shadows, costNames: costNamesOf(tier, shadows, others), isLeased };
+}
+
+/** What a cost may name: the limits of a tier, its shadow limits, and others that are not among these. */
+function costNamesOf(tier: Tier, shadows: readonly BoundTier[], others: readonly string[]): readonly string[] {
+  return [...new Set([...namesOf(tier), ...shadows.flatMap(({ tier }) => namesOf(tier)), ...others])];
+}
+
+function namesOf({ limits }: Tier): string[] {
+  return limits.map(({ name }) => name);
 }

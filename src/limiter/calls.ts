@@ -1,3 +1,4 @@
+import type { Cost } from "../engine/cost.js";
 import { optionInvalid } from "../errors.js";
 
 /** One value for all calls of a batch, or one for each. */
@@ -7,24 +8,26 @@ export type Many<T> = T | readonly T[];
 export class Calls {
   readonly keys: readonly string[];
   readonly #tiers: Many<string>;
-  readonly #costs: Many<number>;
+  readonly #costs: Many<Cost>;
 
   /** @throws {TollkeeperError} `ERR_OPTION_INVALID` where there is not one tier and one cost for each key. */
-  constructor(keys: readonly string[], tiers: Many<string>, costs: Many<number>) {
+  constructor(keys: readonly string[], tiers: Many<string>, costs: Many<Cost>) {
     if (!Array.isArray(keys)) throw optionInvalid("keys", keys, "an array of keys");
+    if (typeof tiers === "object" && !Array.isArray(tiers))
+      throw optionInvalid("tiers", tiers, "one value, or an array");
     checkLength("tiers", tiers, keys.length);
     checkLength("costs", costs, keys.length);
     // Copies, since reading somebody else's arrays may run somebody else's code.
     this.keys = [...keys];
-    this.#tiers = copyOf(tiers);
-    this.#costs = copyOf(costs);
+    this.#tiers = isList(tiers) ? [...tiers] : tiers;
+    this.#costs = isList(costs) ? costs.map(copyOf) : copyOf(costs);
   }
 
   tierOf(index: number): string {
     return at(this.#tiers, index);
   }
 
-  costOf(index: number): number {
+  costOf(index: number): Cost {
     return at(this.#costs, index);
   }
 
@@ -34,16 +37,21 @@ export class Calls {
   }
 }
 
-function at<T extends string | number>(values: Many<T>, index: number): T {
-  return typeof values === "object" ? (values[index] as T) : values;
+function at<T>(values: Many<T>, index: number): T {
+  return isList(values) ? (values[index] as T) : values;
 }
 
-function copyOf<T extends string | number>(values: Many<T>): Many<T> {
-  return typeof values === "object" ? [...values] : values;
+function isList<T>(values: Many<T>): values is readonly T[] {
+  return Array.isArray(values);
+}
+
+/** Of what kind of object it is tells whether it is a cost at all. */
+function copyOf(cost: Cost): Cost {
+  const isObject = typeof cost === "object" && cost !== null && !Array.isArray(cost);
+  return isObject ? Object.assign(Object.create(Object.getPrototypeOf(cost)), cost) : cost;
 }
 
 function checkLength(name: string, values: unknown, length: number): void {
-  if (typeof values === "object" && !Array.isArray(values)) throw optionInvalid(name, values, "one value, or an array");
   if (Array.isArray(values) && values.length !== length) {
     throw optionInvalid(name, `${values.length} items long`, `one item per key, ${length}`);
   }

@@ -1,10 +1,10 @@
-import { toMilli } from "../engine/amount.js";
+import { type Cost, type CostMilli, costAt, isFree, negated, sum } from "../engine/cost.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "../engine/frame.js";
 import type { TierSpec } from "../engine/spec.js";
 import type { TierLimit } from "../engine/tier.js";
 import { optionInvalid } from "../errors.js";
 import type { BoundTier } from "./bound-tier.js";
-import { invalidCost } from "./misuse.js";
+import { milliOf, tokensOf } from "./costs.js";
 
 // Own constants of a module, as in limiter.ts.
 const { NOW, CODE, BEHIND, SPENT } = FRAME;
@@ -58,7 +58,7 @@ export class Decision {
   declare protected readonly key: string;
   declare private readonly outcome: number;
   /** @internal */
-  declare protected readonly costMilli: number;
+  declare protected costMilli: CostMilli;
   declare private readonly nowMs: number;
   /** How long the key stands still: its last instant lies so far ahead of the clock. */
   declare private readonly behindMs: number;
@@ -76,7 +76,7 @@ export class Decision {
    *
    * @internal
    */
-  constructor(boundTier: BoundTier, key: string, frame: Frame, at: number, costMilli: number, spends: boolean) {
+  constructor(boundTier: BoundTier, key: string, frame: Frame, at: number, costMilli: CostMilli, spends: boolean) {
     const outcome = (frame[at + CODE] as number) | 0; // A whole number to V8, too.
     this.boundTier = boundTier;
     this.key = key;
@@ -113,9 +113,12 @@ export class Decision {
     return this.nowMs - this.behindMs;
   }
 
-  /** Tokens that the call cost, or would have. */
-  get cost(): number {
-    return this.costMilli / 1000;
+  /**
+   * Tokens that the call cost, or would have, and what was charged since; by name of the limit if it was given or charged so:
+   * then every limit of the tier has its cost.
+   */
+  get cost(): Cost {
+    return tokensOf(this.costMilli, this.boundTier);
   }
 
   /** The limit that denied, with the longest wait if several did; null when allowed. */
@@ -127,8 +130,8 @@ export class Decision {
   get retryAfterMs(): number {
     const { denier } = this;
     if (denier === undefined) return 0;
-    const spent = this.spent((this.outcome & LIMIT_MASK) - 1);
-    return this.behindMs + denier.rule.waitMs(spent, this.costMilli, this.nowMs);
+    const index = (this.outcome & LIMIT_MASK) - 1;
+    return this.behindMs + denier.rule.waitMs(this.spent(index), costAt(this.costMilli, index), this.nowMs);
   }
 
   /**
@@ -182,7 +185,8 @@ export class Decision {
   }
 
   /**
-   * Gives the cost back to each bucket, never past full, and to each quota whose period still lasts.
+   * Gives the cost back to each bucket, never past full, and to each quota whose period still lasts; and what was charged
+   * since.
    *
    * @param part `"quotas"` gives back to the quotas only: the call failed, but it did take its place in the rate.
    * @returns Whether it did: once for an allowed decision, never for a denial or a peek, nor after `close`.
@@ -206,7 +210,47 @@ export class Decision {
     if (part !== "all" && part !== "quotas") {
       throw optionInvalid("part", part, '"all" or "quotas"');
     }
-    return this.correct(-this.costMilli, part === "quotas" ? ADJUST.QUOTAS_ONLY : 0);
+    const nowMs = this.correctableAt();
+    if (nowMs === undefined) return false;
+    this.open = false;
+    this.correct(negated(this.costMilli), part === "quotas" ? ADJUST.QUOTAS_ONLY : 0, nowMs);
+    return true;
+  }
+
+  /**
+   * Charges more, as the call goes on: any number of times, until it is settled or refunded, even past empty. The rest is as
+   * of {@link settle}.
+   *
+   * @param more Tokens, from 0, at most three decimals; or such a number for each limit, by its name.
+   * @returns Whether it did: never for a denial or a peek, nor after `settle`, `refund` or `close`.
+   * @throws {TollkeeperError} `ERR_COST_INVALID`, `ERR_CLOCK_INVALID`
+   *
+   * @example An answer of a language model, token by token.
+   * ```ts
+   * import { createLimiter } from "tollkeeper";
+   *
+   * const minute = { type: "bucket", windowSeconds: 60, burst: 1 } as const;
+   * const limiter = createLimiter({
+   *   tiers: {
+   *     free: { limits: [{ ...minute, name: "requests", limit: 60 }, { ...minute, name: "tokens", limit: 20_000 }] },
+   *   },
+   *   clock: () => 0,
+   * });
+   * const decision = limiter.consume("acct:42", "free", { requests: 1 });
+   * for (const part of ["Once", "upon", "a", "time"]) decision.charge({ tokens: part.length });
+   *
+   * console.log(decision.cost); // { requests: 1, tokens: 13 }
+   * console.log(limiter.peek("acct:42", "free", 0).limits[1]?.remaining); // 19987
+   * await limiter.close();
+   * ```
+   */
+  charge(more: Cost): boolean {
+    const moreMilli = milliOf(more, this.boundTier);
+    const nowMs = this.correctableAt();
+    if (nowMs === undefined) return false;
+    this.correct(moreMilli, 0, nowMs);
+    this.costMilli = sum(this.costMilli, moreMilli);
+    return true;
   }
 
   /**
@@ -214,9 +258,10 @@ export class Decision {
    * charges the rest, even past empty. A debt counts up to 4,096 times what the limit holds; twice, for the few limits
    * that need very fine units.
    *
-   * @param actual Tokens, from 0, at most three decimals.
+   * @param actual Tokens in all, from 0, at most three decimals; or such a number for each limit, by its name, and 0 for one
+   * that is left out.
    * @returns Whether it did: a decision is refunded or settled once.
-   * @throws {TollkeeperError} `ERR_COST_INVALID`
+   * @throws {TollkeeperError} `ERR_COST_INVALID`, `ERR_CLOCK_INVALID`
    *
    * @example
    * ```ts
@@ -232,10 +277,13 @@ export class Decision {
    * await limiter.close();
    * ```
    */
-  settle(actual: number): boolean {
-    const actualMilli = typeof actual === "number" ? toMilli(actual) : Number.NaN;
-    if (Number.isNaN(actualMilli)) throw invalidCost(actual);
-    return this.correct(actualMilli - this.costMilli, 0);
+  settle(actual: Cost): boolean {
+    const actualMilli = milliOf(actual, this.boundTier);
+    const nowMs = this.correctableAt();
+    if (nowMs === undefined) return false;
+    this.open = false;
+    this.correct(sum(actualMilli, negated(this.costMilli)), 0, nowMs);
+    return true;
   }
 
   /** The same fields as read one by one, for logs. */
@@ -259,24 +307,26 @@ export class Decision {
   }
 
   /**
-   * Corrects it as another decision on the same call was corrected; `flags` is a sum of {@link ADJUST}.
+   * Corrects it as the decision was corrected that it is part of; `flags` is a sum of {@link ADJUST}.
    *
    * @internal
    */
-  amend(deltaMilli: number, flags: number): void {
-    this.correct(deltaMilli, flags);
+  amend(deltaMilli: CostMilli, flags: number, nowMs: number): void {
+    this.correct(deltaMilli, flags, nowMs);
+  }
+
+  /** What the clock says, if it can be corrected. */
+  private correctableAt(): number | undefined {
+    const { clock, isClosed } = this.boundTier;
+    if (!this.open || isClosed()) return undefined;
+    const nowMs = clock();
+    return this.open ? nowMs : undefined; // The clock is somebody else's code, which may have corrected it.
   }
 
   /** @internal */
-  protected correct(deltaMilli: number, flags: number): boolean {
-    const { boundTier } = this;
-    const { clock, isClosed } = boundTier;
-    if (!this.open || isClosed()) return false;
-    const nowMs = clock();
-    if (!this.open) return false; // The clock is somebody else's code, which may have corrected it.
-    this.open = false;
-    if (deltaMilli === 0) return true;
-    boundTier.correct(boundTier, this.key, deltaMilli, this.nowMs, flags | (this.outcome & ADJUST.OVERFLOW), nowMs);
-    return true;
+  protected correct(deltaMilli: CostMilli, flags: number, nowMs: number): void {
+    const { boundTier, key, outcome } = this;
+    if (isFree(deltaMilli, boundTier.tier.limits.length)) return;
+    boundTier.correct(boundTier, key, deltaMilli, this.nowMs, flags | (outcome & ADJUST.OVERFLOW), nowMs);
   }
 }

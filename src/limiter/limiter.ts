@@ -1,4 +1,5 @@
 import { toMilli } from "../engine/amount.js";
+import { type Cost, EACH } from "../engine/cost.js";
 import type { Engine, EngineStats, TierStats } from "../engine/engine.js";
 import { FRAME, OUTCOME } from "../engine/frame.js";
 import { plainTiers } from "../engine/plain-tiers.js";
@@ -9,6 +10,7 @@ import { Batch } from "./batch.js";
 import type { BoundTier } from "./bound-tier.js";
 import { BoundTiers } from "./bound-tiers.js";
 import { Calls, type Many } from "./calls.js";
+import { eachMilliOf, maxCostOf, tokensOf } from "./costs.js";
 import { Decision } from "./decision.js";
 import { type GrantOptions, grantOf } from "./grant.js";
 import { checkedKey, checkedNow, invalidCost, limiterClosed } from "./misuse.js";
@@ -18,7 +20,7 @@ import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision }
 import { Upkeep } from "./upkeep.js";
 
 // Own constants of a module are numbers in compiled code; reading them off an imported object would take 20 ns a call.
-const { TIER, COST, NOW, CODE, VERSION } = FRAME;
+const { TIER, COST, COSTS, NOW, CODE, VERSION } = FRAME;
 
 /** How a limiter works on top of its engine. */
 export interface LimiterSettings {
@@ -102,7 +104,8 @@ export class Limiter {
    *
    * @param key Whose tokens: 1 to 512 UTF-16 units.
    * @param tier The tier of the caller, from your own data.
-   * @param cost Tokens, from 0, at most three decimals; 0 always passes and touches nothing.
+   * @param cost Tokens, from 0, at most three decimals; or such a number for each limit, by its name, and 0 for one that is
+   * left out. 0 always passes and touches nothing.
    * @throws {TollkeeperError} on misuse: `ERR_KEY_INVALID`, `ERR_TIER_UNKNOWN`, `ERR_COST_INVALID`,
    * `ERR_COST_EXCEEDS_CAPACITY`, `ERR_CLOCK_INVALID`, `ERR_LIMITER_CLOSED`.
    *
@@ -120,7 +123,7 @@ export class Limiter {
    * await limiter.close();
    * ```
    */
-  consume(key: string, tier: string, cost = 1): Decision {
+  consume(key: string, tier: string, cost: Cost = 1): Decision {
     if (this.#sampler.isDue) return this.#timed(key, tier, cost);
     return this.#decide(key, tier, cost, true);
   }
@@ -142,7 +145,7 @@ export class Limiter {
    * await limiter.close();
    * ```
    */
-  peek(key: string, tier: string, cost = 1): Decision {
+  peek(key: string, tier: string, cost: Cost = 1): Decision {
     return this.#decide(key, tier, cost, false);
   }
 
@@ -154,7 +157,7 @@ export class Limiter {
    * @throws {TollkeeperError} as `consume` does, before anything is spent; where only a reload by another thread makes a
    * call wrong, what was spent is refunded.
    */
-  consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<number> = 1): Decision[] {
+  consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<Cost> = 1): Decision[] {
     const calls = new Calls(keys, tiers, costs);
     const nowMs = this.#clock();
     const decisions = new Batch(this.#engine, this.#boundTiers, calls, nowMs).consume();
@@ -218,11 +221,21 @@ export class Limiter {
   }
 
   /**
-   * Tokens that a single call may cost at most under a tier, by its limits that are above 0; infinite if there are none. What
-   * costs more can never pass; what a limit of 0 stops is denied.
+   * Tokens that a single call may cost at most under a tier, by its limits that are above 0, or by the one named; infinite if there
+   * are none, or it lacks that. What costs more can never pass; what a limit of 0 stops is denied.
    */
-  maxCost(tier: string): number {
-    return this.#boundTiers.of(tier).tier.maxCostMilli / 1000;
+  maxCost(tier: string, limit?: string): number {
+    return maxCostOf(this.#boundTiers.of(tier), limit);
+  }
+
+  /**
+   * Limits that a cost may name under a tier: its own, those in shadow mode, and such as cost nothing because overrides have taken
+   * them away or the tier has none.
+   *
+   * @throws {TollkeeperError} `ERR_TIER_UNKNOWN`, `ERR_LIMITER_CLOSED`
+   */
+  costNames(tier: string): readonly string[] {
+    return this.#boundTiers.of(tier).costNames;
   }
 
   /** What was counted since the limiter was opened, over all threads that share it. */
@@ -277,13 +290,13 @@ export class Limiter {
   }
 
   /** By itself, since what a function's closures take from it is made at each of its calls. */
-  #timed(key: string, tier: string, cost: number): Decision {
+  #timed(key: string, tier: string, cost: Cost): Decision {
     return this.#sampler.time(() => this.#decide(key, tier, cost, true)) as Decision;
   }
 
-  #decide(key: string, tierName: string, cost: number, spends: boolean): Decision {
+  #decide(key: string, tierName: string, cost: Cost, spends: boolean): Decision {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
-    if (Number.isNaN(costMilli)) throw invalidCost(cost);
+    if (Number.isNaN(costMilli)) return this.#decideEach(key, tierName, cost, spends);
     const nowMs = this.#clock(); // Somebody else's code, which may reload.
     let boundTier = this.#boundTiers.of(tierName);
     const { frame } = this.#engine;
@@ -303,6 +316,36 @@ export class Limiter {
       boundTier = this.#boundTiers.ofVersion(frame[VERSION] as number, tierName, boundTier.tierId);
     if (boundTier.shadows.length === 0) return new Decision(boundTier, key, frame, 0, costMilli, spends);
     return this.#askShadows(new ShadowedDecision(boundTier, key, frame, 0, costMilli, spends), nowMs, spends);
+  }
+
+  /**
+   * The same where each limit has a cost of its own.
+   *
+   * @throws {TollkeeperError} `ERR_COST_INVALID` for what is neither.
+   */
+  #decideEach(key: string, tierName: string, cost: Cost, spends: boolean): Decision {
+    if (typeof cost !== "object") throw invalidCost(cost);
+    const nowMs = this.#clock();
+    const boundTier = this.#boundTiers.of(tierName);
+    const costs = eachMilliOf(cost, boundTier);
+    // What reads a field may be somebody else's code, which may reload; of a copy it is not.
+    if (boundTier.version !== this.#boundTiers.version) return this.#decideEach(key, tierName, { ...cost }, spends);
+    const { frame } = this.#engine;
+    frame[TIER] = boundTier.tierId;
+    frame[COST] = EACH;
+    for (let index = 0; index < boundTier.tier.limits.length; index++) frame[COSTS + index] = costs[index] as number;
+    frame[VERSION] = boundTier.version;
+    frame[NOW] = nowMs;
+    frame[CODE] = OUTCOME.FAILED;
+    if (spends) this.#engine.consume(key);
+    else this.#engine.peek(key);
+    const outcome = frame[CODE] as number;
+    if (outcome === OUTCOME.TIER_UNKNOWN && this.#boundTiers.renew(tierName)) {
+      return this.#decideEach(key, tierName, { ...cost }, spends);
+    }
+    if (outcome < 0) throw this.#boundTiers.misuse(outcome, key, tierName, tokensOf(costs, boundTier));
+    if (boundTier.shadows.length === 0) return new Decision(boundTier, key, frame, 0, costs, spends);
+    return this.#askShadows(new ShadowedDecision(boundTier, key, frame, 0, costs, spends), nowMs, spends);
   }
 
   /** Has the shadow limits of its tier decide on a call as well. */

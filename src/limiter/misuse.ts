@@ -1,6 +1,9 @@
 import { inspect } from "node:util";
 import { TollkeeperError } from "../errors.js";
 
+/** UTF-16 units of a name that are told. */
+const MAX_SHOWN = 64;
+
 /** What a clock gave, in whole ms, if it may be. */
 export function checkedNow(now: number): number {
   // 2^43 ms, the year 2248, is the last instant that an engine can hold.
@@ -33,18 +36,45 @@ export function unknownTier(name: unknown, tiers: ReadonlyMap<string, unknown>):
 
 /** A cost that is none. */
 export function invalidCost(cost: unknown): TollkeeperError {
-  const shown = typeof cost === "number" ? String(cost) : typeof cost;
   return new TollkeeperError(
     "ERR_COST_INVALID",
-    `cost is ${shown}; it may be a number from 0 with at most three decimals`,
+    `cost is ${told(cost)}; it may be a number from 0 with at most three decimals, or such numbers by name of the limit`,
   );
 }
 
+/** A cost of one limit that is none. */
+export function invalidCostOf(limit: string, cost: unknown): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_COST_INVALID",
+    `cost.${limit} is ${told(cost)}; it may be a number from 0 with at most three decimals`,
+  );
+}
+
+/** A cost of a limit that the tier lacks; it may be of others. */
+export function foreignCost(limit: string, tier: string, others: readonly string[]): TollkeeperError {
+  const name = limit.length > MAX_SHOWN ? `${limit.slice(0, MAX_SHOWN)}…` : limit;
+  const mayBe = others.length === 0 ? "a number" : `of ${others.join(", ")}`;
+  return new TollkeeperError("ERR_COST_INVALID", `cost.${name} is of no limit of tier ${tier}; a cost may be ${mayBe}`);
+}
+
+function told(cost: unknown): string {
+  if (typeof cost === "number") return String(cost);
+  return cost === null ? "null" : Array.isArray(cost) ? "an array" : `of type ${typeof cost}`;
+}
+
 /** A cost above `maxCost`, in tokens, the most that the tier ever holds. */
-export function excessiveCost(cost: number, tier: string, maxCost: number): TollkeeperError {
+export function excessiveCost(cost: unknown, tier: string, maxCost: number): TollkeeperError {
   return new TollkeeperError(
     "ERR_COST_EXCEEDS_CAPACITY",
-    `cost is ${cost}, which can never pass: tier ${tier} holds at most ${maxCost}`,
+    `cost is ${told(cost)}, which can never pass: tier ${tier} holds at most ${maxCost}`,
+  );
+}
+
+/** The same of the cost of one limit. */
+export function excessiveCostOf(limit: string, cost: number, tier: string, maxCost: number): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_COST_EXCEEDS_CAPACITY",
+    `cost.${limit} is ${cost}, which can never pass: the limit holds at most ${maxCost} under tier ${tier}`,
   );
 }
 

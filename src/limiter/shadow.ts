@@ -1,3 +1,4 @@
+import { type CostMilli, costAt } from "../engine/cost.js";
 import type { Frame } from "../engine/frame.js";
 import type { BoundTier } from "./bound-tier.js";
 import { Decision } from "./decision.js";
@@ -33,10 +34,10 @@ export type ShadowAnswer = Decision | "denied" | undefined;
 
 /** A decision of a tier that has shadow limits, each of which has decided for itself if the call was allowed. */
 export class ShadowedDecision extends Decision {
-  declare private readonly spentOf: Decision[];
+  declare private readonly spentOf: { readonly index: number; readonly decision: Decision }[];
   declare private readonly denials: string[];
 
-  constructor(boundTier: BoundTier, key: string, frame: Frame, at: number, costMilli: number, spends: boolean) {
+  constructor(boundTier: BoundTier, key: string, frame: Frame, at: number, costMilli: CostMilli, spends: boolean) {
     super(boundTier, key, frame, at, costMilli, spends);
     this.spentOf = [];
     this.denials = [];
@@ -52,8 +53,9 @@ export class ShadowedDecision extends Decision {
 
   /** Has each shadow limit decide; returns those that would have denied the call. */
   ask(decide: (shadow: BoundTier, key: string, costMilli: number) => ShadowAnswer): readonly string[] {
-    if (this.isAsked)
-      for (const shadow of this.boundTier.shadows) this.record(shadow, decide(shadow, this.key, this.costMilli));
+    for (const { shadow, index, costMilli } of this.asked()) {
+      this.record(shadow, index, decide(shadow, this.key, costMilli));
+    }
     return this.denials;
   }
 
@@ -61,28 +63,35 @@ export class ShadowedDecision extends Decision {
   async askLater(
     decide: (shadow: BoundTier, key: string, costMilli: number) => ShadowAnswer | Promise<ShadowAnswer>,
   ): Promise<readonly string[]> {
-    if (this.isAsked) {
-      const { boundTier, key, costMilli } = this;
-      const answers = await Promise.all(boundTier.shadows.map((shadow) => decide(shadow, key, costMilli)));
-      boundTier.shadows.forEach((shadow, index) => void this.record(shadow, answers[index]));
-    }
+    const asked = this.asked();
+    const answers = await Promise.all(asked.map(({ shadow, costMilli }) => decide(shadow, this.key, costMilli)));
+    asked.forEach(({ shadow, index }, at) => void this.record(shadow, index, answers[at]));
     return this.denials;
   }
 
-  protected override correct(deltaMilli: number, flags: number): boolean {
-    const isCorrected = super.correct(deltaMilli, flags);
-    if (isCorrected) for (const decision of this.spentOf) decision.amend(deltaMilli, flags);
-    return isCorrected;
+  protected override correct(deltaMilli: CostMilli, flags: number, nowMs: number): void {
+    super.correct(deltaMilli, flags, nowMs);
+    for (const { index, decision } of this.spentOf) decision.amend(this.costOfShadow(deltaMilli, index), flags, nowMs);
   }
 
-  /** A denied call has spent nothing of anything, and one that costs nothing touches nothing. */
-  private get isAsked(): boolean {
-    return this.allowed && this.costMilli > 0;
+  /**
+   * The shadow limits that are to decide. A denied call has spent nothing of anything, and one that costs nothing touches
+   * nothing; but what costs nothing of some limits may be charged for these later.
+   */
+  private asked() {
+    if (!this.allowed || this.costMilli === 0) return [];
+    return this.boundTier.shadows.map((shadow, index) => {
+      return { shadow, index, costMilli: this.costOfShadow(this.costMilli, index) };
+    });
   }
 
-  private record(shadow: BoundTier, answer: ShadowAnswer): void {
+  private costOfShadow(cost: CostMilli, index: number): number {
+    return costAt(cost, this.boundTier.tier.limits.length + index);
+  }
+
+  private record(shadow: BoundTier, index: number, answer: ShadowAnswer): void {
     if (answer === undefined) return;
-    if (answer !== "denied" && answer.allowed) this.spentOf.push(answer);
+    if (answer !== "denied" && answer.allowed) this.spentOf.push({ index, decision: answer });
     else this.denials.push(...shadow.tier.limits.map(({ name }) => name));
   }
 }

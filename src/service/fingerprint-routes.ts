@@ -98,7 +98,7 @@ function answer(request: FastifyRequest, reply: FastifyReply, result: string): F
 
 /** What stands before and after the fields of a result. */
 function envelope(request: FastifyRequest): [start: string, end: string] {
-  return [`{"request_id":${JSON.stringify(request.id)},`, `,"cost":${request.toll?.cost ?? 0}}`];
+  return [`{"request_id":${JSON.stringify(request.id)},`, `,"cost":${JSON.stringify(request.toll?.cost ?? 0)}}`];
 }
 
 /** Paths of refused fields as the caller sees them, who sent the signals in a field of their own. */

@@ -1,3 +1,4 @@
+import { type CostMilli, costAt } from "../engine/cost.js";
 import type { Tier } from "../engine/tier.js";
 import type { OutagePolicies } from "./outage-policy.js";
 import type { Outcome } from "./outcome.js";
@@ -54,12 +55,12 @@ export class FallbackLimits {
   }
 
   /** Decides a call and, if it passes and `spends`, admits it. */
-  decide(costMilli: number, nowMs: number, spends: boolean): Outcome {
+  decide(costMilli: CostMilli, nowMs: number, spends: boolean): Outcome {
     this.#advance(nowMs);
     let denied = 0;
     let waitMs = 0;
     this.#parts.forEach((part, index) => {
-      const wait = this.#waitMs(part, index, costMilli);
+      const wait = this.#waitMs(part, index, costAt(costMilli, index));
       if (wait > waitMs) {
         waitMs = wait;
         denied = index + 1;
@@ -127,11 +128,12 @@ export class FallbackLimits {
     return blockMs + (missing > 0 ? Math.ceil((missing * this.#replicas) / rule.perMs) : 0);
   }
 
-  #admit(costMilli: number): void {
+  #admit(costMilli: CostMilli): void {
     this.#parts.forEach((part, index) => {
       const rule = this.#rule(index);
-      part.admitted += costMilli;
-      part.amount += rule.type === "bucket" ? costMilli * rule.perMilli : -costMilli;
+      const cost = costAt(costMilli, index);
+      part.admitted += cost;
+      part.amount += rule.type === "bucket" ? cost * rule.perMilli : -cost;
     });
   }
 

@@ -1,3 +1,4 @@
+import type { CostMilli } from "../engine/cost.js";
 import { MAX_HELD } from "../engine/lease.js";
 import { APPLIED, LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
@@ -333,7 +334,7 @@ export function denialOf(
   { lateUntilMs }: Pick<OpenKey, "lateUntilMs">,
   { tier }: BoundTier,
   reply: Reply,
-  costMilli: number,
+  costMilli: CostMilli,
   heldMilli: number,
   nowMs: number,
 ): Outcome {

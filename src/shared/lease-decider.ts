@@ -1,3 +1,4 @@
+import type { CostMilli } from "../engine/cost.js";
 import { readEpoch } from "../engine/epoch.js";
 import { OUTCOME } from "../engine/frame.js";
 import type { LeaseEngine } from "../engine/lease-engine.js";
@@ -78,7 +79,7 @@ export class LeaseDecider {
   }
 
   /** The decision that stands in the frame, made by the tier that was asked or a later version of it. */
-  decision(boundTier: BoundTier, key: string, costMilli: number, spends: boolean): Decision {
+  decision(boundTier: BoundTier, key: string, costMilli: CostMilli, spends: boolean): Decision {
     const { frame } = this.#engine;
     const version = frame[VERSION] as number;
     return version === boundTier.version
@@ -87,13 +88,13 @@ export class LeaseDecider {
   }
 
   /** The decision that an outcome comes to; it is counted if it `spends`. */
-  conclude(boundTier: BoundTier, key: string, costMilli: number, outcome: Outcome, spends: boolean): Decision {
+  conclude(boundTier: BoundTier, key: string, costMilli: CostMilli, outcome: Outcome, spends: boolean): Decision {
     if (spends) this.#engine.count(boundTier.version, boundTier.tierId, outcome.denied);
     writeOutcome(this.#engine.frame, outcome);
     return this.#made(boundTier, key, costMilli, spends);
   }
 
-  #made(boundTier: BoundTier, key: string, costMilli: number, spends: boolean): Decision {
+  #made(boundTier: BoundTier, key: string, costMilli: CostMilli, spends: boolean): Decision {
     const { frame } = this.#engine;
     const code = frame[CODE] as number;
     if ((code & WAIT) !== 0) return new SharedDenial(boundTier, key, frame, costMilli);

@@ -1,3 +1,4 @@
+import { costAt } from "../engine/cost.js";
 import { LEASE_FRAME } from "../engine/lease-frame.js";
 import { isRefusal } from "../store/key-error.js";
 import type { Command, Reply } from "../store/protocol.js";
@@ -60,7 +61,10 @@ export class LeaseReleaser {
   /** A take that was given up was granted after all: nobody will use it. */
   late(command: Command, reply: Reply): void {
     if (command.op !== "take" || reply.granted === 0) return;
-    const deltas = command.tier.limits.map(() => -reply.granted);
+    const { need } = command;
+    const deltas = command.tier.limits.map((_, index) =>
+      typeof need === "number" ? -reply.granted : -costAt(need, index),
+    );
     const about = this.#parts.about(command.key, command.tier, command.snapshot);
     void this.#parts.session
       .run({ op: "adjust", ...about, deltas, atMs: reply.nowMs, ...ONCE, unused: true })

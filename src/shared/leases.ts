@@ -1,3 +1,4 @@
+import { type CostMilli, costAt, isFree } from "../engine/cost.js";
 import { type Frame, OUTCOME } from "../engine/frame.js";
 import type { LeaseEngine } from "../engine/lease-engine.js";
 import { LEASE_FRAME, LEASE_OUTCOME, WITHOUT_NUL } from "../engine/lease-frame.js";
@@ -6,13 +7,14 @@ import { Decision } from "../limiter/decision.js";
 import type { Grant } from "../limiter/grant.js";
 import type { Command, Reply } from "../store/protocol.js";
 import type { Clocks } from "./clocks.js";
+import { ExactDecider } from "./exact-decider.js";
 import { Granter } from "./granter.js";
-import { denialOf, deniedOf, LeaseAcquirer, SWEEPS } from "./lease-acquirer.js";
+import { LeaseAcquirer, SWEEPS } from "./lease-acquirer.js";
 import { LeaseReleaser } from "./lease-releaser.js";
 import type { OpenKey } from "./open-key.js";
 import { Outage } from "./outage.js";
 import { Outbox } from "./outbox.js";
-import { allowedOutcome, outcomeOf, spentAt } from "./outcome.js";
+import { outcomeOf, spentAt } from "./outcome.js";
 import { ownKey } from "./own-key.js";
 import type { Parts } from "./parts.js";
 import { report } from "./report.js";
@@ -38,6 +40,7 @@ export class Leases {
   readonly #outage: Outage;
   readonly #releaser: LeaseReleaser;
   readonly #acquirer: LeaseAcquirer;
+  readonly #exact: ExactDecider;
   readonly #granter: Granter;
   #stopSweep: () => void = () => undefined;
   #isEnded = false;
@@ -54,6 +57,7 @@ export class Leases {
     this.#outage = new Outage(parts, this.#outbox);
     this.#releaser = new LeaseReleaser(parts, this.#outbox);
     this.#acquirer = new LeaseAcquirer(parts, this.#outbox, this.#releaser);
+    this.#exact = new ExactDecider(parts, this.#outbox, this.#releaser, (...call) => this.#away(...call));
     this.#granter = new Granter(parts, (key) => this.changed(key, false));
     this.#sweepLater();
   }
@@ -90,15 +94,26 @@ export class Leases {
     return this.#consumed(this.#parts.decider.consume(boundTier, key, costMilli), key, boundTier, costMilli);
   }
 
+  /** The same of a cost for each limit, of which some is above 0: of that nothing is leased, and the store decides. */
+  consumeEach(key: string, boundTier: BoundTier, costs: readonly number[]): Decision | Promise<Decision> {
+    if (!this.#mayAsk(this.#parts.openKeys.get(key))) return this.#outage.decide(key, boundTier, costs, true);
+    return this.#exact.decide(key, boundTier, costs);
+  }
+
   /** What `consume` would say; if it `spends`, its cost is 0, and the decision is counted and can be corrected. */
-  peek(key: string, boundTier: BoundTier, costMilli: number, spends: boolean): Decision | Promise<Decision> {
+  peek(key: string, boundTier: BoundTier, costMilli: CostMilli, spends: boolean): Decision | Promise<Decision> {
     const open = this.#parts.openKeys.get(key);
     if (!this.#mayAsk(open)) return this.#outage.decide(key, boundTier, costMilli, spends);
     if (open?.hasUnreconciled) {
       return this.#outbox.flush(open).then(() => this.#askPeek(key, boundTier, costMilli, spends));
     }
-    const code = this.#parts.decider.peek(boundTier, key, costMilli);
-    if (code < 0) return this.peek(key, this.#renewed(code, key, boundTier, costMilli), costMilli, spends);
+    const isOfEach = typeof costMilli !== "number";
+    if (isOfEach && !isFree(costMilli, boundTier.tier.limits.length)) {
+      return this.#askPeek(key, boundTier, costMilli, spends);
+    }
+    const cost = isOfEach ? 0 : costMilli;
+    const code = this.#parts.decider.peek(boundTier, key, cost);
+    if (code < 0) return this.peek(key, this.#renewed(code, key, boundTier, cost), costMilli, spends);
     if ((code & ASK) !== 0) return this.#askPeek(key, boundTier, costMilli, spends);
     const decision = this.#parts.decider.decision(boundTier, key, costMilli, spends);
     if (spends) this.#engine.count(boundTier.version, boundTier.tierId, 0);
@@ -119,13 +134,14 @@ export class Leases {
   }
 
   /** Corrects what a tier has decided, now or when the store is back. */
-  correct(key: string, boundTier: BoundTier, deltaMilli: number, atMs: number, quotasOnly: boolean): void {
+  correct(key: string, boundTier: BoundTier, deltaMilli: CostMilli, atMs: number, quotasOnly: boolean): void {
     const { tier } = boundTier;
     if (tier.limits.length === 0) return;
-    const deltas = tier.limits.map(() => deltaMilli);
+    const deltas = tier.limits.map((_, index) => costAt(deltaMilli, index));
+    const tell = deltas.some((delta) => delta < 0);
     // Who gives back in exact mode is denied by nothing that was said before.
-    if (deltaMilli < 0 && this.#isExact(boundTier)) this.#parts.decider.giveBack(key, true);
-    this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, quotasOnly, tell: deltaMilli < 0 }));
+    if (tell && this.#isExact(boundTier)) this.#parts.decider.giveBack(key, true);
+    this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, quotasOnly, tell }));
   }
 
   /** Somebody else has changed the key. */
@@ -234,7 +250,7 @@ export class Leases {
   /** Asks the store for a call that can't be decided here. */
   #ask(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
     if (!this.#mayAsk(this.#parts.openKeys.get(key))) return this.#outage.decide(key, boundTier, costMilli, true);
-    if (this.#isExact(boundTier)) return this.#exactly(key, boundTier, costMilli);
+    if (this.#isExact(boundTier)) return this.#exact.decide(key, boundTier, costMilli);
     return new Promise((resolve, reject) => {
       this.#acquirer.wait(this.#parts.openKeys.obtain(key), {
         boundTier,
@@ -242,7 +258,7 @@ export class Leases {
         decided: resolve,
         rejected: reject,
         failed: () => resolve(this.#later(key, boundTier, costMilli)),
-        alone: () => resolve(this.#exactly(key, boundTier, costMilli)),
+        alone: () => resolve(this.#exact.decide(key, boundTier, costMilli)),
         misses: 0,
       });
     });
@@ -253,7 +269,8 @@ export class Leases {
   }
 
   /** Decides a call that the store can't be asked about: from what is held, or by the outage policy. */
-  #away(key: string, boundTier: BoundTier, costMilli: number): Decision {
+  #away(key: string, boundTier: BoundTier, costMilli: CostMilli): Decision {
+    if (typeof costMilli !== "number") return this.#outage.decide(key, boundTier, costMilli, true);
     const standing = this.#parts.decider.look(boundTier, key);
     // What is known under another tier is brought under this one by asking.
     if (standing?.snapshot === undefined || standing.heldMilli >= costMilli) {
@@ -264,46 +281,13 @@ export class Leases {
     return this.#outage.decide(key, boundTier, costMilli, true);
   }
 
-  async #exactly(key: string, boundTier: BoundTier, costMilli: number): Promise<Decision> {
-    const open = this.#parts.openKeys.get(key);
-    // Whoever has not answered once in time is not waited for again.
-    if (open?.hasUnreconciled && !(await this.#outbox.isFlushed(open))) return this.#away(key, boundTier, costMilli);
+  async #askPeek(key: string, boundTier: BoundTier, costMilli: CostMilli, spends: boolean): Promise<Decision> {
     const { tier } = boundTier;
-    const snapshot = this.#parts.decider.look(boundTier, key)?.snapshot;
-    const about = this.#parts.about(key, tier, snapshot);
-    let reply: Reply;
-    try {
-      reply = await this.#session.run({ op: "take", ...about, need: costMilli, want: 0, divisor: 1, outMs: 0 });
-    } catch (error) {
-      this.#parts.openKeys.obtain(key).failed(error, this.#clocks.nowMs());
-      return this.#away(key, boundTier, costMilli);
-    }
-    return this.#taken(key, boundTier, costMilli, reply);
-  }
-
-  /** Decides a call by what was taken for it alone. */
-  async #taken(key: string, boundTier: BoundTier, costMilli: number, reply: Reply): Promise<Decision> {
-    const { tier } = boundTier;
-    const { granted: grantedMilli, nowMs: takenMs } = reply;
-    const { lateUntilMs = 0 } = this.#parts.openKeys.get(key) ?? {};
-    const denial = deniedOf(reply, () =>
-      denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, this.#clocks.nowMs()),
-    );
-    const surplus = grantedMilli - (denial === undefined ? costMilli : 0);
-    await new Promise<void>((resolve) => {
-      const taken = { grantedMilli, heldMilli: () => 0, lastsMs: 0 };
-      this.#parts.replies.add({ key, boundTier, reply, teaches: true, taken, denial, applied: () => resolve() });
-    });
-    if (surplus > 0) void this.#releaser.give({ key, tier, boundTier, milli: surplus, takenMs });
-    return this.#parts.decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true);
-  }
-
-  async #askPeek(key: string, boundTier: BoundTier, costMilli: number, spends: boolean): Promise<Decision> {
-    const { tier } = boundTier;
+    const need = typeof costMilli === "number" ? costMilli : costMilli.slice(0, tier.limits.length);
     const snapshot = this.#parts.decider.look(boundTier, key)?.snapshot;
     let reply: Reply;
     try {
-      reply = await this.#session.run({ op: "peek", ...this.#parts.about(key, tier, snapshot), need: costMilli });
+      reply = await this.#session.run({ op: "peek", ...this.#parts.about(key, tier, snapshot), need });
     } catch {
       return this.#outage.decide(key, boundTier, costMilli, spends);
     }

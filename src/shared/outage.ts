@@ -1,3 +1,4 @@
+import { type CostMilli, isFree } from "../engine/cost.js";
 import type { Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
@@ -24,10 +25,10 @@ export class Outage {
    *
    * @throws {TollkeeperError} `ERR_STORE_UNAVAILABLE` under the policy `closed`, or where no part of the limit is known.
    */
-  decide(key: string, boundTier: BoundTier, costMilli: number, spends: boolean): Decision {
+  decide(key: string, boundTier: BoundTier, costMilli: CostMilli, spends: boolean): Decision {
     const { tier } = boundTier;
     this.#check(tier);
-    const admits = spends && costMilli > 0;
+    const admits = spends && !isFree(costMilli, tier.limits.length);
     const fallback = this.#limits(key, boundTier, admits);
     const outcome = fallback.decide(costMilli, this.#parts.clocks.storeMs(), admits);
     const open = this.#parts.openKeys.get(key);

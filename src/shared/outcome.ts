@@ -1,3 +1,4 @@
+import { type CostMilli, costAt, isFree } from "../engine/cost.js";
 import type { Frame } from "../engine/frame.js";
 import { OUTCOME } from "../engine/frame.js";
 import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
@@ -38,14 +39,15 @@ export function spentAt(tier: Tier, snapshot: Snapshot | undefined, nowMs: numbe
 export function outcomeOf(
   tier: Tier,
   spent: readonly number[],
-  costMilli: number,
+  costMilli: CostMilli,
   { nowMs, lagMs, backMs }: Pick<Reply, "nowMs" | "lagMs" | "backMs">,
 ): Outcome {
   let denied = 0;
   let waitMs = 0;
-  if (costMilli > 0) {
+  if (!isFree(costMilli, tier.limits.length)) {
     tier.limits.forEach(({ rule }, index) => {
-      const wait = rule.waitMs(spent[index] ?? 0, costMilli, nowMs);
+      const cost = costAt(costMilli, index);
+      const wait = cost === 0 ? 0 : rule.waitMs(spent[index] ?? 0, cost, nowMs);
       if (wait > waitMs) {
         waitMs = wait;
         denied = index + 1;

@@ -1,3 +1,4 @@
+import type { CostMilli } from "../engine/cost.js";
 import type { Frame } from "../engine/frame.js";
 import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
@@ -8,7 +9,7 @@ export class SharedDenial extends Decision {
   declare private readonly waitMs: number;
   declare private readonly provisional: boolean;
 
-  constructor(boundTier: BoundTier, key: string, frame: Frame, costMilli: number) {
+  constructor(boundTier: BoundTier, key: string, frame: Frame, costMilli: CostMilli) {
     super(boundTier, key, frame, 0, costMilli, false);
     this.waitMs = frame[LEASE_FRAME.WAIT] as number;
     this.provisional = ((frame[LEASE_FRAME.CODE] as number) & LEASE_OUTCOME.PROVISIONAL) !== 0;

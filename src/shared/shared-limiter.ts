@@ -1,4 +1,5 @@
 import { toMilli } from "../engine/amount.js";
+import { type Cost, isFree } from "../engine/cost.js";
 import { grantTooLarge } from "../engine/credit.js";
 import type { TierStats } from "../engine/engine.js";
 import { ADJUST } from "../engine/frame.js";
@@ -6,15 +7,14 @@ import type { LeaseEngine } from "../engine/lease-engine.js";
 import { plainTiers } from "../engine/plain-tiers.js";
 import { shadowedTier } from "../engine/shadow-tiers.js";
 import type { Tiers } from "../engine/spec.js";
-import type { TollkeeperError } from "../errors.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import { BoundTiers } from "../limiter/bound-tiers.js";
 import { Calls, type Many } from "../limiter/calls.js";
+import { eachMilliOf, excessOf, maxCostOf, milliOf } from "../limiter/costs.js";
 import type { Decision } from "../limiter/decision.js";
 import { type GrantOptions, grantOf } from "../limiter/grant.js";
-import { checkedKey, excessiveCost, invalidCost, limiterClosed } from "../limiter/misuse.js";
+import { checkedKey, invalidCost, limiterClosed } from "../limiter/misuse.js";
 import { type Observe, Observers } from "../limiter/observers.js";
-import { plainTier } from "../limiter/overrides.js";
 import { Sampler } from "../limiter/sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "../limiter/shadow.js";
 import { kindsOf, type LimitKinds } from "../store/limit-kinds.js";
@@ -174,17 +174,18 @@ export class SharedLimiter {
    *
    * @param key Whose tokens: 1 to 512 UTF-16 units.
    * @param tier The tier of the caller, from your own data.
-   * @param cost Tokens, from 0, at most three decimals; 0 always passes and touches nothing.
+   * @param cost Tokens, from 0, at most three decimals; or such a number for each limit, by its name, and 0 for one that is
+   * left out: then Redis is always asked. 0 always passes and touches nothing.
    * @throws {TollkeeperError} on misuse as `Limiter.consume` does; `ERR_STORE_UNAVAILABLE` while Redis is away under
    * the policy `closed`, or under `share` while it refuses and the other replicas are not known; thrown or as a rejection.
    */
-  consume(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
+  consume(key: string, tier: string, cost: Cost = 1): Decision | Promise<Decision> {
     if (this.#sampler.isDue) return this.#timed(key, tier, cost);
     return this.#decide(key, tier, cost, true);
   }
 
   /** Says what `consume` would, and changes nothing; `limits` are as they stand. Throws as `consume` does. */
-  peek(key: string, tier: string, cost = 1): Decision | Promise<Decision> {
+  peek(key: string, tier: string, cost: Cost = 1): Decision | Promise<Decision> {
     return this.#decide(key, tier, cost, false);
   }
 
@@ -193,14 +194,14 @@ export class SharedLimiter {
    *
    * @throws {TollkeeperError} as `consume` does; for misuse before anything is spent.
    */
-  consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<number> = 1): Decision[] | Promise<Decision[]> {
+  consumeMany(keys: readonly string[], tiers: Many<string>, costs: Many<Cost> = 1): Decision[] | Promise<Decision[]> {
     const calls = new Calls(keys, tiers, costs);
     calls.keys.forEach((key, index) => {
-      const cost = calls.costOf(index);
-      const costMilli = checkedCost(cost);
       const boundTier = this.#boundTiers.of(calls.tierOf(index));
+      const costMilli = milliOf(calls.costOf(index), boundTier);
       checkedKey(key);
-      if (costMilli > boundTier.tier.maxCostMilli) throw tooCostly(cost, boundTier);
+      const excess = excessOf(costMilli, boundTier);
+      if (excess !== undefined) throw excess;
     });
     const decisions = calls.keys.map((key, index) => this.consume(key, calls.tierOf(index), calls.costOf(index)));
     const isDecided = (decision: Decision | Promise<Decision>): decision is Decision => !(decision instanceof Promise);
@@ -251,11 +252,21 @@ export class SharedLimiter {
   }
 
   /**
-   * Tokens that a single call may cost at most under a tier, by its limits that are above 0; infinite if there are none. What
-   * costs more can never pass; what a limit of 0 stops is denied.
+   * Tokens that a single call may cost at most under a tier, by its limits that are above 0, or by the one named; infinite if there
+   * are none, or it lacks that. What costs more can never pass; what a limit of 0 stops is denied.
    */
-  maxCost(tier: string): number {
-    return this.#boundTiers.of(tier).tier.maxCostMilli / 1000;
+  maxCost(tier: string, limit?: string): number {
+    return maxCostOf(this.#boundTiers.of(tier), limit);
+  }
+
+  /**
+   * Limits that a cost may name under a tier: its own, those in shadow mode, and such as cost nothing because overrides have taken
+   * them away or the tier has none.
+   *
+   * @throws {TollkeeperError} `ERR_TIER_UNKNOWN`, `ERR_LIMITER_CLOSED`
+   */
+  costNames(tier: string): readonly string[] {
+    return this.#boundTiers.of(tier).costNames;
   }
 
   /** What was counted since the limiter was opened, in this replica. */
@@ -322,11 +333,11 @@ export class SharedLimiter {
   }
 
   /** By itself, since what a function's closures take from it is made at each of its calls. */
-  #timed(key: string, tier: string, cost: number): Decision | Promise<Decision> {
+  #timed(key: string, tier: string, cost: Cost): Decision | Promise<Decision> {
     return this.#sampler.time(() => this.#decide(key, tier, cost, true));
   }
 
-  #decide(key: string, tierName: string, cost: number, spends: boolean): Decision | Promise<Decision> {
+  #decide(key: string, tierName: string, cost: Cost, spends: boolean): Decision | Promise<Decision> {
     const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
     const boundTier = costMilli > 0 && spends ? this.#boundTiers.of(tierName) : undefined;
     // Nearly every call, with nothing else between, so that V8 makes one piece of it. What else is amiss is told by the engine.
@@ -336,20 +347,47 @@ export class SharedLimiter {
     return this.#decideBesides(key, tierName, cost, spends);
   }
 
-  #decideBesides(key: string, tierName: string, cost: number, spends: boolean): Decision | Promise<Decision> {
-    const costMilli = checkedCost(cost);
+  #decideBesides(key: string, tierName: string, cost: Cost, spends: boolean): Decision | Promise<Decision> {
+    const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
+    if (Number.isNaN(costMilli)) return this.#decideEach(key, tierName, cost, spends);
     const boundTier = this.#boundTiers.of(tierName);
     checkedKey(key);
-    if (costMilli > boundTier.tier.maxCostMilli) throw tooCostly(cost, boundTier);
+    if (costMilli > boundTier.tier.maxCostMilli) throw excessOf(costMilli, boundTier);
     const decided = this.#ask(boundTier, key, costMilli, spends);
     return boundTier.shadows.length === 0 ? decided : this.#askShadows(decided, spends);
+  }
+
+  /**
+   * The same where each limit has a cost of its own.
+   *
+   * @throws {TollkeeperError} `ERR_COST_INVALID` for what is neither.
+   */
+  #decideEach(key: string, tierName: string, cost: Cost, spends: boolean): Decision | Promise<Decision> {
+    if (typeof cost !== "object") throw invalidCost(cost);
+    const boundTier = this.#boundTiers.of(tierName);
+    const costs = eachMilliOf(cost, boundTier);
+    checkedKey(key);
+    const excess = excessOf(costs, boundTier);
+    if (excess !== undefined) throw excess;
+    const { name, limits } = boundTier.tier;
+    if (spends && limits.length === 0) this.#use(name, Math.max(0, ...costs));
+    const decided =
+      spends && !isFree(costs, limits.length)
+        ? this.#leases.consumeEach(ownKey(key), boundTier, costs)
+        : this.#leases.peek(ownKey(key), boundTier, costs, spends);
+    return boundTier.shadows.length === 0 ? decided : this.#askShadows(decided, spends);
+  }
+
+  /** Counts what an unlimited tier has spent. */
+  #use(tier: string, costMilli: number): void {
+    this.#usage.set(tier, (this.#usage.get(tier) ?? 0) + costMilli);
   }
 
   #ask(boundTier: BoundTier, key: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
     const { name, limits } = boundTier.tier;
     const own = ownKey(key);
     if (!spends || costMilli === 0) return this.#leases.peek(own, boundTier, costMilli, spends);
-    if (limits.length === 0) this.#usage.set(name, (this.#usage.get(name) ?? 0) + costMilli);
+    if (limits.length === 0) this.#use(name, costMilli);
     return this.#leases.consumeOwn(own, boundTier, costMilli);
   }
 
@@ -369,9 +407,9 @@ export class SharedLimiter {
     if (costMilli > shadow.tier.maxCostMilli) return "denied";
     try {
       const own = shadowKey(key, shadow);
-      return await (spends
+      return await (spends && costMilli > 0
         ? this.#leases.consumeOwn(own, shadow, costMilli)
-        : this.#leases.peek(own, shadow, costMilli, false));
+        : this.#leases.peek(own, shadow, costMilli, spends));
     } catch {
       return undefined; // Redis is away, or the limit was just taken away by a reload.
     }
@@ -400,15 +438,4 @@ export class SharedLimiter {
   #checkOpen(): void {
     if (this.#closing !== undefined) throw limiterClosed();
   }
-}
-
-/** A cost in thousandths, if it is one. */
-function checkedCost(cost: number): number {
-  const costMilli = typeof cost === "number" ? toMilli(cost) : Number.NaN;
-  if (Number.isNaN(costMilli)) throw invalidCost(cost);
-  return costMilli;
-}
-
-function tooCostly(cost: number, { name, tier }: BoundTier): TollkeeperError {
-  return excessiveCost(cost, plainTier(name), tier.maxCostMilli / 1000);
 }

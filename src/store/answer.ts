@@ -1,4 +1,5 @@
 import { MAX_AMOUNT, MAX_BLOCK } from "../engine/amount.js";
+import { costAt, mostOf } from "../engine/cost.js";
 import type { TierLimit } from "../engine/tier.js";
 import { LONGEST_OUT_MS } from "./lua/key-state.js";
 import { ABSENT_MS } from "./lua/replicas.js";
@@ -55,7 +56,7 @@ export function replyOf(answer: unknown, command: Command): Reply {
     isExact: amounts > length && whole(answer[HEAD + 2 * length], 1, "whether something is kept") === 1,
     spent: command.tier.limits.slice(0, amounts).map((limit, index) => {
       const credit = limit.rule.type === "quota" ? (credits[index] ?? 0) : 0;
-      return whole(answer[HEAD + index], mostOf(limit), "an amount", 0 - credit);
+      return whole(answer[HEAD + index], largestOf(limit), "an amount", 0 - credit);
     }),
   };
   // Of what is not there, and of what was reset, nothing is spent.
@@ -89,8 +90,8 @@ export function membershipOf(
 }
 
 /** The largest amount that a limit counts, or says of a block. */
-function mostOf(limit: TierLimit | undefined): number {
-  return limit?.rule.type === "bucket" && limit.rule.isBlocking ? MAX_AMOUNT + MAX_BLOCK : MAX_AMOUNT;
+function largestOf(limit: TierLimit): number {
+  return limit.rule.type === "bucket" && limit.rule.isBlocking ? MAX_AMOUNT + MAX_BLOCK : MAX_AMOUNT;
 }
 
 type Decision = Command & { op: "take" | "peek" };
@@ -101,8 +102,10 @@ function isDecision(command: Command): command is Decision {
 
 /** What a command can be granted at most. */
 function mostGranted(command: Command): number {
-  if (command.op === "take") return Math.max(command.need, command.want);
-  return command.op === "grant" ? command.milli : 0;
+  if (command.op === "grant") return command.milli;
+  if (command.op !== "take") return 0;
+  const { need, want, tier } = command;
+  return Math.max(mostOf(need, tier.limits.length), typeof need === "number" ? want : 0);
 }
 
 function checkDecision(
@@ -114,14 +117,17 @@ function checkDecision(
   if (denied > 0) {
     if (granted > 0) throw new StrangeAnswer(`a denial with a grant of ${granted}`);
     const rule = tier.limits[denied - 1]?.rule;
-    if (rule?.waitMs(spent[denied - 1] ?? 0, need, nowMs) === 0)
+    const needed = costAt(need, denied - 1);
+    if (needed === 0 || rule?.waitMs(spent[denied - 1] ?? 0, needed, nowMs) === 0)
       throw new StrangeAnswer("a denial where there is room");
     return;
   }
   if (op === "peek") return;
-  if (granted < need) throw new StrangeAnswer(`a grant of ${granted} where ${need} were needed`);
+  const most = mostOf(need, tier.limits.length);
+  if (granted < most) throw new StrangeAnswer(`a grant of ${granted} where ${most} were needed`);
   tier.limits.forEach(({ rule }, index) => {
-    const units = granted * (rule.type === "bucket" ? rule.perMilli : 1);
+    const milli = typeof need === "number" ? granted : costAt(need, index);
+    const units = milli * (rule.type === "bucket" ? rule.perMilli : 1);
     if (units > (spent[index] ?? 0) + (credits[index] ?? 0))
       throw new StrangeAnswer(`a grant of ${granted} that was not spent`);
   });

@@ -1,3 +1,4 @@
+import type { CostMilli } from "../engine/cost.js";
 import type { Tier } from "../engine/tier.js";
 import type { TollkeeperError } from "../errors.js";
 import type { LimitKinds } from "./limit-kinds.js";
@@ -24,7 +25,7 @@ export type Command = {
   readonly nowMs: number | undefined;
 } & (
   | Take
-  | { readonly op: "peek"; readonly need: number }
+  | { readonly op: "peek"; readonly need: CostMilli }
   | Adjust
   | Grant
   | { readonly op: "reset" }
@@ -33,7 +34,8 @@ export type Command = {
 
 interface Take {
   readonly op: "take";
-  readonly need: number;
+  /** What must be had: so much of every limit, or of each in the tier's order; of such, nothing is granted beyond. */
+  readonly need: CostMilli;
   readonly want: number;
   /** Which part of what is left may be granted beyond the need, in whole tokens: one in so many. */
   readonly divisor: number;
@@ -75,7 +77,10 @@ interface Grant {
 export interface Reply {
   /** The limit of the tier that denies, counted from 1; 0 if none. */
   readonly denied: number;
-  /** To a take, or what a grant comes to: 0 if that is more than can be counted. */
+  /**
+   * To a take thousandths of every limit, of a need of each the largest; or what a grant comes to: 0 if that is more than can
+   * be counted.
+   */
   readonly granted: number;
   /** The key's time in ms: the store's, or where it stands still since the store's clock was once ahead. */
   readonly nowMs: number;

@@ -1,3 +1,4 @@
+import { type CostMilli, costAt } from "../engine/cost.js";
 import type { Quota } from "../engine/quota.js";
 import type { Tier, TierLimit } from "../engine/tier.js";
 import type { Command, Snapshot } from "./protocol.js";
@@ -55,11 +56,11 @@ function pushSnapshot(line: string[], snapshot: Snapshot | undefined, tier: Tier
 function pushOperation(line: string[], command: Command): void {
   switch (command.op) {
     case "take":
-      line.push(text(command.need), text(command.want), text(command.divisor), text(command.outMs));
-      line.push(command.isShared ? "1" : "0");
+      pushNeed(line, command.need, command.tier);
+      line.push(text(command.want), text(command.divisor), text(command.outMs), command.isShared ? "1" : "0");
       break;
     case "peek":
-      line.push(text(command.need));
+      pushNeed(line, command.need, command.tier);
       break;
     case "grant":
       line.push(text(command.limit + 1), text(command.milli), command.keeps ? "1" : "0");
@@ -72,6 +73,12 @@ function pushOperation(line: string[], command: Command): void {
     case "leave":
       break;
   }
+}
+
+function pushNeed(line: string[], need: CostMilli, { limits }: Tier): void {
+  line.push(text(typeof need === "number" ? need : undefined));
+  if (typeof need !== "number")
+    for (let index = 0; index < limits.length; index++) line.push(text(costAt(need, index)));
 }
 
 function wordsOf({ quotasOnly, tell, isRetry, unused, duringOutage }: Command & { op: "adjust" }): string {

@@ -14,13 +14,14 @@ function perform(limiter: Limiter, made: Decision[], { kind, key, tier, cost, of
         return decision.toJSON();
       }
       case "grant":
-        return limiter.grant(key, tier, cost, grant).toJSON();
+        return limiter.grant(key, tier, typeof cost === "number" ? cost : 1, grant).toJSON();
       case "reset":
         return limiter.reset(key);
       case "reload":
         return limiter.reload(tiers);
       case "settle":
-        return made[of % made.length]?.settle(cost);
+      case "charge":
+        return made[of % made.length]?.[kind](cost);
       default:
         return made[of % made.length]?.refund(kind === "quotas" ? "quotas" : "all");
     }

@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import type { LimitSpec, Overrides, Tiers } from "../../src/index.js";
+import type { Cost, LimitSpec, Overrides, Tiers } from "../../src/index.js";
 
 /** Close to the end of a day, a month and a year. */
 export const DECEMBER_30_2026 = 1_798_588_800_000;
@@ -49,10 +49,18 @@ export const tiers: fc.Arbitrary<Tiers> = fc.oneof(
   { weight: 1, arbitrary: threeOf(manyLimits) },
 );
 
-const cost = fc.oneof(
+const tokens = fc.oneof(
   { weight: 9, arbitrary: fc.constantFrom(0, 0.001, 0.5, 1, 1, 2, 3) },
   { weight: 3, arbitrary: milli(8) },
   { weight: 1, arbitrary: fc.constantFrom(40, 1000) },
+);
+/** One number, or one for each of some limits, which the tier may lack. */
+const cost: fc.Arbitrary<Cost> = fc.oneof(
+  { weight: 3, arbitrary: tokens },
+  {
+    weight: 1,
+    arbitrary: fc.dictionary(fc.constantFrom("second", "minute", "day", "month"), tokens, { maxKeys: 3 }),
+  },
 );
 /** One step that a caller may take. */
 export const operation = fc.record({
@@ -64,7 +72,7 @@ export const operation = fc.record({
   ),
   kind: fc.oneof(
     { weight: 20, arbitrary: fc.constant("consume" as const) },
-    { weight: 8, arbitrary: fc.constantFrom("peek", "refund", "quotas", "settle") },
+    { weight: 8, arbitrary: fc.constantFrom("peek", "refund", "quotas", "settle", "charge") },
     { weight: 2, arbitrary: fc.constant("grant" as const) },
     { weight: 1, arbitrary: fc.constantFrom("reset", "reload") },
   ),

@@ -28,7 +28,7 @@ async function perform(
         return decision.toJSON();
       }
       case "grant":
-        return (await limiter.grant(key, tier, cost, grant)).toJSON();
+        return (await limiter.grant(key, tier, typeof cost === "number" ? cost : 1, grant)).toJSON();
       case "reset":
         return await limiter.reset(key);
       case "reload":
@@ -36,7 +36,8 @@ async function perform(
       default: {
         const decision = made[of % made.length];
         if (decision === undefined) return undefined;
-        const done = kind === "settle" ? decision.settle(cost) : decision.refund(kind === "quotas" ? "quotas" : "all");
+        const corrects = kind === "settle" || kind === "charge";
+        const done = corrects ? decision[kind](cost) : decision.refund(kind === "quotas" ? "quotas" : "all");
         // A correction is on its way by now; what is asked next is answered after it, and time must not go on before.
         await limiter.reset("nobody");
         return done;

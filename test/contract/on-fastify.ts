@@ -38,7 +38,7 @@ export const onFastify: Serve = async ({ layers, routes, cors: hasCors }, limite
   }
   for (const [path, { cost = 1, total, handle = () => OK }] of Object.entries(routes)) {
     const toll: RouteToll = {
-      cost: typeof cost === "number" ? cost : (request) => cost(fieldOf(request)),
+      cost: typeof cost === "function" ? (request) => cost(fieldOf(request)) : cost,
       total: total && (({ body }) => total(body)),
     };
     app.all(path, { config: { toll } }, async (request, reply) => {

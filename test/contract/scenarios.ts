@@ -74,6 +74,9 @@ const fieldsOf = (answer: Answer) => answer.headers["ratelimit"];
 const ORIGIN = { origin: "https://app.example" };
 const PREFLIGHT: Asked = { method: "OPTIONS", headers: { ...ORIGIN, "access-control-request-method": "POST" } };
 const json = (body: string): Asked => ({ method: "POST", body, headers: { "content-type": "application/json" } });
+const priced: Setup["routes"] = {
+  "/": { cost: { minute: 1 }, total: async (body) => ({ minute: 1, month: (body as unknown[]).length }) },
+};
 const batch: Setup["routes"] = { "/": { total: (body) => (body as unknown[]).length } };
 
 export const SCENARIOS: Record<string, Scenario> = {
@@ -224,6 +227,56 @@ export const SCENARIOS: Record<string, Scenario> = {
     setup: app({ ...free, ...all }, batch),
     run: once(json("[1,2,3]")),
     seen: { answer: { status: 200, headers: { "x-request-cost": "3" } }, left: [0, 97] },
+  },
+  "each limit may have a cost of its own": {
+    setup: app({ ...free, ...all }, { "/": { cost: { minute: 1 } } }),
+    run: once(),
+    seen: { answer: { status: 200, headers: { "x-request-cost": "minute=1, month=0" } }, left: [2, 100] },
+  },
+  "also of the request": {
+    setup: app({ ...free, ...all }, { "/": { cost: (field) => ({ month: Number(field("x-cost")) }) } }),
+    run: once({ headers: { "x-cost": "7.5" } }),
+    seen: { answer: { status: 200, headers: { "x-request-cost": "minute=0, month=7.5" } }, left: [3, 92.5] },
+  },
+  "the body may say it of each limit, and take its time": {
+    setup: app({ ...free, ...all }, priced),
+    run: async (site) => [await once(json("[1,2,3]"))(site), await once(json("[]"))(site)],
+    seen: [
+      { answer: { status: 200, headers: { "x-request-cost": "minute=1, month=3" } }, left: [2, 97] },
+      { answer: { status: 200, headers: { "x-request-cost": "minute=1, month=0" } }, left: [1, 97] },
+    ],
+  },
+  "a body that costs one limit more than is left of it": {
+    setup: app({ ...free, ...all }, priced),
+    run: async (site) => [
+      await once(json(`[${Array(60).fill(1)}]`))(site),
+      await once(json(`[${Array(60).fill(1)}]`))(site),
+    ],
+    seen: [
+      { answer: status(200), left: [2, 40] },
+      {
+        answer: { ...problemOf(429, "monthly_quota_exceeded"), headers: { "x-request-cost": "minute=1, month=60" } },
+        left: [1, 40],
+      },
+    ],
+  },
+  "a body that costs one limit more than it ever holds": {
+    setup: app(free, priced),
+    run: once(json(`[${Array(101).fill(1)}]`)),
+    seen: {
+      answer: { status: 422, body: expect.stringContaining('"cost":{"minute":1,"month":101},"maximum":{"month":100}') },
+      left: [2, 100],
+    },
+  },
+  "a limit that the caller's tier lacks costs nothing": {
+    setup: app({ ...free, ...all }, { "/": { cost: { minute: 2, strict: 9 } } }),
+    run: once(),
+    seen: { answer: { status: 200, headers: { "x-request-cost": "minute=2, month=0" } }, left: [1, 100] },
+  },
+  "one that no tier has lets nobody in": {
+    setup: app(free, { "/": { cost: { minute: 2, mont: 9 } } }),
+    run: once(),
+    seen: { answer: status(500), left: [3, 100] },
   },
   "a body that costs more than is left has paid its first token of the rate": {
     setup: app({ ...free, ...all }, batch),

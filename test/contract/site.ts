@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { FieldOptions, FinalAnswer, Identity, Refusal } from "../../src/http/index.js";
+import type { Cost, FieldOptions, FinalAnswer, Identity, MaybePromise, Refusal } from "../../src/http/index.js";
 import type { Decision, Limiter, SharedLimiter } from "../../src/index.js";
 
 /** Reads a header field of a call, whatever the framework. */
@@ -34,9 +34,9 @@ export interface Call {
 }
 
 export interface Route {
-  cost?: number | ((field: Field) => number);
+  cost?: Cost | ((field: Field) => Cost);
   /** The whole cost, of a body that is JSON; the body is read, and refused with 400 where it is none, if this is given. */
-  total?: (body: unknown) => number;
+  total?: (body: unknown) => MaybePromise<Cost>;
   handle?: (call: Call) => Reply | Promise<Reply>;
 }
 

@@ -17,6 +17,7 @@ const COMMANDS = [
   "keys revoke",
   "quota",
   "quota show",
+  "quota check",
   "quota grant",
   "quota reset",
   "quota set-tier",
@@ -229,6 +230,15 @@ describe("commands that ask a running service", () => {
       expect((await ask("quota", "grant", "acme", "--", tokens)).code, tokens).toBe(2);
     }
     expect((await ask("quota", "reset", "ip:203.0.113.7")).stdout).toBe("ip:203.0.113.7 begins anew\n");
+    const check = async (...cost: string[]) => (await ask("quota", "check", "acme", ...cost)).stdout.split("\n")[0];
+    expect(await check()).toBe("passes");
+    expect(await check("--cost", "minute=1,month=20.5")).toBe("passes");
+    expect(await check("--cost", "minute=150")).toBe("denied by minute; it passes in 30 s");
+    const told = JSON.parse((await ask("quota", "check", "acme", "--cost", "month=2", "--json")).stdout);
+    expect(told).toMatchObject({ allowed: true, cost: { minute: 0, month: 2 } });
+    for (const cost of ["minute=x", "minute", "1.0001", "-1", "minute=1,,"]) {
+      expect(await ask("quota", "check", "acme", `--cost=${cost}`), cost).toMatchObject({ code: 2 });
+    }
     const refused = await ask("quota", "set-tier", "acme", "gold", "--json");
     expect(refused.code).toBe(1);
     expect(JSON.parse(refused.stderr).error.code).toBe("tier_unknown");

@@ -189,6 +189,36 @@ describe("looking", () => {
     expect(denied).toMatchObject({ allowed: false, denied_by: "minute", retry_after: 30 });
   });
 
+  it("says what a call would be told that costs each limit by itself", async () => {
+    const service = await startService();
+    const check = (cost: unknown) => manage(service, "POST", `${MANAGED}/check`, { subject: "test-free", cost });
+    expect(await check({ minute: 60 })).toMatchObject({ allowed: true, cost: { minute: 60, month: 0 } });
+    await spend(service, service.free);
+    expect(await check({ minute: 50, month: 7 })).toMatchObject({
+      allowed: false,
+      denied_by: "minute",
+      retry_after: 30,
+    });
+    expect(await check({ month: 7 })).toMatchObject({ allowed: true, cost: { minute: 0, month: 7 } });
+    const headers = { "x-api-key": service.reader };
+    const refused = async (cost: unknown) => {
+      const payload = { subject: "test-free", cost };
+      return (await service.app.inject({ method: "POST", url: `${MANAGED}/check`, headers, payload })).json();
+    };
+    const excessive = { status: 422, code: "cost_exceeds_capacity", maximum: { minute: 150 } };
+    expect(await refused({ minute: 151, month: 1 })).toMatchObject(excessive);
+    const foreign = {
+      status: 422,
+      code: "cost_invalid",
+      detail: expect.stringContaining("cost.mont is of no limit of tier free"),
+    };
+    expect(await refused({ mont: 1 })).toMatchObject(foreign);
+    for (const cost of [{ minute: -1 }, { minute: "1" }, [1], null]) {
+      expect(await refused(cost), JSON.stringify(cost)).toMatchObject({ status: 400, code: "body_invalid" });
+    }
+    expect(await refused({ minute: 0.0001 })).toMatchObject({ status: 422, code: "cost_invalid" });
+  });
+
   it("by a tier takes one that is configured, not one that is made up with overrides in its name", async () => {
     const { app, reader } = await startService();
     const headers = { "x-api-key": reader };

@@ -1,4 +1,5 @@
 import type { Bucket } from "../../src/engine/bucket.js";
+import { type CostMilli, costAt, mostOf } from "../../src/engine/cost.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { ScriptModel } from "./script-model.js";
 
@@ -13,7 +14,15 @@ export interface Admission {
 /** A call made. */
 export interface Arrival {
   readonly atMs: number;
-  readonly costMilli: number;
+  readonly costMilli: CostMilli;
+}
+
+/** What of these was let in by one limit of a tier. */
+export function ofLimit(
+  admissions: readonly (Omit<Admission, "costMilli"> & Arrival)[],
+  index: number,
+): readonly Admission[] {
+  return admissions.map((admission) => ({ ...admission, costMilli: costAt(admission.costMilli, index) }));
 }
 
 /**
@@ -61,7 +70,7 @@ export function ideal(key: string, tier: Tier, arrivals: readonly Arrival[]): nu
       outMs: 0,
     } as const;
     const asking = { server: "ideal", caller: "ideal", nowMs: atMs, publish: () => undefined };
-    if (model.run(take, asking).denied === 0) admitted += costMilli;
+    if (model.run(take, asking).denied === 0) admitted += mostOf(costMilli, tier.limits.length);
   }
   return admitted;
 }

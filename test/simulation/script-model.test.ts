@@ -42,6 +42,11 @@ const step = fc.record({
   caller: fc.constantFrom("x", "y"),
   lane: fc.constantFrom(0, 1, 12),
   need: milli,
+  /** What each limit needs, in place of that; or the same of all. */
+  needs: fc.option(fc.array(fc.oneof(fc.constant(0), milli), { minLength: 4, maxLength: 4 }), {
+    nil: undefined,
+    freq: 3,
+  }),
   want: milli,
   divisor: fc.integer({ min: 1, max: 6 }),
   outMs: fc.integer({ min: 0, max: 4000 }),
@@ -67,7 +72,8 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
 }
 
 function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs: number): Command {
-  const { op, key, lane, need, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage } = next;
+  const { op, key, lane, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage } = next;
+  const need = next.needs?.slice(0, tier.limits.length) ?? next.need;
   const { sequence, agoMs, isShared, keeps } = next;
   const about = { key, tier, lane, snapshot, nowMs };
   switch (op) {

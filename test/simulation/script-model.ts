@@ -1,5 +1,6 @@
 import { MAX_AMOUNT } from "../../src/engine/amount.js";
 import type { Bucket } from "../../src/engine/bucket.js";
+import { type CostMilli, costAt, mostOf } from "../../src/engine/cost.js";
 import type { Quota } from "../../src/engine/quota.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { REMEMBERED_MS } from "../../src/store/lua/key-state.js";
@@ -149,12 +150,14 @@ export class ScriptModel {
     const changed = state.bringTo(tier);
     state.restore(command);
     const { denied, longest, left } = weigh(state, tier, need);
+    const most = mostOf(need, tier.limits.length);
     const backMs = backOf(state, denied, longest, caller);
     let granted = 0;
     if (denied === 0) {
-      const wanted = Math.min(command.want, Math.floor(left / command.divisor)) - need;
-      const ahead = Math.max(0, wanted - (wanted % 1000));
-      granted = need + ahead;
+      const wanted = Math.min(command.want, Math.floor(left / command.divisor)) - most;
+      // Beside a need of each limit nothing is granted.
+      const ahead = typeof need === "number" ? Math.max(0, wanted - (wanted % 1000)) : 0;
+      granted = most + ahead;
       if (ahead > 0) {
         const untilMs = asking.nowMs + command.outMs;
         const isShared = command.isShared || state.outstandingMs(caller) > 0;
@@ -162,7 +165,7 @@ export class ScriptModel {
           ? { untilMs: Math.max(untilMs, state.out.untilMs), holder: "*" }
           : { untilMs, holder: caller };
       }
-      if (granted > 0) spend(state, tier, granted);
+      spend(state, tier, typeof need === "number" ? granted : need);
     } else if (backMs === 0) {
       block(state, tier, need);
     }
@@ -198,32 +201,33 @@ function changeOf(state: KeyState, command: Adjust, slot: Slot, from: Bucket | Q
   return Math.min(0, change + Math.max(0, state.nowMs - command.atMs) * rule.perMs);
 }
 
-/** Counts what was granted. */
-function spend(state: KeyState, { limits }: Tier, granted: number): void {
-  for (const { name, rule } of limits) {
+/** Counts what was granted; a block that it does not touch stays as it is. */
+function spend(state: KeyState, { limits }: Tier, granted: CostMilli): void {
+  limits.forEach(({ name, rule }, index) => {
     const slot = state.slots.get(name);
-    const perMilli = rule.type === "bucket" ? rule.perMilli : 1;
-    if (slot) slot.spent = Math.min(MAX_AMOUNT, slot.spent + granted * perMilli);
-  }
+    const units = costAt(granted, index) * (rule.type === "bucket" ? rule.perMilli : 1);
+    if (slot && units > 0) slot.spent = Math.min(MAX_AMOUNT, slot.spent + units);
+  });
 }
 
 /** Begins the blocks that a denial begins. */
-function block(state: KeyState, { limits }: Tier, need: number): void {
-  for (const { name, rule } of limits) {
+function block(state: KeyState, { limits }: Tier, need: CostMilli): void {
+  limits.forEach(({ name, rule }, index) => {
     const slot = state.slots.get(name);
-    if (slot && rule.type === "bucket") slot.spent = rule.afterDenial(slot.spent, need);
-  }
+    if (slot && rule.type === "bucket") slot.spent = rule.afterDenial(slot.spent, costAt(need, index));
+  });
 }
 
 /** The limit that denies with the longest wait, or 0; that wait; and how many thousandths are left of all limits. */
-function weigh(state: KeyState, { limits }: Tier, need: number): { denied: number; longest: number; left: number } {
+function weigh(state: KeyState, { limits }: Tier, need: CostMilli): { denied: number; longest: number; left: number } {
   let denied = 0;
   let longest = 0;
   let left = Number.POSITIVE_INFINITY;
   limits.forEach(({ name, rule }, index) => {
     const slot = state.slots.get(name);
     const spent = slot?.spent ?? 0;
-    const wait = need > 0 ? rule.waitMs(spent, need, state.nowMs) : 0;
+    const needed = costAt(need, index);
+    const wait = needed > 0 ? rule.waitMs(spent, needed, state.nowMs) : 0;
     if (wait > longest) {
       longest = wait;
       denied = index + 1;

@@ -97,7 +97,8 @@ export class Server {
 
   /** What it takes a command for. */
   #meant(command: Command): Command {
-    const isMeant = command.op === "take" && this.generousMilli > 0 && (command.outMs > 0 || this.isLavish);
+    if (command.op !== "take" || typeof command.need !== "number") return command;
+    const isMeant = this.generousMilli > 0 && (command.outMs > 0 || this.isLavish);
     if (!isMeant) return command;
     return { ...command, want: Math.max(command.need, command.want) + this.generousMilli, divisor: 1 };
   }

@@ -1,9 +1,10 @@
 import { SimulatedTime } from "../../bench/simulated-time.js";
+import { type CostMilli, costAt, mostOf } from "../../src/engine/cost.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { compileTiers } from "../../src/engine/tier.js";
-import type { Decision, Tiers } from "../../src/index.js";
+import type { Cost, Decision, Tiers } from "../../src/index.js";
 import type { Leaks, Weather } from "./network.js";
-import { type Admission, type Arrival, ideal, levelAt, overBucket } from "./oracle.js";
+import { type Admission, type Arrival, ideal, levelAt, ofLimit, overBucket } from "./oracle.js";
 import { isByPolicy, refilled } from "./policy.js";
 import { type Ground, Process, type Replica } from "./process.js";
 import { Random } from "./random.js";
@@ -37,8 +38,9 @@ export interface Outcome {
 interface Ledger {
   readonly tier: Tier;
   readonly arrivals: Arrival[];
-  readonly admissions: Admission[];
-  admittedMilli: number;
+  readonly admissions: (Omit<Admission, "costMilli"> & Arrival)[];
+  /** By limit. */
+  readonly admittedMilli: number[];
   /** Calls that an outage policy has let in or denied. */
   byPolicy: number;
 }
@@ -54,6 +56,9 @@ class Simulation {
   readonly #ground: Ground;
   /** Whether the first fault lasts long: drawn apart, so that a seed means otherwise what it did without. */
   readonly #isLong: boolean;
+  /** What some calls cost each limit by itself: drawn apart, too. */
+  readonly #each: Random;
+  readonly #eachShare: number;
   readonly #time: SimulatedTime;
   readonly #server: Server;
   readonly #processes: Process[] = [];
@@ -74,6 +79,8 @@ class Simulation {
     const random = new Random(seed);
     this.#random = random;
     this.#isLong = new Random(~seed).chance(0.15);
+    this.#each = new Random(seed ^ 0xeac4);
+    this.#eachShare = this.#each.pick([0, 0, 0.2, 1]);
     this.#crossesMidnight = random.chance(0.1);
     this.#time = new SimulatedTime(this.#crossesMidnight ? MIDNIGHT - random.whole(1000, 7000) : NOON);
     this.#server = new Server(this.#time);
@@ -105,7 +112,8 @@ class Simulation {
     };
     this.#tiers = tiersOf(random);
     for (const [key, tier] of compileTiers(this.#tiers, new Map())) {
-      this.#ledgers.set(key, { tier, arrivals: [], admissions: [], admittedMilli: 0, byPolicy: 0 });
+      const admittedMilli = tier.limits.map(() => 0);
+      this.#ledgers.set(key, { tier, arrivals: [], admissions: [], admittedMilli, byPolicy: 0 });
     }
   }
 
@@ -148,10 +156,10 @@ class Simulation {
   #granted(key: string): void {
     const ledger = this.#ledgers.get(key);
     if (ledger === undefined || this.#crossesMidnight) return;
-    for (const { name, rule } of ledger.tier.limits) {
+    for (const [index, { name, rule }] of ledger.tier.limits.entries()) {
       if (rule.type === "bucket" || this.#blind.has(key)) continue;
       const used = this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0;
-      const uncharged = ledger.admittedMilli - this.#excused() - this.#left - used;
+      const uncharged = (ledger.admittedMilli[index] ?? 0) - this.#excused() - this.#left - used;
       const missing = uncharged > 0 ? uncharged - this.#unreconciled() : 0;
       if (missing <= 0) continue;
       this.#blind.set(key, `${key}.${name}: granted while ${missing / 1000} were not charged`);
@@ -213,17 +221,26 @@ class Simulation {
         if (atMs >= startMs + LOAD_MS - 1500 - 500) break;
         const whose = random.next() ** (1 + skew);
         const cost = random.chance(bulk) ? 2 : 1;
-        this.#time.after(atMs - this.#time.nowMs, () => this.#call(key, whose, cost));
+        const asked = this.#each.chance(this.#eachShare) ? this.#costOfEach(tier, cost) : cost;
+        this.#time.after(atMs - this.#time.nowMs, () => this.#call(key, whose, asked));
       }
     }
   }
 
-  #call(key: string, whose: number, cost: number): void {
+  /** A cost of which each limit has its part, but for some that have none. */
+  #costOfEach({ limits }: Tier, most: number): Cost {
+    const costs = limits.map(({ name }) => [name, this.#each.pick([0, 0.5, 1, 1.25]) * most] as const);
+    return Object.fromEntries(costs.filter(([, cost]) => cost > 0));
+  }
+
+  #call(key: string, whose: number, cost: Cost): void {
     const open = this.#alive.filter(({ isOpen }) => isOpen);
     const replica = open[Math.floor(whose * open.length)];
     const ledger = this.#ledgers.get(key);
     if (replica === undefined || ledger === undefined) return;
-    const costMilli = cost * 1000;
+    const { limits } = ledger.tier;
+    const costMilli: CostMilli =
+      typeof cost === "number" ? cost * 1000 : limits.map(({ name }) => (cost[name] ?? 0) * 1000);
     ledger.arrivals.push({ atMs: this.#time.nowMs, costMilli });
     const decided = replica.limiter.consume(key, key, cost);
     const admit = (decision: Decision) => {
@@ -233,7 +250,9 @@ class Simulation {
       // In exact mode the store's time counts, at which it was decided; the answer may be long under way.
       const atMs = this.#ground.mode === "exact" ? decision.atMs : this.#time.nowMs;
       ledger.admissions.push({ atMs, costMilli, byPolicy });
-      ledger.admittedMilli += costMilli;
+      limits.forEach((_, index) => {
+        ledger.admittedMilli[index] = (ledger.admittedMilli[index] ?? 0) + costAt(costMilli, index);
+      });
     };
     if (decided instanceof Promise) void decided.then(admit);
     else admit(decided);
@@ -298,9 +317,10 @@ class Simulation {
     for (const { admissions } of this.#ledgers.values()) admissions.sort((a, b) => a.atMs - b.atMs);
     let overshoot = 0;
     const calm = { admitted: 0, ideal: 0 };
-    for (const [key, { tier, arrivals, admissions, byPolicy }] of this.#ledgers) {
+    for (const [key, { tier, arrivals, admissions: all, byPolicy }] of this.#ledgers) {
       const excused = this.#excused();
-      for (const { name, rule } of tier.limits) {
+      for (const [index, { name, rule }] of tier.limits.entries()) {
+        const admissions = ofLimit(all, index);
         if (rule.type === "bucket") {
           const allowed = this.#ground.mode === "exact" ? 0 : (rule.perMs / rule.perMilli) * this.#ground.leaseMs;
           const over = overBucket(rule, admissions);
@@ -335,7 +355,7 @@ class Simulation {
         }
       }
       if (isCalm && byPolicy === 0) {
-        const admitted = admissions.reduce((sum, { costMilli }) => sum + costMilli, 0);
+        const admitted = all.reduce((sum, { costMilli }) => sum + mostOf(costMilli, tier.limits.length), 0);
         const best = ideal(key, tier, arrivals);
         calm.admitted += admitted;
         calm.ideal += best;

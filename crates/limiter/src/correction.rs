@@ -1,11 +1,13 @@
 //! What is said of an allowed decision to correct it, by a refund or by settling on what a call took. The crossing
 //! makes one for each.
 
+use crate::cost::Delta;
+
 /// A correction of an allowed decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Correction {
-    /// Thousandths of a token: below 0 gives back, above 0 charges more, even past empty.
-    pub delta_milli: i64,
+    /// By how much.
+    pub delta: Delta,
     /// The version of the tiers that decided; see [`Outcome::version`](crate::Outcome::version).
     pub version: usize,
     /// When the decision was made. Quotas are corrected only while the period of that instant lasts.

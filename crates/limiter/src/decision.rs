@@ -37,6 +37,14 @@ pub struct Report {
 }
 
 impl Outcome {
+    /// Tells how long the key stands still by a better clock than the one that decided; that is read only if it does at all.
+    #[inline]
+    pub(crate) fn stand_still_until(&mut self, better_ms: impl FnOnce() -> u64) {
+        if self.behind_ms > 0 {
+            self.behind_ms = self.now_ms.saturating_sub(better_ms());
+        }
+    }
+
     /// Where each limit of the tier that decided stands.
     #[must_use]
     pub fn report(&self, tier: &Tier) -> Vec<Report> {

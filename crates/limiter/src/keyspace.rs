@@ -8,6 +8,7 @@ use dashmap::DashMap;
 
 use crate::MAX_LIMITS;
 use crate::correction::Correction;
+use crate::cost::SlotCost;
 use crate::credit::{Credit, Credits, KeyCredits};
 use crate::decision::Outcome;
 use crate::error::Error;
@@ -29,10 +30,10 @@ const SPARE_OVERFLOW: usize = 1 << 8;
 
 /// A question to decide.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Call<'a> {
+pub(crate) struct Call<'a, C> {
     pub(crate) key: KeyHash,
     pub(crate) tier: &'a Tier,
-    pub(crate) cost_milli: u64,
+    pub(crate) cost: C,
     pub(crate) now_ms: u64,
     /// Whether a denial stands, so that it may begin a block, and is not asked again by a better clock.
     pub(crate) is_final: bool,
@@ -98,7 +99,12 @@ impl<const N: usize> Keyspace<N> {
 
     /// Decides for a key that is there; returns whether it was.
     #[inline]
-    pub(crate) fn consume_known(&self, tiers: &TierVersions, call: &Call<'_>, outcome: &mut Outcome) -> bool {
+    pub(crate) fn consume_known(
+        &self,
+        tiers: &TierVersions,
+        call: &Call<'_, impl SlotCost>,
+        outcome: &mut Outcome,
+    ) -> bool {
         self.table
             .update(call.key, |state, credits| {
                 self.spend(state, tiers, call, credits, outcome);
@@ -111,7 +117,7 @@ impl<const N: usize> Keyspace<N> {
         &self,
         state: &mut State<N>,
         tiers: &TierVersions,
-        call: &Call<'_>,
+        call: &Call<'_, impl SlotCost>,
         credits: KeyCredits<'_, N>,
         outcome: &mut Outcome,
     ) {
@@ -121,7 +127,13 @@ impl<const N: usize> Keyspace<N> {
 
     /// Decides for a key that was not there just now.
     #[cold]
-    pub(crate) fn consume_first(&self, tiers: &TierVersions, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
+    pub(crate) fn consume_first(
+        &self,
+        tiers: &TierVersions,
+        call: &Call<'_, impl SlotCost>,
+        room_ms: u64,
+        outcome: &mut Outcome,
+    ) {
         let new = State::new(call.tier, call.now_ms);
         let spend = |state: &mut State<N>, credits: KeyCredits<'_, N>| self.spend(state, tiers, call, credits, outcome);
         if self.insert(tiers, call.key, new, room_ms, spend) == Err(Full) {
@@ -147,11 +159,17 @@ impl<const N: usize> Keyspace<N> {
         inserted
     }
 
-    pub(crate) fn peek(&self, tiers: &TierVersions, call: &Call<'_>, room_ms: u64, outcome: &mut Outcome) {
+    pub(crate) fn peek(
+        &self,
+        tiers: &TierVersions,
+        call: &Call<'_, impl SlotCost>,
+        room_ms: u64,
+        outcome: &mut Outcome,
+    ) {
         let Call {
             key,
             tier,
-            cost_milli,
+            cost,
             now_ms,
             ..
         } = *call;
@@ -169,8 +187,8 @@ impl<const N: usize> Keyspace<N> {
         state.bring_to(tier, tiers, now_ms, || credits.as_mut());
         outcome.now_ms = state.at_ms();
         outcome.behind_ms = outcome.now_ms - now_ms;
-        if cost_milli > 0 {
-            outcome.verdict = tier.verdict(&state.spent, cost_milli, outcome.now_ms);
+        if !cost.is_nothing() {
+            outcome.verdict = tier.verdict(&state.spent, cost, outcome.now_ms);
         }
         tier.rates.put_in_order(&state.spent, &mut outcome.spent);
     }
@@ -194,7 +212,7 @@ impl<const N: usize> Keyspace<N> {
         if !correction.overflow && self.table.update(key, apply_and_mark).is_some() {
             return;
         }
-        let charges = correction.delta_milli > 0 && !tier.limits.is_empty();
+        let charges = correction.delta.charges(tier.limits.len());
         let new = State::new(tier, now_ms);
         if charges && !correction.overflow && self.insert(tiers, key, new, room_ms, apply_and_mark).is_ok() {
             return;
@@ -427,13 +445,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn decide<'c, const N: usize>(
     state: &mut State<N>,
     tiers: &TierVersions,
-    call: &Call<'_>,
+    call: &Call<'_, impl SlotCost>,
     credits: impl FnOnce() -> Option<&'c mut Credits<N>>,
     outcome: &mut Outcome,
 ) {
     let Call {
         tier,
-        cost_milli,
+        cost,
         now_ms,
         is_final,
         ..
@@ -441,11 +459,11 @@ fn decide<'c, const N: usize>(
     state.bring_to(tier, tiers, now_ms, credits);
     outcome.now_ms = state.at_ms();
     outcome.behind_ms = outcome.now_ms - now_ms;
-    outcome.verdict = tier.verdict(&state.spent, cost_milli, outcome.now_ms);
+    outcome.verdict = tier.verdict(&state.spent, cost, outcome.now_ms);
     if outcome.verdict == Verdict::Allowed {
-        tier.rates.charge(&mut state.spent, cost_milli);
+        cost.charge(&tier.rates, &mut state.spent);
     } else if tier.blocks && is_final {
-        tier.block(&mut state.spent, cost_milli);
+        tier.block(&mut state.spent, cost);
     }
     tier.rates.put_in_order(&state.spent, &mut outcome.spent);
 }

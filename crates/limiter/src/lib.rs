@@ -30,6 +30,7 @@
 pub mod bucket;
 mod clock;
 mod correction;
+mod cost;
 mod credit;
 mod decision;
 mod demand;
@@ -76,6 +77,7 @@ mod times;
 mod verdict;
 
 pub use correction::Correction;
+pub use cost::{Costs, Delta};
 pub use credit::Credit;
 pub use decision::{Outcome, Report};
 pub use epoch::{Epoch, MAX_EPOCH_COUNT, MAX_SERVERS};

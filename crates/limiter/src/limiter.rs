@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::MAX_LIMITS;
 use crate::clock::{Readings, held};
 use crate::correction::Correction;
+use crate::cost::{Costs, SlotCost};
 use crate::credit::Credit;
 use crate::decision::Outcome;
 use crate::error::Error;
@@ -15,7 +16,7 @@ use crate::limit::Limit;
 use crate::rule_set::HeldRuleSet;
 use crate::snapshot::{AdoptedRuleSet, Change, NamedRule};
 use crate::stats::{Counters, Stats};
-use crate::tier::{TierId, TierRef, TierSpec};
+use crate::tier::{Tier, TierId, TierRef, TierSpec};
 use crate::tier_versions::TierVersions;
 use crate::verdict::Verdict;
 
@@ -180,12 +181,18 @@ impl Limiter {
     /// [`Error::TierUnknown`], [`Error::CostExceedsCapacity`]
     #[inline]
     pub fn consume(&self, key: KeyHash, tier: TierId, cost_milli: u64, now_ms: u64) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::default();
-        if let Some(tier) = self.decide(key, tier, cost_milli, now_ms, true, &mut outcome)? {
-            let overflows = outcome.overflow && cost_milli > 0;
-            self.core.counters.count(&tier, outcome.verdict, overflows, self.lane);
-        }
-        Ok(outcome)
+        let (version, tier) = self.priced(tier, cost_milli)?;
+        Ok(self.consume_at(key, (version, &*tier), cost_milli, now_ms))
+    }
+
+    /// The same of a cost for each limit. Where all of them are 0, it touches nothing.
+    ///
+    /// # Errors
+    /// As of [`consume`](Self::consume).
+    pub fn consume_each(&self, key: KeyHash, tier: TierId, costs: &Costs, now_ms: u64) -> Result<Outcome, Error> {
+        let (version, tier) = self.core.tiers.tier(tier)?;
+        let costs = tier.slot_costs(costs, version)?;
+        Ok(self.consume_at(key, (version, &*tier), &costs, now_ms))
     }
 
     /// Does what [`consume`](Self::consume) does by two clocks: a cheap one that lags a little, and a better one, which is
@@ -203,54 +210,110 @@ impl Limiter {
         better_ms: impl FnOnce() -> u64,
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
-        if let Some(tier) = self.decide(key, tier, cost_milli, cheap_ms, false, outcome)?
-            && outcome.verdict == Verdict::Allowed
-        {
-            let overflows = outcome.overflow && cost_milli > 0;
-            self.core.counters.count(&tier, outcome.verdict, overflows, self.lane);
-            if outcome.behind_ms > 0 {
-                outcome.behind_ms = outcome.now_ms.saturating_sub(better_ms());
-            }
-            return Ok(());
+        let (version, priced) = self.priced(tier, cost_milli)?;
+        if self.allows_by_cheap(key, (version, &*priced), cost_milli, cheap_ms, outcome) {
+            outcome.stand_still_until(better_ms);
+        } else {
+            *outcome = self.consume(key, tier, cost_milli, better_ms())?;
         }
-        *outcome = self.consume(key, tier, cost_milli, better_ms())?;
         Ok(())
     }
 
-    /// Decides and, if allowed, spends. None if the key is new, and is not to be inserted; then nothing was decided.
+    /// The same of a cost for each limit.
+    ///
+    /// # Errors
+    /// As of [`consume`](Self::consume).
+    #[inline]
+    pub fn consume_each_by(
+        &self,
+        key: KeyHash,
+        tier: TierId,
+        costs: &Costs,
+        cheap_ms: u64,
+        better_ms: impl FnOnce() -> u64,
+        outcome: &mut Outcome,
+    ) -> Result<(), Error> {
+        let (version, priced) = self.core.tiers.tier(tier)?;
+        let slot_costs = priced.slot_costs(costs, version)?;
+        if self.allows_by_cheap(key, (version, &*priced), &slot_costs, cheap_ms, outcome) {
+            outcome.stand_still_until(better_ms);
+        } else {
+            *outcome = self.consume_each(key, tier, costs, better_ms())?;
+        }
+        Ok(())
+    }
+
+    /// A tier that can hold a cost, and its version.
+    #[inline]
+    fn priced(&self, tier: TierId, cost_milli: u64) -> Result<(usize, TierRef<'_>), Error> {
+        let (version, tier) = self.core.tiers.tier(tier)?;
+        tier.check_cost(cost_milli)?;
+        Ok((version, tier))
+    }
+
+    #[inline]
+    fn consume_at(&self, key: KeyHash, tier: (usize, &Tier), cost: impl SlotCost, now_ms: u64) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.decide(key, tier, cost, now_ms, true, &mut outcome);
+        self.count(tier.1, cost, &outcome);
+        outcome
+    }
+
+    /// Whether a cheap clock's instant is enough to allow a call of a known key; else it is to be decided by a better one.
+    #[inline]
+    fn allows_by_cheap(
+        &self,
+        key: KeyHash,
+        tier: (usize, &Tier),
+        cost: impl SlotCost,
+        cheap_ms: u64,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let allows = self.decide(key, tier, cost, cheap_ms, false, outcome) && outcome.verdict == Verdict::Allowed;
+        if allows {
+            self.count(tier.1, cost, outcome);
+        }
+        allows
+    }
+
+    #[inline]
+    fn count(&self, tier: &Tier, cost: impl SlotCost, outcome: &Outcome) {
+        let overflows = outcome.overflow && !cost.is_nothing();
+        self.core.counters.count(tier, outcome.verdict, overflows, self.lane);
+    }
+
+    /// Decides and, if allowed, spends; returns whether it did: not where the key is new, and is not to be inserted.
     #[inline]
     fn decide(
         &self,
         key: KeyHash,
-        tier: TierId,
-        cost_milli: u64,
+        (version, tier): (usize, &Tier),
+        cost: impl SlotCost,
         now_ms: u64,
         inserts: bool,
         outcome: &mut Outcome,
-    ) -> Result<Option<TierRef<'_>>, Error> {
+    ) -> bool {
         let tiers = &self.core.tiers;
-        let (version, tier) = tiers.tier(tier)?;
-        tier.check_cost(cost_milli)?;
         let now_ms = held(now_ms);
         let call = Call {
             key,
-            tier: &tier,
-            cost_milli,
+            tier,
+            cost,
             now_ms,
             is_final: inserts,
         };
         outcome.version = version;
         if tier.limits.is_empty() {
             outcome.now_ms = now_ms;
-        } else if cost_milli == 0 {
+        } else if cost.is_nothing() {
             keyspace!(self, space => space.peek(tiers, &call, self.room_ms(now_ms), outcome));
         } else if !keyspace!(self, space => space.consume_known(tiers, &call, outcome)) {
             if !inserts {
-                return Ok(None);
+                return false;
             }
             keyspace!(self, space => space.consume_first(tiers, &call, self.room_ms(now_ms), outcome));
         }
-        Ok(Some(tier))
+        true
     }
 
     /// Decides and changes nothing.
@@ -258,13 +321,26 @@ impl Limiter {
     /// # Errors
     /// [`Error::TierUnknown`], [`Error::CostExceedsCapacity`]
     pub fn peek(&self, key: KeyHash, tier: TierId, cost_milli: u64, now_ms: u64) -> Result<Outcome, Error> {
+        let (version, tier) = self.priced(tier, cost_milli)?;
+        Ok(self.peek_at(key, (version, &*tier), cost_milli, now_ms))
+    }
+
+    /// The same of a cost for each limit.
+    ///
+    /// # Errors
+    /// As of [`peek`](Self::peek).
+    pub fn peek_each(&self, key: KeyHash, tier: TierId, costs: &Costs, now_ms: u64) -> Result<Outcome, Error> {
         let (version, tier) = self.core.tiers.tier(tier)?;
-        tier.check_cost(cost_milli)?;
+        let costs = tier.slot_costs(costs, version)?;
+        Ok(self.peek_at(key, (version, &*tier), &costs, now_ms))
+    }
+
+    fn peek_at(&self, key: KeyHash, (version, tier): (usize, &Tier), cost: impl SlotCost, now_ms: u64) -> Outcome {
         let now_ms = held(now_ms);
         let call = Call {
             key,
-            tier: &tier,
-            cost_milli,
+            tier,
+            cost,
             now_ms,
             is_final: true,
         };
@@ -273,7 +349,7 @@ impl Limiter {
             ..Outcome::default()
         };
         keyspace!(self, space => space.peek(&self.core.tiers, &call, self.room_ms(now_ms), &mut outcome));
-        Ok(outcome)
+        outcome
     }
 
     fn room_ms(&self, now_ms: u64) -> u64 {

@@ -129,6 +129,36 @@ impl Rates {
         }
     }
 
+    /// Costs of the tier's limits, in its order, by slot.
+    #[inline]
+    pub(crate) fn by_slot(&self, costs: &[u64; MAX_LIMITS]) -> [u64; MAX_LIMITS] {
+        let mut by_slot = [0; MAX_LIMITS];
+        let slots = self.order.iter().take(usize::from(self.limits));
+        for (slot, cost) in slots.zip(costs) {
+            by_slot[usize::from(*slot)] = *cost;
+        }
+        by_slot
+    }
+
+    /// As [`fit`](Self::fit) of a cost for each slot. What costs nothing passes, also where more is spent than there was.
+    #[inline]
+    pub(crate) fn fit_each<const N: usize>(&self, spent: &[u64; N], costs: &[u64; MAX_LIMITS]) -> bool {
+        let fits = |((spent, rate), cost): ((&u64, &Rate), &u64)| {
+            let after = spent.wrapping_add(cost * rate.per_milli).cast_signed();
+            (*cost == 0) | (after <= rate.capacity.cast_signed())
+        };
+        let slots = spent.iter().zip(&self.slots).zip(costs);
+        slots.fold(true, |all, slot| all & fits(slot))
+    }
+
+    /// As [`charge`](Self::charge) of a cost for each slot.
+    #[inline]
+    pub(crate) fn charge_each<const N: usize>(&self, spent: &mut [u64; N], costs: &[u64; MAX_LIMITS]) {
+        for ((spent, rate), cost) in spent.iter_mut().zip(&self.slots).zip(costs) {
+            *spent = spent.wrapping_add(cost * rate.per_milli);
+        }
+    }
+
     /// Takes off what was spent in advance.
     #[inline]
     pub(crate) fn deduct<const N: usize>(&self, spent: &mut [u64; N], milli: u64) {

@@ -167,7 +167,7 @@ impl<const N: usize> State<N> {
         let Some(rule_set) = tiers.rule_set(self.rule_set()) else {
             return;
         };
-        for TierLimit { slot, limit } in &charged.limits {
+        for (index, TierLimit { slot, limit }) in charged.limits.iter().enumerate() {
             let Some(present) = &rule_set.slots[*slot] else {
                 continue;
             };
@@ -181,7 +181,7 @@ impl<const N: usize> State<N> {
                 let credit = credits.map_or(Credit::NONE, |credits| credits[*slot]);
                 self.spent[*slot] = present
                     .limit
-                    .charged(self.spent[*slot], correction.delta_milli, limit, credit);
+                    .charged(self.spent[*slot], correction.delta.of(index), limit, credit);
             }
         }
     }

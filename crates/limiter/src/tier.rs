@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::cost::{Costs, SlotCost, SlotCosts};
 use crate::error::Error;
 use crate::limit::{LimitSpec, Rule, TierLimit};
 use crate::rates::Rates;
@@ -96,21 +97,39 @@ impl Tier {
         Ok(())
     }
 
+    /// Costs of the limits, by slot, if they are of a version and can be held.
+    #[inline]
+    pub(crate) fn slot_costs(&self, costs: &Costs, version: usize) -> Result<SlotCosts, Error> {
+        if costs.version != version {
+            return Err(Error::TierUnknown);
+        }
+        for (TierLimit { limit, .. }, cost_milli) in self.limits.iter().zip(costs.milli) {
+            let most_milli = match limit.max_cost_milli() {
+                0 => MOST_DENIED_MILLI,
+                most_milli => most_milli,
+            };
+            if cost_milli > most_milli {
+                return Err(Error::CostExceedsCapacity { most_milli });
+            }
+        }
+        Ok(SlotCosts(self.rates.by_slot(&costs.milli)))
+    }
+
     /// The denying limit with the longest wait, if any denies.
     #[inline]
-    pub(crate) fn verdict<const N: usize>(&self, spent: &[u64; N], cost_milli: u64, now_ms: u64) -> Verdict {
+    pub(crate) fn verdict<const N: usize>(&self, spent: &[u64; N], cost: impl SlotCost, now_ms: u64) -> Verdict {
         // Waits take divisions, and most calls pass.
-        if self.rates.fit(spent, cost_milli) {
+        if cost.fits(&self.rates, spent) {
             return Verdict::Allowed;
         }
-        self.longest_wait(spent, cost_milli, now_ms)
+        self.longest_wait(spent, cost, now_ms)
     }
 
     /// Begins the blocks that a denied call of this cost begins.
     #[cold]
-    pub(crate) fn block(&self, spent: &mut [u64], cost_milli: u64) {
+    pub(crate) fn block(&self, spent: &mut [u64], cost: impl SlotCost) {
         for TierLimit { slot, limit } in &self.limits {
-            spent[*slot] = limit.after_denial(spent[*slot], cost_milli);
+            spent[*slot] = limit.after_denial(spent[*slot], cost.of_slot(*slot));
         }
     }
 
@@ -121,12 +140,13 @@ impl Tier {
     }
 
     #[cold]
-    fn longest_wait(&self, spent: &[u64], cost_milli: u64, now_ms: u64) -> Verdict {
+    fn longest_wait(&self, spent: &[u64], cost: impl SlotCost, now_ms: u64) -> Verdict {
         let mut verdict = Verdict::Allowed;
         let mut longest = 0;
         for (limit, TierLimit { slot, limit: rule }) in (0..).zip(&self.limits) {
+            let cost_milli = cost.of_slot(*slot);
             let wait = rule.wait_ms(spent[*slot], cost_milli, now_ms);
-            if wait > longest {
+            if cost_milli > 0 && wait > longest {
                 longest = wait;
                 verdict = Verdict::Denied { limit };
             }

@@ -5,7 +5,10 @@
 use num_rational::BigRational;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tollkeeper_limiter::{Correction, Error, LimitSpec, Limiter, NEVER_MS, Period, Rule, Settings, TierSpec, Verdict};
+use tollkeeper_limiter::{
+    Correction, Costs, Delta, Error, LimitSpec, Limiter, MAX_LIMITS, NEVER_MS, Period, Rule, Settings, TierSpec,
+    Verdict,
+};
 
 type Number = BigRational;
 
@@ -109,6 +112,7 @@ impl Model {
             block_ms,
             ..
         } = self.rule
+            && cost_milli > 0
             && !self.is_blocked()
             && self.amount < number(cost_milli)
         {
@@ -117,6 +121,9 @@ impl Model {
     }
 
     fn wait_ms(&self, cost_milli: u64) -> u64 {
+        if cost_milli == 0 {
+            return 0;
+        }
         match self.rule {
             Rule::Bucket {
                 limit_milli,
@@ -162,6 +169,30 @@ impl Model {
         }
     }
 
+    /// Whether a debt after it is one that no bucket cuts.
+    fn may_be_charged(&self, cost_milli: u64) -> bool {
+        match self.rule {
+            Rule::Bucket {
+                limit_milli,
+                burst_milli,
+                ..
+            } => &self.amount + Self::capacity(limit_milli, burst_milli) >= number(cost_milli),
+            Rule::Quota { .. } => true,
+        }
+    }
+
+    fn charge(&mut self, cost_milli: u64, charged_at_ms: u64) {
+        match self.rule {
+            Rule::Bucket { .. } if self.is_blocked() => {}
+            Rule::Bucket { .. } => self.amount -= number(cost_milli),
+            Rule::Quota { period, .. } => {
+                if period.bounds(charged_at_ms) == period.bounds(self.at_ms) {
+                    self.amount += number(cost_milli);
+                }
+            }
+        }
+    }
+
     fn refund(&mut self, cost_milli: u64, charged_at_ms: u64) {
         match self.rule {
             Rule::Bucket {
@@ -183,11 +214,12 @@ impl Model {
     }
 
     fn remaining_milli(&self) -> u64 {
-        match self.rule {
-            Rule::Bucket { .. } if self.is_blocked() => 0,
-            Rule::Bucket { .. } => whole(&self.amount.floor()),
-            Rule::Quota { limit_milli, .. } => whole(&(number(limit_milli) + &self.granted - &self.amount)),
-        }
+        let left = match self.rule {
+            Rule::Bucket { .. } if self.is_blocked() => return 0,
+            Rule::Bucket { .. } => self.amount.floor(),
+            Rule::Quota { limit_milli, .. } => number(limit_milli) + &self.granted - &self.amount,
+        };
+        whole(&left.max(number(0)))
     }
 }
 
@@ -195,14 +227,41 @@ fn whole(value: &Number) -> u64 {
     value.to_integer().try_into().unwrap()
 }
 
+/// Of every limit the same, or of each its own, in thousandths.
+#[derive(Debug, Clone, Copy)]
+enum Cost {
+    Every(u64),
+    Each([u64; MAX_LIMITS]),
+}
+
+impl Cost {
+    fn of(self, limit: usize) -> u64 {
+        match self {
+            Self::Every(milli) => milli,
+            Self::Each(milli) => milli[limit],
+        }
+    }
+
+    /// As a correction: charged, or given back.
+    fn delta(self, sign: i64) -> Delta {
+        let signed = |milli: u64| sign * i64::try_from(milli).unwrap();
+        match self {
+            Self::Every(milli) => Delta::Every(signed(milli)),
+            Self::Each(milli) => Delta::Each(milli.map(signed)),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Call {
-    Consume(u64),
-    Peek(u64),
+    Consume(Cost),
+    Peek(Cost),
     /// Of one of the allowed calls, counted from the last.
     Refund(usize),
     /// Of the first quota, if there is one; whether it outlasts the period.
     Grant(u64, bool),
+    /// More than one of them has cost, counted alike.
+    Charge(usize, Cost),
 }
 
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
@@ -238,12 +297,15 @@ fn periods() -> impl Strategy<Value = Period> {
 fn calls() -> impl Strategy<Value = Vec<(u64, Call)>> {
     let advance =
         prop_oneof![5 => 0..2_000_u64, 2 => 0..100_000_u64, 1 => 0..10_000_000_u64, 1 => 0..3_000_000_000_u64];
-    let cost = prop_oneof![Just(1_000), 1..20_000_u64];
+    let milli = || prop_oneof![Just(1_000), 1..20_000_u64];
+    let each = proptest::array::uniform::<_, MAX_LIMITS>(prop_oneof![1 => Just(0), 2 => milli()]);
+    let cost = prop_oneof![2 => milli().prop_map(Cost::Every), 1 => each.prop_map(Cost::Each)];
     let call = prop_oneof![
         5 => cost.clone().prop_map(Call::Consume),
         1 => cost.clone().prop_map(Call::Peek),
-        1 => (cost, any::<bool>()).prop_map(|(milli, keeps)| Call::Grant(milli, keeps)),
+        1 => (milli(), any::<bool>()).prop_map(|(milli, keeps)| Call::Grant(milli, keeps)),
         1 => (0..5_usize).prop_map(Call::Refund),
+        1 => (0..5_usize, cost).prop_map(|(back, more)| Call::Charge(back, more)),
     ];
     vec((advance, call), 1..80)
 }
@@ -281,35 +343,53 @@ proptest! {
                 }
                 Call::Refund(back) => {
                     if allowed.len() > back {
-                        let (cost, charged_at_ms) = allowed.remove(allowed.len() - 1 - back);
+                        let (cost, charged_at_ms): (Cost, u64) = allowed.remove(allowed.len() - 1 - back);
                         let correction = Correction {
-                            delta_milli: -i64::try_from(cost).unwrap(), version: 0, charged_at_ms, overflow: false, quotas_only: false,
+                            delta: cost.delta(-1), version: 0, charged_at_ms, overflow: false, quotas_only: false,
                         };
                         limiter.correct(key, tier, correction, now_ms).unwrap();
-                        for limit in model.iter_mut().flatten() {
+                        for (index, limit) in model.iter_mut().flatten().enumerate() {
                             limit.advance(now_ms);
-                            limit.refund(cost, charged_at_ms);
+                            limit.refund(cost.of(index), charged_at_ms);
+                        }
+                    }
+                    continue;
+                }
+                Call::Charge(back, more) => {
+                    let is_within = |(index, limit): (usize, &Model)| limit.may_be_charged(more.of(index));
+                    if allowed.len() > back && model.iter().flatten().enumerate().all(is_within) {
+                        let (_, charged_at_ms) = allowed[allowed.len() - 1 - back];
+                        let correction = Correction {
+                            delta: more.delta(1), version: 0, charged_at_ms, overflow: false, quotas_only: false,
+                        };
+                        limiter.correct(key, tier, correction, now_ms).unwrap();
+                        for (index, limit) in model.iter_mut().flatten().enumerate() {
+                            limit.advance(now_ms);
+                            limit.charge(more.of(index), charged_at_ms);
                         }
                     }
                     continue;
                 }
             };
-            let decided = if spends {
-                limiter.consume(key, tier, cost, now_ms)
-            } else {
-                limiter.peek(key, tier, cost, now_ms)
+            let decided = match (cost, spends) {
+                (Cost::Every(cost), true) => limiter.consume(key, tier, cost, now_ms),
+                (Cost::Every(cost), false) => limiter.peek(key, tier, cost, now_ms),
+                (Cost::Each(milli), true) => limiter.consume_each(key, tier, &Costs { version: 0, milli }, now_ms),
+                (Cost::Each(milli), false) => limiter.peek_each(key, tier, &Costs { version: 0, milli }, now_ms),
             };
             let Ok(outcome) = decided else {
                 // More than a limit can ever hold.
-                let too_small = rules.iter().any(|rule| match *rule {
+                let too_small = rules.iter().enumerate().any(|(index, rule)| match *rule {
                     Rule::Bucket { limit_milli, burst_milli, .. } => {
-                        limit_milli > 0 && Model::capacity(limit_milli, burst_milli) < number(cost)
+                        limit_milli > 0 && Model::capacity(limit_milli, burst_milli) < number(cost.of(index))
                     }
-                    Rule::Quota { limit_milli, .. } => limit_milli > 0 && limit_milli < cost,
+                    Rule::Quota { limit_milli, .. } => limit_milli > 0 && limit_milli < cost.of(index),
                 });
                 prop_assert!(too_small);
                 continue;
             };
+            // What costs nothing touches nothing.
+            let spends = spends && (0..rules.len()).any(|index| cost.of(index) > 0);
             let mut new: Vec<_> = rules.iter().map(|rule| Some(Model::new(*rule, now_ms))).collect();
             if spends {
                 for (limit, new) in model.iter_mut().zip(&mut new) {
@@ -321,14 +401,14 @@ proptest! {
             for limit in &mut *limits {
                 limit.advance(now_ms);
             }
-            let waits: Vec<_> = limits.iter().map(|limit| limit.wait_ms(cost)).collect();
+            let waits: Vec<_> = limits.iter().enumerate().map(|(index, limit)| limit.wait_ms(cost.of(index))).collect();
             let longest = waits.iter().copied().max().unwrap();
             match outcome.verdict {
                 Verdict::Allowed => {
                     prop_assert_eq!(longest, 0);
                     if spends {
-                        for limit in &mut *limits {
-                            limit.spend(cost);
+                        for (index, limit) in limits.iter_mut().enumerate() {
+                            limit.spend(cost.of(index));
                         }
                         allowed.push((cost, now_ms));
                     }
@@ -337,14 +417,16 @@ proptest! {
                     prop_assert!(longest > 0);
                     prop_assert_eq!(waits.iter().position(|wait| *wait == longest), Some(usize::from(limit)));
                     if spends {
-                        for limit in &mut limits {
-                            limit.deny(cost);
+                        for (index, limit) in limits.iter_mut().enumerate() {
+                            limit.deny(cost.of(index));
                         }
                     }
                 }
             }
             let tier = limiter.tier(tier).unwrap();
-            prop_assert_eq!(outcome.retry_after_ms(&tier, cost), longest);
+            if let Verdict::Denied { limit } = outcome.verdict {
+                prop_assert_eq!(outcome.retry_after_ms(&tier, cost.of(usize::from(limit))), longest);
+            }
             let left: Vec<_> = outcome.report(&tier).iter().map(|report| report.remaining_milli).collect();
             prop_assert_eq!(left, limits.iter().map(|limit| limit.remaining_milli()).collect::<Vec<_>>());
         }
@@ -405,7 +487,7 @@ proptest! {
         };
         let (units, before) = remaining();
         let correction = Correction {
-            delta_milli, version: 0, charged_at_ms: now_ms, overflow: false, quotas_only: false,
+            delta: Delta::Every(delta_milli), version: 0, charged_at_ms: now_ms, overflow: false, quotas_only: false,
         };
         limiter.correct(key, 0, correction, now_ms).unwrap();
         let (units_after, after) = remaining();

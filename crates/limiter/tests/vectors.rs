@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
-use tollkeeper_limiter::{Correction, LimitSpec, Limiter, Outcome, Period, Rule, Settings, TierId, TierSpec, Verdict};
+use tollkeeper_limiter::{
+    Correction, Delta, LimitSpec, Limiter, Outcome, Period, Rule, Settings, TierId, TierSpec, Verdict,
+};
 
 #[derive(Deserialize)]
 struct Vectors {
@@ -172,7 +174,7 @@ fn every_vector_holds() {
                 "refund" => {
                     let (outcome, tier, cost) = decided[operation.of.unwrap()].unwrap();
                     let correction = Correction {
-                        delta_milli: -cost.cast_signed(),
+                        delta: Delta::Every(-cost.cast_signed()),
                         version: outcome.version,
                         charged_at_ms: outcome.now_ms,
                         overflow: outcome.overflow,

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use napi::{Env, Result};
-use tollkeeper_limiter::{Error, KeyHash, Limiter, Outcome, TierId, Verdict};
+use tollkeeper_limiter::{Costs, Error, KeyHash, Limiter, MAX_LIMITS, Outcome, TierId, Verdict};
 
 use crate::clock::{coarse_ms, given, instant, system_ms};
 use crate::hot::{self, Frame, ROWS, RawValue, at, keys_of, outcome, prefetch, write_spent};
@@ -71,8 +71,7 @@ fn consume_many(limiter: &Own, frame: &Frame<{ at::ROW }>, count: usize, keys: &
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "what comes in is checked or saturates, what goes out is below 2^53"
+    reason = "what comes in is checked or saturates"
 )]
 #[inline]
 fn decide<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: Option<KeyHash>, now_ms: Option<u64>) {
@@ -82,7 +81,7 @@ fn decide<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: Option<Ke
         return;
     };
     if cost.is_nan() || cost < 0.0 {
-        row[at::CODE] = outcome::COST_INVALID;
+        decide_each::<SPENDING>(limiter, row, key, now_ms);
     } else if tier.is_nan() || tier < 0.0 {
         row[at::CODE] = outcome::TIER_UNKNOWN;
     } else {
@@ -97,25 +96,80 @@ fn decide<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: Option<Ke
             let now_ms = now_ms.unwrap_or_else(system_ms);
             limiter.peek(key, tier, cost, now_ms).map(|peeked| decided = peeked)
         };
-        match result {
-            Ok(()) => {
-                let denied = match decided.verdict {
-                    Verdict::Allowed => 0.0,
-                    Verdict::Denied { limit } => f64::from(limit) + 1.0,
-                };
-                row[at::CODE] = denied + if decided.overflow { outcome::OVERFLOW } else { 0.0 };
-                if decided.behind_ms > 0 {
-                    row[at::CODE] += outcome::BEHIND;
-                    row[at::BEHIND] = decided.behind_ms as f64;
-                }
-                row[at::VERSION] = decided.version as f64;
-                // Signed, since that takes one instruction where unsigned takes six.
-                row[at::NOW] = decided.now_ms.cast_signed() as f64;
-                write_spent(row, &decided.spent, limiter.slots());
+        write(row, &result, &decided, limiter.slots());
+    }
+}
+
+/// The same where each limit has a cost of its own; else the cost is none.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what comes in is checked or saturates"
+)]
+#[inline(never)]
+fn decide_each<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: KeyHash, now_ms: Option<u64>) {
+    let tier = row[at::TIER];
+    let Some(milli) = costs_of(row) else {
+        row[at::CODE] = outcome::COST_INVALID;
+        return;
+    };
+    if tier.is_nan() || tier < 0.0 {
+        row[at::CODE] = outcome::TIER_UNKNOWN;
+        return;
+    }
+    let costs = Costs {
+        version: row[at::VERSION] as usize,
+        milli,
+    };
+    let tier = tier as TierId;
+    let mut decided = Outcome::default();
+    let result = if SPENDING {
+        let cheap_ms = now_ms.unwrap_or_else(coarse_ms);
+        let better_ms = || now_ms.unwrap_or_else(system_ms);
+        limiter.consume_each_by(key, tier, &costs, cheap_ms, better_ms, &mut decided)
+    } else {
+        let now_ms = now_ms.unwrap_or_else(system_ms);
+        limiter
+            .peek_each(key, tier, &costs, now_ms)
+            .map(|peeked| decided = peeked)
+    };
+    write(row, &result, &decided, limiter.slots());
+}
+
+/// The costs that stand in a row, if it says so and they are some.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what comes in is checked or saturates"
+)]
+fn costs_of(row: &Row) -> Option<[u64; MAX_LIMITS]> {
+    let costs: &[f64; MAX_LIMITS] = row[at::COSTS..].first_chunk()?;
+    let are_costs = at::EACH.contains(&row[at::COST]) && costs.iter().all(|cost| *cost >= 0.0);
+    are_costs.then(|| costs.map(|cost| cost as u64))
+}
+
+/// Writes a decision, or why there is none.
+#[expect(clippy::cast_precision_loss, reason = "what goes out is below 2^53")]
+#[inline]
+fn write(row: &mut Row, result: &std::result::Result<(), Error>, decided: &Outcome, slots: usize) {
+    match result {
+        Ok(()) => {
+            let denied = match decided.verdict {
+                Verdict::Allowed => 0.0,
+                Verdict::Denied { limit } => f64::from(limit) + 1.0,
+            };
+            row[at::CODE] = denied + if decided.overflow { outcome::OVERFLOW } else { 0.0 };
+            if decided.behind_ms > 0 {
+                row[at::CODE] += outcome::BEHIND;
+                row[at::BEHIND] = decided.behind_ms as f64;
             }
-            Err(Error::CostExceedsCapacity { .. }) => row[at::CODE] = outcome::COST_EXCEEDS_CAPACITY,
-            Err(_) => row[at::CODE] = outcome::TIER_UNKNOWN,
+            row[at::VERSION] = decided.version as f64;
+            // Signed, since that takes one instruction where unsigned takes six.
+            row[at::NOW] = decided.now_ms.cast_signed() as f64;
+            write_spent(row, &decided.spent, slots);
         }
+        Err(Error::CostExceedsCapacity { .. }) => row[at::CODE] = outcome::COST_EXCEEDS_CAPACITY,
+        Err(_) => row[at::CODE] = outcome::TIER_UNKNOWN,
     }
 }
 

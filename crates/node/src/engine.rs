@@ -18,7 +18,7 @@ use std::sync::Arc;
 use napi::bindgen_prelude::{AsyncTask, Utf16String};
 use napi::{Env, Result, Task};
 use napi_derive::napi;
-use tollkeeper_limiter::{Correction, Limiter, TierId};
+use tollkeeper_limiter::{Correction, Delta, Limiter, MAX_LIMITS, TierId};
 use tollkeeper_storage::Storage;
 
 use crate::clock::instant;
@@ -99,19 +99,24 @@ impl Engine {
     /// Corrects an allowed decision; says whether its tier was still known.
     #[napi(catch_unwind)]
     pub fn adjust(&self, key: Utf16String, delta_milli: f64, decision: DecisionRef, flags: u32, now_ms: f64) -> bool {
-        let correction = Correction {
-            delta_milli: delta_milli as i64,
-            version: decision.version as usize,
-            charged_at_ms: decision.at_ms as u64,
-            overflow: flags & OVERFLOW != 0,
-            quotas_only: flags & QUOTAS_ONLY != 0,
-        };
-        let corrected = self.with(|limiter| {
-            let key = limiter.hash_utf16(&key);
-            limiter.correct(key, decision.tier as TierId, correction, instant(now_ms))
-        });
-        // What is closed is corrected no more.
-        !matches!(corrected, Ok(Err(_)))
+        self.correct(&key, Delta::Every(delta_milli as i64), &decision, flags, now_ms)
+    }
+
+    /// The same by its own amount for each limit of the tier, in its order.
+    #[napi(catch_unwind)]
+    pub fn adjust_each(
+        &self,
+        key: Utf16String,
+        deltas_milli: Vec<f64>,
+        decision: DecisionRef,
+        flags: u32,
+        now_ms: f64,
+    ) -> bool {
+        let mut deltas = [0; MAX_LIMITS];
+        for (delta, milli) in deltas.iter_mut().zip(deltas_milli) {
+            *delta = milli as i64;
+        }
+        self.correct(&key, Delta::Each(deltas), &decision, flags, now_ms)
     }
 
     /// Grants a key thousandths of a token of a quota, the limit of that name of a tier in force; says whether the tier is
@@ -222,6 +227,22 @@ impl Engine {
             table: Arc::clone(&self.table),
             job: Job::PutRecord { name, value },
         }))
+    }
+
+    fn correct(&self, key: &[u16], delta: Delta, decision: &DecisionRef, flags: u32, now_ms: f64) -> bool {
+        let correction = Correction {
+            delta,
+            version: decision.version as usize,
+            charged_at_ms: decision.at_ms as u64,
+            overflow: flags & OVERFLOW != 0,
+            quotas_only: flags & QUOTAS_ONLY != 0,
+        };
+        let corrected = self.with(|limiter| {
+            let key = limiter.hash_utf16(key);
+            limiter.correct(key, decision.tier as TierId, correction, instant(now_ms))
+        });
+        // What is closed is corrected no more.
+        !matches!(corrected, Ok(Err(_)))
     }
 
     fn check_open(&self) -> Result<()> {

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { type CommonOptions, type Environment, examples, SERVICE, withJson, withUrl } from "./options.js";
 import type { Output } from "./output.js";
-import { type GrantFlags, grantTokens, resetQuota, setTier, showQuota } from "./quota.js";
+import { checkQuota, costOf, type GrantFlags, grantTokens, resetQuota, setTier, showQuota } from "./quota.js";
 import { ServiceClient, type ServiceOptions } from "./service.js";
 
 /** `tollkeeper quota`: what callers have left, of a running service. */
@@ -15,6 +15,7 @@ export function addQuota(program: Command, environment: Environment, output: Out
       `
 A subject is an account (acme, or acct:acme) or an address (ip:203.0.113.7).${examples(
         "tollkeeper quota show acme",
+        "tollkeeper quota check acme --cost requests=1,tokens=1850",
         "tollkeeper quota grant acme 10000 --keep",
         "tollkeeper quota reset ip:203.0.113.7",
         "tollkeeper quota set-tier acme pro",
@@ -30,6 +31,19 @@ A subject is an account (acme, or acct:acme) or an address (ip:203.0.113.7).${ex
     .description("Prints what a caller has left of each limit; spends nothing. Needs the scope quota:read.")
     .addHelpText("after", examples("tollkeeper quota show acme --json"))
     .action((of: string, options: Options) => showQuota(service(options), of, options.json ?? false, output));
+  command("check")
+    .summary("print what a call would be told")
+    .description("Prints what a call would be told now; spends nothing. Needs the scope quota:read.")
+    .option("--cost <cost>", "tokens of every limit, or by name: requests=1,tokens=1850", "1")
+    .option("--tier <tier>", "the tier to look by, where the gateway says it and no account is known")
+    .addHelpText(
+      "after",
+      examples("tollkeeper quota check acme --cost 20", "tollkeeper quota check acme --cost minute=1,month=20"),
+    )
+    .action((of: string, options: Options & { cost: string; tier?: string }) => {
+      const { cost, tier, json = false } = options;
+      return checkQuota(service(options), of, { cost: costOf(cost), tier, json }, output);
+    });
   command("reset")
     .summary("begin anew")
     .description("Forgets what a caller has spent and was granted: its next call is its first. Needs the scope admin.")

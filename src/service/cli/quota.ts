@@ -1,3 +1,5 @@
+import type { Cost } from "tollkeeper";
+import { UsageError } from "./exit.js";
 import { columns, type Output } from "./output.js";
 import type { ServiceClient } from "./service.js";
 
@@ -16,6 +18,52 @@ interface QuotaState {
 /** Prints what a caller has left. */
 export async function showQuota(service: ServiceClient, subject: string, json: boolean, output: Output): Promise<void> {
   print(await service.call<QuotaState>("GET", pathOf(subject)), json, output);
+}
+
+/** What a caller would be told now, as the service tells it. */
+interface Check {
+  allowed: boolean;
+  denied_by: string | null;
+  retry_after: number | null;
+  quota: QuotaState;
+}
+
+/** Prints what a call of a caller would be told. */
+export async function checkQuota(
+  service: ServiceClient,
+  subject: string,
+  { cost, tier, json }: { cost: Cost; tier: string | undefined; json: boolean },
+  output: Output,
+): Promise<void> {
+  const check = await service.call<Check>("POST", "/api/v1/rate-limit/check", { subject, cost, tier });
+  if (json) {
+    output.print(JSON.stringify(check, undefined, 2));
+    return;
+  }
+  const { allowed, denied_by: deniedBy, retry_after: seconds, quota } = check;
+  output.print(allowed ? "passes" : `denied by ${deniedBy}; it passes in ${seconds} s`);
+  print(quota, json, output);
+}
+
+/**
+ * A cost as it is written: `2`, or `requests=1,tokens=1850`.
+ *
+ * @throws {UsageError}
+ */
+export function costOf(text: string): Cost {
+  const number = (digits: string): number => {
+    if (/^\d+(\.\d{1,3})?$/.test(digits)) return Number(digits);
+    throw new UsageError(
+      `the cost is ${JSON.stringify(text)}; it may be tokens, such as 2, or by limit, requests=1,tokens=1850`,
+    );
+  };
+  if (!text.includes("=")) return number(text);
+  return Object.fromEntries(
+    text.split(",").map((part) => {
+      const [name = "", digits = ""] = part.split("=", 2);
+      return [name.trim(), number(digits.trim())];
+    }),
+  );
 }
 
 /** Has a caller begin anew. */

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { checkOverrides, type Decision, type Overrides, plainTier } from "tollkeeper";
 import { sendProblem } from "tollkeeper/fastify";
-import { costExceedsCapacity } from "tollkeeper/http";
+import { type Cost, costExceedsCapacity, exceededOf } from "tollkeeper/http";
 import { z } from "zod";
 import { ServiceError } from "../errors.js";
 import { serviceProblem } from "../problem-codes.js";
@@ -20,9 +20,15 @@ const tierQuery = z.object({
     .optional()
     .meta({ description: "The tier to look by, where the gateway says it and no account is known." }),
 });
+const tokens = z.number().min(0).max(1e9);
+const cost = z.union([tokens, z.record(z.string().min(1).max(32), tokens)]);
 const checkBody = z.strictObject({
   subject: subjectName,
-  cost: z.number().min(0).max(1e9).default(1).meta({ description: "Tokens, at most three decimals." }),
+  cost: cost.default(1).meta({
+    description:
+      "Tokens of every limit, or by name of each limit, at most three decimals; a limit that is left out costs 0.",
+    examples: [2, { minute: 1, month: 20 }],
+  }),
   tier: tierName.optional(),
 });
 const grantBody = z.strictObject({
@@ -50,7 +56,7 @@ const checkAnswer = z
       .int()
       .nullable()
       .meta({ description: "Seconds until the call would pass; null if it would now, or no wait helps." }),
-    cost: z.number(),
+    cost: cost.meta({ description: "As asked: a number, or by name of each limit of the tier." }),
     quota: quotaState,
   })
   .meta({ id: "Check" });
@@ -114,14 +120,14 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       response: answers(200, checkAnswer, "What it would be told.", [401, 403, 404, 413, 415, 422, 429, 503]),
     }),
     async ({ body }, reply) => {
-      const { cost } = body;
+      const asked: Cost = body.cost;
       const found = findWithTier(body.subject, body.tier, reply);
       if (found === undefined) return reply;
       const { subject, tier } = found;
-      const maximum = limiter.maxCost(tier);
-      if (cost > maximum) return sendProblem(reply, costExceedsCapacity(cost, maximum, plainTier(tier)));
-      const decision = await limiter.peek(subject.key, tier, cost);
-      const { allowed, deniedBy, retryAfterMs } = decision;
+      const maximum = exceededOf(tier, asked, limiter);
+      if (maximum !== undefined) return sendProblem(reply, costExceedsCapacity(asked, maximum, plainTier(tier)));
+      const decision = await limiter.peek(subject.key, tier, asked);
+      const { allowed, deniedBy, retryAfterMs, cost } = decision;
       const retry_after = allowed || retryAfterMs === Number.POSITIVE_INFINITY ? null : Math.ceil(retryAfterMs / 1000);
       return { allowed, denied_by: deniedBy, retry_after, cost, quota: stateOf(subject, decision) };
     },

@@ -19,10 +19,11 @@ import { MAX } from "./rules.js";
  * the caller: it numbers its corrections by itself, and what a dead one has left is sent under its lane by another; and it
  * can't tell what another has got, and has yet to hear of. Then by operation:
  *
- * - `take`: need, want, divisor, how long in ms what is granted beyond the need may stay out, and 1 if other lanes of the
- *   caller may give that back. Grants `need` or denies, which blocks buckets that block and have no room, unless what others hold may
- *   come back first; and in whole tokens beyond it up to `want` in all, at most the
- *   divisor's part of what is left. Others are asked to give back what lies idle if they hold tokens and the wait would be
+ * - `take`: need, which is one number of every limit, or empty and one number per limit behind it; want, divisor, how long in ms
+ *   what is granted beyond the need may stay out, and 1 if other lanes of the caller may give that back. Grants `need` or denies,
+ *   which blocks buckets that block and have no room, unless what others hold may come back first; and in whole tokens beyond it
+ *   up to `want` in all, at most the divisor's part of what is left, but nothing beyond a need per limit, of which it tells the
+ *   largest. Others are asked to give back what lies idle if they hold tokens and the wait would be
  *   longer than these may stay out.
  * - `peek`: need. Says what `take` would, and writes nothing.
  * - `adjust`: instant of the decision, words, sequence or empty, and per limit thousandths. The words are of `quotas` only,
@@ -55,6 +56,17 @@ local function numbers(at, n)
   return list
 end
 
+-- What is needed of every limit, or of each, and where the next argument stands.
+local function needAt(at, n)
+  local need = tonumber(ARGV[at])
+  if need then return need, at + 1 end
+  return numbers(at + 1, n), at + 1 + n
+end
+
+local function neededOf(need, i)
+  return type(need) == 'table' and need[i] or need
+end
+
 -- The command whose arguments begin at that place, and where the next begin.
 local tiers = {}
 local function decode(at)
@@ -67,13 +79,15 @@ local function decode(at)
     at = at + 1 + n
   end
   if op == 'take' then
-    local need, want, divisor, out, shared = unpack(numbers(at, 5))
+    local need, rest = needAt(at, n)
+    local want, divisor, out, shared = unpack(numbers(rest, 4))
     return {
       op = op, now = now, limits = limits, lane = lane, snapshot = snapshot,
       need = need, want = want, divisor = divisor, out = out, isShared = shared == 1,
-    }, at + 5
+    }, rest + 4
   elseif op == 'peek' then
-    return {op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, need = tonumber(ARGV[at])}, at + 1
+    local need, rest = needAt(at, n)
+    return {op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, need = need}, rest
   elseif op == 'adjust' then
     return {
       op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, madeAt = tonumber(ARGV[at]),
@@ -175,22 +189,22 @@ local function weigh(state, command)
   local limits, need = command.limits, command.need
   local denied, longest, left = 0, 0, nil
   for i = 1, #limits do
-    local rule, spent = limits[i].rule, state.slots[limits[i].name].spent
+    local rule, spent, needed = limits[i].rule, state.slots[limits[i].name].spent, neededOf(need, i)
     local wait, has
     if rule.isBucket then
-      local missing, block = spent + need * rule.perMilli - rule.capacity, 0
+      local missing, block = spent + needed * rule.perMilli - rule.capacity, 0
       if spent > ${MAX} then block = spent - ${MAX} elseif missing > 0 then block = limits[i].block end
-      if block > 0 then missing = block + max(0, limits[i].initial + need * rule.perMilli - rule.capacity) end
+      if block > 0 then missing = block + max(0, limits[i].initial + needed * rule.perMilli - rule.capacity) end
       wait = missing > 0 and ceil(missing / rule.perMs) or 0
       has = floor((rule.capacity - spent) / rule.perMilli)
     else
       local _, finish = periodOf(state.now, rule)
-      wait = spent + need > rule.capacity and (rule.capacity > 0 and finish - state.now or math.huge) or 0
+      wait = spent + needed > rule.capacity and (rule.capacity > 0 and finish - state.now or math.huge) or 0
       -- While something is kept nothing is granted ahead: with the period would end what lies idle, and what is kept would
       -- have been used in its place.
       has = keptOf(state.slots[limits[i].name], rule.capacity) > 0 and 0 or rule.capacity - spent
     end
-    if need > 0 and wait > longest then denied, longest = i, wait end
+    if needed > 0 and wait > longest then denied, longest = i, wait end
     left = left and min(left, has) or has
   end
   local back = denied > 0 and outstanding(state, command) or 0
@@ -201,8 +215,8 @@ end
 local function block(state, limits, need)
   for i = 1, #limits do
     local limit, slot = limits[i], state.slots[limits[i].name]
-    local rule = limit.rule
-    if limit.block > 0 and need > 0 and slot.spent <= ${MAX} and slot.spent + need * rule.perMilli > rule.capacity then
+    local rule, needed = limit.rule, neededOf(need, i)
+    if limit.block > 0 and needed > 0 and slot.spent <= ${MAX} and slot.spent + needed * rule.perMilli > rule.capacity then
       slot.spent, slot.initial = ${MAX} + limit.block, limit.initial
     end
   end
@@ -222,17 +236,22 @@ local function take(state, command)
   local denied, left, back = weigh(state, command)
   local granted, grants = 0, false
   if denied == 0 then
-    local ahead = min(command.want, floor(left / command.divisor)) - need
-    ahead = max(0, ahead - ahead % 1000)
-    granted = need + ahead
+    local ahead = 0
+    if type(need) == 'table' then
+      for i = 1, #limits do granted = max(granted, need[i]) end
+    else
+      ahead = min(command.want, floor(left / command.divisor)) - need
+      ahead = max(0, ahead - ahead % 1000)
+      granted = need + ahead
+    end
     grants = ahead > 0
     if grants then
       own['@w'] = (command.isShared or outstanding(state, command) > 0) and '*' or command.lane
       own['@g'] = string.format('%.0f', max(state.asked + command.out, own['@w'] == '*' and count(own['@g']) or 0))
     end
-    for i = 1, granted > 0 and #limits or 0 do
-      local slot = state.slots[limits[i].name]
-      slot.spent = min(${MAX}, slot.spent + granted * limits[i].rule.perMilli)
+    for i = 1, #limits do
+      local slot, milli = state.slots[limits[i].name], neededOf(need, i) + ahead
+      if milli > 0 then slot.spent = min(${MAX}, slot.spent + milli * limits[i].rule.perMilli) end
     end
   elseif back == 0 then
     block(state, limits, need)

@@ -4,7 +4,15 @@ import type { Profile } from "./profile.js";
 import { randomTrace } from "./random-trace.js";
 
 /** The profiles that the engines know all limits and calls of. */
-export const KINDS: readonly string[] = ["buckets and quotas", "periods", "once", "sizes", "eight names", "grants"];
+export const KINDS: readonly string[] = [
+  "buckets and quotas",
+  "periods",
+  "once",
+  "sizes",
+  "eight names",
+  "grants",
+  "costs",
+];
 
 /** Steps of a random vector. */
 const STEPS = 150;

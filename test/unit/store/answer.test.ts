@@ -21,6 +21,8 @@ const about = { key: "k", tier, snapshot: undefined, nowMs: undefined };
 const correction = { quotasOnly: false, tell: false, isRetry: false, unused: false, duringOutage: false, sequence: 1 };
 const COMMANDS = {
   take: { ...about, op: "take", need: 2000, want: 5000, divisor: 2, outMs: 1000 },
+  "take of each": { ...about, op: "take", need: [1000, 2000], want: 5000, divisor: 2, outMs: 1000 },
+  "peek of one": { ...about, op: "peek", need: [0, 2000] },
   peek: { ...about, op: "peek", need: 2000 },
   adjust: { ...about, ...correction, op: "adjust", deltas: [1000, 1000], atMs: NOW },
   grant: { ...about, op: "grant", limit: 1, milli: 9000, keeps: true, lane: 2 ** 32 },
@@ -34,6 +36,8 @@ const GOOD: readonly (readonly [op: Op, answer: unknown[]])[] = [
   ["take", [0, 2000, NOW, 0, `a1:${NOW}`, 0, 2 * TOKEN, 2000]],
   ["take", [0, 5000, NOW, 7, `a1:${NOW}+++`, 0, 5 * TOKEN, 20_000]],
   ["take", ["0", "5000", String(NOW), "0", "a1:1", "0", String(5 * TOKEN), "5000"]],
+  ["take of each", [0, 2000, NOW, 0, "a1:1", 0, TOKEN, 2000]],
+  ["take of each", [2, 0, NOW, 0, "a1:1", 0, 0, 19_000]],
   ["take", [1, 0, NOW, 0, "a1:1", 16_250, 9 * TOKEN, 0]],
   ["take", [2, 0, NOW, 0, "a1:1", 0, 0, 19_000]],
   ["peek", [0, 0, NOW, 0, "a1:1", 0, 0, 0]],
@@ -95,6 +99,12 @@ const BAD: readonly (readonly [op: Op, answer: unknown, says: RegExp])[] = [
   ["take", [...TAKEN, 0, 9000, 2], /whether something is kept is "2"/],
   ["take", [...TAKEN, 0, 9000], /4 amounts of 2 limits/],
   ["grant", TAKEN.with(1, 9001), /the grant is/],
+  ["take of each", TAKEN.with(1, 1999), /grant of 1999 where 2000 were needed/],
+  ["take of each", TAKEN.with(1, 2001), /the grant is/],
+  ["take of each", TAKEN.with(6, TOKEN - 1), /was not spent/],
+  ["take of each", TAKEN.with(7, 1999), /was not spent/],
+  // What needs nothing denies nothing, however much is spent.
+  ["peek of one", DENIED.with(6, 2 ** 52), /a denial where there is room/],
   ["take", TAKEN.with(6, 2 * TOKEN - 1), /was not spent/],
   ["take", TAKEN.with(7, 1999), /was not spent/],
   ["take", DENIED.with(1, 1), /a denial with a grant/],

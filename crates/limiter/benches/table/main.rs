@@ -26,6 +26,7 @@ macro_rules! sources {
 sources! {
     bucket "../../src/bucket.rs",
     correction "../../src/correction.rs",
+    cost "../../src/cost.rs",
     credit "../../src/credit.rs",
     error "../../src/error.rs",
     key "../../src/key.rs",

@@ -2,12 +2,14 @@
 
 use tollkeeper_limiter::{KeyHash, TierId};
 
+use crate::cost::Cost;
+
 /// An allowed decision, which may be corrected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Charge {
     pub(crate) key: KeyHash,
     pub(crate) tier: TierId,
-    pub(crate) cost_milli: u64,
+    pub(crate) cost: Cost,
     pub(crate) at_ms: u64,
     pub(crate) overflow: bool,
     pub(crate) version: usize,

@@ -2,12 +2,13 @@
 
 use tollkeeper_limiter::{MAX_LIMITS, NEVER_MS, Outcome, Rule, Tier, TierSpec, Verdict};
 
+use crate::cost::Cost;
 use crate::key::Key;
 use crate::slot::{Faith, Standing, capacity_milli};
 
 /// Where a key's limits stand before a call, for its verdict and its wait, and after it.
 pub(crate) struct Expected {
-    cost_milli: u64,
+    cost: Cost,
     before: Vec<Standing>,
     after: Vec<Standing>,
     at_ms: u64,
@@ -16,11 +17,11 @@ pub(crate) struct Expected {
 
 impl Expected {
     /// Of a key as the call left it; `before` is empty for a call that costs nothing, since that waits for nothing.
-    pub(crate) fn new(cost_milli: u64, before: Vec<Standing>, key: &Key, tier: &TierSpec, told_ms: u64) -> Self {
+    pub(crate) fn new(cost: Cost, before: Vec<Standing>, key: &Key, tier: &TierSpec, told_ms: u64) -> Self {
         Self {
-            cost_milli,
+            cost,
             before,
-            after: key.standings(tier, 0),
+            after: key.standings(tier, Cost::Every(0)),
             at_ms: key.at_ms,
             told_ms,
         }
@@ -36,7 +37,10 @@ impl Expected {
     }
 
     fn check_wait(&self, outcome: &Outcome, tier: &Tier) {
-        let wait_ms = outcome.retry_after_ms(tier, self.cost_milli);
+        let wait_ms = match outcome.verdict {
+            Verdict::Allowed => 0,
+            Verdict::Denied { limit } => outcome.retry_after_ms(tier, self.cost.of(usize::from(limit))),
+        };
         // A clock that lags has to catch up first.
         let wait_ms = if wait_ms == 0 {
             0

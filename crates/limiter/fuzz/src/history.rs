@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tollkeeper_limiter::{KeyHash, Rule, TierId};
 
+use crate::cost::Cost;
 use crate::slot::capacity_milli;
 use crate::tier_versions::TierVersions;
 
@@ -17,20 +18,20 @@ struct History {
     mixed: bool,
     /// More is admitted than the limits say, until the key is reset.
     granted: bool,
-    /// When, and how many thousandths of a token.
-    admitted: Vec<(u64, u64)>,
+    /// When, and what of each limit.
+    admitted: Vec<(u64, Cost)>,
 }
 
 impl Histories {
     /// Notes a call; a denied one admits 0, but changes the tier too.
-    pub(crate) fn note(&mut self, key: KeyHash, tier: TierId, admitted_milli: u64, now_ms: u64) {
+    pub(crate) fn note(&mut self, key: KeyHash, tier: TierId, admitted: Cost, now_ms: u64) {
         let history = self.0.entry(key).or_insert_with(|| History::new(tier));
         history.mixed |= history.tier != tier;
         // Forgotten when it was as new, and then the clock went back.
         if history.admitted.last().is_some_and(|&(last_ms, _)| last_ms > now_ms) {
             history.admitted.clear();
         }
-        history.admitted.push((now_ms, admitted_milli));
+        history.admitted.push((now_ms, admitted));
     }
 
     /// Notes a grant.
@@ -59,8 +60,8 @@ impl Histories {
             let Some(tier) = versions.tier(versions.version(), history.tier) else {
                 continue;
             };
-            for limit in &tier.limits {
-                history.check(limit.rule);
+            for (index, limit) in tier.limits.iter().enumerate() {
+                history.check(index, limit.rule);
             }
         }
     }
@@ -76,15 +77,15 @@ impl History {
         }
     }
 
-    fn check(&self, rule: Rule) {
+    fn check(&self, limit: usize, rule: Rule) {
         // After a block a bucket begins anew, however soon that is.
         if matches!(rule, Rule::Bucket { block_ms: 1.., .. }) {
             return;
         }
         for (first, (from_ms, _)) in self.admitted.iter().enumerate() {
             let mut sum = 0_u128;
-            for (to_ms, admitted_milli) in &self.admitted[first..] {
-                sum += u128::from(*admitted_milli);
+            for (to_ms, admitted) in &self.admitted[first..] {
+                sum += u128::from(admitted.of(limit));
                 assert!(sum * window(rule) <= most(rule, *from_ms, *to_ms), "{rule:?}");
             }
         }

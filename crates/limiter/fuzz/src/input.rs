@@ -2,6 +2,8 @@
 
 use tollkeeper_limiter::{LimitSpec, Period, Rule, TierSpec};
 
+use crate::cost::Cost;
+
 pub(crate) const DAY_MS: u64 = 86_400_000;
 pub(crate) const LIMITS: [&str; 8] = ["w", "x", "y", "z", "w2", "x2", "y2", "z2"];
 pub(crate) const TIERS: [&str; 3] = ["a", "b", "c"];
@@ -61,6 +63,14 @@ impl<'a> Input<'a> {
             5 => self.below(100_000),
             6 => self.below(DAY_MS),
             _ => self.below(40 * DAY_MS),
+        }
+    }
+
+    pub(crate) fn cost(&mut self, is_of_each: bool) -> Cost {
+        if is_of_each {
+            Cost::Each(std::array::from_fn(|_| self.cost_milli()))
+        } else {
+            Cost::Every(self.cost_milli())
         }
     }
 

@@ -1,7 +1,8 @@
 //! What a key has spent, limit by limit.
 
-use tollkeeper_limiter::TierSpec;
+use tollkeeper_limiter::{Delta, TierSpec};
 
+use crate::cost::{Cost, delta_of};
 use crate::input::LIMITS;
 use crate::slot::{Slot, Standing};
 
@@ -45,15 +46,18 @@ impl Key {
         }
     }
 
-    pub(crate) fn standings(&self, tier: &TierSpec, cost_milli: u64) -> Vec<Standing> {
+    pub(crate) fn standings(&self, tier: &TierSpec, cost: Cost) -> Vec<Standing> {
         let slots = tier.limits.iter().filter_map(|limit| self.slots[slot_of(&limit.name)]);
-        slots.map(|slot| slot.standing(cost_milli, self.at_ms)).collect()
+        let slots = slots.enumerate();
+        slots
+            .map(|(index, slot)| slot.standing(cost.of(index), self.at_ms))
+            .collect()
     }
 
-    pub(crate) fn charge(&mut self, tier: &TierSpec, cost_milli: u64) {
-        for limit in &tier.limits {
+    pub(crate) fn charge(&mut self, tier: &TierSpec, cost: Cost) {
+        for (index, limit) in tier.limits.iter().enumerate() {
             if let Some(slot) = &mut self.slots[slot_of(&limit.name)] {
-                slot.charge(cost_milli.cast_signed());
+                slot.charge(cost.of(index).cast_signed());
             }
         }
     }
@@ -65,18 +69,19 @@ impl Key {
     }
 
     /// Has the limits of a tier take a denied call of this cost.
-    pub(crate) fn deny(&mut self, tier: &TierSpec, cost_milli: u64) {
-        for limit in &tier.limits {
+    pub(crate) fn deny(&mut self, tier: &TierSpec, cost: Cost) {
+        for (index, limit) in tier.limits.iter().enumerate() {
             if let Some(slot) = &mut self.slots[slot_of(&limit.name)] {
-                slot.deny(cost_milli);
+                slot.deny(cost.of(index));
             }
         }
     }
 
     /// Charges more, or less, for a call of an earlier instant.
-    pub(crate) fn correct(&mut self, tier: &TierSpec, delta_milli: i64, charged_at_ms: u64, quotas_only: bool) {
-        for limit in &tier.limits {
+    pub(crate) fn correct(&mut self, tier: &TierSpec, delta: Delta, charged_at_ms: u64, quotas_only: bool) {
+        for (index, limit) in tier.limits.iter().enumerate() {
             if let Some(slot) = &mut self.slots[slot_of(&limit.name)] {
+                let delta_milli = delta_of(delta, index);
                 slot.correct(limit.rule, delta_milli, self.at_ms, charged_at_ms, quotas_only);
             }
         }

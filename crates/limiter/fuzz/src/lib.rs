@@ -14,6 +14,7 @@
 //!   This is counted without the model (`history`).
 
 mod charge;
+mod cost;
 mod expected;
 mod history;
 mod input;

@@ -72,13 +72,14 @@ impl Run {
     }
 
     pub(crate) fn step(&mut self, input: &mut Input) {
-        let operation = input.byte() % 32;
+        let byte = input.byte();
+        let (operation, is_of_each) = (byte % 32, byte >= 0xC0);
         let key = KEYS[input.index(KEYS.len())];
         match operation {
             0..=16 => {
                 self.given_ms += input.advance_ms();
-                let (tier, cost_milli) = (input.index(TIERS.len()), input.cost_milli());
-                self.consume(key, tier as TierId, cost_milli);
+                let (tier, cost) = (input.index(TIERS.len()), input.cost(is_of_each));
+                self.consume(key, tier as TierId, cost);
             }
             17 => {
                 self.given_ms += input.advance_ms();
@@ -86,8 +87,8 @@ impl Run {
             }
             18 | 19 => {
                 self.given_ms += input.advance_ms();
-                let (tier, cost_milli) = (input.index(TIERS.len()), input.cost_milli());
-                self.peek(key, tier as TierId, cost_milli);
+                let (tier, cost) = (input.index(TIERS.len()), input.cost(is_of_each));
+                self.peek(key, tier as TierId, cost);
             }
             20..=22 => {
                 self.given_ms += input.advance_ms();

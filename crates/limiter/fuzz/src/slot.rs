@@ -176,6 +176,9 @@ impl Slot {
         else {
             return;
         };
+        if cost_milli == 0 {
+            return;
+        }
         let after = self.spent + u128::from(cost_milli) * Self::per_milli(self.rule);
         match (self.rule, self.faith) {
             (Rule::Bucket { block_ms, .. }, Faith::Exact) => {
@@ -288,7 +291,8 @@ impl Slot {
             }
         };
         Standing {
-            wait_ms,
+            // What costs nothing waits for nothing.
+            wait_ms: if cost_milli == 0 { 0 } else { wait_ms },
             remaining_milli: whole(remaining),
             reset_ms,
             faith: self.faith,

@@ -1,6 +1,6 @@
 //! A table that is full.
 
-use tollkeeper_limiter::{Correction, Verdict};
+use tollkeeper_limiter::{Correction, Delta, Verdict};
 
 use crate::{NOW_MS, allowed, bucket, day, limiter};
 
@@ -76,7 +76,7 @@ fn a_charge_to_a_forgotten_key_of_a_full_table_finds_room_where_a_call_does() {
     let limiter = limiter(3, vec![bucket("minute", 60, 1_000)]);
     let charge = |key: &str, now_ms| {
         let correction = Correction {
-            delta_milli: 5_000,
+            delta: Delta::Every(5_000),
             version: 0,
             charged_at_ms: NOW_MS,
             overflow: false,
@@ -110,7 +110,7 @@ fn a_refund_on_the_overflow_bucket_goes_back_to_it() {
     assert!(shared.overflow && shared.verdict == Verdict::Allowed);
     assert!(!allowed(&limiter, "third", NOW_MS));
     let correction = Correction {
-        delta_milli: -1_000,
+        delta: Delta::Every(-1_000),
         version: 0,
         charged_at_ms: NOW_MS,
         overflow: true,

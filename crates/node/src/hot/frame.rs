@@ -37,8 +37,12 @@ pub(crate) mod at {
     pub(crate) const VERSION: usize = 5;
     /// One amount for each limit of the tier.
     pub(crate) const SPENT: usize = 6;
-    /// Numbers of a row: after the amounts is room for a cost of each limit.
-    pub(crate) const ROW: usize = SPENT + 2 * tollkeeper_limiter::MAX_LIMITS;
+    /// A cost for each limit of the tier, read if [`COST`] is [`EACH`].
+    pub(crate) const COSTS: usize = SPENT + tollkeeper_limiter::MAX_LIMITS;
+    /// Numbers of a row.
+    pub(crate) const ROW: usize = COSTS + tollkeeper_limiter::MAX_LIMITS;
+    /// In the place of a cost: each limit has one of its own.
+    pub(crate) const EACH: std::ops::RangeInclusive<f64> = -1.0..=-1.0;
 }
 
 /// Amounts that are always written.

@@ -1,9 +1,10 @@
 //! What is charged more, or given back, after a call.
 
-use tollkeeper_limiter::{Correction, Error, KeyHash, TierId};
+use tollkeeper_limiter::{Correction, Delta, Error, KeyHash, TierId};
 
 use super::Run;
 use crate::charge::Charge;
+use crate::cost::{Cost, delta_of};
 use crate::input::{DAY_MS, Input, TIERS};
 
 impl Run {
@@ -14,8 +15,7 @@ impl Run {
         }
         let back = input.index(self.charges.len().min(8));
         let charge = self.charges.remove(self.charges.len() - 1 - back);
-        let delta_milli = -charge.cost_milli.cast_signed();
-        self.correct(charge, delta_milli, input.below(4) == 0);
+        self.correct(charge, charge.cost.given_back(), input.below(4) == 0);
     }
 
     /// Corrects a charge that need not have been.
@@ -29,17 +29,25 @@ impl Run {
         let charge = Charge {
             key,
             tier,
-            cost_milli: 0,
+            cost: Cost::Every(0),
             at_ms: self.given_ms.saturating_sub(input.below(2 * DAY_MS)),
             overflow: input.below(4) == 0,
             version: self.versions.version().saturating_sub(input.index(3)),
         };
-        self.correct(charge, delta_milli, input.below(4) == 0);
+        let how = input.byte();
+        let delta = if how < 0x80 {
+            Delta::Every(delta_milli)
+        } else {
+            Delta::Each(std::array::from_fn(|limit| {
+                [delta_milli, 0, -delta_milli / 2][limit % 3]
+            }))
+        };
+        self.correct(charge, delta, how.is_multiple_of(4));
     }
 
-    fn correct(&mut self, charge: Charge, delta_milli: i64, quotas_only: bool) {
+    fn correct(&mut self, charge: Charge, delta: Delta, quotas_only: bool) {
         let correction = Correction {
-            delta_milli,
+            delta,
             charged_at_ms: charge.at_ms,
             overflow: charge.overflow,
             quotas_only,
@@ -56,7 +64,7 @@ impl Run {
             self.histories.forget(charge.key);
         }
         // To a key that was forgotten there is nothing to give back; charged more, it begins anew.
-        let charges = delta_milli > 0 && !tier.limits.is_empty();
+        let charges = (0..tier.limits.len()).any(|limit| delta_of(delta, limit) > 0);
         let known = self.table.knows(charge.key);
         if charges && !charge.overflow && !known {
             self.notice_evictions(charge.key);
@@ -69,6 +77,6 @@ impl Run {
             return;
         };
         model.advance(now_ms);
-        model.correct(&tier, delta_milli, charge.at_ms, quotas_only);
+        model.correct(&tier, delta, charge.at_ms, quotas_only);
     }
 }

@@ -1,0 +1,105 @@
+import type { CostMilli } from "../engine/cost.js";
+import { APPLIED } from "../engine/lease-frame.js";
+import type { BoundTier } from "../limiter/bound-tier.js";
+import type { Decision } from "../limiter/decision.js";
+import type { Reply } from "../store/protocol.js";
+import { denialOf, deniedOf } from "./lease-acquirer.js";
+import type { LeaseReleaser } from "./lease-releaser.js";
+import type { Outbox } from "./outbox.js";
+import { allowedOutcome, spentAt } from "./outcome.js";
+import type { Parts } from "./parts.js";
+
+/** Decides a call that the store can't be asked about. */
+export type Away = (key: string, boundTier: BoundTier, costMilli: CostMilli) => Decision;
+
+/** Decides calls by what the store grants to each of them alone. */
+export class ExactDecider {
+  readonly #parts: Parts;
+  readonly #outbox: Outbox;
+  readonly #releaser: LeaseReleaser;
+  readonly #away: Away;
+
+  constructor(parts: Parts, outbox: Outbox, releaser: LeaseReleaser, away: Away) {
+    this.#parts = parts;
+    this.#outbox = outbox;
+    this.#releaser = releaser;
+    this.#away = away;
+  }
+
+  /** Spends a cost above 0 of what is counted under a key as it is, or of each limit, if any of them costs something. */
+  async decide(key: string, boundTier: BoundTier, costMilli: CostMilli): Promise<Decision> {
+    const open = this.#parts.openKeys.get(key);
+    // Whoever has not answered once in time is not waited for again.
+    if (open?.hasUnreconciled && !(await this.#outbox.isFlushed(open))) return this.#away(key, boundTier, costMilli);
+    let reply = await this.#take(key, boundTier, costMilli);
+    if (reply !== undefined && reply.denied > 0 && (await this.#hasGivenBack(key, boundTier, costMilli))) {
+      reply = await this.#take(key, boundTier, costMilli);
+    }
+    if (reply === undefined) return this.#away(key, boundTier, costMilli);
+    return this.#taken(key, boundTier, costMilli, reply);
+  }
+
+  /** What the store answers; undefined if it can't be asked. */
+  async #take(key: string, boundTier: BoundTier, costMilli: CostMilli): Promise<Reply | undefined> {
+    const { decider, session, openKeys, clocks } = this.#parts;
+    const { tier } = boundTier;
+    const about = this.#parts.about(key, tier, decider.look(boundTier, key)?.snapshot);
+    const need = typeof costMilli === "number" ? costMilli : costMilli.slice(0, tier.limits.length);
+    try {
+      return await session.run({ op: "take", ...about, need, want: 0, divisor: 1, outMs: 0 });
+    } catch (error) {
+      openKeys.obtain(key).failed(error, clocks.nowMs());
+      return undefined;
+    }
+  }
+
+  /** Has the store have what is held here of a key, since a cost for each limit can't be taken of that; whether it was anything. */
+  async #hasGivenBack(key: string, boundTier: BoundTier, costMilli: CostMilli): Promise<boolean> {
+    const { decider } = this.#parts;
+    if (typeof costMilli === "number" || !decider.look(boundTier, key)?.heldMilli) return false;
+    decider.giveBack(key, true);
+    await this.#releaser.release();
+    return true;
+  }
+
+  /** Decides a call by what was taken for it. */
+  async #taken(key: string, boundTier: BoundTier, costMilli: CostMilli, reply: Reply): Promise<Decision> {
+    const { openKeys, decider, clocks } = this.#parts;
+    const { tier } = boundTier;
+    const { lateUntilMs = 0 } = openKeys.get(key) ?? {};
+    const denial = deniedOf(reply, () => denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, clocks.nowMs()));
+    if (typeof costMilli !== "number") {
+      await this.#teach(key, boundTier, reply);
+      const heldMilli = decider.look(boundTier, key)?.heldMilli ?? 0;
+      const seen = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
+      const allowed = allowedOutcome(reply, spentAt(tier, seen, reply.nowMs, heldMilli));
+      const outcome = denial === undefined ? allowed : { ...denial, spent: allowed.spent };
+      return decider.conclude(boundTier, key, costMilli, outcome, true);
+    }
+    const { granted: grantedMilli, nowMs: takenMs } = reply;
+    const surplus = grantedMilli - (denial === undefined ? costMilli : 0);
+    const taken = { grantedMilli, heldMilli: () => 0, lastsMs: 0 };
+    await new Promise((applied) => {
+      this.#parts.replies.add({ key, boundTier, reply, teaches: true, taken, denial, applied });
+    });
+    if (surplus > 0) void this.#releaser.give({ key, tier, boundTier, milli: surplus, takenMs });
+    return decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true);
+  }
+
+  /**
+   * Has it known here what the store has answered, and leaves what is held as it is; a key that is known under other rules is
+   * known anew.
+   */
+  async #teach(key: string, boundTier: BoundTier, reply: Reply): Promise<void> {
+    const { engine, decider, replies } = this.#parts;
+    const isKnown = decider.look(boundTier, key)?.snapshot !== undefined;
+    const taken = isKnown ? {} : { taken: { grantedMilli: reply.granted, heldMilli: () => 0, lastsMs: 0 } };
+    const teach = () =>
+      new Promise<number>((applied) => replies.add({ key, boundTier, reply, teaches: true, ...taken, applied }));
+    if ((await teach()) !== APPLIED.STALE) return;
+    decider.giveBack(key, true);
+    engine.forget(key);
+    void this.#releaser.release();
+    await teach();
+  }
+}
