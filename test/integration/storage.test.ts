@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { createLimiter, type LimiterOptions } from "../../src/index.js";
 import { admitted, NOON, remaining, TIERS } from "../unit/limiter/engines.js";
+import { ATTEMPTS } from "../unit/limiter/login.js";
 
 function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "tollkeeper-"));
@@ -30,25 +31,23 @@ it("what was spent is there after a close, in every limit, and the file is its o
   expect(readFileSync(path).includes("acct:42")).toBe(false);
 });
 
-it("a block goes on where it was after a close", async () => {
-  const path = join(temporaryFolder(), "limits.redb");
-  const attempts = {
-    name: "attempts",
-    type: "bucket",
-    limit: 5,
-    windowSeconds: 4500,
-    burst: 1,
-    blockSeconds: 3600,
-  } as const;
-  const login = (now: number) => openFile(path, { tiers: { login: { limits: [attempts] } }, clock: () => now });
-  const first = login(NOON);
-  expect(admitted(first, "ada", "login", 6)).toBe(5);
-  await first.close();
-  const second = login(NOON + 600_000);
-  expect(second.consume("ada", "login").retryAfterMs).toBe(3_000_000);
-  await second.close();
-  expect(admitted(login(NOON + 3_600_000), "ada", "login", 6)).toBe(5);
-});
+it.each([0, 10])(
+  "a block goes on where it was after a close, of a key that was granted %i of a quota",
+  async (granted) => {
+    const path = join(temporaryFolder(), "limits.redb");
+    const month = { name: "month", type: "quota", limit: 100, period: "month" } as const;
+    const login = (now: number) =>
+      openFile(path, { tiers: { login: { limits: [ATTEMPTS, month] } }, clock: () => now });
+    const first = login(NOON);
+    if (granted > 0) first.grant("ada", "login", granted);
+    expect(admitted(first, "ada", "login", 6)).toBe(5);
+    await first.close();
+    const second = login(NOON + 600_000);
+    expect(second.consume("ada", "login").retryAfterMs).toBe(3_000_000);
+    await second.close();
+    expect(admitted(login(NOON + 3_600_000), "ada", "login", 6)).toBe(5);
+  },
+);
 
 it("what is flushed survives without a close", async () => {
   const path = join(temporaryFolder(), "limits.redb");

@@ -54,8 +54,12 @@ impl Credit {
         used.wrapping_sub(self.granted_milli)
     }
 
-    /// How much is used of a quota of which so much is spent; a debt is cut as it always is.
+    /// How much is used of a quota of which so much is spent; a debt is cut as it always is. What was granted nothing, as a
+    /// bucket, which may be blocked, stays as it is.
     pub(crate) fn used(self, spent: u64) -> u64 {
+        if self.is_none() {
+            return spent;
+        }
         spent.wrapping_add(self.granted_milli).min(MAX_AMOUNT)
     }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import tollkeeper, { problem, type TollkeeperOptions } from "../../../src/fastify/index.js";
+import { ATTEMPTS } from "../limiter/login.js";
 import { day, fieldsOf, minute, openApp, openLimiter } from "./app.js";
 
 const TIERS = { gold: { limits: [minute(1)] }, silver: { limits: [day(1)] } };
@@ -100,5 +101,25 @@ describe("fields", () => {
   it("advise against a retry of a quota that is used up", async () => {
     const { answer } = await deny(undefined, { identify: () => ({ key: "a", tier: "silver" }), fields: false });
     expect(fieldsOf(answer)).toEqual(["retry-after", "x-should-retry"]);
+  });
+
+  it("tell of a block how long it lasts, and that nothing is left", async () => {
+    const limiter = openLimiter({ login: { limits: [ATTEMPTS] } });
+    const app = openApp();
+    await app.register(tollkeeper, { limiter, identify: () => ({ key: "ada", tier: "login" }) });
+    app.get("/", async () => "handled");
+    for (let attempt = 0; attempt < 5; attempt++) expect((await app.inject("/")).statusCode).toBe(200);
+    const { headers, ...answer } = await app.inject("/");
+    expect(answer.statusCode).toBe(429);
+    expect(headers).toMatchObject({
+      "retry-after": "3600",
+      ratelimit: '"attempts";r=0;t=3600',
+      "ratelimit-policy": '"attempts";q=5;w=4500',
+    });
+    expect(answer.json()).toMatchObject({
+      code: "rate_limit_exceeded",
+      "violated-policies": ["attempts"],
+      retry_after: 3600,
+    });
   });
 });
