@@ -61,7 +61,7 @@ export class Outbox {
       const charges = open.fallback.outstanding(this.#parts.clocks.storeMs());
       if (charges !== undefined) {
         const { tier } = open.fallback;
-        const entry = unreconciled({ tier, boundTier: undefined, ...charges, duringOutage: true });
+        const entry = unreconciled({ tier, boundTier: open.boundTier, ...charges, duringOutage: true });
         this.#keep(open.key, Object.assign(entry, { debt: open.fallbackDebt }));
       }
     }
@@ -100,9 +100,9 @@ export class Outbox {
 
   /** Takes over what threads that have ended have left. */
   inherit(): void {
-    const { engine, openKeys, session, clocks } = this.#parts;
+    const { engine, openKeys, session, clocks, boundTiers } = this.#parts;
     for (const text of engine.inherit()) {
-      const { key, entry } = ofText(text, clocks.nowMs());
+      const { key, entry } = ofText(text, clocks.nowMs(), (name) => boundTiers.ready(name));
       const open = openKeys.obtain(key);
       open.unreconciled.push(entry);
       this.#keep(key, entry);
@@ -138,10 +138,10 @@ export class Outbox {
     }
   }
 
-  /** Has the store forget the sequences of this thread, as long as it is there. */
+  /** Has the store forget the sequences of this thread, as long as it is there; not of keys of which others will send one again. */
   async leave(): Promise<void> {
-    const { session } = this.#parts;
-    const sequenced = [...this.#sequenced.values()];
+    const { session, openKeys } = this.#parts;
+    const sequenced = [...this.#sequenced.values()].filter(({ key }) => !openKeys.get(key)?.hasUnreconciled);
     for (let at = 0; at < sequenced.length && session.isReady; at += BATCH) {
       const left = sequenced.slice(at, at + BATCH).map(({ key, tier, lane }) => {
         return session.run({ op: "leave", ...this.#parts.about(key, tier), lane });

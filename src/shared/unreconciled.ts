@@ -81,24 +81,30 @@ export function withUnreconciled(
 }
 
 /** One as text that holds all that another thread needs to send it, or to send it again as what it was. */
-export function textOf(key: string, entry: Omit<Unreconciled, "boundTier" | "debt">, nowMs: number): string {
-  const { tier, sent, ...what } = entry;
+export function textOf(key: string, entry: Unreconciled, nowMs: number): string {
+  const { tier, boundTier, sent, ...what } = entry;
   const { limits } = tier.spec;
   return JSON.stringify({
     key,
+    name: boundTier?.name,
     limits,
     ...what,
-    boundTier: undefined,
     debt: undefined,
     sent: sent && aged(sent, nowMs),
   });
 }
 
-/** What such a text says, of which key. */
-export function ofText(text: string, nowMs: number): { readonly key: string; readonly entry: Unreconciled } {
-  const { key, limits, sent, ...what } = JSON.parse(text);
-  const tier = compileTiers({ counted: { limits } }, new Map()).get("counted") as Tier;
-  return { key, entry: { ...what, tier, boundTier: undefined, sent: sent && aged(sent, nowMs) } };
+/** What such a text says, of which key; whoever is `ready` to decide by that tier learns from the answer. */
+export function ofText(
+  text: string,
+  nowMs: number,
+  ready: (name: string) => BoundTier | undefined,
+): { readonly key: string; readonly entry: Unreconciled } {
+  const { key, name, limits, sent, ...what } = JSON.parse(text);
+  const named = name === undefined ? undefined : ready(name);
+  const boundTier = JSON.stringify(named?.tier.spec.limits) === JSON.stringify(limits) ? named : undefined;
+  const tier = boundTier?.tier ?? compileTiers({ counted: { limits } }, new Map()).get("counted");
+  return { key, entry: { ...what, tier, boundTier, sent: sent && aged(sent, nowMs) } };
 }
 
 /** Clocks differ from thread to thread: between them an instant is told as by how much it is past. */

@@ -71,10 +71,20 @@ class JsLane extends Delegate {
     return this.#shared.lanes.size === 0;
   }
 
+  /** The table stays, with what is owed. */
+  override abandon(): void {
+    this.leave();
+    this.#bequeath();
+  }
+
   override close(): void {
     this.leave();
+    this.#bequeath();
+    if (this.#shared.open.delete(this) && this.#shared.open.size === 0) this.inner.close();
+  }
+
+  #bequeath(): void {
     this.#shared.left.push(...this.#kept.values());
     this.#kept.clear();
-    if (this.#shared.open.delete(this) && this.#shared.open.size === 0) this.inner.close();
   }
 }

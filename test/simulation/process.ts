@@ -84,6 +84,7 @@ export class Process {
   readonly #weather: Weather;
   readonly #runtime;
   readonly #isMortal: boolean;
+  isKilled = false;
   readonly #open: () => LeaseEngine;
 
   constructor(ground: Ground, replica: string, tiers: Tiers, weather: Weather, threads: number) {
@@ -119,7 +120,7 @@ export class Process {
     Object.assign(thread, { process: this, link, engine, isAlive: true, isOpen: true });
     const limiter = new SharedLimiter({
       ...{ engine, maxKeys, mode, leaseMs, timeoutMs, link },
-      isMortal: this.#isMortal,
+      ...{ isMortal: this.#isMortal, outlives: this.#isMortal },
       policies: { bucket: "share", quota: "share" },
       clock: undefined,
       runtime: {
@@ -155,6 +156,7 @@ export class Process {
 
   /** Ends the process as `kill -9` does. */
   kill(): void {
+    this.isKilled = true;
     for (const thread of this.alive) this.end(thread);
   }
 }

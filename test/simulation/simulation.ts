@@ -200,7 +200,11 @@ class Simulation {
     this.#left += thread.limiter.stats().store.unreconciled * 1000;
     if (aside.chance(0.5)) process.end(thread);
     else void process.close(thread);
-    if (aside.chance(0.7)) this.#time.after(aside.between(0, 500), () => process.begin());
+    if (aside.chance(0.7)) {
+      this.#time.after(aside.between(0, 500), () => {
+        if (!process.isKilled) process.begin();
+      });
+    }
   }
 
   /** Calls at random moments, on replicas that are more or less favoured. */

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
-import { compileTiers } from "../../../src/engine/tier.js";
+import { compileTiers, type Tier } from "../../../src/engine/tier.js";
 import type { Tiers } from "../../../src/index.js";
+import type { BoundTier } from "../../../src/limiter/bound-tier.js";
 import {
   merge,
   ofText,
@@ -76,7 +77,7 @@ it("another thread reads of a correction all that it needs to send it again as w
   const sent = { lane: 3, sequence: 17, snapshot, atMs: 1000 };
   const entry = entryOf([-1000, -1000], NOON, true, { tell: true, sent, debt: 4 });
   // Sent 500 ms ago by the clock of the one, which is 90,000 by the other's.
-  const { key, entry: read } = ofText(textOf("acct:42", entry, 1500), 90_500);
+  const { key, entry: read } = ofText(textOf("acct:42", entry, 1500), 90_500, () => undefined);
   expect(key).toBe("acct:42");
   const { tier, ...what } = read;
   expect(what).toEqual({
@@ -86,4 +87,16 @@ it("another thread reads of a correction all that it needs to send it again as w
   expect(tier.limits.map(({ name, rule }) => ({ name, ...rule }))).toMatchObject(
     tierOf("free").limits.map(({ name, rule: { type, maxCostMilli } }) => ({ name, type, maxCostMilli })),
   );
+});
+
+it("who decides by the same tier learns from the answer to a correction of another thread, and nobody by another", () => {
+  const boundTier = { name: "free", tier: tierOf("free") } as BoundTier;
+  const text = textOf("acct:42", entryOf([-1000, -1000], NOON, false, { boundTier }), 0);
+  const readBy = (tier: Tier) =>
+    ofText(text, 0, (name) => (name === "free" ? ({ name, tier } as BoundTier) : undefined)).entry;
+  const same = tierOf("free");
+  expect(readBy(same)).toMatchObject({ boundTier: { name: "free" }, deltas: [-1000, -1000] });
+  expect(readBy(same).tier).toBe(same);
+  expect(readBy(tierOf("paid")).boundTier).toBeUndefined();
+  expect(readBy(tierOf("paid")).tier.limits).toMatchObject(tierOf("free").limits.map(({ name }) => ({ name })));
 });
