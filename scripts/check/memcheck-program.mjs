@@ -37,6 +37,7 @@ async function use(options) {
     if (call % 7 === 0) decision.refund();
     if (call % 11 === 0) limiter.peek(key, "pro");
     if (call % 101 === 0) limiter.consumeMany([key, "hot", "hot"], "free");
+    if (call % 103 === 0) limiter.consumeAll([key, "hot"].map((key) => ({ key, tier: "free" })));
     if (call % 501 === 0) limiter.reset(key);
     if (call % 1000 === 0) limiter.reload(tiers(100 + call));
     if (call % 100 === 0) now += 10_000;

@@ -80,6 +80,12 @@ export interface Engine {
   /** One `consume` for each of the first `count` rows, in order; `keys` is their keys, joined. */
   consumeMany(keys: string, count: number): void;
   /**
+   * One `consume` for each of the first `count` rows, at most {@link FRAME.ROWS}, all of which spend or none; `keys` is their
+   * keys, joined. Each row's code is its own: one of 0 has spent nothing beside one that denies. If a row can't be decided,
+   * its code says why, and that of all others stays as it was.
+   */
+  consumeAll(keys: string, count: number): void;
+  /**
    * Corrects an allowed decision by `deltaMilli`: below 0 gives tokens back, above 0 charges more, even past empty.
    * Quotas are corrected only while the period of the decision lasts. `flags` is a sum of {@link ADJUST}. Whether the tier
    * was known: one with overrides may be forgotten.

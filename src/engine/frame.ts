@@ -18,6 +18,11 @@ export const OUTCOME = {
 export const ADJUST = {
   /** Leave the buckets alone. */
   QUOTAS_ONLY: 1,
+  /**
+   * What is given back was handed out to nobody: over a store, what a bucket has refilled of it since is not given back as
+   * well. Means nothing to an {@link Engine}, which gives back at the instant at which it has spent.
+   */
+  UNUSED: 2,
   /** The decision was made on the overflow bucket of its tier: {@link OUTCOME.OVERFLOW}, so that it can be handed on. */
   OVERFLOW: 16,
 } as const;

@@ -1,5 +1,5 @@
 import { TollkeeperError } from "../errors.js";
-import { type CostMilli, costAt, EACH, isFree, mostOf } from "./cost.js";
+import { type CostMilli, costAt, EACH, isFree, mostOf, negated } from "./cost.js";
 import { grantTooLarge } from "./credit.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "./frame.js";
@@ -9,12 +9,20 @@ import type { TierSpec, Tiers } from "./spec.js";
 import { KeyState, type RuleSet, ruleSetOf } from "./state.js";
 import { Table } from "./table.js";
 import type { Tier, TierLimit } from "./tier.js";
-import { countDecision, TierVersions } from "./tier-versions.js";
+import { countDecision, type TierEntry, TierVersions } from "./tier-versions.js";
 
 /** How far a call may be ahead of the last sweep, of which there are many a second. */
 const LEAD_MS = 60_000;
 /** So many overflow buckets are kept, as a rule more than there are tiers. */
 const SPARE_OVERFLOW = 256;
+
+/** What a row asks for. */
+interface RowCall {
+  readonly at: number;
+  readonly key: string;
+  readonly entry: TierEntry<RuleSet>;
+  readonly cost: CostMilli;
+}
 
 /** Engines by name; on the global object, since the ESM and the CommonJS build may be loaded side by side. */
 const openEngines = registry();
@@ -112,21 +120,80 @@ export class JsEngine implements Engine {
     }
   }
 
+  consumeAll(keys: string, count: number): void {
+    const calls: RowCall[] = [];
+    let start = 0;
+    for (let at = 0; at < count * FRAME.ROW; at += FRAME.ROW) {
+      const end = start + this.#read(at, FRAME.KEY_LENGTH);
+      const key = keys.slice(start, end);
+      start = end;
+      const cost = this.#cost(at);
+      const entry = this.#entry(key, at, cost);
+      if (typeof entry === "number") {
+        this.frame[at + FRAME.CODE] = entry;
+        return;
+      }
+      calls.push({ at, key, entry, cost });
+    }
+    this.#decideTogether(calls, instant(this.#read(0, FRAME.NOW)));
+  }
+
+  /** Decides on calls that pass together or not at all, and writes of each what holds after those before it. */
+  #decideTogether(calls: readonly RowCall[], nowMs: number): void {
+    const spends = ({ entry: { tier }, cost }: RowCall) => tier.limits.length > 0 && !isFree(cost, tier.limits.length);
+    const spending = calls.filter(spends);
+    for (const call of calls) if (!spends(call)) this.#decide(call.key, call.at, false);
+    // All have their states before the first spends, and none is forgotten to make room for another.
+    const held = new Set(spending.flatMap(({ key }) => this.#table.get(key) ?? []));
+    const placed = spending.map((call) => {
+      const state = this.#place(call, nowMs, held);
+      held.add(state);
+      return { ...call, state };
+    });
+    const decided = placed.map((call) => {
+      const { at, key, entry, cost, state } = call;
+      state.bringTo(entry.tier, entry.rules, nowMs);
+      const unspent = [...state.spent];
+      const denied = denyingLimit(state, entry.tier, cost, state.atMs);
+      if (denied === 0) state.charge(entry.tier, cost);
+      else if (entry.tier.blocks) state.block(entry.tier, cost);
+      const overflow = this.#table.get(key) === state ? 0 : OUTCOME.OVERFLOW;
+      this.frame[at + FRAME.CODE] = denied | overflow | this.#report(at, entry.tier, state, nowMs);
+      return { ...call, unspent, denied, overflow };
+    });
+    const isAllowed = decided.every(({ denied }) => denied === 0);
+    for (const { at, entry, cost, state, unspent, denied, overflow } of decided) {
+      if (isAllowed || denied > 0) {
+        countDecision(entry, denied);
+        if (overflow > 0) entry.counts.overflow++;
+      } else {
+        // A refund, and not the state as it was: a later call may have brought the same key under another tier.
+        state.correct(entry.tier, negated(cost), state.atMs, false);
+        this.#writeSpent(at, entry.tier, unspent);
+      }
+    }
+    if (isAllowed) for (const call of calls) if (!spends(call)) countDecision(call.entry, 0);
+  }
+
+  /** The state of a key, or what it shares; none of those that are `held` is forgotten to make room for it. */
+  #place({ key, entry }: RowCall, nowMs: number, held: ReadonlySet<KeyState>): KeyState {
+    const known = this.#table.get(key);
+    if (known !== undefined) return known;
+    const state = new KeyState(entry.tier, entry.rules, nowMs);
+    return this.#add(key, state, nowMs, held) ? state : this.#shared(entry.name, state, nowMs);
+  }
+
   /** Makes the decision that the row at `at` asks for, and writes it there. */
   #decide(key: string, at: number, spends: boolean): void {
     this.frame[at + FRAME.CODE] = this.#outcome(key, at, spends);
   }
 
   #outcome(key: string, at: number, spends: boolean): number {
-    const tierId = this.#read(at, FRAME.TIER);
     const cost = this.#cost(at);
-    const nowMs = this.#read(at, FRAME.NOW);
-    if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
-    const entry = this.#tiers.inForce(tierId);
-    const wrong = typeof cost === "number" ? wrongCost(entry?.tier, cost) : this.#wrongCosts(at, entry?.tier, cost);
-    if (wrong !== 0 || entry === undefined) return wrong;
+    const entry = this.#entry(key, at, cost);
+    if (typeof entry === "number") return entry;
     const { tier } = entry;
-    const now = instant(nowMs);
+    const now = instant(this.#read(at, FRAME.NOW));
     const costsNothing = isFree(cost, tier.limits.length);
     const changes = spends && !costsNothing && tier.limits.length > 0;
     let overflow = 0;
@@ -169,14 +236,22 @@ export class JsEngine implements Engine {
     return isExcessive ? OUTCOME.COST_EXCEEDS_CAPACITY : 0;
   }
 
+  /** The tier that the row at `at` asks, if a call of that cost can be decided; else why it can't. */
+  #entry(key: string, at: number, cost: CostMilli): TierEntry<RuleSet> | number {
+    if (typeof key !== "string" || key.length === 0 || key.length > 512) return OUTCOME.KEY_INVALID;
+    const entry = this.#tiers.inForce(this.#read(at, FRAME.TIER));
+    const wrong = typeof cost === "number" ? wrongCost(entry?.tier, cost) : this.#wrongCosts(at, entry?.tier, cost);
+    return wrong !== 0 || entry === undefined ? wrong : entry;
+  }
+
   #hasRoom(nowMs: number): boolean {
     const roomMs = this.#roomMs(nowMs);
     return this.#table.hasRoom((state) => state.isIdle(roomMs));
   }
 
-  #add(key: string, state: KeyState, nowMs: number): boolean {
+  #add(key: string, state: KeyState, nowMs: number, held?: ReadonlySet<KeyState>): boolean {
     const roomMs = this.#roomMs(nowMs);
-    return this.#table.add(key, state, (other) => other.isIdle(roomMs));
+    return this.#table.add(key, state, (other) => other.isIdle(roomMs) && !held?.has(other));
   }
 
   /** The instant by which a call may have keys forgotten, to make room: no later than the sweeps bear out, if there are any. */
@@ -189,12 +264,17 @@ export class JsEngine implements Engine {
     const { limits } = tier;
     this.frame[at + FRAME.VERSION] = this.version;
     this.frame[at + FRAME.NOW] = limits.length === 0 ? nowMs : state.atMs;
-    for (let index = 0; index < limits.length; index++) {
-      this.frame[at + FRAME.SPENT + index] = state.spent[(limits[index] as TierLimit).slot] as number;
-    }
+    this.#writeSpent(at, tier, state.spent);
     if (limits.length === 0 || state.atMs === nowMs) return 0;
     this.frame[at + FRAME.BEHIND] = state.atMs - nowMs;
     return OUTCOME.BEHIND;
+  }
+
+  /** Writes what is spent of a tier's limits, by slot, into the row at `at`. */
+  #writeSpent(at: number, { limits }: Tier, spent: readonly number[]): void {
+    for (let index = 0; index < limits.length; index++) {
+      this.frame[at + FRAME.SPENT + index] = spent[(limits[index] as TierLimit).slot] as number;
+    }
   }
 
   #read(at: number, field: number): number {

@@ -17,7 +17,7 @@ interface Binding {
 }
 
 interface NativeHandle extends TiersHandle {
-  deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany];
+  deciders(frame: Float64Array): [peek: Decide, consume: Decide, consumeMany: DecideMany, consumeAll: DecideMany];
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
   adjustEach(key: string, deltas: readonly number[], decision: DecisionRef, flags: number, nowMs: number): boolean;
   grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean;
@@ -68,13 +68,14 @@ class NativeEngine extends NativeTiers<NativeHandle> implements Engine {
   readonly peek: Decide;
   readonly consume: Decide;
   readonly consumeMany: DecideMany;
+  readonly consumeAll: DecideMany;
   readonly #note: (note: unknown) => void;
 
   constructor(binding: Binding, { name, tiers, maxKeys, file, onStorageNote = () => undefined }: EngineOptions) {
     const handle = translated(() => binding.Engine.open(name, JSON.stringify(Object.entries(tiers)), maxKeys, file));
     super(handle);
     this.#note = onStorageNote;
-    [this.peek, this.consume, this.consumeMany] = handle.deciders(this.frame);
+    [this.peek, this.consume, this.consumeMany, this.consumeAll] = handle.deciders(this.frame);
     this.records = file === undefined ? new MemoryRecords() : new FileRecords(handle);
   }
 

@@ -1,17 +1,17 @@
-import { type CostMilli, EACH } from "../engine/cost.js";
+import type { CostMilli } from "../engine/cost.js";
 import type { Engine } from "../engine/engine.js";
 import { FRAME, OUTCOME } from "../engine/frame.js";
 import type { TollkeeperError } from "../errors.js";
 import type { BoundTier } from "./bound-tier.js";
 import type { BoundTiers } from "./bound-tiers.js";
 import type { Calls } from "./calls.js";
-import { excessOf, milliOf } from "./costs.js";
+import { excessOf, milliOf, writeCost } from "./costs.js";
 import { Decision } from "./decision.js";
 import { checkedKey } from "./misuse.js";
 import { ShadowedDecision } from "./shadow.js";
 
 // Own constants of a module, as in limiter.ts.
-const { TIER, COST, COSTS, KEY_LENGTH, NOW, CODE, VERSION, ROW, ROWS } = FRAME;
+const { TIER, KEY_LENGTH, NOW, CODE, VERSION, ROW, ROWS } = FRAME;
 
 /** Many calls decided at one instant, with one crossing into the engine for as many as its frame has rows. */
 export class Batch {
@@ -84,19 +84,11 @@ export class Batch {
         tierId = boundTier.tierId;
       }
       frame[row + TIER] = tierId;
-      if (typeof costMilli === "number") frame[row + COST] = costMilli;
-      else this.#writeCosts(row, boundTier as BoundTier, costMilli);
+      writeCost(frame, row, boundTier as BoundTier, costMilli);
       frame[row + KEY_LENGTH] = key.length;
       frame[row + NOW] = this.#nowMs;
       frame[row + CODE] = OUTCOME.FAILED;
     }
-  }
-
-  #writeCosts(row: number, { tier, version }: BoundTier, costs: readonly number[]): void {
-    const { frame } = this.#engine;
-    frame[row + COST] = EACH;
-    frame[row + VERSION] = version;
-    for (let index = 0; index < tier.limits.length; index++) frame[row + COSTS + index] = costs[index] as number;
   }
 
   /**

@@ -45,8 +45,8 @@ function isList<T>(values: Many<T>): values is readonly T[] {
   return Array.isArray(values);
 }
 
-/** Of what kind of object it is tells whether it is a cost at all. */
-function copyOf(cost: Cost): Cost {
+/** A copy of a cost: of what kind of object it is tells whether it is one at all. */
+export function copyOf(cost: Cost): Cost {
   const isObject = typeof cost === "object" && cost !== null && !Array.isArray(cost);
   return isObject ? Object.assign(Object.create(Object.getPrototypeOf(cost)), cost) : cost;
 }

@@ -1,9 +1,12 @@
 import { toMilli } from "../engine/amount.js";
-import { type Cost, type CostMilli, costAt } from "../engine/cost.js";
+import { type Cost, type CostMilli, costAt, EACH, sum } from "../engine/cost.js";
+import { FRAME, type Frame } from "../engine/frame.js";
 import type { TollkeeperError } from "../errors.js";
 import type { BoundTier } from "./bound-tier.js";
 import { excessiveCost, excessiveCostOf, foreignCost, invalidCost, invalidCostOf } from "./misuse.js";
 import { plainTier } from "./overrides.js";
+
+const { COST, COSTS, VERSION } = FRAME;
 
 /**
  * What a cost is under a tier, in thousandths.
@@ -49,6 +52,26 @@ function checkNames(cost: Record<string, unknown>, { costNames, name: tier }: Bo
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) throw invalidCost(cost);
   const foreign = Object.keys(cost).find((name) => !costNames.includes(name));
   if (foreign !== undefined) throw foreignCost(foreign, plainTier(tier), costNames);
+}
+
+/**
+ * What some costs are together under a tier, in thousandths.
+ *
+ * @throws {TollkeeperError} `ERR_COST_INVALID`
+ */
+export function sumOf(costs: readonly Cost[], boundTier: BoundTier): CostMilli {
+  return costs.map((cost) => milliOf(cost, boundTier)).reduce(sum);
+}
+
+/** Writes what the call of a row of a frame costs. */
+export function writeCost(frame: Frame, row: number, { tier, version }: BoundTier, cost: CostMilli): void {
+  if (typeof cost === "number") {
+    frame[row + COST] = cost;
+    return;
+  }
+  frame[row + COST] = EACH;
+  frame[row + VERSION] = version;
+  for (let index = 0; index < tier.limits.length; index++) frame[row + COSTS + index] = cost[index] as number;
 }
 
 /** Why a cost can never pass under a tier, `ERR_COST_EXCEEDS_CAPACITY`; undefined if it may. */

@@ -4,7 +4,7 @@ import type { TierSpec } from "../engine/spec.js";
 import type { TierLimit } from "../engine/tier.js";
 import { optionInvalid } from "../errors.js";
 import type { BoundTier } from "./bound-tier.js";
-import { milliOf, tokensOf } from "./costs.js";
+import { milliOf, sumOf, tokensOf } from "./costs.js";
 
 // Own constants of a module, as in limiter.ts.
 const { NOW, CODE, BEHIND, SPENT } = FRAME;
@@ -70,6 +70,8 @@ export class Decision {
   declare private more?: readonly number[];
   /** Whether it can still be refunded or settled. */
   declare private open: boolean;
+  /** There only once it was undone: its cost is then no part of what is spent. */
+  declare private isUndone?: boolean;
 
   /**
    * Made by a limiter; copies a row of the engine's frame, which begins at `at`. `spends` is false for a peek.
@@ -245,12 +247,7 @@ export class Decision {
    * ```
    */
   charge(more: Cost): boolean {
-    const moreMilli = milliOf(more, this.boundTier);
-    const nowMs = this.correctableAt();
-    if (nowMs === undefined) return false;
-    this.correct(moreMilli, 0, nowMs);
-    this.costMilli = sum(this.costMilli, moreMilli);
-    return true;
+    return this.chargeMilli(milliOf(more, this.boundTier));
   }
 
   /**
@@ -278,12 +275,7 @@ export class Decision {
    * ```
    */
   settle(actual: Cost): boolean {
-    const actualMilli = milliOf(actual, this.boundTier);
-    const nowMs = this.correctableAt();
-    if (nowMs === undefined) return false;
-    this.open = false;
-    this.correct(sum(actualMilli, negated(this.costMilli)), 0, nowMs);
-    return true;
+    return this.settleMilli(milliOf(actual, this.boundTier));
   }
 
   /** The same fields as read one by one, for logs. */
@@ -298,8 +290,20 @@ export class Decision {
 
   /** What was spent of a limit of the tier after the call, in the limit's units. */
   private spent(index: number): number {
+    const spent = this.amount(index);
+    return this.isUndone ? this.unspent(index, spent) : spent;
+  }
+
+  private amount(index: number): number {
     if (index >= NARROW) return this.more?.[index - NARROW] as number;
     return index === 0 ? this.spent0 : index === 1 ? this.spent1 : index === 2 ? this.spent2 : this.spent3;
+  }
+
+  /** What was spent of a limit before the call. */
+  private unspent(index: number, spent: number): number {
+    const { rule } = this.boundTier.tier.limits[index] as TierLimit;
+    const cost = costAt(this.costMilli, index);
+    return rule.type === "bucket" ? rule.charged(spent, 0 - cost) : rule.deducted(spent, cost);
   }
 
   private readMore(frame: Frame, at: number): void {
@@ -321,6 +325,56 @@ export class Decision {
     if (!this.open || isClosed()) return undefined;
     const nowMs = clock();
     return this.open ? nowMs : undefined; // The clock is somebody else's code, which may have corrected it.
+  }
+
+  /**
+   * As {@link charge}, of thousandths.
+   *
+   * @internal
+   */
+  chargeMilli(moreMilli: CostMilli): boolean {
+    const nowMs = this.correctableAt();
+    if (nowMs === undefined) return false;
+    this.correct(moreMilli, 0, nowMs);
+    this.costMilli = sum(this.costMilli, moreMilli);
+    return true;
+  }
+
+  /**
+   * As {@link settle}, of thousandths.
+   *
+   * @internal
+   */
+  settleMilli(actualMilli: CostMilli): boolean {
+    const nowMs = this.correctableAt();
+    if (nowMs === undefined) return false;
+    this.open = false;
+    this.correct(sum(actualMilli, negated(this.costMilli)), 0, nowMs);
+    return true;
+  }
+
+  /**
+   * What some costs are together, in thousandths, by the tier that decided.
+   *
+   * @internal
+   */
+  sumOf(costs: readonly Cost[]): CostMilli {
+    return sumOf(costs, this.boundTier);
+  }
+
+  /**
+   * Takes back what was spent for a call that another decision denies, as if it had never been: its limits are then as they
+   * stood before. Whether it did.
+   *
+   * @internal
+   */
+  undo(): boolean {
+    const nowMs = this.correctableAt();
+    if (nowMs === undefined) return false;
+    this.open = false;
+    this.isUndone = true;
+    this.correct(negated(this.costMilli), ADJUST.UNUSED, nowMs);
+    return true;
   }
 
   /** @internal */

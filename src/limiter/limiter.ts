@@ -13,10 +13,13 @@ import { Calls, type Many } from "./calls.js";
 import { eachMilliOf, maxCostOf, tokensOf } from "./costs.js";
 import { Decision } from "./decision.js";
 import { type GrantOptions, grantOf } from "./grant.js";
+import { decideTogether } from "./joint-call.js";
+import { JointDecision } from "./joint-decision.js";
 import { checkedKey, checkedNow, invalidCost, limiterClosed } from "./misuse.js";
 import type { Observe } from "./observers.js";
 import { Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
+import { type Subject, Subjects } from "./subjects.js";
 import { Upkeep } from "./upkeep.js";
 
 // Own constants of a module are numbers in compiled code; reading them off an imported object would take 20 ns a call.
@@ -200,6 +203,24 @@ export class Limiter {
       throw this.#boundTiers.misuse(OUTCOME.TIER_UNKNOWN, key, tier, 0);
     }
     return this.#decide(key, tier, 0, false);
+  }
+
+  /**
+   * Spends of several subjects at once, of every limit of each, or of none if any denies: of a user and the organisation, of
+   * an account and the address, of a route and the whole API. No other call comes between, from whatever thread.
+   *
+   * @param subjects 1 to 8. Those of one key and tier are one, and their costs add up.
+   * @throws {TollkeeperError} as `consume` does, and `ERR_OPTION_INVALID`; then nothing was spent.
+   */
+  consumeAll(subjects: readonly Subject[]): JointDecision {
+    const asked = new Subjects(subjects);
+    const nowMs = this.#clock();
+    const decided = decideTogether(this.#engine, this.#boundTiers, asked.calls, nowMs);
+    const decision = new JointDecision(asked, decided);
+    if (decision.allowed) {
+      for (const one of decided) if (one instanceof ShadowedDecision) this.#askShadows(one, nowMs, true);
+    }
+    return decision;
   }
 
   /** Forgets a key: its next call is its first, and what it was granted is gone. */

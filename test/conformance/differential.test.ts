@@ -1,10 +1,19 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { createLimiter, type Decision, type Limiter, overriddenTier, TollkeeperError } from "../../src/index.js";
-import { DECEMBER_30_2026, type Operation, operation, overrides, shadowed, tiers } from "./operations.js";
+import {
+  createLimiter,
+  type Decision,
+  type Limiter,
+  overriddenTier,
+  type Subject,
+  TollkeeperError,
+} from "../../src/index.js";
+import { DECEMBER_30_2026, type Operation, operation, others, overrides, shadowed, tiers } from "./operations.js";
 
 /** What a caller sees of one operation. */
-function perform(limiter: Limiter, made: Decision[], { kind, key, tier, cost, of, grant, tiers }: Operation): unknown {
+function perform(limiter: Limiter, made: Decision[], operation: Operation & { others: readonly Subject[] }): unknown {
+  const { kind, key, tier, cost, of, others, grant, tiers } = operation;
+  if (kind === "consume" && others.length > 0) return performAll(limiter, made, [{ key, tier, cost }, ...others]);
   try {
     switch (kind) {
       case "consume":
@@ -26,9 +35,24 @@ function perform(limiter: Limiter, made: Decision[], { kind, key, tier, cost, of
         return made[of % made.length]?.refund(kind === "quotas" ? "quotas" : "all");
     }
   } catch (error) {
-    if (error instanceof TollkeeperError) return `${error.code}: ${error.message}`;
-    throw error;
+    return misuse(error);
   }
+}
+
+/** The same of a call of several subjects. */
+function performAll(limiter: Limiter, made: Decision[], subjects: Subject[]): unknown {
+  try {
+    const decision = limiter.consumeAll(subjects);
+    made.push(...decision.decisions);
+    return { ...decision.toJSON(), decisions: decision.decisions.map((decision) => decision.toJSON()) };
+  } catch (error) {
+    return misuse(error);
+  }
+}
+
+function misuse(error: unknown): string {
+  if (error instanceof TollkeeperError) return `${error.code}: ${error.message}`;
+  throw error;
 }
 
 it.each([
@@ -41,8 +65,8 @@ it.each([
     let decisions = 0;
     let denials = 0;
     const next = fc
-      .tuple(operation, ofTiers, own)
-      .map(([next, tiers, own]) => ({ ...next, tiers, tier: overriddenTier(next.tier, own) }));
+      .tuple(operation, ofTiers, own, others)
+      .map(([next, tiers, own, others]) => ({ ...next, tiers, tier: overriddenTier(next.tier, own), others }));
     await fc.assert(
       fc.asyncProperty(
         ofTiers,

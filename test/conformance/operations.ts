@@ -62,6 +62,14 @@ const cost: fc.Arbitrary<Cost> = fc.oneof(
     arbitrary: fc.dictionary(fc.constantFrom("second", "minute", "day", "month"), tokens, { maxKeys: 3 }),
   },
 );
+const key = fc.constantFrom("k1", "k2", "k\ud800", "k\u0142", "kB");
+const tier = fc.constantFrom<string>("a", "b", "c");
+/** Of whom a call spends as well, where it does. */
+export const others = fc.oneof(
+  { weight: 3, arbitrary: fc.constant([]) },
+  { weight: 1, arbitrary: fc.array(fc.record({ key, tier, cost }), { minLength: 1, maxLength: 3 }) },
+);
+
 /** One step that a caller may take. */
 export const operation = fc.record({
   advanceMs: fc.oneof(
@@ -76,8 +84,8 @@ export const operation = fc.record({
     { weight: 2, arbitrary: fc.constant("grant" as const) },
     { weight: 1, arbitrary: fc.constantFrom("reset", "reload") },
   ),
-  key: fc.constantFrom("k1", "k2", "k\ud800", "k\u0142", "kB"),
-  tier: fc.constantFrom<string>("a", "b", "c"),
+  key,
+  tier,
   cost,
   of: fc.nat(30),
   grant: fc.record({ limit: fc.constantFrom("day", "month", "second"), keep: fc.boolean() }, { requiredKeys: [] }),

@@ -37,7 +37,7 @@ function compiled(code: string): (createLimiter: unknown, console: unknown) => P
   const plain = code
     .replaceAll(/^import .*\n/gm, "")
     .replaceAll(" as const", "")
-    .replaceAll(/\((\w+): string\)/g, "($1)")
+    .replaceAll(/\((\w+): (string|number)\)/g, "($1)")
     .replace("= createLimiter(", "= await createLimiter(");
   return new Function("createLimiter", "console", `return (async () => {\n${plain}\n})();`) as never;
 }

@@ -13,6 +13,15 @@ pub struct Costs {
     pub milli: [u64; MAX_LIMITS],
 }
 
+/// What a call costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// Thousandths of a token, the same of every limit of the tier.
+    Every(u64),
+    /// Of each limit its own.
+    Each(Costs),
+}
+
 /// A correction of what a call has cost, in thousandths of a token: below 0 gives back, above 0 charges more, even past empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delta {

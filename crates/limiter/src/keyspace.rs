@@ -51,12 +51,15 @@ pub(crate) struct Grant<'a> {
     pub(crate) now_ms: u64,
 }
 
+/// One state for all keys of a tier that found no room.
+pub(crate) type Shared<const N: usize> = Arc<Mutex<State<N>>>;
+
 /// Keys of `N` slots each.
 #[derive(Debug)]
 pub(crate) struct Keyspace<const N: usize> {
-    table: Table<N>,
-    /// One state for all keys of a tier that found no room, by the tier's name.
-    overflow: DashMap<String, Arc<Mutex<State<N>>>>,
+    pub(crate) table: Table<N>,
+    /// By the tier's name.
+    overflow: DashMap<String, Shared<N>>,
     /// So many of these are kept without a look whether they are used.
     spare_overflow: AtomicUsize,
     /// Where to go on looking which rule sets are used.
@@ -349,7 +352,7 @@ impl<const N: usize> Keyspace<N> {
     }
 
     /// What the keys of a tier share that found no room; begins as `new`.
-    fn shared(&self, tiers: &TierVersions, tier: &Tier, new: State<N>, now_ms: u64) -> Arc<Mutex<State<N>>> {
+    pub(crate) fn shared(&self, tiers: &TierVersions, tier: &Tier, new: State<N>, now_ms: u64) -> Shared<N> {
         let name = &tier.spec().name;
         if let Some(shared) = self.overflow.get(name).map(|shared| Arc::clone(&shared)) {
             return shared;
@@ -412,7 +415,7 @@ impl<const N: usize> Keyspace<N> {
     }
 
     #[inline]
-    fn mark(&self, key: KeyHash, state: &mut State<N>) {
+    pub(crate) fn mark(&self, key: KeyHash, state: &mut State<N>) {
         if let Some(journal) = &self.journal
             && state.mark_dirty()
         {
@@ -420,7 +423,7 @@ impl<const N: usize> Keyspace<N> {
         }
     }
 
-    fn count_forgotten(&self, keys: &[KeyHash]) {
+    pub(crate) fn count_forgotten(&self, keys: &[KeyHash]) {
         if !keys.is_empty() {
             self.evicted.fetch_add(keys.len() as u64, Ordering::Relaxed);
             self.mark_forgotten(keys);
@@ -436,13 +439,13 @@ impl<const N: usize> Keyspace<N> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Spends of a key's state what is asked, if every limit has it.
 #[inline]
-fn decide<'c, const N: usize>(
+pub(crate) fn decide<'c, const N: usize>(
     state: &mut State<N>,
     tiers: &TierVersions,
     call: &Call<'_, impl SlotCost>,

@@ -16,6 +16,7 @@ use crate::limit::Limit;
 use crate::rule_set::HeldRuleSet;
 use crate::snapshot::{AdoptedRuleSet, Change, NamedRule};
 use crate::stats::{Counters, Stats};
+use crate::subject::{Subject, SubjectError};
 use crate::tier::{Tier, TierId, TierRef, TierSpec};
 use crate::tier_versions::TierVersions;
 use crate::verdict::Verdict;
@@ -193,6 +194,51 @@ impl Limiter {
         let (version, tier) = self.core.tiers.tier(tier)?;
         let costs = tier.slot_costs(costs, version)?;
         Ok(self.consume_at(key, (version, &*tier), &costs, now_ms))
+    }
+
+    /// Decides on a call of several subjects: each spends its cost, or none does. In the outcomes, one for each, the verdict
+    /// of a subject is its own: the call may go on if all are allowed. Of one that would have been, beside another that is
+    /// denied, the outcome says where it stands, and it is not counted.
+    ///
+    /// It waits for the parts of the table that all of them are in, and holds these together: so let them be few.
+    ///
+    /// # Errors
+    /// [`Error::TierUnknown`], [`Error::CostExceedsCapacity`]; then nothing has changed.
+    #[cold]
+    pub fn consume_together(&self, subjects: &[Subject], now_ms: u64) -> Result<Vec<Outcome>, SubjectError> {
+        let tiers = &self.core.tiers;
+        let now_ms = held(now_ms);
+        let version = tiers.version();
+        let checked = |(index, subject): (usize, &Subject)| {
+            let tier = tiers.tier_of(version, subject.tier);
+            let checked = tier.and_then(|tier| tier.costs(&subject.cost, version).map(|costs| (tier, costs)));
+            checked.map_err(|error| SubjectError { index, error })
+        };
+        let under: Vec<_> = subjects.iter().enumerate().map(checked).collect::<Result<_, _>>()?;
+        let mut calls = Vec::with_capacity(subjects.len());
+        for (subject, (tier, costs)) in subjects.iter().zip(&under) {
+            calls.push(Call {
+                key: subject.key,
+                tier,
+                cost: costs,
+                now_ms,
+                is_final: true,
+            });
+        }
+        let outcome = Outcome {
+            version,
+            now_ms,
+            ..Outcome::default()
+        };
+        let mut outcomes = vec![outcome; calls.len()];
+        keyspace!(self, space => space.consume_together(tiers, &calls, self.room_ms(now_ms), &mut outcomes));
+        let is_allowed = outcomes.iter().all(|outcome| outcome.verdict == Verdict::Allowed);
+        for (call, outcome) in calls.iter().zip(&outcomes) {
+            if is_allowed || outcome.verdict != Verdict::Allowed {
+                self.count(call.tier, call.cost, outcome);
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Does what [`consume`](Self::consume) does by two clocks: a cheap one that lags a little, and a better one, which is

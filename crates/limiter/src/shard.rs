@@ -60,13 +60,13 @@ impl<const N: usize> Shard<N> {
     /// Forgets the keys that `goes` names; each is told to `gone`.
     pub(crate) fn forget(
         &mut self,
-        goes: impl Fn(&State<N>, Option<&Credits<N>>) -> bool,
+        goes: impl Fn(KeyHash, &State<N>, Option<&Credits<N>>) -> bool,
         mut gone: impl FnMut(KeyHash),
     ) {
         let Self { entries, credits } = self;
         let mut granted = Vec::new();
         entries.forget(
-            |entry| goes(&entry.state, credits.get(entry.key)),
+            |entry| goes(entry.key, &entry.state, credits.get(entry.key)),
             |entry| {
                 if credits.get(entry.key).is_some() {
                     granted.push(entry.key);

@@ -26,7 +26,8 @@ const SEARCH_INTERVAL_MS: u64 = 100;
 
 /// The states of at most so many keys.
 ///
-/// A shard's lock never leaves the function that took it, and none is taken while another is held.
+/// A shard's lock never leaves the function that took it, and none is taken while another is held, but by a call of several
+/// subjects; see [`HeldShards`](crate::held_shards::HeldShards).
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
     shards: Box<[CachePadded<Guarded<N>>]>,
@@ -164,7 +165,7 @@ impl<const N: usize> Table<N> {
         }
         if !self.reserve() {
             drop(shard);
-            self.search(now_ms, may_go, forgotten);
+            self.search(now_ms, |_, state, credits| may_go(state, credits), forgotten);
             shard = home.lock();
             if let Some((state, credits)) = shard.get_mut(key) {
                 return Ok(change(state, credits));
@@ -175,6 +176,25 @@ impl<const N: usize> Table<N> {
         }
         let (state, credits) = shard.insert(key, state);
         Ok(change(state, credits))
+    }
+
+    /// Forgets keys that `may_go` names until there is room for so many, or no other goes; says which.
+    pub(crate) fn make_room(
+        &self,
+        keys: usize,
+        now_ms: u64,
+        may_go: impl Fn(KeyHash, &State<N>, Option<&Credits<N>>) -> bool,
+    ) -> Vec<KeyHash> {
+        let mut forgotten = Vec::new();
+        while self.len() + keys > self.max_keys {
+            let mut found = Vec::new();
+            self.search(now_ms, &may_go, &mut found);
+            if found.is_empty() {
+                break;
+            }
+            forgotten.append(&mut found);
+        }
+        forgotten
     }
 
     /// Whether the key was there.
@@ -190,7 +210,11 @@ impl<const N: usize> Table<N> {
     pub(crate) fn sweep(&self, may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool) -> Vec<KeyHash> {
         let mut forgotten = Vec::new();
         for _ in 0..self.shards_of(SWEEP_KEYS) {
-            self.forget(self.next_shard(), &may_go, &mut forgotten);
+            self.forget(
+                self.next_shard(),
+                |_, state, credits| may_go(state, credits),
+                &mut forgotten,
+            );
         }
         forgotten
     }
@@ -208,7 +232,7 @@ impl<const N: usize> Table<N> {
     fn search(
         &self,
         now_ms: u64,
-        may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool,
+        may_go: impl Fn(KeyHash, &State<N>, Option<&Credits<N>>) -> bool,
         forgotten: &mut Vec<KeyHash>,
     ) {
         for _ in 0..self.shards_of(SEARCH_KEYS) {
@@ -242,7 +266,7 @@ impl<const N: usize> Table<N> {
     fn forget(
         &self,
         shard: &Guarded<N>,
-        may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool,
+        may_go: impl Fn(KeyHash, &State<N>, Option<&Credits<N>>) -> bool,
         forgotten: &mut Vec<KeyHash>,
     ) {
         let before = forgotten.len();
@@ -250,7 +274,8 @@ impl<const N: usize> Table<N> {
         self.keys.fetch_sub(forgotten.len() - before, Ordering::Relaxed);
     }
 
-    fn reserve(&self) -> bool {
+    /// Takes a place for a key that is to be inserted, if there is one.
+    pub(crate) fn reserve(&self) -> bool {
         let another = |keys| (keys < self.max_keys).then_some(keys + 1);
         self.keys
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, another)
@@ -258,9 +283,19 @@ impl<const N: usize> Table<N> {
     }
 
     /// The shard orders by the first half of the hash, so this takes the second.
-    fn shard(&self, key: KeyHash) -> &Guarded<N> {
+    pub(crate) fn shard_index(&self, key: KeyHash) -> usize {
         #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
-        &self.shards[key.0[1] as usize & (self.shards.len() - 1)]
+        let bits = key.0[1] as usize;
+        bits & (self.shards.len() - 1)
+    }
+
+    /// The lock of a shard, for who takes those of others in order.
+    pub(crate) fn lock_shard(&self, index: usize) -> MutexGuard<'_, Shard<N>> {
+        self.shards[index].lock()
+    }
+
+    fn shard(&self, key: KeyHash) -> &Guarded<N> {
+        &self.shards[self.shard_index(key)]
     }
 }
 

@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::cost::{Costs, SlotCost, SlotCosts};
+use crate::MAX_LIMITS;
+use crate::cost::{Cost, Costs, Delta, SlotCost, SlotCosts};
 use crate::error::Error;
 use crate::limit::{LimitSpec, Rule, TierLimit};
 use crate::rates::Rates;
@@ -113,6 +114,26 @@ impl Tier {
             }
         }
         Ok(SlotCosts(self.rates.by_slot(&costs.milli)))
+    }
+
+    /// What a call costs of each slot, as [`check_cost`](Self::check_cost) and [`slot_costs`](Self::slot_costs) have it.
+    pub(crate) fn costs(&self, cost: &Cost, version: usize) -> Result<SlotCosts, Error> {
+        match cost {
+            Cost::Every(milli) => {
+                self.check_cost(*milli)?;
+                Ok(SlotCosts(self.rates.by_slot(&[*milli; MAX_LIMITS])))
+            }
+            Cost::Each(costs) => self.slot_costs(costs, version),
+        }
+    }
+
+    /// What gives a cost back.
+    pub(crate) fn given_back(&self, costs: &SlotCosts) -> Delta {
+        let mut milli = [0; MAX_LIMITS];
+        for (milli, TierLimit { slot, .. }) in milli.iter_mut().zip(&self.limits) {
+            *milli = -costs.of_slot(*slot).cast_signed();
+        }
+        Delta::Each(milli)
     }
 
     /// The denying limit with the longest wait, if any denies.

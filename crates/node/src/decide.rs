@@ -1,11 +1,11 @@
-//! The hot calls of a local table: peek, consume, and consume for many keys at once. Handed to [`hot`](crate::hot) when an
-//! engine opens.
+//! The hot calls of a local table: peek, consume, and consume for many keys, each by itself or all or none. Handed to
+//! [`hot`](crate::hot) when an engine opens.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use napi::{Env, Result};
-use tollkeeper_limiter::{Costs, Error, KeyHash, Limiter, MAX_LIMITS, Outcome, TierId, Verdict};
+use tollkeeper_limiter::{Cost, Costs, Error, KeyHash, Limiter, MAX_LIMITS, Outcome, Subject, TierId, Verdict};
 
 use crate::clock::{coarse_ms, given, instant, system_ms};
 use crate::hot::{self, Frame, ROWS, RawValue, at, keys_of, outcome, prefetch, write_spent};
@@ -23,15 +23,19 @@ type Row = [f64; at::ROW];
 const SPENDS: bool = true;
 const PEEKS: bool = false;
 
-/// Makes the functions `(key) => void` that peek and consume, and `(keys, count) => void` that consumes many keys, joined.
+/// Makes the functions `(key) => void` that peek and consume, and `(keys, count) => void` that consume many keys, joined:
+/// each by itself, or all or none.
 pub(crate) fn deciders(env: Env, limiter: &Own, frame: RawValue) -> Result<Vec<RawValue>> {
     let frame = Frame::new(env, frame)?;
-    let [peeked, consumed, consumed_many] = [(); 3].map(|()| Rc::clone(limiter));
+    let [peeked, consumed, consumed_many, consumed_all] = [(); 4].map(|()| Rc::clone(limiter));
     Ok(vec![
         hot::of_key(env, &frame, move |row, key| one::<PEEKS>(&peeked, row, key))?,
         hot::of_key(env, &frame, move |row, key| one::<SPENDS>(&consumed, row, key))?,
         hot::of_keys(env, &frame, move |frame, count, keys| {
             consume_many(&consumed_many, frame, count, keys);
+        })?,
+        hot::of_keys(env, &frame, move |frame, count, keys| {
+            consume_all(&consumed_all, frame, count, keys);
         })?,
     ])
 }
@@ -109,7 +113,7 @@ fn decide<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: Option<Ke
 #[inline(never)]
 fn decide_each<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: KeyHash, now_ms: Option<u64>) {
     let tier = row[at::TIER];
-    let Some(milli) = costs_of(row) else {
+    let Some(costs) = costs_of(row) else {
         row[at::CODE] = outcome::COST_INVALID;
         return;
     };
@@ -117,10 +121,6 @@ fn decide_each<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: KeyH
         row[at::CODE] = outcome::TIER_UNKNOWN;
         return;
     }
-    let costs = Costs {
-        version: row[at::VERSION] as usize,
-        milli,
-    };
     let tier = tier as TierId;
     let mut decided = Outcome::default();
     let result = if SPENDING {
@@ -142,35 +142,108 @@ fn decide_each<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: KeyH
     clippy::cast_sign_loss,
     reason = "what comes in is checked or saturates"
 )]
-fn costs_of(row: &Row) -> Option<[u64; MAX_LIMITS]> {
+fn costs_of(row: &Row) -> Option<Costs> {
     let costs: &[f64; MAX_LIMITS] = row[at::COSTS..].first_chunk()?;
     let are_costs = at::EACH.contains(&row[at::COST]) && costs.iter().all(|cost| *cost >= 0.0);
-    are_costs.then(|| costs.map(|cost| cost as u64))
+    are_costs.then(|| Costs {
+        version: row[at::VERSION] as usize,
+        milli: costs.map(|cost| cost as u64),
+    })
 }
 
 /// Writes a decision, or why there is none.
-#[expect(clippy::cast_precision_loss, reason = "what goes out is below 2^53")]
 #[inline]
 fn write(row: &mut Row, result: &std::result::Result<(), Error>, decided: &Outcome, slots: usize) {
     match result {
-        Ok(()) => {
-            let denied = match decided.verdict {
-                Verdict::Allowed => 0.0,
-                Verdict::Denied { limit } => f64::from(limit) + 1.0,
-            };
-            row[at::CODE] = denied + if decided.overflow { outcome::OVERFLOW } else { 0.0 };
-            if decided.behind_ms > 0 {
-                row[at::CODE] += outcome::BEHIND;
-                row[at::BEHIND] = decided.behind_ms as f64;
-            }
-            row[at::VERSION] = decided.version as f64;
-            // Signed, since that takes one instruction where unsigned takes six.
-            row[at::NOW] = decided.now_ms.cast_signed() as f64;
-            write_spent(row, &decided.spent, slots);
-        }
-        Err(Error::CostExceedsCapacity { .. }) => row[at::CODE] = outcome::COST_EXCEEDS_CAPACITY,
-        Err(_) => row[at::CODE] = outcome::TIER_UNKNOWN,
+        Ok(()) => write_outcome(row, decided, slots),
+        Err(error) => row[at::CODE] = misuse(error),
     }
+}
+
+/// Writes a decision into its row, of a table of so many slots.
+#[expect(clippy::cast_precision_loss, reason = "what goes out is below 2^53")]
+#[inline]
+fn write_outcome(row: &mut Row, decided: &Outcome, slots: usize) {
+    let denied = match decided.verdict {
+        Verdict::Allowed => 0.0,
+        Verdict::Denied { limit } => f64::from(limit) + 1.0,
+    };
+    row[at::CODE] = denied + if decided.overflow { outcome::OVERFLOW } else { 0.0 };
+    if decided.behind_ms > 0 {
+        row[at::CODE] += outcome::BEHIND;
+        row[at::BEHIND] = decided.behind_ms as f64;
+    }
+    row[at::VERSION] = decided.version as f64;
+    // Signed, since that takes one instruction where unsigned takes six.
+    row[at::NOW] = decided.now_ms.cast_signed() as f64;
+    write_spent(row, &decided.spent, slots);
+}
+
+/// As what a row says why it was not decided.
+#[inline]
+fn misuse(error: &Error) -> f64 {
+    match error {
+        Error::CostExceedsCapacity { .. } => outcome::COST_EXCEEDS_CAPACITY,
+        _ => outcome::TIER_UNKNOWN,
+    }
+}
+
+/// Decides for the keys of the first `count` rows, all of which spend or none. If one can't be decided, its row says why, and
+/// those of the others stay as they were.
+#[cold]
+fn consume_all(limiter: &Own, frame: &Frame<{ at::ROW }>, count: usize, keys: &[u16]) {
+    let limiter = limiter.borrow();
+    let Some(limiter) = &*limiter else {
+        (0..count).for_each(|row| frame.row(row)[at::CODE] = outcome::CLOSED);
+        return;
+    };
+    let mut subjects = Vec::with_capacity(count);
+    for (row, key) in keys_of(frame, count, keys).enumerate() {
+        let row = frame.row(row);
+        match subject(limiter, row, key) {
+            Ok(subject) => subjects.push(subject),
+            Err(code) => {
+                row[at::CODE] = code;
+                return;
+            }
+        }
+    }
+    // Fewer, if the keys are not those of which the rows tell the lengths.
+    if subjects.len() < count {
+        return;
+    }
+    match limiter.consume_together(&subjects, instant(frame.row(0)[at::NOW])) {
+        Ok(outcomes) => {
+            for (row, outcome) in outcomes.iter().enumerate() {
+                write_outcome(frame.row(row), outcome, limiter.slots());
+            }
+        }
+        Err(wrong) => frame.row(wrong.index)[at::CODE] = misuse(&wrong.error),
+    }
+}
+
+/// Who spends what by a row, or as what the row says why that can't be.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what comes in is checked or saturates"
+)]
+fn subject(limiter: &Limiter, row: &Row, key: &[u16]) -> std::result::Result<Subject, f64> {
+    let (tier, milli) = (row[at::TIER], row[at::COST]);
+    let key = hash(limiter, key).ok_or(outcome::KEY_INVALID)?;
+    let cost = if milli >= 0.0 {
+        Cost::Every(milli as u64)
+    } else {
+        Cost::Each(costs_of(row).ok_or(outcome::COST_INVALID)?)
+    };
+    if tier.is_nan() || tier < 0.0 {
+        return Err(outcome::TIER_UNKNOWN);
+    }
+    Ok(Subject {
+        key,
+        tier: tier as TierId,
+        cost,
+    })
 }
 
 /// What stands for a key; None if it can't be one.

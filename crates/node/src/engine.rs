@@ -69,9 +69,9 @@ impl Engine {
         Ok(Self { table, limiter })
     }
 
-    /// The functions that peek, consume and consume many; each takes its numbers from `frame` and leaves its answer there.
+    /// The functions that peek, consume, consume many and consume all or none; each takes its numbers from `frame` and leaves its answer there.
     #[napi(
-        ts_return_type = "[peek: (key: string) => void, consume: (key: string) => void, consumeMany: (keys: string, count: number) => void]"
+        ts_return_type = "[peek: (key: string) => void, consume: (key: string) => void, consumeMany: (keys: string, count: number) => void, consumeAll: (keys: string, count: number) => void]"
     )]
     pub fn deciders(&self, env: Env, #[napi(ts_arg_type = "Float64Array")] frame: RawValue) -> Result<Vec<RawValue>> {
         decide::deciders(env, &self.limiter, frame)

@@ -30,6 +30,9 @@ describe.each(ENGINES)("somebody else's code within a call, %s engine", (engine)
     expect(limiter.consume("k", "free").limits).toMatchObject([{ limit: 10, remaining: 4 }]);
     aside.run = () => limiter.reload(tiers(1000));
     expect(limiter.consumeMany(["k"], "free")[0]?.limits).toMatchObject([{ limit: 1000, remaining: 399 }]);
+    aside.run = () => limiter.reload(tiers(10));
+    const { decisions } = limiter.consumeAll([{ key: "k", tier: "free" }]);
+    expect(decisions[0]?.limits).toMatchObject([{ limit: 10, remaining: 2.99 }]);
   });
 
   it("may correct the same decision from the clock, which counts once", () => {

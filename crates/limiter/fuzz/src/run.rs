@@ -3,6 +3,7 @@
 mod corrections;
 mod decisions;
 mod grants;
+mod joint;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -76,7 +77,7 @@ impl Run {
         let (operation, is_of_each) = (byte % 32, byte >= 0xC0);
         let key = KEYS[input.index(KEYS.len())];
         match operation {
-            0..=16 => {
+            0..=14 => {
                 self.given_ms += input.advance_ms();
                 let (tier, cost) = (input.index(TIERS.len()), input.cost(is_of_each));
                 self.consume(key, tier as TierId, cost);
@@ -84,6 +85,10 @@ impl Run {
             17 => {
                 self.given_ms += input.advance_ms();
                 self.grant(key, input);
+            }
+            15 | 16 => {
+                self.given_ms += input.advance_ms();
+                self.consume_together(key, input);
             }
             18 | 19 => {
                 self.given_ms += input.advance_ms();

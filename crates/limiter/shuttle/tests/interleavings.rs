@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use shuttle::scheduler::DfsScheduler;
 use shuttle::{Runner, thread};
-use tollkeeper_limiter_shuttle::{Change, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
+use tollkeeper_limiter_shuttle::{
+    Change, Cost, LimitSpec, Limiter, Period, Rule, Settings, Subject, TierSpec, Verdict,
+};
 
 mod explore;
 
@@ -65,7 +67,9 @@ fn a_grant_that_meets_calls_and_saves_is_spent_as_a_whole_and_once() {
         let limiter = limiter(10, 10);
         let key = limiter.hash("hot");
         limiter.consume(key, 0, 1_000, NOW_MS).expect("the call is sound");
-        limiter.grant(key, 0, "month", 1_000, true, NOW_MS).expect("it is a quota");
+        limiter
+            .grant(key, 0, "month", 1_000, true, NOW_MS)
+            .expect("it is a quota");
         let calls = Arc::clone(&limiter);
         let calling = thread::spawn(move || spend(&calls, "hot", 2).0);
         let grants = Arc::clone(&limiter);
@@ -73,9 +77,16 @@ fn a_grant_that_meets_calls_and_saves_is_spent_as_a_whole_and_once() {
         let saved = save(&limiter);
         assert_eq!(calling.join().expect("it does not panic"), 2);
         assert_eq!(granting.join().expect("it does not panic"), Ok(()));
-        let last = save(&limiter).pop().or(saved.into_iter().last()).expect("it has changed");
+        let last = save(&limiter)
+            .pop()
+            .or(saved.into_iter().last())
+            .expect("it has changed");
         let state = last.state.expect("it is held");
-        let month = state.credits.iter().zip(state.used).find(|(credit, _)| credit.granted_milli > 0);
+        let month = state
+            .credits
+            .iter()
+            .zip(state.used)
+            .find(|(credit, _)| credit.granted_milli > 0);
         let (credit, used) = month.expect("it was granted");
         assert_eq!((credit.granted_milli, credit.kept_milli, used), (6_000, 6_000, 3_000));
     });
@@ -200,6 +211,100 @@ fn a_change_during_a_save_is_never_lost() {
         seen.fetch_add(1, Ordering::Relaxed);
     });
     assert!(met.load(Ordering::Relaxed) >= rounds());
+}
+
+/// Makes calls of several subjects; how many were allowed.
+fn spend_together(limiter: &Limiter, keys: &[&str], calls: usize) -> usize {
+    let subject = |key: &&str| Subject {
+        key: limiter.hash(key),
+        tier: 0,
+        cost: Cost::Every(1_000),
+    };
+    let subjects: Vec<_> = keys.iter().map(subject).collect();
+    let passes = |_: &usize| {
+        let outcomes = limiter.consume_together(&subjects, NOW_MS).expect("the call is sound");
+        outcomes.iter().all(|outcome| outcome.verdict == Verdict::Allowed)
+    };
+    (0..calls).filter(passes).count()
+}
+
+/// Tokens used of the month.
+fn used(limiter: &Limiter, key: &str) -> usize {
+    let outcome = limiter
+        .peek(limiter.hash(key), 0, 0, NOW_MS)
+        .expect("the call is sound");
+    usize::try_from(outcome.spent[1] / 1_000).expect("it is small")
+}
+
+#[test]
+fn calls_of_several_subjects_spend_of_all_or_of_none_in_whatever_order_they_name_them() {
+    explore(|| {
+        let limiter = limiter(3, 10);
+        let there = [["a", "b", "c"], ["c", "a", "b"]].map(|keys| {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || spend_together(&limiter, &keys, 2))
+        });
+        let alone = spend(&limiter, "b", 2).0;
+        let joint: usize = there
+            .into_iter()
+            .map(|thread| thread.join().expect("it does not panic"))
+            .sum();
+        // A call that was denied may have held up another for as long as it took, and no longer.
+        assert_eq!(joint + alone, 3);
+        assert_eq!(["a", "b", "c"].map(|key| used(&limiter, key)), [joint, 3, joint]);
+        assert_eq!(limiter.stats().keys, 3);
+    });
+}
+
+#[test]
+fn calls_of_several_subjects_meet_resets_sweeps_and_saves() {
+    explore(|| {
+        let limiter = limiter(1, 10);
+        let caller = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || spend_together(&limiter, &["a", "b"], 2))
+        };
+        let saver = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || save(&limiter))
+        };
+        limiter.reset(limiter.hash("a"));
+        limiter.sweep(NOW_MS);
+        limiter.sweep(NOW_MS);
+        let allowed = caller.join().expect("it does not panic");
+        // Of b there is one token whatever becomes of a.
+        assert_eq!((allowed, used(&limiter, "b")), (1, 1));
+        assert!(used(&limiter, "a") <= 1);
+        let saved = saver.join().expect("it does not panic");
+        let mut file = std::collections::BTreeMap::new();
+        for Change { key, state } in saved.into_iter().chain(save(&limiter)) {
+            match state {
+                Some(state) => file.insert(key, state.used[1]),
+                None => file.remove(&key),
+            };
+        }
+        assert_eq!(file.get(&limiter.hash("b")), Some(&1_000));
+    });
+}
+
+#[test]
+fn calls_of_several_subjects_that_find_no_room_share_one_bucket() {
+    explore(|| {
+        let limiter = limiter(2, 1);
+        let there = [["a", "b", "c"], ["c", "b", "a"]].map(|keys| {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || spend_together(&limiter, &keys, 1))
+        });
+        let alone = spend(&limiter, "d", 1);
+        let joint: usize = there
+            .into_iter()
+            .map(|thread| thread.join().expect("it does not panic"))
+            .sum();
+        // Two of three subjects, at least, pay from the shared bucket, which has two tokens.
+        assert!(joint <= 1, "{joint}");
+        assert!(alone.0 <= 1);
+        assert_eq!(limiter.stats().keys, 1);
+    });
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Run {
         let charges = (0..tier.limits.len()).any(|limit| delta_of(delta, limit) > 0);
         let known = self.table.knows(charge.key);
         if charges && !charge.overflow && !known {
-            self.notice_evictions(charge.key);
+            self.notice_evictions(&[charge.key]);
         }
         let model = if !charge.overflow && (known || charges && !self.table.is_full()) {
             self.table.own(charge.key, &tier, now_ms)

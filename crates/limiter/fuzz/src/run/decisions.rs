@@ -36,7 +36,7 @@ impl Run {
             return;
         }
         if !self.table.knows(key) {
-            self.notice_evictions(key);
+            self.notice_evictions(&[key]);
         }
         let overflow = self.table.is_full() && !self.table.knows(key);
         assert_eq!(
@@ -106,7 +106,7 @@ impl Run {
         tier.cloned()
     }
 
-    fn check_unspent(&mut self, key: KeyHash, tier: &TierSpec, cost: Cost, outcome: &Outcome) {
+    pub(super) fn check_unspent(&mut self, key: KeyHash, tier: &TierSpec, cost: Cost, outcome: &Outcome) {
         let now_ms = self.now();
         let id = self.limiter.tier_id(&tier.name).expect("it decided");
         let known = self.table.key(key);
@@ -143,7 +143,7 @@ fn unless_refused(decided: Result<Outcome, Error>, tier: Option<TierSpec>, cost:
 }
 
 /// What is expected instead of a decision.
-fn refusal(tier: Option<&TierSpec>, cost: Cost) -> Option<Error> {
+pub(super) fn refusal(tier: Option<&TierSpec>, cost: Cost) -> Option<Error> {
     let Some(tier) = tier else {
         return Some(Error::TierUnknown);
     };

@@ -28,7 +28,7 @@ impl Run {
         };
         let now_ms = self.now();
         if !self.table.knows(key) {
-            self.notice_evictions(key);
+            self.notice_evictions(&[key]);
         }
         if self.table.is_full() && !self.table.knows(key) {
             let max_keys = self.table.max_keys();

@@ -8,17 +8,17 @@ use crate::tier_versions::TierVersions;
 
 impl Run {
     /// After a call that may have made room for `newcomer`.
-    pub(super) fn notice_evictions(&mut self, newcomer: KeyHash) {
+    pub(super) fn notice_evictions(&mut self, newcomers: &[KeyHash]) {
         if self.limiter.stats().evictions != self.evictions {
             self.evictions = self.limiter.stats().evictions;
-            self.record_changes(Some(newcomer));
+            self.record_changes(newcomers);
         }
     }
 
     /// Takes the changes as storage does.
     pub(super) fn save(&mut self) {
         self.evictions = self.limiter.stats().evictions;
-        self.record_changes(None);
+        self.record_changes(&[]);
     }
 
     /// Takes the changes, and gives them back: some of them were looked at before it failed.
@@ -29,12 +29,12 @@ impl Run {
     }
 
     /// A key that was forgotten had to be idle, and a key that is stored has to be known.
-    fn record_changes(&mut self, newcomer: Option<KeyHash>) {
+    fn record_changes(&mut self, newcomers: &[KeyHash]) {
         let now_ms = self.now();
         for Change { key, state } in self.limiter.changes(&self.limiter.drain_changed()) {
             match state {
                 Some(snapshot) => {
-                    assert!(self.table.knows(key) || newcomer == Some(key));
+                    assert!(self.table.knows(key) || newcomers.contains(&key));
                     let limits = self.limiter.named_rules(&snapshot.rule_set);
                     self.stored.insert(key, (snapshot, limits));
                 }

@@ -1,0 +1,114 @@
+//! A call of several subjects, all of which spend or none: how the keyspace decides on it.
+
+use std::collections::BTreeMap;
+
+use crate::correction::Correction;
+use crate::cost::{SlotCost, SlotCosts};
+use crate::credit::Credits;
+use crate::decision::Outcome;
+use crate::held_shards::HeldShards;
+use crate::key::KeyHash;
+use crate::keyspace::{Call, Keyspace, Shared, decide, lock};
+use crate::state::State;
+use crate::tier_versions::TierVersions;
+use crate::verdict::Verdict;
+
+/// What is asked of one subject.
+type JointCall<'a> = Call<'a, &'a SlotCosts>;
+
+/// What is done to the state of a key, and to what it was granted.
+type Change<'c, const N: usize> = dyn FnMut(&mut State<N>, Option<&mut Credits<N>>) + 'c;
+
+impl<const N: usize> Keyspace<N> {
+    /// Decides on calls that pass together or not at all. What it says of each holds after those before it; where any is
+    /// denied, nothing stays spent of the others, and they say so. `outcomes` come as those of tiers without limits.
+    ///
+    /// The only place where more than one lock is held: those of the shards, in their order, and then those of overflow
+    /// buckets, in the order of their names. Whoever holds one of these elsewhere waits for no other.
+    #[cold]
+    pub(crate) fn consume_together(
+        &self,
+        tiers: &TierVersions,
+        calls: &[JointCall<'_>],
+        room_ms: u64,
+        outcomes: &mut [Outcome],
+    ) {
+        let mut spending = Vec::with_capacity(calls.len());
+        for (call, outcome) in calls.iter().zip(outcomes) {
+            if call.tier.limits.is_empty() {
+                continue;
+            }
+            if call.cost.is_nothing() {
+                self.peek(tiers, call, room_ms, outcome);
+            } else {
+                spending.push((call, outcome));
+            }
+        }
+        self.make_room(tiers, &spending, room_ms);
+        let mut held = HeldShards::of(&self.table, spending.iter().map(|(call, _)| call.key));
+        let mut shared: BTreeMap<&str, Shared<N>> = BTreeMap::new();
+        for (call, _) in &spending {
+            let new = State::new(call.tier, call.now_ms);
+            if held.get_mut(call.key).is_none() && held.insert(call.key, new).is_err() {
+                let name = call.tier.spec().name.as_str();
+                shared
+                    .entry(name)
+                    .or_insert_with(|| self.shared(tiers, call.tier, new, call.now_ms));
+            }
+        }
+        let mut shared: BTreeMap<&str, _> = shared.iter().map(|(name, state)| (*name, lock(state))).collect();
+        let mut at = |call: &JointCall<'_>, change: &mut Change<'_, N>| {
+            if let Some((state, credits)) = held.get_mut(call.key) {
+                self.mark(call.key, state);
+                change(state, credits.find());
+                false
+            } else if let Some(state) = shared.get_mut(call.tier.spec().name.as_str()) {
+                change(state, None);
+                true
+            } else {
+                unreachable!("every key was just inserted, or shares the overflow bucket of its tier")
+            }
+        };
+        let mut unspent = Vec::with_capacity(spending.len());
+        for (call, outcome) in &mut spending {
+            outcome.overflow = at(call, &mut |state, mut credits| {
+                state.bring_to(call.tier, tiers, call.now_ms, || credits.as_deref_mut());
+                unspent.push(state.spent);
+                decide(state, tiers, call, || credits, outcome);
+            });
+        }
+        let is_allowed = |outcome: &Outcome| outcome.verdict == Verdict::Allowed;
+        if spending.iter().all(|(_, outcome)| is_allowed(outcome)) {
+            return;
+        }
+        // A refund, and not the state as it was: a later call may have brought the same key under another tier.
+        for ((call, outcome), unspent) in spending.iter_mut().zip(unspent) {
+            if is_allowed(outcome) {
+                let refund = Correction {
+                    delta: call.tier.given_back(call.cost),
+                    version: outcome.version,
+                    charged_at_ms: outcome.now_ms,
+                    overflow: outcome.overflow,
+                    quotas_only: false,
+                };
+                at(call, &mut |state, credits| {
+                    state.correct(call.tier, tiers, refund, credits.as_deref());
+                });
+                call.tier.rates.put_in_order(&unspent, &mut outcome.spent);
+            }
+        }
+    }
+
+    /// Makes room for the keys that are not there, as far as others may go.
+    fn make_room(&self, tiers: &TierVersions, spending: &[(&JointCall<'_>, &mut Outcome)], room_ms: u64) {
+        let mut keys: Vec<KeyHash> = spending.iter().map(|(call, _)| call.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let new = keys.iter().filter(|key| self.table.get(**key).is_none()).count();
+        let may_go = |key, state: &State<N>, credits: Option<&Credits<N>>| {
+            !keys.contains(&key) && state.is_idle(tiers, room_ms, credits)
+        };
+        let forgotten = self.table.make_room(new, room_ms, may_go);
+        self.count_forgotten(&forgotten);
+    }
+}
