@@ -19,7 +19,7 @@ import { ownKey } from "./own-key.js";
 import type { Parts } from "./parts.js";
 import { report } from "./report.js";
 import type { Session, SessionState } from "./session.js";
-import { unreconciled } from "./unreconciled.js";
+import { type Unreconciled, unreconciled } from "./unreconciled.js";
 
 // Own constants of a module, as in limiter.ts.
 const { TIER, COST, KEY_LENGTH, CODE, VERSION } = LEASE_FRAME;
@@ -120,6 +120,25 @@ export class Leases {
     return decision;
   }
 
+  /** What the outage policy would say of a call that it decides; undefined if the store can be asked, or enough is held. */
+  peekAway(key: string, boundTier: BoundTier, costMilli: CostMilli): Decision | undefined {
+    if (this.#mayAsk(this.#parts.openKeys.get(key))) return undefined;
+    const { heldMilli = 0 } = this.#parts.decider.look(boundTier, key) ?? {};
+    if (typeof costMilli === "number" && heldMilli >= costMilli) return undefined;
+    return this.#outage.decide(key, boundTier, costMilli, false);
+  }
+
+  /** What a call would be told by what is known here of its key, and nothing else. */
+  standing(key: string, boundTier: BoundTier, costMilli: CostMilli): Decision {
+    const { decider, clocks } = this.#parts;
+    const { tier } = boundTier;
+    const { snapshot, heldMilli = 0 } = decider.look(boundTier, key) ?? {};
+    const nowMs = Math.max(clocks.storeMs(), snapshot?.atMs ?? 0);
+    const lagMs = nowMs - clocks.storeMs();
+    const outcome = outcomeOf(tier, spentAt(tier, snapshot, nowMs, heldMilli), costMilli, { nowMs, lagMs, backMs: 0 });
+    return decider.conclude(boundTier, key, costMilli, outcome, false);
+  }
+
   /** Forgets a key everywhere. */
   async reset(key: string, { tier }: BoundTier): Promise<void> {
     this.#forget(key);
@@ -134,14 +153,20 @@ export class Leases {
   }
 
   /** Corrects what a tier has decided, now or when the store is back. */
-  correct(key: string, boundTier: BoundTier, deltaMilli: CostMilli, atMs: number, quotasOnly: boolean): void {
+  correct(
+    key: string,
+    boundTier: BoundTier,
+    deltaMilli: CostMilli,
+    atMs: number,
+    how: Pick<Unreconciled, "quotasOnly" | "unused">,
+  ): void {
     const { tier } = boundTier;
     if (tier.limits.length === 0) return;
     const deltas = tier.limits.map((_, index) => costAt(deltaMilli, index));
     const tell = deltas.some((delta) => delta < 0);
     // Who gives back in exact mode is denied by nothing that was said before.
     if (tell && this.#isExact(boundTier)) this.#parts.decider.giveBack(key, true);
-    this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, quotasOnly, tell }));
+    this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, ...how, tell }));
   }
 
   /** Somebody else has changed the key. */

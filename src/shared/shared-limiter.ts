@@ -1,5 +1,5 @@
 import { toMilli } from "../engine/amount.js";
-import { type Cost, isFree } from "../engine/cost.js";
+import { type Cost, type CostMilli, isFree } from "../engine/cost.js";
 import { grantTooLarge } from "../engine/credit.js";
 import type { TierStats } from "../engine/engine.js";
 import { ADJUST } from "../engine/frame.js";
@@ -10,15 +10,18 @@ import type { Tiers } from "../engine/spec.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import { BoundTiers } from "../limiter/bound-tiers.js";
 import { Calls, type Many } from "../limiter/calls.js";
-import { eachMilliOf, excessOf, maxCostOf, milliOf } from "../limiter/costs.js";
+import { eachMilliOf, excessOf, maxCostOf, milliOf, sumOf } from "../limiter/costs.js";
 import type { Decision } from "../limiter/decision.js";
 import { type GrantOptions, grantOf } from "../limiter/grant.js";
+import { JointDecision } from "../limiter/joint-decision.js";
 import { checkedKey, invalidCost, limiterClosed } from "../limiter/misuse.js";
 import { type Observe, Observers } from "../limiter/observers.js";
 import { Sampler } from "../limiter/sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "../limiter/shadow.js";
+import { type Subject, Subjects } from "../limiter/subjects.js";
 import { kindsOf, type LimitKinds } from "../store/limit-kinds.js";
 import type { Link } from "../store/protocol.js";
+import { JointCalls } from "./joint-calls.js";
 import type { LeaseOptions } from "./lease-options.js";
 import { Leases } from "./leases.js";
 import { ownKey, shadowKey } from "./own-key.js";
@@ -73,6 +76,7 @@ export class SharedLimiter {
   readonly #session: Session;
   readonly #leases: Leases;
   readonly #boundTiers: BoundTiers;
+  readonly #jointCalls: JointCalls;
   readonly #shadowCounts = new ShadowCounts();
   readonly #sampler = new Sampler();
   readonly #timings = new Observers("onAnswer");
@@ -93,7 +97,10 @@ export class SharedLimiter {
     this.#readyGate = new ReadyGate(runtime);
     this.#boundTiers = new BoundTiers(engine, {
       correct: (boundTier, key, deltaMilli, atMs, flags) => {
-        this.#leases.correct(key, boundTier, deltaMilli, atMs, (flags & ADJUST.QUOTAS_ONLY) !== 0);
+        this.#leases.correct(key, boundTier, deltaMilli, atMs, {
+          quotasOnly: (flags & ADJUST.QUOTAS_ONLY) !== 0,
+          unused: (flags & ADJUST.UNUSED) !== 0,
+        });
         return true;
       },
       clock: settings.clock ?? (() => -1),
@@ -129,6 +136,15 @@ export class SharedLimiter {
     );
     const parts = { session: this.#session, runtime, options: settings };
     this.#leases = new Leases(new Parts(engine, this.#boundTiers, parts));
+    this.#jointCalls = new JointCalls({
+      consume: ({ key, boundTier, costMilli }) => this.#ask(boundTier, key, costMilli, true),
+      peekAway: ({ key, boundTier, costMilli }) => this.#leases.peekAway(ownKey(key), boundTier, costMilli),
+      standing: ({ key, boundTier, costMilli }) => this.#leases.standing(ownKey(key), boundTier, costMilli),
+      countDenial: ({ boundTier: { version, tierId, tier } }, { deniedBy }) => {
+        this.#engine.count(version, tierId, 1 + tier.limits.findIndex(({ name }) => name === deniedBy));
+      },
+      askShadows: (decision) => this.#askShadows(decision, true),
+    });
     this.#session.open();
   }
 
@@ -206,6 +222,27 @@ export class SharedLimiter {
     const decisions = calls.keys.map((key, index) => this.consume(key, calls.tierOf(index), calls.costOf(index)));
     const isDecided = (decision: Decision | Promise<Decision>): decision is Decision => !(decision instanceof Promise);
     return decisions.every(isDecided) ? decisions : Promise.all(decisions);
+  }
+
+  /**
+   * Spends of several subjects at once, of every limit of each, or of none if any denies, as `Limiter.consumeAll` does. Each
+   * spends by itself, and has it back if another denies: until that has reached Redis, other calls find so much less.
+   *
+   * @param subjects 1 to 8. Those of one key and tier are one, and their costs add up.
+   * @throws {TollkeeperError} as `consume` does, and `ERR_OPTION_INVALID`; then nothing stays spent.
+   */
+  consumeAll(subjects: readonly Subject[]): JointDecision | Promise<JointDecision> {
+    const asked = new Subjects(subjects);
+    const calls = asked.calls.map(({ key, tier, costs }) => {
+      const boundTier = this.#boundTiers.of(tier);
+      const costMilli = sumOf(costs, boundTier);
+      const excess = excessOf(costMilli, boundTier);
+      if (excess !== undefined) throw excess;
+      return { key: checkedKey(key), boundTier, costMilli };
+    });
+    const decided = this.#jointCalls.decide(calls);
+    if (!(decided instanceof Promise)) return new JointDecision(asked, decided);
+    return decided.then((decisions) => new JointDecision(asked, decisions));
   }
 
   /**
@@ -369,12 +406,7 @@ export class SharedLimiter {
     checkedKey(key);
     const excess = excessOf(costs, boundTier);
     if (excess !== undefined) throw excess;
-    const { name, limits } = boundTier.tier;
-    if (spends && limits.length === 0) this.#use(name, Math.max(0, ...costs));
-    const decided =
-      spends && !isFree(costs, limits.length)
-        ? this.#leases.consumeEach(ownKey(key), boundTier, costs)
-        : this.#leases.peek(ownKey(key), boundTier, costs, spends);
+    const decided = this.#ask(boundTier, key, costs, spends);
     return boundTier.shadows.length === 0 ? decided : this.#askShadows(decided, spends);
   }
 
@@ -383,11 +415,13 @@ export class SharedLimiter {
     this.#usage.set(tier, (this.#usage.get(tier) ?? 0) + costMilli);
   }
 
-  #ask(boundTier: BoundTier, key: string, costMilli: number, spends: boolean): Decision | Promise<Decision> {
+  #ask(boundTier: BoundTier, key: string, costMilli: CostMilli, spends: boolean): Decision | Promise<Decision> {
     const { name, limits } = boundTier.tier;
     const own = ownKey(key);
-    if (!spends || costMilli === 0) return this.#leases.peek(own, boundTier, costMilli, spends);
-    if (limits.length === 0) this.#use(name, costMilli);
+    const isOfEach = typeof costMilli !== "number";
+    if (spends && limits.length === 0) this.#use(name, isOfEach ? Math.max(0, ...costMilli) : costMilli);
+    if (!spends || isFree(costMilli, limits.length)) return this.#leases.peek(own, boundTier, costMilli, spends);
+    if (isOfEach) return this.#leases.consumeEach(own, boundTier, costMilli);
     return this.#leases.consumeOwn(own, boundTier, costMilli);
   }
 
