@@ -3,11 +3,10 @@ import type {
   Cost,
   FieldOptions,
   FinalAnswer,
-  Identity,
+  Identified,
   LayerOptions,
   MaybePromise,
   OnFault,
-  Refusal,
 } from "../http/index.js";
 import type { Decision } from "../limiter/decision.js";
 
@@ -19,7 +18,7 @@ export interface TollkeeperOptions<Rest extends unknown[] = []>
   extends AddressIdentityOptions,
     Pick<LayerOptions<never>, "limiter" | "shadow"> {
   /** Says who calls. By default callers are told apart by address, and the options for that stand beside this one. */
-  identify?: ((request: Request, ...rest: Rest) => MaybePromise<Identity | Refusal>) | undefined;
+  identify?: ((request: Request, ...rest: Rest) => MaybePromise<Identified>) | undefined;
   /** The address of the connection's other end, which a `Request` does not tell; needed where `identify` is left out. */
   address?: ((request: Request, ...rest: Rest) => string | undefined) | undefined;
   /**

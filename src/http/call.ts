@@ -1,13 +1,15 @@
 import type { Cost } from "../engine/cost.js";
 import { TollkeeperError } from "../errors.js";
 import type { Decision } from "../limiter/decision.js";
+import type { JointDecision } from "../limiter/joint-decision.js";
 import { plainTier } from "../limiter/overrides.js";
+import type { Subject } from "../limiter/subjects.js";
 import { type Answer, type Denial, denial, faultOf, PASS } from "./answer.js";
-import { costUnder, difference, exceededOf, isAtLeast, isNothing } from "./costs.js";
+import { type Charged, costUnder, difference, exceededOf, exceedingOf, isAtLeast, isNothing, summed } from "./costs.js";
 import { denialFields, type Fields, stateFields, tighterOf } from "./headers.js";
-import { checkIdentity, type Identity, type Refusal } from "./identity.js";
+import { type Caller, checkedCaller, type Identified, type Identity, type Refusal } from "./identity.js";
 import type { Layer } from "./layer.js";
-import { andThen, isThenable, type MaybePromise, mute } from "./maybe-promise.js";
+import { allOf, andThen, isThenable, type MaybePromise, mute } from "./maybe-promise.js";
 import { costExceedsCapacity, quotaExceeded, temporaryReducedCapacity } from "./problem.js";
 import { checkedCost, checkedTotal, type Toll } from "./toll.js";
 
@@ -23,8 +25,12 @@ const NO_FIELDS: Fields = [];
  * back to it: all of it before its body is read, and later to the quotas only, or large bodies could be sent for nothing.
  */
 export class Call<Request> {
-  /** The decision on it; undefined where it cost nothing, or has not been made. */
+  /** The decision on it; undefined where it cost nothing, or has not been made. Of several subjects, the one to be told. */
   declare decision: Decision | undefined;
+  /** The decision on all of its subjects, where it is of several. */
+  declare joint: JointDecision | undefined;
+  /** What it was charged last, as its route has it. */
+  declare private cost: Cost;
   /** The limits that it passes. */
   declare readonly layer: Layer<Request>;
   /** The same call at the layer before, and at the next. */
@@ -32,7 +38,7 @@ export class Call<Request> {
   declare private next: Call<Request> | undefined;
   declare private readonly request: Request;
   declare private readonly toll: Toll<Request>;
-  declare private identity: Identity | undefined;
+  declare private identity: Caller | undefined;
   declare private isLetIn: boolean;
   /** Whether its body is known, and so its whole cost. */
   declare isWhole: boolean;
@@ -47,6 +53,8 @@ export class Call<Request> {
     this.previous = previous;
     this.next = undefined;
     this.decision = undefined;
+    this.joint = undefined;
+    this.cost = 0;
     this.identity = undefined;
     this.isLetIn = false;
     this.isWhole = false;
@@ -109,7 +117,13 @@ export class Call<Request> {
     if (!this.isLetIn || this.decision === undefined) return;
     const part = this.partFor(status);
     mute(part);
-    if (part) this.decision.refund(part);
+    if (part) this.refund(part);
+  }
+
+  /** Gives back what it has spent, of all subjects. */
+  private refund(part: "all" | "quotas"): void {
+    if (this.joint !== undefined) this.joint.refund(part);
+    else this.decision?.refund(part);
   }
 
   private partFor(status: number): "all" | "quotas" | false {
@@ -120,40 +134,42 @@ export class Call<Request> {
     return refundOn({ status, isHandled }, this.request);
   }
 
-  private enter(identity: Identity | Refusal): MaybePromise<Answer> {
-    checkIdentity(identity);
+  private enter(identified: Identified): MaybePromise<Answer> {
+    const identity = checkedCaller(identified);
     if (!("key" in identity)) return refused(identity, NO_FIELDS);
     this.identity = identity;
     const { costOf, total } = this.toll;
     const cost = costOf === undefined ? this.toll.cost : checkedCost(costOf(this.request), total !== undefined);
     if (!this.isWhole || total === undefined) return this.chargeFirst(identity, cost);
-    const names = () => this.layer.limiter.costNames(this.chargedTo(identity).tier);
+    const names = () => this.costNames(identity);
     return andThen(total(this.request), (whole) => this.chargeFirst(identity, checkedTotal(whole, cost, names)));
   }
 
-  private chargeFirst(identity: Identity, cost: Cost): MaybePromise<Answer> {
+  private chargeFirst(identity: Caller, cost: Cost): MaybePromise<Answer> {
     if (cost !== 0 && !isNothing(cost)) return this.charge(identity, cost);
     return identity.refusal ? this.charge(identity, 1) : this.admit(identity, NO_FIELDS);
   }
 
   /** The caller of a call whose body has come; asked again if a reload has taken its tier away meanwhile. */
-  private presentCaller(): MaybePromise<Identity | Refusal> {
+  private presentCaller(): MaybePromise<Identified> {
     const { identity, layer, toll } = this;
-    if (identity !== undefined && Object.hasOwn(layer.limiter.tiers, plainTier(identity.tier))) return identity;
+    const isThere = ({ tier }: Subject) => Object.hasOwn(layer.limiter.tiers, plainTier(tier));
+    if (identity !== undefined && subjectsOf(identity).every(isThere)) return identity.subjects ?? identity;
     return (toll.identify ?? layer.identify)(this.request);
   }
 
-  private chargeWhole(identity: Identity | Refusal): MaybePromise<Answer> {
-    checkIdentity(identity);
+  private chargeWhole(identified: Identified): MaybePromise<Answer> {
+    const identity = checkedCaller(identified);
     if (!("key" in identity) || identity.refusal) return refused(identity as Refusal, NO_FIELDS);
     this.identity = identity;
     return andThen(this.toll.total?.(this.request), (total) => this.chargeTotal(identity, total));
   }
 
-  private chargeTotal(identity: Identity, given: unknown): MaybePromise<Answer> {
+  private chargeTotal(identity: Caller, given: unknown): MaybePromise<Answer> {
     const { decision, layer } = this;
     // In shadow mode a call goes on that was denied, and is not denied twice.
     if (decision === undefined || !decision.allowed) return PASS;
+    if (identity.subjects !== undefined) return this.chargeTotalOfAll(identity, given);
     const { limiter } = layer;
     const { key, tier } = this.chargedTo(identity);
     const { cost } = decision;
@@ -169,11 +185,52 @@ export class Call<Request> {
     });
   }
 
+  /** The same where several pay for the call. */
+  private chargeTotalOfAll(caller: Caller, given: unknown): MaybePromise<Answer> {
+    const { decision, cost, layer } = this;
+    const { limiter } = layer;
+    const names = () => this.costNames(caller);
+    const total = checkedTotal(given, cost, names);
+    if (isAtLeast(cost, total, names)) return PASS;
+    const charged = this.sumsFor(caller, total);
+    const over = exceedingOf(charged, limiter);
+    if (over !== undefined) {
+      return this.exceeded(over.tier, over.cost, over.most, stateFields(decision as Decision, layer.fields, total));
+    }
+    const paid = this.sumsFor(caller, cost);
+    const peeks = charged.map(({ key, tier, cost }, index) => {
+      const rest = difference(cost, paid[index]?.cost ?? 0, () => limiter.costNames(tier));
+      return limiter.peek(key, tier, rest);
+    });
+    return andThen(allOf(peeks), (peeked) => {
+      this.refund(peeked.every(({ allowed }) => allowed) ? "all" : "quotas");
+      return this.charge(caller, total);
+    });
+  }
+
+  /** What the subjects of a call are charged if that costs so much: as much, unless one says itself what it costs. */
+  private chargedFor(caller: Caller, asked: Cost): Charged[] {
+    return subjectsOf(caller).map((subject) => {
+      const { key, tier } = this.chargedTo(subject);
+      return { key, tier, cost: costUnder(tier, subject.cost ?? asked, this.layer.limiter) };
+    });
+  }
+
+  /** The same, with one for all that are of one key and tier. */
+  private sumsFor(caller: Caller, asked: Cost): Charged[] {
+    return summed(this.chargedFor(caller, asked), this.layer.limiter);
+  }
+
+  /** Limits that the call's cost may name. */
+  private costNames(caller: Caller): readonly string[] {
+    return subjectsOf(caller).flatMap((subject) => this.layer.limiter.costNames(this.chargedTo(subject).tier));
+  }
+
   /**
    * Whose tokens are spent: those of the caller, or of the caller under the tier that the route names. A NUL in the caller's
    * key is doubled, so that no caller is another one under a route's tier.
    */
-  private chargedTo(identity: Identity): { key: string; tier: string } {
+  private chargedTo(identity: Pick<Identity, "key" | "tier">): { key: string; tier: string } {
     const { key, tier } = identity;
     const own = this.toll.tier;
     const hasNul = key.includes("\0");
@@ -182,7 +239,9 @@ export class Call<Request> {
     return own === undefined ? { key: caller, tier } : { key: `${caller}\0${plainTier(own)}`, tier: own };
   }
 
-  private charge(identity: Identity, asked: Cost): MaybePromise<Answer> {
+  private charge(identity: Caller, asked: Cost): MaybePromise<Answer> {
+    this.cost = asked;
+    if (identity.subjects !== undefined) return this.chargeAll(identity, asked);
     const { key, tier } = this.chargedTo(identity);
     const { limiter } = this.layer;
     let cost = asked;
@@ -197,6 +256,29 @@ export class Call<Request> {
     } catch (error) {
       return this.failed(error, tier, cost);
     }
+  }
+
+  private chargeAll(caller: Caller, asked: Cost): MaybePromise<Answer> {
+    const { limiter } = this.layer;
+    const charged = this.chargedFor(caller, asked);
+    const failed = (error: unknown) => {
+      const { tier, cost } = exceedingOf(summed(charged, limiter), limiter) ?? (charged[0] as Charged);
+      return this.failed(error, tier, cost);
+    };
+    try {
+      const joint = limiter.consumeAll(charged);
+      if (!isThenable(joint)) return this.concludeAll(caller, charged, joint);
+      return joint.then((decided) => this.concludeAll(caller, charged, decided), failed);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  private concludeAll(caller: Caller, charged: readonly Subject[], joint: JointDecision): Answer {
+    const { decisions, denied } = joint;
+    this.joint = joint;
+    const denier = decisions[denied === null ? -1 : charged.indexOf(denied)];
+    return this.conclude(caller, denier ?? decisions.reduce((least, decision) => tighterOf(least, decision)));
   }
 
   private conclude(identity: Identity, decision: Decision): Answer {
@@ -248,8 +330,8 @@ export class Call<Request> {
   /** Gives back what the call has spent at other layers. */
   private deny(answer: Denial): Denial {
     const part = this.isWhole ? "quotas" : "all";
-    for (let call = this.previous; call !== undefined; call = call.previous) call.decision?.refund(part);
-    for (let call = this.next; call !== undefined; call = call.next) call.decision?.refund(part);
+    for (let call = this.previous; call !== undefined; call = call.previous) call.refund(part);
+    for (let call = this.next; call !== undefined; call = call.next) call.refund(part);
     return answer;
   }
 }
@@ -258,7 +340,8 @@ export class Call<Request> {
 export function decisionsOf<Request>(last: Call<Request>): Decision[] {
   const decisions: Decision[] = [];
   for (let call: Call<Request> | undefined = last; call !== undefined; call = call.previous) {
-    if (call.decision !== undefined) decisions.unshift(call.decision);
+    if (call.joint !== undefined) decisions.unshift(...new Set(call.joint.decisions));
+    else if (call.decision !== undefined) decisions.unshift(call.decision);
   }
   return decisions;
 }
@@ -281,6 +364,11 @@ export function tightestOf<Request>(
 /** Whether its layer says how callers stand: one that does not is no reason for another to be silent. */
 function isTelling<Request>({ layer: { fields } }: Call<Request>): boolean {
   return fields.draft !== false || fields.x !== undefined;
+}
+
+/** Those who pay for a call. */
+function subjectsOf({ key, tier, subjects }: Caller): readonly Subject[] {
+  return subjects ?? [{ key, tier }];
 }
 
 function refused({ refusal, headers = {} }: Refusal, fields: Fields): Denial {

@@ -1,5 +1,6 @@
 import { isThousandths } from "../engine/amount.js";
 import type { Cost } from "../engine/cost.js";
+import { Subjects } from "../limiter/subjects.js";
 import type { Limits } from "./limits.js";
 
 /** The limits that a cost may name; asked for only where there is one by name. */
@@ -9,6 +10,9 @@ type Names = () => readonly string[];
 export function isNothing(cost: Cost): boolean {
   return typeof cost === "number" ? cost === 0 : Object.values(cost).every((tokens) => tokens === 0);
 }
+
+/** What a cost may be. */
+export const COST = "a number from 0 with at most three decimals, or such numbers by name of the limit";
 
 /** Whether something is a cost, of one number or by name of the limit. */
 export function isAnyCost(cost: unknown): cost is Cost {
@@ -40,10 +44,7 @@ export function isAtLeast(cost: Cost, least: Cost, names: Names): boolean {
 
 /** What a cost is more than another. */
 export function difference(cost: Cost, less: Cost, names: Names): Cost {
-  const rounded = (tokens: number) => Math.round(tokens * 1000) / 1000;
-  if (typeof cost === "number" && typeof less === "number") return rounded(cost - less);
-  const each = namesOf(cost, less, names);
-  return Object.fromEntries(each.map((name) => [name, rounded(tokensOf(cost, name) - tokensOf(less, name))]));
+  return combined(cost, less, names, (one, other) => one - other);
 }
 
 /**
@@ -62,12 +63,44 @@ export function exceededOf(tier: string, cost: Cost, limiter: Limits): Cost | un
   return exceeded.length === 0 ? undefined : Object.fromEntries(exceeded.map(({ name, most }) => [name, most]));
 }
 
+/** What a key pays for a call under a tier. */
+export interface Charged {
+  readonly key: string;
+  readonly tier: string;
+  readonly cost: Cost;
+}
+
+/** What each key pays under each of its tiers, of all its parts together. */
+export function summed(charged: readonly Charged[], limiter: Limits): Charged[] {
+  return new Subjects(charged).calls.map(({ key, tier, costs }) => {
+    const names = () => limiter.costNames(tier);
+    return { key, tier, cost: costs.reduce((sum, cost) => combined(sum, cost, names, (one, other) => one + other)) };
+  });
+}
+
+/** The first that is more than its tier can ever hold, and the most that it may be. */
+export function exceedingOf(charged: readonly Charged[], limiter: Limits): (Charged & { most: Cost }) | undefined {
+  for (const one of charged) {
+    const most = exceededOf(one.tier, one.cost, limiter);
+    if (most !== undefined) return { ...one, most };
+  }
+  return undefined;
+}
+
 /** A cost as text: `2`, or `requests=1, tokens=1850`. */
 export function textOf(cost: Cost): string {
   if (typeof cost === "number") return String(cost);
   return Object.entries(cost)
     .map(([name, tokens]) => `${name}=${tokens}`)
     .join(", ");
+}
+
+/** Two costs made one, limit by limit, to a thousandth. */
+function combined(cost: Cost, other: Cost, names: Names, combine: (one: number, other: number) => number): Cost {
+  const rounded = (one: number, other: number) => Math.round(combine(one, other) * 1000) / 1000;
+  if (typeof cost === "number" && typeof other === "number") return rounded(cost, other);
+  const each = namesOf(cost, other, names);
+  return Object.fromEntries(each.map((name) => [name, rounded(tokensOf(cost, name), tokensOf(other, name))]));
 }
 
 function tokensOf(cost: Cost, name: string): number {

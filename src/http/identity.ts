@@ -1,6 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import { optionInvalid, TollkeeperError } from "../errors.js";
+import type { Subject } from "../limiter/subjects.js";
 import { type AddressOptions, AddressReader, type HeaderFields, networksOf } from "./address.js";
+import { COST, isAnyCost } from "./costs.js";
 import type { MaybePromise } from "./maybe-promise.js";
 import { type Ip, isWithin, type Network, parseIp } from "./network.js";
 import { type Problem, problem } from "./problem.js";
@@ -21,22 +23,55 @@ export interface Identity extends Partial<Refusal> {
   tier: string;
 }
 
+/**
+ * Who was identified: one caller, a refusal, or several subjects, such as a user and the organisation. All of these pay what
+ * the call costs, each at its own `cost` if it has one, or none does.
+ */
+export type Identified = Identity | Refusal | readonly Subject[];
+
 /** Says who calls; without a key nothing is charged and the call is refused. */
-export type Identify<Request> = (request: Request) => MaybePromise<Identity | Refusal>;
+export type Identify<Request> = (request: Request) => MaybePromise<Identified>;
+
+/** Who calls: of several subjects the first, and all of them. */
+export interface Caller extends Identity {
+  readonly subjects?: readonly Subject[] | undefined;
+}
 
 /**
- * Nobody gets in because a look-up came back empty.
+ * Who calls, or why nobody gets in. Nobody does because a look-up came back empty.
  *
- * @throws {TollkeeperError} `ERR_OPTION_INVALID` for what is neither.
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID` for what is none of these.
  */
-export function checkIdentity(identity: Identity | Refusal): void {
-  const { key, tier, refusal } = (identity ?? {}) as Partial<Identity & Refusal>;
-  if (refusal === undefined && (typeof key !== "string" || typeof tier !== "string")) {
-    throw new TollkeeperError(
-      "ERR_OPTION_INVALID",
-      "identify returned neither a key and a tier nor a refusal; it may return one of these",
-    );
+export function checkedCaller(identified: Identified): Caller | Refusal {
+  if (!isSeveral(identified)) {
+    checkIdentity(identified);
+    return identified;
   }
+  const [first] = identified;
+  if (first === undefined) throw notIdentified();
+  for (const subject of identified as readonly (Subject & Partial<Refusal>)[]) {
+    checkIdentity(subject);
+    const { refusal, cost = 0 } = subject;
+    if (refusal !== undefined) throw optionInvalid("identify()[].refusal", "given", "left out of several subjects");
+    if (!isAnyCost(cost)) throw optionInvalid("identify()[].cost", cost, COST);
+  }
+  return { key: first.key, tier: first.tier, subjects: identified };
+}
+
+function isSeveral(identified: Identified): identified is readonly Subject[] {
+  return Array.isArray(identified);
+}
+
+function notIdentified(): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_OPTION_INVALID",
+    "identify returned neither a key and a tier, nor several of these, nor a refusal; it may return one of these",
+  );
+}
+
+function checkIdentity(identity: Identity | Refusal | Subject): void {
+  const { key, tier, refusal } = (identity ?? {}) as Partial<Identity & Refusal>;
+  if (refusal === undefined && (typeof key !== "string" || typeof tier !== "string")) throw notIdentified();
   if (refusal === undefined) return;
   const status: unknown = refusal?.status;
   if (!(Number.isInteger(status) && (status as number) >= 400 && (status as number) <= 599)) {

@@ -14,6 +14,8 @@ export { type FieldOptions, type Fields, fieldsOf, LIMIT_FIELDS } from "./header
 export {
   AddressIdentity,
   type AddressIdentityOptions,
+  type Caller,
+  type Identified,
   type Identify,
   type Identity,
   type Refusal,

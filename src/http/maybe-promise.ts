@@ -11,6 +11,11 @@ export function andThen<T, U>(value: MaybePromise<T>, next: (value: T) => MaybeP
   return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
 }
 
+/** All of some values: at once where all are there. */
+export function allOf<T>(values: readonly MaybePromise<T>[]): MaybePromise<T[]> {
+  return values.some(isThenable) ? Promise.all(values) : (values as T[]);
+}
+
 /** Where no promise may be given, the error says so; that it is rejected as well need not end the process. */
 export function mute(value: unknown): void {
   if (isThenable(value)) value.then(undefined, () => undefined);

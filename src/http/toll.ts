@@ -1,7 +1,7 @@
 import { isThousandths } from "../engine/amount.js";
 import type { Cost } from "../engine/cost.js";
 import { optionInvalid } from "../errors.js";
-import { isAnyCost, isAtLeast, isNothing, textOf } from "./costs.js";
+import { COST, isAnyCost, isAtLeast, isNothing, textOf } from "./costs.js";
 import type { Identify } from "./identity.js";
 import { type MaybePromise, mute } from "./maybe-promise.js";
 
@@ -55,8 +55,6 @@ const NOTHING_ELSE = { costOf: undefined, total: undefined, tier: undefined, ide
 const ONE: Toll<never> = { cost: 1, identified: true, ...NOTHING_ELSE };
 const FREE: Toll<never> = { cost: 0, identified: false, ...NOTHING_ELSE };
 
-/** What a cost may be. */
-const COST = "a number from 0 with at most three decimals, or such numbers by name of the limit";
 const FIELDS = ["cost", "total", "identified", "tier", "identify"];
 
 /** Checked tolls by the route's own object, so that each is checked once. */

@@ -1,6 +1,6 @@
 import { expect } from "vitest";
 import { problem } from "../../src/http/index.js";
-import type { Limiter, SharedLimiter, TierSpec, Tiers } from "../../src/index.js";
+import type { Limiter, SharedLimiter, Subject, TierSpec, Tiers } from "../../src/index.js";
 import { type Answer, type Asked, hangUp, inHalves, pipelined } from "./client.js";
 import type { Layer, Reply, Setup } from "./site.js";
 
@@ -39,6 +39,8 @@ export interface Scenario {
 const free = { identify: () => ({ key: "acct:1", tier: "free" }) } satisfies Layer;
 const all = { fields: { x: "epoch", tier: true } } satisfies Layer;
 const of = (tier: string) => ({ identify: () => ({ key: "acct:1", tier }) }) satisfies Layer;
+const several = (...others: Subject[]) =>
+  ({ identify: () => [{ key: "acct:1", tier: "free" }, ...others] }) satisfies Layer;
 const app = (layers: Layer | Layer[], routes: Setup["routes"] = { "/": {} }, rest: Partial<Setup> = {}): Setup => {
   return { layers: [layers].flat(), routes, ...rest };
 };
@@ -356,6 +358,112 @@ export const SCENARIOS: Record<string, Scenario> = {
         { tier: "free", limit: "", denials: 1 },
       ],
     ],
+  },
+  "several subjects: all pay, and the tightest is told": {
+    setup: app(several({ key: "acct:2", tier: "two" }), {
+      "/": { handle: ({ toll, tolls }) => ({ status: 200, body: `${toll?.tier} ${tolls.map(({ tier }) => tier)}` }) },
+    }),
+    run: async ({ call, left, limiter }) => [
+      await call(),
+      await left(),
+      (await limiter.peek("acct:2", "two", 0)).limits,
+    ],
+    seen: [
+      { status: 200, body: "two free,two", headers: { ratelimit: '"two";r=1;t=30' } },
+      [2, 99],
+      [{ remaining: 1 }],
+    ],
+  },
+  "several subjects: what one denies nobody has paid": {
+    setup: app(several({ key: "acct:2", tier: "two" })),
+    run: async (site) => [...(await times(3)(site)), await site.left()],
+    seen: [
+      status(200),
+      status(200),
+      {
+        ...problemOf(429, "rate_limit_exceeded"),
+        headers: { "retry-after": "30", ratelimit: '"two";r=0;t=60' },
+        body: expect.stringContaining('"violated-policies":["two"]'),
+      },
+      [1, 98],
+    ],
+  },
+  "several subjects: one at a cost of its own, the others at the whole one": {
+    setup: app(several({ key: "acct:2", tier: "trusted", cost: 7 }), batch),
+    run: async ({ call, left, limiter }) => [
+      await call(json("[1,2]")),
+      await left(),
+      (await limiter.peek("acct:2", "trusted", 0)).limits,
+      await call(json("[1,2,3,4]")),
+    ],
+    seen: [status(200), [1, 98], [{ remaining: 23 }], problemOf(422, "cost_exceeds_capacity")],
+  },
+  "several subjects: a body that one denies has paid the rate of all": {
+    setup: app(several({ key: "acct:2", tier: "two" }), batch),
+    run: async ({ call, left }) => [await call(json("[1,2]")), await left(), await call(json("[1]")), await left()],
+    seen: [status(200), [1, 98], problemOf(429, "rate_limit_exceeded"), [1, 98]],
+  },
+  "several subjects: what can never pass": {
+    setup: app(several({ key: "acct:2", tier: "strict", cost: 2 })),
+    run: once(),
+    seen: { answer: problemOf(422, "cost_exceeds_capacity"), left: [3, 100] },
+  },
+  "several subjects: each gets its quota back where the handler says 503": {
+    setup: app(several({ key: "acct:2", tier: "monthly" }), answering({ status: 503, body: "no" })),
+    run: async ({ call, left, limiter }) => [
+      await call(),
+      await left(),
+      (await limiter.peek("acct:2", "monthly", 0)).limits.map(({ remaining }) => remaining),
+    ],
+    seen: [status(503), [2, 100], [49, 2]],
+  },
+  "several subjects: each limit may have a cost of its own": {
+    setup: app(
+      several({ key: "acct:2", tier: "monthly" }, { key: "acct:3", tier: "trusted", cost: { minute: 7 } }),
+      priced,
+    ),
+    run: async ({ call, left, limiter }) => {
+      const standing = async (key: string, tier: string) =>
+        (await limiter.peek(key, tier, 0)).limits.map(({ remaining }) => Math.floor(remaining));
+      const seen: unknown[] = [];
+      for (const body of ["[1,2]", "[1]", "[1,2,3]"]) {
+        seen.push(await call(json(body)), await left(), await standing("acct:2", "monthly"));
+      }
+      return [...seen, await standing("acct:3", "trusted")];
+    },
+    seen: [
+      status(200),
+      [2, 98],
+      [49, 0],
+      // A body that one denies has paid the rate of all.
+      problemOf(429, "monthly_quota_exceeded"),
+      [1, 98],
+      [48, 0],
+      { status: 422, body: expect.stringContaining('"cost":{"minute":1,"month":3},"maximum":{"month":2}') },
+      [0, 98],
+      [47, 0],
+      [9],
+    ],
+  },
+  "several subjects: a cost that is none lets nobody in": {
+    setup: app(several({ key: "acct:2", tier: "two", cost: { two: -1 } })),
+    run: once(),
+    seen: { answer: status(500), left: [3, 100] },
+  },
+  "several subjects: none of a look-up that came back empty": {
+    setup: app({ identify: () => [] }),
+    run: once(),
+    seen: { answer: status(500), left: [3, 100] },
+  },
+  "several layers: a denial gives back what all subjects of another took": {
+    setup: app([several({ key: "acct:2", tier: "trusted" }), { identify: () => ({ key: "acct:3", tier: "strict" }) }]),
+    run: async ({ call, left, limiter }) => [
+      await call(),
+      await call(),
+      await left(),
+      (await limiter.peek("acct:2", "trusted", 0)).limits,
+    ],
+    seen: [status(200), problemOf(429, "rate_limit_exceeded"), [2, 99], [{ remaining: 29 }]],
   },
   "several layers: each denies": {
     setup: app([of("strict"), { identify: () => ({ key: "acct:2", tier: "free" }) }]),

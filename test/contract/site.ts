@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Cost, FieldOptions, FinalAnswer, Identity, MaybePromise, Refusal } from "../../src/http/index.js";
+import type { Cost, FieldOptions, FinalAnswer, Identified, MaybePromise } from "../../src/http/index.js";
 import type { Decision, Limiter, SharedLimiter } from "../../src/index.js";
 
 /** Reads a header field of a call, whatever the framework. */
@@ -7,7 +7,7 @@ export type Field = (name: string) => string | undefined;
 
 /** Options of one layer, named as every adapter names them. */
 export interface Layer {
-  identify?: (field: Field) => Identity | Refusal | Promise<Identity | Refusal>;
+  identify?: (field: Field) => Identified | Promise<Identified>;
   trustProxy?: readonly string[];
   trusted?: readonly string[];
   ipv6Prefix?: number;
