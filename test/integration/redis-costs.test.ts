@@ -18,25 +18,45 @@ const left = (decision: Decision, name: string) =>
 const standing = async (limiter: SharedLimiter, key: string, tier = "free") =>
   (await limiter.peek(key, tier, 0)).limits.map(({ remaining }) => Math.floor(remaining));
 
+/** Three replicas, and one limiter in memory, by one clock. */
+async function besideLocal(mode: "leased" | "exact", clock: () => number) {
+  const local = createLimiter({ tiers: TIERS, clock });
+  onTestFinished(() => local.close());
+  const prefix = newPrefix();
+  const replicas = times(3, TIERS).map((tiers) => {
+    const storage = { type: "redis", url: redis.url, prefix, mode, timeoutMs: 5000 } as const;
+    return createLimiter({ tiers, clock, storage });
+  });
+  for (const replica of replicas) onTestFinished(() => replica.close());
+  await Promise.all(replicas.map((replica) => replica.ready(60_000)));
+  return { local, replicas };
+}
+
 describe.each(["leased", "exact"] as const)("a cost for each limit over Redis, %s", (mode) => {
   it("is what one limiter in memory makes of it, over three replicas, to the token", async () => {
     const now = Date.UTC(2026, 5, 15, 12);
-    const clock = () => now;
-    const local = createLimiter({ tiers: TIERS, clock });
-    onTestFinished(() => local.close());
-    const prefix = newPrefix();
-    const replicas = times(3, TIERS).map((tiers) => {
-      const storage = { type: "redis", url: redis.url, prefix, mode, timeoutMs: 5000 } as const;
-      return createLimiter({ tiers, clock, storage });
-    });
-    for (const replica of replicas) onTestFinished(() => replica.close());
-    await Promise.all(replicas.map((replica) => replica.ready(60_000)));
+    const { local, replicas } = await besideLocal(mode, () => now);
     for (let call = 0; call < 90; call++) {
       const cost = { requests: 1, tokens: (call * 977) % 2900 };
       const expected = local.consume("acct:1", "free", cost);
       const decision = await (replicas[call % 3] as SharedLimiter).consume("acct:1", "free", cost);
       expect(decision.toJSON(), `call ${call}`).toEqual(expected.toJSON());
     }
+  });
+
+  it("lets as much through as one limiter does, where three replicas ask at once, minute for minute", async () => {
+    let now = Date.UTC(2026, 5, 15, 12);
+    const { local, replicas } = await besideLocal(mode, () => now);
+    const cost = { requests: 1, tokens: 1850 };
+    let passed = 0;
+    for (let second = 0; second < 180; second += 3, now += 3000) {
+      const asked = times(8, replicas).flatMap((all) => all.map((replica) => replica.consume("acct:2", "free", cost)));
+      const allowed = (decisions: Decision[]) => decisions.filter((decision) => decision.allowed).length;
+      const expected = allowed(asked.map(() => local.consume("acct:2", "free", cost)));
+      expect(allowed(await Promise.all(asked)), `after ${second} s`).toBe(expected);
+      passed += expected;
+    }
+    expect(passed).toBe(54 + 159); // Tokens are what is short: 100,000 at first, and 5,000 every 3 s.
   });
 
   it("is leased beside, of the same key, where it is one number", async () => {
