@@ -65,6 +65,14 @@ const times =
 const once =
   (asked: Asked = {}, tier = "free") =>
   async ({ call, left }: Site) => ({ answer: await call(asked), left: await left(tier) });
+const FAULT = { status: 500, body: JSON.stringify({ error: "The call can't be charged." }) };
+/** What a fault is answered with by the framework, of which the fields are its own. */
+const faulty =
+  (asked: Asked) =>
+  async ({ call, left }: Site) => {
+    const { status, body } = await call(asked);
+    return { status, body, left: await left() };
+  };
 const status = (status: number) => ({ status });
 const problemOf = (status: number, code: string) => ({
   status,
@@ -269,6 +277,33 @@ export const SCENARIOS: Record<string, Scenario> = {
       answer: { status: 422, body: expect.stringContaining('"cost":{"minute":1,"month":101},"maximum":{"month":100}') },
       left: [2, 100],
     },
+  },
+  "a whole cost below the first is a fault of the app's, and half of it is not spent": {
+    setup: app(free, { "/": { cost: 2, total: (body) => (body as unknown[]).length } }),
+    run: faulty(json("[1]")),
+    seen: { ...FAULT, left: [1, 100] },
+  },
+  "also of one limit": {
+    setup: app(free, {
+      "/": { cost: { minute: 1, month: 2 }, total: (body) => ({ minute: 2, month: (body as unknown[]).length }) },
+    }),
+    run: faulty(json("[1]")),
+    seen: { ...FAULT, left: [2, 100] },
+  },
+  "and one of which a limit is no number, or is of none": {
+    setup: app(free, {
+      "/": { cost: { minute: 1 }, total: async (body) => ({ minute: 1, ...(body as Record<string, number>) }) },
+    }),
+    run: async (site) => [
+      await faulty(json('{"month":-1}'))(site),
+      await faulty(json('{"month":"1"}'))(site),
+      await faulty(json('{"mont":1}'))(site),
+    ],
+    seen: [
+      { ...FAULT, left: [2, 100] },
+      { ...FAULT, left: [1, 100] },
+      { ...FAULT, left: [0, 100] },
+    ],
   },
   "a limit that the caller's tier lacks costs nothing": {
     setup: app({ ...free, ...all }, { "/": { cost: { minute: 2, strict: 9 } } }),
