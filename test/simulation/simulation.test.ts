@@ -69,6 +69,14 @@ const MUTATIONS: Record<string, { sabotage: Sabotage; caughtBy: RegExp }> = {
         : command,
     caughtBy: /day: .* charged too much/,
   },
+  "costs in another order": {
+    sabotage: (command) => withCosts(command, (costs) => costs.toReversed()),
+    caughtBy: /day: .* not charged|admitted/,
+  },
+  "all costs as the least of them": {
+    sabotage: (command) => withCosts(command, (costs) => costs.map(() => Math.min(...costs))),
+    caughtBy: /day: .* not charged|admitted/,
+  },
 };
 
 it.each(Object.keys(MUTATIONS))(
@@ -87,6 +95,12 @@ it.each(Object.keys(MUTATIONS))(
 function rangeOf(text: string): [number, number] {
   const [first = 1, last] = text.split("-").map(Number);
   return last === undefined ? [1, first] : [first, last];
+}
+
+/** A command that takes a cost for each limit with others. */
+function withCosts(command: Command, change: (costs: readonly number[]) => readonly number[]): Command {
+  if (command.op !== "take" || typeof command.need === "number") return command;
+  return { ...command, need: change(command.need) };
 }
 
 function isReturn(command: Command): boolean {
