@@ -51,6 +51,20 @@ describe.each(ENGINES)("blocks over Redis, with leases of the %s engine", (engin
     },
   );
 
+  it("begins and is asked only where a call costs something of that limit", async () => {
+    const { limiters, clock } = await replicas(2);
+    const consume = async (call: number, cost: Record<string, number>) =>
+      limiters[call % 2 === 0 ? 0 : 1].consume("eve", "both", cost);
+    expect(await consume(0, { attempts: 5 })).toMatchObject({ allowed: true });
+    expect(await consume(1, { month: 4.001 }).catch(({ code }) => code)).toBe("ERR_COST_EXCEEDS_CAPACITY");
+    expect(await consume(1, { month: 3 })).toMatchObject({ allowed: true });
+    expect(await consume(0, { month: 2 })).toMatchObject({ allowed: false, deniedBy: "month" });
+    expect(await consume(1, { attempts: 1 })).toMatchObject({ deniedBy: "attempts", retryAfterMs: HOUR_MS });
+    clock.now += 60_000;
+    expect(await consume(0, { month: 1 })).toMatchObject({ allowed: true });
+    expect(await consume(1, { attempts: 1 })).toMatchObject({ deniedBy: "attempts", retryAfterMs: HOUR_MS - 60_000 });
+  });
+
   it("attempts at once at two replicas get five among them, and both deny from then on", async () => {
     const { limiters, clock } = await replicas(2);
     const decisions = await Promise.all(

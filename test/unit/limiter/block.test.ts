@@ -54,6 +54,19 @@ describe.each(ENGINES)("blocks of the %s engine", (engine) => {
     expect(limiter.consume("k", "t", 15).allowed).toBe(true);
   });
 
+  it("begins and is asked only where a call costs something of that limit", () => {
+    const { limiter, clock } = open({ engine, tiers: TIERS });
+    const month = (cost: number) => limiter.consume("k", "t", { month: cost }).allowed;
+    expect([limiter.consume("k", "t", 10).allowed, month(19), month(2)]).toEqual([true, true, false]);
+    expect(limiter.peek("k", "t", { minute: 0.001 }).retryAfterMs).toBe(300_000);
+    clock.now += 60_000;
+    expect(limiter.consume("k", "t", { minute: 10.001 })).toMatchObject({ allowed: false, retryAfterMs: 300_006 });
+    expect(month(1)).toBe(true);
+    expect(limiter.consume("k", "t", { month: 0, minute: 5 })).toMatchObject({
+      ...{ allowed: false, deniedBy: "minute", retryAfterMs: 300_000 },
+    });
+  });
+
   it("a peek says what a call would be told, and begins nothing", () => {
     const { limiter, clock } = open({ engine, tiers: TIERS });
     limiter.consume("k", "t", 10);
