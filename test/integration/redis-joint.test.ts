@@ -130,6 +130,26 @@ describe.each(["exact", "leased"] as const)("calls of several subjects over Redi
     await vi.waitFor(async () => expect(await call()).toMatchObject({ allowed: true }));
   });
 
+  it("leave nothing spent of what one denied after leaseMs, as another replica sees it", async () => {
+    const leaseMs = 1000;
+    const [one, other] = await replicas(2, { mode, leaseMs });
+    for (let call = 0; call < 10; call++) {
+      const [member, team] = [`m${call}`, `t${call}`];
+      await one.consume(team, "team", 20);
+      const subjects = [
+        { key: member, tier: "member", cost: call % 2 === 0 ? 3 : { bucket: 1, day: 5 } },
+        { key: "all", tier: "api" },
+        { key: team, tier: "team" },
+      ];
+      expect((await one.consumeAll(subjects)).denied?.key).toBe(team);
+      const ofOther = { timeout: leaseMs, interval: 5 };
+      await vi.waitFor(async () => {
+        expect(await used(other as SharedLimiter, member, "member")).toEqual([0, 0]);
+        expect(await used(other as SharedLimiter, "all", "api")).toEqual([0]);
+      }, ofOther);
+    }
+  });
+
   it("are misuse before anything is spent", async () => {
     const [limiter] = await replicas(1, { mode });
     const good = { key: "t", tier: "team" };

@@ -293,6 +293,33 @@ describe.each(ENGINES)("consumeAll, %s engine", (engine) => {
     expect(limiter.stats().shadow).toEqual([{ tier: "free", limit: "hour", denials: 2 }]);
   });
 
+  it("blocks the subject that denies, and no other", () => {
+    const login = { ...bucket(2), blockSeconds: 3600 };
+    const { limiter, clock } = open({ engine, tiers: { login: { limits: [login] }, address: { limits: [login] } } });
+    const call = (login: string, address: string) =>
+      limiter.consumeAll([
+        { key: login, tier: "login" },
+        { key: address, tier: "address" },
+      ]);
+    expect([call("ann", "a"), call("ann", "b"), call("ann", "c")].map(({ denied }) => denied?.key)).toEqual([
+      undefined,
+      undefined,
+      "ann",
+    ]);
+    clock.now += 60_000;
+    expect(call("ann", "c")).toMatchObject({ denied: { key: "ann" }, retryAfterMs: 3_540_000 });
+    expect([call("ben", "c").allowed, call("eve", "c").allowed, call("eve", "c").denied?.key]).toEqual([
+      true,
+      true,
+      "c",
+    ]);
+    expect([left(limiter, "ben", "login"), left(limiter, "eve", "login"), left(limiter, "c", "address")]).toEqual([
+      1, 1, 0,
+    ]);
+    clock.now += 3_540_000;
+    expect(call("ann", "a").allowed).toBe(true);
+  });
+
   it("shares the overflow bucket where there is no room, and takes back what it spent of that", () => {
     const { limiter } = open({ engine, maxKeys: 2 });
     limiter.consumeAll([
