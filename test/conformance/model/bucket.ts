@@ -73,7 +73,7 @@ export class Bucket implements Slot {
   }
 
   spend({ now, cost }: Ask): void {
-    this.#add(cost.negated(), now);
+    if (!cost.isZero) this.#add(cost.negated(), now); // What costs nothing passes during a block, which goes on.
   }
 
   deny(now: number): void {

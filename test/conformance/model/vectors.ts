@@ -12,6 +12,7 @@ export const KINDS: readonly string[] = [
   "eight names",
   "grants",
   "costs",
+  "blocks",
 ];
 
 /** Steps of a random vector. */
