@@ -223,7 +223,9 @@ export class JsEngine implements Engine {
   #cost(at: number): CostMilli {
     const cost = this.#read(at, FRAME.COST);
     if (cost !== EACH) return cost;
-    return [...this.frame.subarray(at + FRAME.COSTS, at + FRAME.ROW)];
+    const costs = new Array<number>(FRAME.ROW - FRAME.COSTS);
+    for (let index = 0; index < costs.length; index++) costs[index] = this.#read(at, FRAME.COSTS + index);
+    return costs;
   }
 
   /** What is wrong with a cost for each limit; 0 if nothing is. */

@@ -42,7 +42,9 @@ export function eachMilliOf(cost: unknown, boundTier: BoundTier): readonly numbe
     }
     costs[index] = milli;
   }
-  if (named === 0 || named !== Object.keys(byName).length) checkNames(byName, boundTier);
+  let fields = 0;
+  for (const _ in byName) fields++;
+  if (named === 0 || named !== fields) checkNames(byName, boundTier);
   return costs;
 }
 

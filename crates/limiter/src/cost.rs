@@ -4,7 +4,7 @@ use crate::MAX_LIMITS;
 use crate::rates::Rates;
 
 /// A cost for each limit of a tier, in the tier's order; what stands behind them is not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Costs {
     /// The version of the tiers whose order is meant: while another is in force, the tier is
     /// [unknown](crate::Error::TierUnknown).
@@ -86,26 +86,37 @@ impl SlotCost for u64 {
 
 /// Thousandths of each slot's limit; 0 of a slot that the tier lacks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SlotCosts(pub(crate) [u64; MAX_LIMITS]);
+pub(crate) struct SlotCosts {
+    pub(crate) milli: [u64; MAX_LIMITS],
+    /// Whether all of them are 0.
+    pub(crate) is_nothing: bool,
+}
+
+impl SlotCosts {
+    pub(crate) const NOTHING: Self = Self {
+        milli: [0; MAX_LIMITS],
+        is_nothing: true,
+    };
+}
 
 impl SlotCost for &SlotCosts {
     #[inline]
     fn is_nothing(self) -> bool {
-        self.0 == [0; MAX_LIMITS]
+        self.is_nothing
     }
 
     #[inline]
     fn of_slot(self, slot: usize) -> u64 {
-        self.0[slot]
+        self.milli[slot]
     }
 
     #[inline]
     fn fits<const N: usize>(self, rates: &Rates, spent: &[u64; N]) -> bool {
-        rates.fit_each(spent, &self.0)
+        rates.fit_each(spent, &self.milli)
     }
 
     #[inline]
     fn charge<const N: usize>(self, rates: &Rates, spent: &mut [u64; N]) {
-        rates.charge_each(spent, &self.0);
+        rates.charge_each(spent, &self.milli);
     }
 }

@@ -7,6 +7,9 @@ use crate::credit::Credit;
 use crate::period::Period;
 use crate::quota::Quota;
 
+/// The highest cost, in thousandths, of a limit that allows nothing: it and what is spent can be added up.
+pub(crate) const MOST_DENIED_MILLI: u64 = 1 << 62;
+
 /// A limit as configured. Limits of one name share one slot of state over all tiers, and are of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LimitSpec {
@@ -100,6 +103,15 @@ impl Limit {
         match self {
             Self::Bucket(bucket) => bucket.max_cost_milli(),
             Self::Quota(quota) => quota.max_cost_milli(),
+        }
+    }
+
+    /// The highest cost that is decided on, in thousandths: what a limit of nothing denies is denied, and not refused as more
+    /// than it can hold.
+    pub(crate) fn most_milli(&self) -> u64 {
+        match self.max_cost_milli() {
+            0 => MOST_DENIED_MILLI,
+            most_milli => most_milli,
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::MAX_LIMITS;
 use crate::clock::{Readings, held};
 use crate::correction::Correction;
-use crate::cost::{Costs, SlotCost};
+use crate::cost::{Costs, SlotCost, SlotCosts};
 use crate::credit::Credit;
 use crate::decision::Outcome;
 use crate::error::Error;
@@ -192,8 +192,9 @@ impl Limiter {
     /// As of [`consume`](Self::consume).
     pub fn consume_each(&self, key: KeyHash, tier: TierId, costs: &Costs, now_ms: u64) -> Result<Outcome, Error> {
         let (version, tier) = self.core.tiers.tier(tier)?;
-        let costs = tier.slot_costs(costs, version)?;
-        Ok(self.consume_at(key, (version, &*tier), &costs, now_ms))
+        let mut slot_costs = SlotCosts::NOTHING;
+        tier.price(costs, version, &mut slot_costs)?;
+        Ok(self.consume_at(key, (version, &*tier), &slot_costs, now_ms))
     }
 
     /// Decides on a call of several subjects: each spends its cost, or none does. In the outcomes, one for each, the verdict
@@ -280,7 +281,8 @@ impl Limiter {
         outcome: &mut Outcome,
     ) -> Result<(), Error> {
         let (version, priced) = self.core.tiers.tier(tier)?;
-        let slot_costs = priced.slot_costs(costs, version)?;
+        let mut slot_costs = SlotCosts::NOTHING;
+        priced.price(costs, version, &mut slot_costs)?;
         if self.allows_by_cheap(key, (version, &*priced), &slot_costs, cheap_ms, outcome) {
             outcome.stand_still_until(better_ms);
         } else {
@@ -377,8 +379,9 @@ impl Limiter {
     /// As of [`peek`](Self::peek).
     pub fn peek_each(&self, key: KeyHash, tier: TierId, costs: &Costs, now_ms: u64) -> Result<Outcome, Error> {
         let (version, tier) = self.core.tiers.tier(tier)?;
-        let costs = tier.slot_costs(costs, version)?;
-        Ok(self.peek_at(key, (version, &*tier), &costs, now_ms))
+        let mut slot_costs = SlotCosts::NOTHING;
+        tier.price(costs, version, &mut slot_costs)?;
+        Ok(self.peek_at(key, (version, &*tier), &slot_costs, now_ms))
     }
 
     fn peek_at(&self, key: KeyHash, (version, tier): (usize, &Tier), cost: impl SlotCost, now_ms: u64) -> Outcome {

@@ -1,6 +1,7 @@
 //! The limits of a tier as plain numbers, for the usual decision: made with the tier, used by every call on a known
 //! key.
 
+use crate::cost::SlotCosts;
 use crate::limit::{Limit, TierLimit};
 use crate::period::Bounds;
 use crate::span::Span;
@@ -19,6 +20,8 @@ pub(crate) struct Rates {
     limits: u8,
     /// What lies in one period of every quota.
     period: Span,
+    /// The highest cost of each limit, in thousandths and the tier's order.
+    most: [u64; MAX_LIMITS],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,9 +62,11 @@ impl Rates {
     pub(crate) fn new(limits: &[TierLimit]) -> Self {
         let mut slots = [Rate::NONE; MAX_LIMITS];
         let mut order = [0; MAX_LIMITS];
-        for (index, TierLimit { slot, limit }) in order.iter_mut().zip(limits) {
+        let mut most = [0; MAX_LIMITS];
+        for ((index, most), TierLimit { slot, limit }) in order.iter_mut().zip(&mut most).zip(limits) {
             slots[*slot] = Rate::of(limit);
             *index = *slot as u8;
+            *most = limit.most_milli();
         }
         let has_quota = limits.iter().any(|limit| matches!(limit.limit, Limit::Quota(_)));
         let blocks = limits.iter().any(|limit| limit.limit.is_blocking());
@@ -74,6 +79,7 @@ impl Rates {
             } else {
                 Span::endless()
             },
+            most,
         }
     }
 
@@ -129,15 +135,17 @@ impl Rates {
         }
     }
 
-    /// Costs of the tier's limits, in its order, by slot.
+    /// Adds costs of the tier's limits, in its order, to what was [nothing](SlotCosts::NOTHING); false if one is too high.
     #[inline]
-    pub(crate) fn by_slot(&self, costs: &[u64; MAX_LIMITS]) -> [u64; MAX_LIMITS] {
-        let mut by_slot = [0; MAX_LIMITS];
-        let slots = self.order.iter().take(usize::from(self.limits));
-        for (slot, cost) in slots.zip(costs) {
-            by_slot[usize::from(*slot)] = *cost;
+    pub(crate) fn price(&self, costs: &[u64; MAX_LIMITS], by_slot: &mut SlotCosts) -> bool {
+        let mut can_be_held = true;
+        let limits = self.order.iter().zip(&self.most).take(usize::from(self.limits));
+        for ((slot, most), cost) in limits.zip(costs) {
+            by_slot.milli[usize::from(*slot) % MAX_LIMITS] = *cost;
+            by_slot.is_nothing &= *cost == 0;
+            can_be_held &= cost <= most;
         }
-        by_slot
+        can_be_held
     }
 
     /// As [`fit`](Self::fit) of a cost for each slot. What costs nothing passes, also where more is spent than there was.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::MAX_LIMITS;
 use crate::cost::{Cost, Costs, Delta, SlotCost, SlotCosts};
 use crate::error::Error;
-use crate::limit::{LimitSpec, Rule, TierLimit};
+use crate::limit::{LimitSpec, MOST_DENIED_MILLI, Rule, TierLimit};
 use crate::rates::Rates;
 use crate::rule_set::{RuleSet, RuleSetId};
 use crate::verdict::Verdict;
@@ -15,9 +15,6 @@ use crate::verdict::Verdict;
 /// each only once.
 pub type TierId = u64;
 pub(crate) const FIRST_OVERRIDDEN: TierId = 1 << 15;
-
-/// The highest cost, in thousandths, of a tier in which no limit allows anything: it and what is spent can be added up.
-const MOST_DENIED_MILLI: u64 = 1 << 62;
 
 /// A tier as configured: a named set of limits, none at all for unlimited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,33 +95,44 @@ impl Tier {
         Ok(())
     }
 
-    /// Costs of the limits, by slot, if they are of a version and can be held.
+    /// Tells costs of the limits by slot, if they are of a version and can be held. `by_slot` is [nothing](SlotCosts::NOTHING)
+    /// before: to copy what was just written waits until it is.
     #[inline]
-    pub(crate) fn slot_costs(&self, costs: &Costs, version: usize) -> Result<SlotCosts, Error> {
+    pub(crate) fn price(&self, costs: &Costs, version: usize, by_slot: &mut SlotCosts) -> Result<(), Error> {
         if costs.version != version {
             return Err(Error::TierUnknown);
         }
-        for (TierLimit { limit, .. }, cost_milli) in self.limits.iter().zip(costs.milli) {
-            let most_milli = match limit.max_cost_milli() {
-                0 => MOST_DENIED_MILLI,
-                most_milli => most_milli,
-            };
-            if cost_milli > most_milli {
-                return Err(Error::CostExceedsCapacity { most_milli });
-            }
+        if self.rates.price(&costs.milli, by_slot) {
+            Ok(())
+        } else {
+            Err(self.excess(&costs.milli))
         }
-        Ok(SlotCosts(self.rates.by_slot(&costs.milli)))
     }
 
-    /// What a call costs of each slot, as [`check_cost`](Self::check_cost) and [`slot_costs`](Self::slot_costs) have it.
+    #[cold]
+    fn excess(&self, costs: &[u64; MAX_LIMITS]) -> Error {
+        let mut most = self.limits.iter().map(|limit| limit.limit.most_milli()).zip(costs);
+        let exceeded = most.find(|(most_milli, cost)| *cost > most_milli);
+        Error::CostExceedsCapacity {
+            most_milli: exceeded.map_or(self.max_cost_milli, |(most_milli, _)| most_milli),
+        }
+    }
+
+    /// What a call costs of each slot, as [`check_cost`](Self::check_cost) and [`price`](Self::price) have it.
     pub(crate) fn costs(&self, cost: &Cost, version: usize) -> Result<SlotCosts, Error> {
-        match cost {
+        let costs = match cost {
             Cost::Every(milli) => {
                 self.check_cost(*milli)?;
-                Ok(SlotCosts(self.rates.by_slot(&[*milli; MAX_LIMITS])))
+                Costs {
+                    version,
+                    milli: [*milli; MAX_LIMITS],
+                }
             }
-            Cost::Each(costs) => self.slot_costs(costs, version),
-        }
+            Cost::Each(costs) => *costs,
+        };
+        let mut by_slot = SlotCosts::NOTHING;
+        self.price(&costs, version, &mut by_slot)?;
+        Ok(by_slot)
     }
 
     /// What gives a cost back.

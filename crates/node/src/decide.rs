@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use napi::{Env, Result};
-use tollkeeper_limiter::{Cost, Costs, Error, KeyHash, Limiter, MAX_LIMITS, Outcome, Subject, TierId, Verdict};
+use tollkeeper_limiter::{Cost, Costs, Error, KeyHash, Limiter, Outcome, Subject, TierId, Verdict};
 
 use crate::clock::{coarse_ms, given, instant, system_ms};
 use crate::hot::{self, Frame, ROWS, RawValue, at, keys_of, outcome, prefetch, write_spent};
@@ -113,10 +113,11 @@ fn decide<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: Option<Ke
 #[inline(never)]
 fn decide_each<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: KeyHash, now_ms: Option<u64>) {
     let tier = row[at::TIER];
-    let Some(costs) = costs_of(row) else {
+    let mut costs = Costs::default();
+    if !read_costs(row, limiter.slots(), &mut costs) {
         row[at::CODE] = outcome::COST_INVALID;
         return;
-    };
+    }
     if tier.is_nan() || tier < 0.0 {
         row[at::CODE] = outcome::TIER_UNKNOWN;
         return;
@@ -136,19 +137,22 @@ fn decide_each<const SPENDING: bool>(limiter: &Limiter, row: &mut Row, key: KeyH
     write(row, &result, &decided, limiter.slots());
 }
 
-/// The costs that stand in a row, if it says so and they are some.
+/// Reads the costs that stand in a row, of a table of so many slots; whether it says so and they are some. Into their place,
+/// since to copy what was just written waits until it is.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "what comes in is checked or saturates"
 )]
-fn costs_of(row: &Row) -> Option<Costs> {
-    let costs: &[f64; MAX_LIMITS] = row[at::COSTS..].first_chunk()?;
-    let are_costs = at::EACH.contains(&row[at::COST]) && costs.iter().all(|cost| *cost >= 0.0);
-    are_costs.then(|| Costs {
-        version: row[at::VERSION] as usize,
-        milli: costs.map(|cost| cost as u64),
-    })
+#[inline]
+fn read_costs(row: &Row, slots: usize, costs: &mut Costs) -> bool {
+    let mut are_costs = at::EACH.contains(&row[at::COST]);
+    costs.version = row[at::VERSION] as usize;
+    for (milli, cost) in costs.milli.iter_mut().zip(&row[at::COSTS..]).take(slots) {
+        are_costs &= *cost >= 0.0;
+        *milli = *cost as u64;
+    }
+    are_costs
 }
 
 /// Writes a decision, or why there is none.
@@ -234,7 +238,11 @@ fn subject(limiter: &Limiter, row: &Row, key: &[u16]) -> std::result::Result<Sub
     let cost = if milli >= 0.0 {
         Cost::Every(milli as u64)
     } else {
-        Cost::Each(costs_of(row).ok_or(outcome::COST_INVALID)?)
+        let mut costs = Costs::default();
+        if !read_costs(row, limiter.slots(), &mut costs) {
+            return Err(outcome::COST_INVALID);
+        }
+        Cost::Each(costs)
     };
     if tier.is_nan() || tier < 0.0 {
         return Err(outcome::TIER_UNKNOWN);
