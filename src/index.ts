@@ -16,6 +16,7 @@ export { type NativeEngineStatus, nativeEngine } from "./engine/native.js";
 export type { RecordListener, RecordStore } from "./engine/record-store.js";
 export {
   type BucketSpec,
+  type ConcurrencySpec,
   capacityOf,
   type LimitSpec,
   type QuotaSpec,

@@ -1,7 +1,7 @@
 import { toMilli } from "./amount.js";
 import type { CountedRule } from "./lease-engine.js";
 import { Recent } from "./recent.js";
-import { anchorsOf, type LimitSpec } from "./spec.js";
+import { anchorsOf, type BucketSpec, type LimitSpec, type QuotaSpec } from "./spec.js";
 import { type RuleSet, ruleSetOf } from "./state.js";
 import type { Tier } from "./tier.js";
 
@@ -16,8 +16,9 @@ export interface CountedRules {
   readonly text: string;
   /** By slot. */
   readonly bySlot: RuleSet;
-  /** The same without gaps, as others are told of them. */
+  /** The same without gaps, as others are told of them, and their slots; without those of concurrency, of which nothing is told. */
   readonly told: readonly CountedRule[];
+  readonly toldSlots: readonly number[];
 }
 
 /** Gives the same rules the same number, in whichever tiers and versions they are. */
@@ -26,12 +27,22 @@ export class CountedRuleSets {
   #made = 0;
 
   of(tier: Tier): CountedRules {
-    const slotted = tier.limits.map(({ slot }, index) => ({ slot, told: told(tier.spec.limits[index] as LimitSpec) }));
-    slotted.sort((a, b) => a.slot - b.slot);
-    const text = JSON.stringify(slotted);
+    const all = tier.limits.map(({ slot, rule }, index) => {
+      const spec = tier.spec.limits[index] as LimitSpec;
+      return spec.type === "concurrency" ? { slot, rule } : { slot, told: told(spec) };
+    });
+    all.sort((a, b) => a.slot - b.slot);
+    const text = JSON.stringify(all);
     const present = this.#byText.get(text);
     if (present !== undefined) return present;
-    const rules = { number: this.#made++, text, bySlot: ruleSetOf(tier), told: slotted.map(({ told }) => told) };
+    const slotted = all.flatMap(({ slot, told }) => (told === undefined ? [] : [{ slot, told }]));
+    const rules = {
+      number: this.#made++,
+      text,
+      bySlot: ruleSetOf(tier),
+      told: slotted.map(({ told }) => told),
+      toldSlots: slotted.map(({ slot }) => slot),
+    };
     this.#byText.set(text, rules);
     return rules;
   }
@@ -42,7 +53,7 @@ export function areSameRules(a: CountedRules, b: CountedRules): boolean {
   return a === b || a.text === b.text;
 }
 
-function told(spec: LimitSpec): CountedRule {
+function told(spec: BucketSpec | QuotaSpec): CountedRule {
   const { name } = spec;
   const limitMilli = toMilli(spec.limit);
   if (spec.type === "quota") {

@@ -1,5 +1,6 @@
 import type { CostMilli } from "./cost.js";
 import type { Frame } from "./frame.js";
+import type { TakenPlace } from "./places.js";
 import type { RecordStore } from "./record-store.js";
 import type { TierSpec, Tiers } from "./spec.js";
 
@@ -21,6 +22,8 @@ export interface EngineStats {
   evictions: number;
   /** Decisions made on the shared overflow bucket of their tier because `maxKeys` was reached. */
   overflow: number;
+  /** Places that running calls hold of limits of concurrency; those that have timed out may be among them for a second. */
+  places: number;
   /** The same by tier. */
   tiers: TierStats[];
 }
@@ -98,7 +101,9 @@ export interface Engine {
    * @throws {TollkeeperError} `ERR_GRANT_INVALID` if it is no quota, or that is more than can be counted; `ERR_TABLE_FULL`
    */
   grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean;
-  /** Forgets a key. */
+  /** Gives a place back that a decision has taken; whether it was not over, nor given back before. */
+  release(key: string, place: TakenPlace, nowMs: number): boolean;
+  /** Forgets a key, and the places that it holds. */
   reset(key: string): void;
   /** Puts other tiers in force from the next decision on; throws and changes nothing if they can't be used. */
   reload(tiers: Tiers): void;

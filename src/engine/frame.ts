@@ -42,6 +42,8 @@ export const FRAME = {
    * is in force, the tier is unknown.
    */
   COST: 1,
+  /** After an allowed call of a tier with limits of concurrency: the number of the place that it has taken, if any. */
+  PLACE: 1,
   /** Set before a call of many: the length of the row's key, in UTF-16 units. */
   KEY_LENGTH: 2,
   /** After a call whose code has {@link OUTCOME.BEHIND}: for how many ms the key stands still until the clock is there. */

@@ -352,7 +352,7 @@ export class JsLeases implements LeaseEngine {
       const [key, { rules, snapshot }] = next.value;
       const at = keys.length * LEASE_FRAME.ROW;
       this.#rows.tellKey(at, key, rules);
-      this.#rows.tellSnapshot(at, snapshot, Object.keys(rules.bySlot).map(Number));
+      this.#rows.tellSnapshot(at, snapshot, rules.toldSlots);
       keys.push(key);
     }
     return { count: keys.length, keys: keys.join("") };

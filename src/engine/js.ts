@@ -4,6 +4,7 @@ import { grantTooLarge } from "./credit.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "./frame.js";
 import { maxKeysOf } from "./max-keys.js";
+import { Places, type TakenPlace } from "./places.js";
 import { MemoryRecords } from "./records.js";
 import type { TierSpec, Tiers } from "./spec.js";
 import { KeyState, type RuleSet, ruleSetOf } from "./state.js";
@@ -47,6 +48,7 @@ export class JsEngine implements Engine {
   readonly #overflow = new Map<string, KeyState>();
   #spareOverflow = SPARE_OVERFLOW;
   readonly #table: Table<KeyState>;
+  readonly #places = new Places();
   /** The reading of the last sweep. */
   #sweptMs = 0;
 
@@ -153,12 +155,12 @@ export class JsEngine implements Engine {
     const decided = placed.map((call) => {
       const { at, key, entry, cost, state } = call;
       state.bringTo(entry.tier, entry.rules, nowMs);
-      const unspent = [...state.spent];
-      const denied = denyingLimit(state, entry.tier, cost, state.atMs);
-      if (denied === 0) state.charge(entry.tier, cost);
-      else if (entry.tier.blocks) state.block(entry.tier, cost);
+      const unspent = [...this.#standing(state, state, entry.tier)];
+      const denied = denyingLimit(unspent, entry.tier, cost, state.atMs);
+      this.#spend(at, entry.tier, state, cost, denied);
       const overflow = this.#table.get(key) === state ? 0 : OUTCOME.OVERFLOW;
-      this.frame[at + FRAME.CODE] = denied | overflow | this.#report(at, entry.tier, state, nowMs);
+      this.frame[at + FRAME.CODE] =
+        denied | overflow | this.#report(at, entry.tier, state, this.#standing(state, state, entry.tier), nowMs);
       return { ...call, unspent, denied, overflow };
     });
     const isAllowed = decided.every(({ denied }) => denied === 0);
@@ -169,6 +171,7 @@ export class JsEngine implements Engine {
       } else {
         // A refund, and not the state as it was: a later call may have brought the same key under another tier.
         state.correct(entry.tier, negated(cost), state.atMs, false);
+        if (entry.tier.hasPlaces) this.#places.withdraw(state, this.#read(at, FRAME.PLACE));
         this.#writeSpent(at, entry.tier, unspent);
       }
     }
@@ -198,9 +201,11 @@ export class JsEngine implements Engine {
     const changes = spends && !costsNothing && tier.limits.length > 0;
     let overflow = 0;
     let state = this.#table.get(key);
+    let holder = state;
     if (state === undefined && !changes && tier.limits.length > 0 && !this.#hasRoom(now)) {
       overflow = OUTCOME.OVERFLOW;
-      state = this.#overflow.get(entry.name)?.copy() ?? new KeyState(tier, entry.rules, now);
+      holder = this.#overflow.get(entry.name);
+      state = holder?.copy() ?? new KeyState(tier, entry.rules, now);
     } else if (state === undefined) {
       state = new KeyState(tier, entry.rules, now);
       if (changes && !this.#add(key, state, now)) {
@@ -208,15 +213,32 @@ export class JsEngine implements Engine {
         entry.counts.overflow++;
         state = this.#shared(entry.name, state, now);
       }
+      holder = state;
     } else if (!changes) {
       state = state.copy();
     }
     state.bringTo(tier, entry.rules, now);
-    const denied = costsNothing ? 0 : denyingLimit(state, tier, cost, state.atMs);
-    if (changes && denied === 0) state.charge(tier, cost);
-    else if (changes && tier.blocks) state.block(tier, cost);
+    const standing = this.#standing(holder, state, tier);
+    const denied = costsNothing ? 0 : denyingLimit(standing, tier, cost, state.atMs);
+    if (changes) this.#spend(at, tier, state, cost, denied);
     if (spends) countDecision(entry, denied);
-    return denied | overflow | this.#report(at, tier, state, now);
+    return denied | overflow | this.#report(at, tier, state, this.#standing(holder, state, tier), now);
+  }
+
+  /** What a call changes that is to change something. */
+  #spend(at: number, tier: Tier, state: KeyState, cost: CostMilli, denied: number): void {
+    if (denied === 0) {
+      state.charge(tier, cost);
+      if (tier.hasPlaces) this.frame[at + FRAME.PLACE] = this.#places.take(state, tier, cost, state.atMs);
+    } else if (tier.blocks) state.block(tier, cost);
+  }
+
+  /** What is spent by slot, with limits of concurrency as they stand by who holds places of them. */
+  #standing(holder: KeyState | undefined, state: KeyState, tier: Tier): readonly number[] {
+    if (!tier.hasPlaces) return state.spent;
+    const spent = [...state.spent];
+    if (holder !== undefined) this.#places.stand(holder, tier, state.atMs, spent);
+    return spent;
   }
 
   /** What the call costs that the row at `at` asks for. */
@@ -262,11 +284,11 @@ export class JsEngine implements Engine {
   }
 
   /** Writes where a key stands into the row at `at`; returns what there is to say of its instant. */
-  #report(at: number, tier: Tier, state: KeyState, nowMs: number): number {
+  #report(at: number, tier: Tier, state: KeyState, spent: readonly number[], nowMs: number): number {
     const { limits } = tier;
     this.frame[at + FRAME.VERSION] = this.version;
     this.frame[at + FRAME.NOW] = limits.length === 0 ? nowMs : state.atMs;
-    this.#writeSpent(at, tier, state.spent);
+    this.#writeSpent(at, tier, spent);
     if (limits.length === 0 || state.atMs === nowMs) return 0;
     this.frame[at + FRAME.BEHIND] = state.atMs - nowMs;
     return OUTCOME.BEHIND;
@@ -338,7 +360,14 @@ export class JsEngine implements Engine {
     return state;
   }
 
+  release(key: string, place: TakenPlace, nowMs: number): boolean {
+    const state = place.overflow === undefined ? this.#table.get(key) : this.#overflow.get(place.overflow);
+    return state !== undefined && this.#places.release(state, place, Math.max(instant(nowMs), state.atMs));
+  }
+
   reset(key: string): void {
+    const state = this.#table.get(key);
+    if (state !== undefined) this.#places.forget(state);
     this.#table.delete(key);
   }
 
@@ -352,11 +381,13 @@ export class JsEngine implements Engine {
     const agreedMs = Math.min(now, this.#sweptMs);
     const isScarce = this.#table.isScarce;
     this.#table.sweep((state) => (isScarce ? state.isIdle(agreedMs) : state.isAsNew(agreedMs)));
+    this.#places.sweep(agreedMs);
     this.#sweptMs = now;
   }
 
   stats(): EngineCounts {
-    return { keys: this.#table.size, evictions: this.#table.evictions, tiers: this.#tiers.read() };
+    const { size: keys, evictions } = this.#table;
+    return { keys, evictions, places: this.#places.held, tiers: this.#tiers.read() };
   }
 
   async flush(): Promise<void> {
@@ -394,14 +425,14 @@ function tableFull(maxKeys: number): TollkeeperError {
 }
 
 /** The limit that denies with the longest wait, counted from 1; 0 if none does. */
-function denyingLimit(state: KeyState, tier: Tier, costMilli: CostMilli, nowMs: number): number {
+function denyingLimit(spent: readonly number[], tier: Tier, costMilli: CostMilli, nowMs: number): number {
   let denied = 0;
   let longest = 0;
   for (let index = 0; index < tier.limits.length; index++) {
     const { slot, rule } = tier.limits[index] as TierLimit;
     const cost = costAt(costMilli, index);
     // What costs nothing passes, also where more is spent than there was.
-    const wait = cost === 0 ? 0 : rule.waitMs(state.spent[slot] as number, cost, nowMs);
+    const wait = cost === 0 ? 0 : rule.waitMs(spent[slot] as number, cost, nowMs);
     if (wait > longest) {
       longest = wait;
       denied = index + 1;

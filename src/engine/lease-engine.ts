@@ -25,7 +25,7 @@ export type CountedRule =
     };
 
 /** What a lease engine has counted since it was opened; `keys` are those of which something is known or held. */
-export interface LeaseCounts extends EngineCounts {
+export interface LeaseCounts extends Omit<EngineCounts, "places"> {
   /** Thousandths held now. */
   readonly held: number;
   /** Replies whose key found no room. */

@@ -186,7 +186,7 @@ export class Lease {
   standing({ slot, rule }: TierLimit, nowMs: number, heldMilli: number): number {
     const { atMs, spent } = this.snapshot;
     const amount = spent[slot];
-    if (amount === undefined) return rule.initial;
+    if (amount === undefined || rule.type === "concurrency") return rule.initial; // What runs is not known here.
     return rule.type === "quota"
       ? rule.deducted(rule.rolled(amount, atMs, nowMs), heldMilli)
       : Math.max(0, rule.refilled(amount, nowMs - atMs) - heldMilli * rule.perMilli);
@@ -203,7 +203,7 @@ export class Lease {
     const { atMs, spent } = this.snapshot;
     const nowMs = Math.max(storeMs, atMs);
     return this.rules.bySlot.every((rule, slot) => {
-      if (rule === undefined) return true;
+      if (rule === undefined || rule.type === "concurrency") return true;
       if (rule.initial !== 0) return false;
       const amount = spent[slot] ?? 0;
       return (rule.type === "bucket" ? rule.refilled(amount, nowMs - atMs) : rule.rolled(amount, atMs, nowMs)) === 0;

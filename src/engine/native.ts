@@ -4,6 +4,7 @@ import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.
 import { FRAME, type Frame } from "./frame.js";
 import { errorOf, rethrow, translated } from "./native-errors.js";
 import { type NativeTierCounts, NativeTiers, type TiersHandle, tierCounts } from "./native-tiers.js";
+import type { TakenPlace } from "./places.js";
 import type { RecordListener, RecordStore } from "./record-store.js";
 import { checkName, checkValue, MemoryRecords } from "./records.js";
 
@@ -21,6 +22,7 @@ interface NativeHandle extends TiersHandle {
   adjust(key: string, deltaMilli: number, decision: DecisionRef, flags: number, nowMs: number): boolean;
   adjustEach(key: string, deltas: readonly number[], decision: DecisionRef, flags: number, nowMs: number): boolean;
   grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean;
+  release(key: string, number: number, endsMs: readonly number[], overflow: string | undefined, nowMs: number): boolean;
   reset(key: string): void;
   sweep(nowMs: number): void;
   stats(): Omit<EngineCounts, "tiers"> & { tiers: NativeTierCounts[] };
@@ -86,6 +88,10 @@ class NativeEngine extends NativeTiers<NativeHandle> implements Engine {
 
   grant(key: string, tier: number, limit: string, milli: number, keeps: boolean, nowMs: number): boolean {
     return translated(() => this.handle.grant(key, tier, limit, milli, keeps, nowMs));
+  }
+
+  release(key: string, { number, endsMs, overflow }: TakenPlace, nowMs: number): boolean {
+    return this.handle.release(key, number, endsMs, overflow, nowMs);
   }
 
   reset(key: string): void {

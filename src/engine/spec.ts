@@ -83,10 +83,45 @@ export interface QuotaSpec {
   shadow?: boolean | undefined;
 }
 
-/** One limit of a tier: a rate, a {@link BucketSpec}, or an amount, a {@link QuotaSpec}. */
-export type LimitSpec = BucketSpec | QuotaSpec;
+/**
+ * Calls that run at the same time. An allowed call takes a place, whatever it costs, and `decision.release()` gives that back;
+ * the adapters do when the answer is sent or the caller has gone. A place that nobody gives back is free again after
+ * `timeoutSeconds`, so choose that longer than the longest call.
+ *
+ * @example
+ * ```ts
+ * import { type ConcurrencySpec, createLimiter } from "tollkeeper";
+ *
+ * const parallel: ConcurrencySpec = { name: "parallel", type: "concurrency", limit: 2, timeoutSeconds: 60 };
+ * const limiter = createLimiter({ tiers: { free: { limits: [parallel] } } });
+ *
+ * const [first, , third] = limiter.consumeMany(["acct:42", "acct:42", "acct:42"], "free");
+ * console.log(first?.allowed, third?.deniedBy); // true parallel
+ * console.log(first?.release(), first?.release()); // true false
+ * console.log(limiter.consume("acct:42", "free").allowed); // true
+ * await limiter.close();
+ * ```
+ */
+export interface ConcurrencySpec {
+  /** What the limit is called in decisions, header fields and metrics; the same name in another tier is the same count. */
+  name: string;
+  /** Calls that run. */
+  type: "concurrency";
+  /** How many at the same time: whole, 1 to 10,000. */
+  limit: number;
+  /** How long one holds its place at most, in seconds; above 0, at most 4,294,967.295, at most three decimals. */
+  timeoutSeconds: number;
+  /** Whether it only counts what it would deny, and denies nothing; false by default. */
+  shadow?: boolean | undefined;
+}
 
-/** Tokens that a limit can hold, rounded down to thousandths. */
+/**
+ * One limit of a tier: a rate, a {@link BucketSpec}; an amount, a {@link QuotaSpec}; or how many calls run at the same time, a
+ * {@link ConcurrencySpec}.
+ */
+export type LimitSpec = BucketSpec | QuotaSpec | ConcurrencySpec;
+
+/** Tokens that a limit can hold, rounded down to thousandths; places of one of concurrency. */
 export function capacityOf(limit: LimitSpec): number {
   return limit.type === "bucket" ? Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3 : limit.limit;
 }

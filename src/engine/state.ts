@@ -2,14 +2,14 @@ import type { Bucket } from "./bucket.js";
 import { type CostMilli, costAt } from "./cost.js";
 import { type Credit, type Credits, carried, unused, withGrant } from "./credit.js";
 import type { Quota } from "./quota.js";
-import type { Tier, TierLimit } from "./tier.js";
+import type { Rule, Tier, TierLimit } from "./tier.js";
 
 /** The rule that governs each slot of a key, by slot: those of its last tier, and older ones where that tier has none. */
-export type RuleSet = readonly (Bucket | Quota | undefined)[];
+export type RuleSet = readonly (Rule | undefined)[];
 
 /** The rules of a key that has only ever been in one tier. */
 export function ruleSetOf(tier: Tier): RuleSet {
-  const ruleSet: (Bucket | Quota | undefined)[] = [];
+  const ruleSet: (Rule | undefined)[] = [];
   for (const { slot, rule } of tier.limits) ruleSet[slot] = rule;
   return ruleSet;
 }
@@ -19,7 +19,7 @@ export class KeyState {
   /** The instant up to which buckets are refilled and quotas rolled, in ms since the epoch. */
   atMs: number;
   rules: RuleSet;
-  /** The amount spent per slot, in the units of the slot's rule. */
+  /** The amount spent per slot, in the units of the slot's rule; of one of concurrency, when the last place is over. */
   readonly spent: number[] = [];
   /** What it was granted, by slot; undefined if nothing ever was, as nearly always. */
   credits: Credits | undefined;
@@ -40,6 +40,7 @@ export class KeyState {
       if (rule === undefined) continue;
       const spent = this.spent[slot] as number;
       if (rule.type === "bucket") this.spent[slot] = rule.refilled(spent, nowMs - this.atMs);
+      else if (rule.type === "concurrency") this.spent[slot] = rule.advanced(spent, nowMs);
       else if (rule.hasEnded(this.atMs, nowMs)) this.begin(slot, rule, spent);
     }
     this.atMs = nowMs;
@@ -62,7 +63,7 @@ export class KeyState {
     this.advance(nowMs);
     // A key that was in tiers with more limits is under those as well, for good.
     if (before === ruleSet || tier.limits.every(({ slot, rule }) => before[slot] === rule)) return;
-    let merged: (Bucket | Quota | undefined)[] | undefined;
+    let merged: (Rule | undefined)[] | undefined;
     for (let slot = 0; slot < before.length; slot++) {
       if (before[slot] !== undefined && ruleSet[slot] === undefined) {
         merged ??= [...ruleSet];
@@ -75,7 +76,9 @@ export class KeyState {
       const spent = this.spent[slot];
       if (from === undefined || spent === undefined) this.spent[slot] = rule.initial;
       else if (rule.type === "bucket") this.spent[slot] = rule.converted(spent, from as Bucket);
-      else this.convert(slot, rule, from as Quota, spentBefore[slot] as number, creditsBefore?.[slot], beforeMs);
+      // Places stay what they are.
+      else if (rule.type === "quota")
+        this.convert(slot, rule, from as Quota, spentBefore[slot] as number, creditsBefore?.[slot], beforeMs);
     }
     this.rules = merged ?? ruleSet;
   }
@@ -112,7 +115,8 @@ export class KeyState {
     for (let index = 0; index < limits.length; index++) {
       const { slot, rule } = limits[index] as TierLimit;
       const [spent, cost] = [this.spent[slot] as number, costAt(costMilli, index)];
-      this.spent[slot] = rule.type === "bucket" ? rule.charged(spent, cost) : spent + cost;
+      if (rule.type === "bucket") this.spent[slot] = rule.charged(spent, cost);
+      else if (rule.type === "quota") this.spent[slot] = spent + cost;
     }
   }
 
@@ -120,7 +124,7 @@ export class KeyState {
   block({ limits }: Tier, costMilli: CostMilli): void {
     for (let index = 0; index < limits.length; index++) {
       const { slot, rule } = limits[index] as TierLimit;
-      if (rule.type === "quota") continue;
+      if (rule.type !== "bucket") continue;
       this.spent[slot] = rule.afterDenial(this.spent[slot] as number, costAt(costMilli, index));
     }
   }
@@ -134,7 +138,7 @@ export class KeyState {
       const { slot, rule: chargedRule } = limits[index] as TierLimit;
       const delta = costAt(deltaMilli, index);
       const rule = this.rules[slot];
-      if (rule === undefined) continue;
+      if (rule === undefined || rule.type === "concurrency") continue;
       const spent = this.spent[slot] as number;
       if (rule.type === "bucket") {
         if (!quotasOnly) this.spent[slot] = rule.charged(spent, delta, chargedRule as Bucket);
@@ -150,6 +154,7 @@ export class KeyState {
       if (rule === undefined) return true;
       const spent = this.spent[slot] as number;
       if (rule.type === "bucket") return rule.refilled(spent, nowMs - this.atMs) === 0;
+      if (rule.type === "concurrency") return rule.advanced(spent, nowMs) === 0;
       const credit = this.credits?.[slot];
       if (!rule.hasEnded(this.atMs, nowMs)) return spent === 0 && credit === undefined;
       return credit === undefined || carried(credit, rule, spent) === undefined;

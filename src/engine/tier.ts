@@ -1,11 +1,20 @@
 import { TollkeeperError } from "../errors.js";
 import { MAX_CAPACITY, toMilli } from "./amount.js";
 import { BlockTooLong, Bucket } from "./bucket.js";
+import { Concurrency, MAX_PLACES, MAX_TIMEOUT_MS } from "./concurrency.js";
 import type { PeriodName } from "./period.js";
 import { invalidTiers, placeOf, plainTiers } from "./plain-tiers.js";
 import { Quota } from "./quota.js";
 import { shadowedTier } from "./shadow-tiers.js";
-import { anchorOf, type BucketSpec, type LimitSpec, type QuotaSpec, type TierSpec, type Tiers } from "./spec.js";
+import {
+  anchorOf,
+  type BucketSpec,
+  type ConcurrencySpec,
+  type LimitSpec,
+  type QuotaSpec,
+  type TierSpec,
+  type Tiers,
+} from "./spec.js";
 
 /** Limits that one limiter can tell apart by name, over all its tiers. */
 const MAX_SLOTS = 8;
@@ -20,14 +29,17 @@ export function slotsFor(firstNames: number): number {
   return firstNames <= 2 ? 2 : firstNames <= NARROW ? NARROW : MAX_SLOTS;
 }
 
+/** The arithmetic of a limit. */
+export type Rule = Bucket | Quota | Concurrency;
+
 /** A limit of a tier, ready to decide: the name, where its state is kept, and its arithmetic. */
 export interface TierLimit {
   readonly name: string;
   /** Index of the key's state that this limit spends; the same for every limit of that name. */
   readonly slot: number;
-  /** Tokens, as configured. */
+  /** Tokens, or places, as configured. */
   readonly limit: number;
-  readonly rule: Bucket | Quota;
+  readonly rule: Rule;
 }
 
 /** A tier, ready to decide. */
@@ -41,6 +53,8 @@ export interface Tier {
   readonly maxCostMilli: number;
   /** Whether a denial may begin a block. */
   readonly blocks: boolean;
+  /** Whether allowed calls take places of it, which they give back. */
+  readonly hasPlaces: boolean;
   /** Whether the store decides on each of its calls, since nothing of what one of its limits says may be handed out ahead. */
   readonly isExact: boolean;
 }
@@ -95,6 +109,7 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
     const twice = compiledLimits.find((limit, index) => compiledLimits.findIndex((l) => l.name === limit.name) < index);
     if (twice) throw invalidTiers(`${path}.limits`, twice.name, "limits of different names");
     const blocks = compiledLimits.some(({ rule }) => rule.type === "bucket" && rule.isBlocking);
+    const hasPlaces = compiledLimits.some(({ rule }) => rule.type === "concurrency");
     compiled.set(name, {
       name,
       spec: tier,
@@ -102,7 +117,8 @@ export function compileTiers(tiers: Tiers, slots: SlotNames, maxSlots = MAX_SLOT
       isWide: compiledLimits.length > NARROW,
       maxCostMilli: maxCostOf(compiledLimits),
       blocks,
-      isExact: blocks,
+      hasPlaces,
+      isExact: blocks || hasPlaces,
     });
   }
   for (const [name, kind] of known) slots.set(name, kind);
@@ -121,8 +137,8 @@ export function checkTiers(tiers: Tiers): Tiers {
 }
 
 /** What a limit counts, which its name stands for wherever it is. */
-export function kindOf(rule: Bucket | Quota): string {
-  return rule.type === "bucket" ? "bucket" : `${rule.period} quota`;
+export function kindOf(rule: Rule): string {
+  return rule.type === "quota" ? `${rule.period} quota` : rule.type;
 }
 
 /** A kind with its article. */
@@ -152,8 +168,12 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
       ? compileBucket(path, spec, limitMilli)
       : spec.type === "quota"
         ? compileQuota(path, spec, limitMilli)
-        : undefined;
-  if (!rule) throw invalidTiers(`${path}.type`, (spec as { type: unknown }).type, '"bucket" or "quota"');
+        : spec.type === "concurrency"
+          ? compileConcurrency(path, spec)
+          : undefined;
+  if (!rule) {
+    throw invalidTiers(`${path}.type`, (spec as { type: unknown }).type, '"bucket", "quota" or "concurrency"');
+  }
   const kind = kindOf(rule);
   const before = slots.get(name);
   if (before !== undefined && before !== kind) {
@@ -207,6 +227,20 @@ function checkAnchor(path: string, period: PeriodName, field: "anchorDay" | "anc
   if (typeof anchor !== "number" || !Number.isInteger(anchor) || anchor < 1 || anchor > has.most) {
     throw invalidTiers(path, anchor, has.mayBe);
   }
+}
+
+function compileConcurrency(path: string, spec: ConcurrencySpec): Concurrency {
+  rejectUnknown(path, spec, ["name", "type", "limit", "timeoutSeconds", "shadow"]);
+  const { limit, timeoutSeconds } = spec;
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PLACES) {
+    throw invalidTiers(`${path}.limit`, limit, `a whole number from 1 to ${MAX_PLACES}, as calls are`);
+  }
+  const timeoutMs = typeof timeoutSeconds === "number" ? toMilli(timeoutSeconds) : Number.NaN;
+  if (!(timeoutMs > 0 && timeoutMs <= MAX_TIMEOUT_MS)) {
+    const mayBe = `a number above 0, at most ${MAX_TIMEOUT_MS / 1000}, with at most three decimals`;
+    throw invalidTiers(`${path}.timeoutSeconds`, timeoutSeconds, mayBe);
+  }
+  return new Concurrency(limit, timeoutMs);
 }
 
 function rejectUnknown(path: string, spec: object, known: string[]): void {

@@ -115,6 +115,7 @@ export function tollkeeper<
     request.toll = call && tightestOf(call);
     request.tolls = call && decisionsOf(call);
     if (answer.type !== "pass" && answer.cause !== undefined) tell(answer.cause);
+    if (call?.holdsPlace) releaseAtEnd(request, response);
     if (answer.type === "fault") {
       next(answer.error);
       return;
@@ -129,6 +130,21 @@ export function tollkeeper<
       return;
     }
     if (answer.type === "pass") pass();
+  }
+
+  /** Has the places of a call given back when its answer is sent, or its caller has gone: at once, if that was before. */
+  function releaseAtEnd(request: Called<Request>, response: Response): void {
+    const release = (): void => {
+      for (let call = request[kCall]; call !== undefined; call = call.previous) {
+        try {
+          call.release();
+        } catch (error) {
+          tell(error);
+        }
+      }
+    };
+    response.once("close", release);
+    if (response.destroyed) release();
   }
 
   function deny(request: Request, response: Response, { problem, decision }: Denial, next: Next): void {

@@ -149,6 +149,8 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
       return;
     }
     writeFields(reply, answer.fields);
+    const call = request[kCall];
+    if (call?.holdsPlace) releaseAtEnd(request, reply);
     if (answer.type === "pass") done();
     else deny(request, reply, answer, done);
   }
@@ -209,6 +211,22 @@ function end(request: FastifyRequest, { statusCode }: FastifyReply): void {
       request.log.error({ err: error }, "it can't be given back what the call has spent");
     }
   }
+}
+
+/** Has the places of a call given back when its answer is sent, or its caller has gone: at once, if that was before. */
+function releaseAtEnd(request: FastifyRequest, { raw }: FastifyReply): void {
+  const release = (): void => {
+    for (let call = request[kCall]; call !== undefined; call = call.previous) {
+      try {
+        call.release();
+      } catch (error) {
+        request.log.error({ err: error }, "the call's place can't be given back");
+      }
+    }
+  };
+  raw.once("close", release);
+  raw.once("finish", release); // The only one of both that there is under `inject`.
+  if (raw.destroyed) release();
 }
 
 /** Whether the caller has not waited for the answer: else a client could have all the work done and never pay. */

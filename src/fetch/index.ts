@@ -153,6 +153,14 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
     return refusalOf(asked, await call.complete(), told);
   }
 
+  /** What is answered in place of the handler; where that is to be called, the call's place is given back once its caller goes. */
+  async function refusalBefore(call: Call<Asked>, asked: Asked, told: Field[]) {
+    const first = await refusalOf(asked, await call.begin(), told);
+    const refusal = first ?? (await refusalOfBody(call, asked, told));
+    if (call.holdsPlace) releaseOnceGone(call, asked.request);
+    return refusal;
+  }
+
   /** Gives back what the call should not have paid. Nothing, where the caller has gone away. */
   function end(call: Call<Asked>, { request }: Asked, status: number): void {
     try {
@@ -160,6 +168,32 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
     } catch (error) {
       tell(error);
     }
+  }
+
+  function releaseNow(call: Call<Asked>): void {
+    try {
+      call.release();
+    } catch (error) {
+      tell(error);
+    }
+  }
+
+  function releaseOnceGone(call: Call<Asked>, { signal }: Request): void {
+    if (signal.aborted) releaseNow(call);
+    else signal.addEventListener("abort", () => releaseNow(call), { once: true });
+  }
+
+  /** The answer of a call that gives its places back when that is sent, or its caller has gone. */
+  function untilSent(call: Call<Asked>, { request }: Asked, response: Response): Response {
+    const { body } = response;
+    if (body && call.holdsPlace && request.method !== "HEAD") {
+      return new Response(
+        watched(body, () => releaseNow(call)),
+        response,
+      );
+    }
+    releaseNow(call);
+    return response;
   }
 
   return (handler) =>
@@ -173,12 +207,10 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
       const told: Field[] = [];
       let response: Response;
       try {
-        response =
-          (await refusalOf(asked, await call.begin(), told)) ??
-          (await refusalOfBody(call, asked, told)) ??
-          (await handler(request, ...rest));
+        response = (await refusalBefore(call, asked, told)) ?? (await handler(request, ...rest));
       } catch (error) {
         end(call, asked, statusOf(error));
+        releaseNow(call);
         throw error;
       } finally {
         answered.add(call);
@@ -186,13 +218,42 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
       // What takes over the connection, as for a WebSocket, has no header of ours: Bun's handlers return nothing, Deno's a 101.
       const status = (response as Response | undefined)?.status ?? 101;
       end(call, asked, status || 500);
-      return status < 200 ? response : withFields(response, new Map(told));
+      if (status < 200) {
+        releaseNow(call);
+        return response;
+      }
+      return untilSent(call, asked, withFields(response, new Map(told)));
     };
 }
 
 /** Whether it is an answer, of whichever realm, and no cost: such has a number as status, too, where a limit is called so. */
 function isResponse(known: unknown): known is Response {
   return typeof (known as Response | undefined)?.status === "number" && typeof (known as Response).headers === "object";
+}
+
+/** The same body, which tells when all of it was read, or nobody reads on. */
+function watched(body: ReadableStream<Uint8Array>, over: () => void): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read();
+          if (!done) return controller.enqueue(value);
+          over();
+          controller.close();
+        } catch (error) {
+          over();
+          controller.error(error);
+        }
+      },
+      async cancel(reason) {
+        over();
+        await reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /** What an error will be answered with: those that frameworks have thrown, and a `Response`, say so. */

@@ -44,6 +44,8 @@ export class Call<Request> {
   declare isWhole: boolean;
   /** Whether it was good enough to be handled, and its whole cost spent. */
   declare private isHandled: boolean;
+  /** Whether it runs no more: a place that it gets after that is nobody's. */
+  declare private isOver: boolean;
 
   /** `previous` is this call at the layer before, if there are several. */
   constructor(layer: Layer<Request>, request: Request, toll: Toll<Request>, previous?: Call<Request>) {
@@ -59,6 +61,7 @@ export class Call<Request> {
     this.isLetIn = false;
     this.isWhole = false;
     this.isHandled = false;
+    this.isOver = false;
     if (previous !== undefined) previous.next = this;
   }
 
@@ -126,6 +129,20 @@ export class Call<Request> {
     else this.decision?.refund(part);
   }
 
+  /**
+   * Gives back the places that the call holds of limits of concurrency: its answer has been sent, or the caller has gone.
+   * Whether there were any.
+   */
+  release(): boolean {
+    this.isOver = true;
+    return (this.joint ?? this.decision)?.release() ?? false;
+  }
+
+  /** Whether it holds places of limits of concurrency, which its end is to be told for. */
+  get holdsPlace(): boolean {
+    return (this.joint ?? this.decision)?.holdsPlace ?? false;
+  }
+
   private partFor(status: number): "all" | "quotas" | false {
     const { isHandled } = this;
     const { refundOn } = this.layer;
@@ -179,6 +196,8 @@ export class Call<Request> {
     const most = exceededOf(tier, total, limiter);
     if (most !== undefined) return this.exceeded(tier, total, most, stateFields(decision, layer.fields, total));
     // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
+    // Its own place would deny it, where there is but one; it takes one anew.
+    decision.release();
     return andThen(limiter.peek(key, tier, difference(total, cost, names)), ({ allowed }) => {
       decision.refund(allowed ? "all" : "quotas");
       return this.charge(identity, total);
@@ -197,6 +216,7 @@ export class Call<Request> {
     if (over !== undefined) {
       return this.exceeded(over.tier, over.cost, over.most, stateFields(decision as Decision, layer.fields, total));
     }
+    this.joint?.release();
     const paid = this.sumsFor(caller, cost);
     const peeks = charged.map(({ key, tier, cost }, index) => {
       const rest = difference(cost, paid[index]?.cost ?? 0, () => limiter.costNames(tier));
@@ -283,6 +303,7 @@ export class Call<Request> {
 
   private conclude(identity: Identity, decision: Decision): Answer {
     this.decision = decision;
+    if (this.isOver) this.release();
     const { fields, limiter, isShadow } = this.layer;
     if (!decision.allowed) {
       if (!isShadow()) {

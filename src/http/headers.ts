@@ -58,6 +58,16 @@ export function exhaustedOf(decision: Decision): Exhausted {
   return (decision.isProvisional ? undefined : policyOf(decision).exhaustedOf(decision.deniedBy)) ?? "rate";
 }
 
+/**
+ * The whole seconds after which a denied call is worth trying again; null if no wait helps. A call that runs may end at any
+ * moment, and nobody is to wait until its place has timed out: that takes one second.
+ */
+export function retryAfterOf(decision: Decision): number | null {
+  const { retryAfterMs } = decision;
+  if (!Number.isFinite(retryAfterMs)) return null;
+  return Math.ceil(exhaustedOf(decision) === "places" ? Math.min(1000, retryAfterMs) / 1000 : retryAfterMs / 1000);
+}
+
 const reset = new LastNumber();
 const costs = new LastNumber();
 
@@ -99,14 +109,17 @@ export function stateFields(
   return fields;
 }
 
+/** What is there again soon. */
+const PASSING: readonly Exhausted[] = ["rate", "places"];
+
 /** What a denial adds to them. */
 export function denialFields(decision: Decision): [name: string, text: string][] {
-  const { retryAfterMs } = decision;
   const fields: [name: string, text: string][] = [];
+  const retryAfter = retryAfterOf(decision);
   // Where no wait helps there is none to name.
-  if (Number.isFinite(retryAfterMs)) fields.push(["retry-after", String(Math.ceil(retryAfterMs / 1000))]);
+  if (retryAfter !== null) fields.push(["retry-after", String(retryAfter)]);
   // Clients made by common generators sleep for Retry-After, which would be weeks.
-  if (exhaustedOf(decision) !== "rate") fields.push(["x-should-retry", "false"]);
+  if (!PASSING.includes(exhaustedOf(decision))) fields.push(["x-should-retry", "false"]);
   return fields;
 }
 

@@ -1,13 +1,15 @@
-import { serializeItem, serializeList } from "structured-headers";
+import { type BareItem, serializeItem, serializeList } from "structured-headers";
 import { type Period, type PeriodName, periodAt } from "../engine/period.js";
 import { anchorOf, capacityOf, type LimitSpec, type TierSpec } from "../engine/spec.js";
 import type { Decision } from "../limiter/decision.js";
 import { FieldWriter } from "./field.js";
 
-/** What may be used up: a rate, a quota by its period, or nothing, of which there never is anything. */
-export type Exhausted = "rate" | PeriodName | "nothing";
+/** What may be used up: a rate, a quota by its period, the places of calls, or nothing, of which there never is anything. */
+export type Exhausted = "rate" | PeriodName | "places" | "nothing";
 
 const SECONDS = Buffer.from(";t=");
+/** The quota unit of calls that run at the same time. */
+const CONCURRENT: [string, BareItem] = ["qu", "concurrent-requests"];
 const field = new FieldWriter();
 
 /**
@@ -45,12 +47,13 @@ export class TierPolicy {
     const limit = this.#limits.find((limit) => limit.name === name);
     if (limit === undefined) return undefined;
     if (limit.limit === 0) return "nothing";
+    if (limit.type === "concurrency") return "places";
     return limit.type === "quota" ? limit.period : "rate";
   }
 
   /**
    * The field `RateLimit-Policy`: per limit what it can hold and the seconds it takes to fill, or its period lasts, if it does
-   * end.
+   * end; of one of concurrency its places, which is a unit of its own.
    */
   policyField(nowMs: number): string {
     if (nowMs < this.#holds.startMs || nowMs >= this.#holds.endMs) this.#write(nowMs);
@@ -80,15 +83,16 @@ export class TierPolicy {
 
   #write(nowMs: number): void {
     const holds = { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
-    const items = this.#limits.map((limit) => {
+    const items = this.#limits.map((limit): [string, Map<string, BareItem>] => {
       const period = currentPeriod(limit, nowMs);
       holds.startMs = Math.max(holds.startMs, period.startMs);
       holds.endMs = Math.min(holds.endMs, period.endMs);
       const q = Math.floor(capacityOf(limit));
+      if (limit.type === "concurrency") return [limit.name, new Map<string, BareItem>([["q", q], CONCURRENT])];
       const w = limit.type === "bucket" ? limit.windowSeconds * limit.burst : (period.endMs - period.startMs) / 1000;
-      const parameters = new Map([["q", q]]);
+      const parameters = new Map<string, BareItem>([["q", q]]);
       if (w < Number.POSITIVE_INFINITY) parameters.set("w", Math.ceil(w));
-      return [limit.name, parameters] as [string, Map<string, number>];
+      return [limit.name, parameters];
     });
     this.#policy = flat(serializeList(items));
     this.#holds = holds;
@@ -96,7 +100,7 @@ export class TierPolicy {
 }
 
 function currentPeriod(limit: LimitSpec, nowMs: number): Period {
-  if (limit.type === "bucket") return { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
+  if (limit.type !== "quota") return { startMs: Number.NEGATIVE_INFINITY, endMs: Number.POSITIVE_INFINITY };
   return periodAt(nowMs, limit.period, anchorOf(limit));
 }
 

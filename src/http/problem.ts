@@ -2,7 +2,7 @@ import { STATUS_CODES } from "node:http";
 import type { Cost } from "../engine/cost.js";
 import type { Decision } from "../limiter/decision.js";
 import { textOf } from "./costs.js";
-import { exhaustedOf } from "./headers.js";
+import { exhaustedOf, retryAfterOf } from "./headers.js";
 import type { Exhausted } from "./policy.js";
 
 /** A problem document of RFC 9457, with the members that the type of problem adds. */
@@ -37,6 +37,7 @@ const EXCEEDED: Record<Exhausted, { code: string; what: string }> = {
   month: { code: "monthly_quota_exceeded", what: "monthly quota" },
   year: { code: "yearly_quota_exceeded", what: "yearly quota" },
   once: { code: "quota_exhausted", what: "quota" },
+  places: { code: "concurrency_limit_exceeded", what: "limit of calls at the same time" },
   nothing: { code: "limit_is_zero", what: "limit" },
 };
 
@@ -56,7 +57,7 @@ export function quotaExceeded(decision: Decision, { tier = false }: ProblemOptio
   const ofTier = tier ? ` of tier ${decision.tier}` : "";
   const exhausted = exhaustedOf(decision);
   const { code } = EXCEEDED[exhausted];
-  const retryAfter = Number.isFinite(decision.retryAfterMs) ? Math.ceil(decision.retryAfterMs / 1000) : null;
+  const retryAfter = retryAfterOf(decision);
   const detail = decision.isProvisional
     ? `What is left${ofTier} is on its way between servers; ask again in ${retryAfter} s.`
     : usedUp(exhausted, ofTier, retryAfter);
@@ -73,6 +74,9 @@ export function quotaExceeded(decision: Decision, { tier = false }: ProblemOptio
 
 function usedUp(exhausted: Exhausted, ofTier: string, retryAfter: number | null): string {
   if (exhausted === "nothing") return `The limit${ofTier} is 0, and no wait helps.`;
+  if (exhausted === "places") {
+    return `As many calls${ofTier} run as may at the same time; one passes as soon as another has ended.`;
+  }
   const { what } = EXCEEDED[exhausted];
   const then = retryAfter === null ? ", and does not begin anew" : `; this call passes in ${retryAfter} s`;
   return `The ${what}${ofTier} is used up${then}.`;

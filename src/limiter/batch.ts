@@ -8,6 +8,7 @@ import type { Calls } from "./calls.js";
 import { excessOf, milliOf, writeCost } from "./costs.js";
 import { Decision } from "./decision.js";
 import { checkedKey } from "./misuse.js";
+import { PlacedDecision } from "./placed-decision.js";
 import { ShadowedDecision } from "./shadow.js";
 
 // Own constants of a module, as in limiter.ts.
@@ -41,7 +42,10 @@ export class Batch {
       this.#decide(decisions);
       return decisions;
     } catch (error) {
-      for (const decision of decisions) decision.refund();
+      for (const decision of decisions) {
+        decision.refund();
+        decision.release();
+      }
       this.#boundTiers.refreshIfReloaded();
       if (this.#boundTiers.version === version && !this.#forgotten) throw error;
       // Another thread has reloaded the tiers since they were looked up, or the engine has forgotten overrides; by those
@@ -119,7 +123,7 @@ export class Batch {
         costMilli = undefined;
       }
       costMilli ??= milliOf(calls.costOf(index), boundTier);
-      const Made = boundTier.shadows.length === 0 ? Decision : ShadowedDecision;
+      const Made = boundTier.isPlain ? Decision : boundTier.shadows.length === 0 ? PlacedDecision : ShadowedDecision;
       decisions.push(new Made(boundTier, key, frame, row, costMilli, true));
     }
     if (failed === undefined) return undefined;

@@ -11,9 +11,20 @@ export type Correct = (
   nowMs: number,
 ) => boolean;
 
+/** Gives a place back that a tier's decision has taken at `atMs`. Whether it was not over, nor given back before. */
+export type Release = (
+  boundTier: BoundTier,
+  key: string,
+  place: number,
+  atMs: number,
+  overflowed: boolean,
+  nowMs: number,
+) => boolean;
+
 /** A tier bound to the engine, the clock and the version that decide for it: what all its decisions have in common. */
 export interface BoundTier {
   readonly correct: Correct;
+  readonly release: Release;
   readonly clock: () => number;
   /** Whether the limiter is closed; then nothing is corrected any more. */
   readonly isClosed: () => boolean;
@@ -30,6 +41,8 @@ export interface BoundTier {
   readonly costNames: readonly string[];
   /** Those of the tier's shadow limits, which decide each by itself. */
   readonly shadows: readonly BoundTier[];
+  /** Whether its decisions are nothing but a `Decision`: it has no shadow limits, and none of concurrency. */
+  readonly isPlain: boolean;
   /** Whether a call is decided from leases, and by nothing else: it has limits, none in shadow, and is not exact. */
   readonly isLeased: boolean;
 }

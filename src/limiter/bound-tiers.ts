@@ -6,7 +6,7 @@ import { joinTiers, shadowedTier, splitTiers } from "../engine/shadow-tiers.js";
 import type { Tiers } from "../engine/spec.js";
 import { compileTiers, type SlotNames, slotsFor, type Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
-import type { BoundTier, Correct } from "./bound-tier.js";
+import type { BoundTier, Correct, Release } from "./bound-tier.js";
 import { excessOf, milliOf } from "./costs.js";
 import { excessiveCost, invalidCost, invalidKey, limiterClosed, unknownTier } from "./misuse.js";
 import { compileOverridden, plainTier } from "./overrides.js";
@@ -20,6 +20,7 @@ type TierEngine = Pick<Engine, "version" | "tiersOf" | "tierId" | "overrideTier"
 /** What all bound tiers of a limiter have in common. */
 interface InCommon {
   readonly correct: Correct;
+  readonly release: Release;
   readonly clock: () => number;
   readonly isClosed: () => boolean;
 }
@@ -235,8 +236,10 @@ export class BoundTiers {
 
 /** What follows from a tier, its shadow limits, and others that a cost may name. */
 function boundOf(tier: Tier, shadows: readonly BoundTier[], others: readonly string[]) {
-  const isLeased = tier.limits.length > 0 && !tier.isExact && shadows.length === 0;
-  return { tier, shadows, costNames: costNamesOf(tier, shadows, others), isLeased };
+  const isAlone = shadows.length === 0;
+  const isPlain = isAlone && !tier.hasPlaces;
+  const isLeased = isAlone && tier.limits.length > 0 && !tier.isExact;
+  return { tier, shadows, costNames: costNamesOf(tier, shadows, others), isPlain, isLeased };
 }
 
 /** What a cost may name: the limits of a tier, its shadow limits, and others that are not among these. */

@@ -1,3 +1,4 @@
+import { Concurrency } from "../engine/concurrency.js";
 import { type Cost, type CostMilli, costAt, isFree, negated, sum } from "../engine/cost.js";
 import { ADJUST, FRAME, type Frame, OUTCOME } from "../engine/frame.js";
 import type { TierSpec } from "../engine/spec.js";
@@ -14,11 +15,14 @@ const { LIMIT_MASK, OVERFLOW, BEHIND: IS_BEHIND } = OUTCOME;
 export interface LimitState {
   /** As configured. */
   name: string;
-  /** Tokens of one window or period, as configured. */
+  /** Tokens of one window or period, or places, as configured. */
   limit: number;
-  /** Tokens left, rounded down to a thousandth; never below 0. */
+  /** Tokens or free places left, rounded down to a thousandth; never below 0. */
   remaining: number;
-  /** Milliseconds until the bucket is full, or the quota's period ends; infinite if that is never, or the limit is 0. */
+  /**
+   * Milliseconds until the bucket is full, the quota's period ends, or the first place is free again at the latest; infinite if
+   * that is never, or the limit is 0.
+   */
   resetMs: number;
 }
 
@@ -128,7 +132,10 @@ export class Decision {
     return this.denier?.name ?? null;
   }
 
-  /** Milliseconds, rounded up, until the same call would pass; 0 when allowed, infinite if no wait helps. */
+  /**
+   * Milliseconds, rounded up, until the same call would pass, at the latest where calls that run deny it; 0 when allowed,
+   * infinite if no wait helps.
+   */
   get retryAfterMs(): number {
     const { denier } = this;
     if (denier === undefined) return 0;
@@ -173,7 +180,7 @@ export class Decision {
    */
   resetMsOf(index: number): number {
     const { rule } = this.boundTier.tier.limits[index] as TierLimit;
-    return this.behindMs + (rule.type === "bucket" ? rule.resetMs(this.spent(index)) : rule.resetMs(this.nowMs));
+    return this.behindMs + (rule.type === "quota" ? rule.resetMs(this.nowMs) : rule.resetMs(this.spent(index)));
   }
 
   /** Shadow limits of the tier that would have denied the call, had they been in force. */
@@ -184,6 +191,39 @@ export class Decision {
   /** Whether the key found no room in the table and shared the overflow bucket of its tier. */
   get overflowed(): boolean {
     return (this.outcome & OVERFLOW) !== 0;
+  }
+
+  /** Whether it holds a place of a limit of concurrency, which {@link release} would give back or which has timed out since. */
+  get holdsPlace(): boolean {
+    return false;
+  }
+
+  /**
+   * Gives back the places that the call has taken of limits of concurrency, now that it runs no more. Neither `refund` nor
+   * `settle` does.
+   *
+   * @returns Whether it freed any: once for an allowed decision, never after the place has timed out or the key was reset, nor
+   * after `close`; false where the tier has no such limit.
+   * @throws {TollkeeperError} `ERR_CLOCK_INVALID`
+   *
+   * @example
+   * ```ts
+   * import { createLimiter } from "tollkeeper";
+   *
+   * const limiter = createLimiter({
+   *   tiers: { free: { limits: [{ name: "parallel", type: "concurrency", limit: 10, timeoutSeconds: 60 }] } },
+   * });
+   * const decision = limiter.consume("acct:42", "free");
+   * try {
+   *   if (decision.allowed) await fetch("data:,work");
+   * } finally {
+   *   console.log(decision.release()); // true
+   * }
+   * await limiter.close();
+   * ```
+   */
+  release(): boolean {
+    return false;
   }
 
   /**
@@ -303,6 +343,7 @@ export class Decision {
   private unspent(index: number, spent: number): number {
     const { rule } = this.boundTier.tier.limits[index] as TierLimit;
     const cost = costAt(this.costMilli, index);
+    if (rule.type === "concurrency") return cost > 0 ? Concurrency.before(spent) : spent;
     return rule.type === "bucket" ? rule.charged(spent, 0 - cost) : rule.deducted(spent, cost);
   }
 

@@ -4,6 +4,7 @@ import type { BoundTiers } from "./bound-tiers.js";
 import { excessOf, sumOf, tokensOf, writeCost } from "./costs.js";
 import { Decision } from "./decision.js";
 import { checkedKey } from "./misuse.js";
+import { PlacedDecision } from "./placed-decision.js";
 import { ShadowedDecision } from "./shadow.js";
 import type { SubjectCall } from "./subjects.js";
 
@@ -65,7 +66,7 @@ export function decideTogether(
     const isSame = boundTier.version === version;
     const decider = isSame ? boundTier : boundTiers.ofVersion(version, boundTier.name, boundTier.tierId);
     const cost = isSame ? costMilli : sumOf((calls[index] as SubjectCall).costs, decider);
-    const Made = decider.shadows.length === 0 ? Decision : ShadowedDecision;
+    const Made = decider.isPlain ? Decision : decider.shadows.length === 0 ? PlacedDecision : ShadowedDecision;
     return new Made(decider, key, frame, row, cost, isAllowed);
   });
 }

@@ -69,6 +69,21 @@ export class JointDecision {
     return this.#denier?.isProvisional ?? false;
   }
 
+  /** Whether any subject holds a place of a limit of concurrency, as {@link Decision.holdsPlace}. */
+  get holdsPlace(): boolean {
+    return this.#decided.some(({ holdsPlace }) => holdsPlace);
+  }
+
+  /**
+   * Gives back the places that the call has taken, of all subjects, as {@link Decision.release} does.
+   *
+   * @returns Whether it freed any.
+   * @throws {TollkeeperError} `ERR_CLOCK_INVALID`
+   */
+  release(): boolean {
+    return this.#each((decision) => decision.release());
+  }
+
   /**
    * Gives its cost back to each subject, as {@link Decision.refund} does.
    *

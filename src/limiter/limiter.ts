@@ -17,6 +17,7 @@ import { decideTogether } from "./joint-call.js";
 import { JointDecision } from "./joint-decision.js";
 import { checkedKey, checkedNow, invalidCost, limiterClosed } from "./misuse.js";
 import type { Observe } from "./observers.js";
+import { endsOf, PlacedDecision } from "./placed-decision.js";
 import { Sampler } from "./sampler.js";
 import { type ShadowAnswer, ShadowCounts, type ShadowDenials, ShadowedDecision } from "./shadow.js";
 import { type Subject, Subjects } from "./subjects.js";
@@ -65,6 +66,10 @@ export class Limiter {
     this.#boundTiers = new BoundTiers(engine, {
       correct: ({ version, tierId: tier }, key, deltaMilli, atMs, flags, nowMs) =>
         engine.adjust(key, deltaMilli, { version, tier, atMs }, flags, nowMs),
+      release: (boundTier, key, number, atMs, overflowed, nowMs) => {
+        const overflow = overflowed ? boundTier.name : undefined;
+        return engine.release(key, { number, endsMs: endsOf(boundTier, atMs), overflow }, nowMs);
+      },
       clock: this.#clock,
       isClosed: () => this.#closed,
     });
@@ -223,7 +228,7 @@ export class Limiter {
     return decision;
   }
 
-  /** Forgets a key: its next call is its first, and what it was granted is gone. */
+  /** Forgets a key: its next call is its first, what it was granted is gone, and places that running calls hold are free. */
   reset(key: string): void {
     this.#checkOpen();
     this.#engine.reset(checkedKey(key));
@@ -335,7 +340,8 @@ export class Limiter {
     if (outcome < 0) throw this.#boundTiers.misuse(outcome, key, tierName, cost);
     if (frame[VERSION] !== boundTier.version)
       boundTier = this.#boundTiers.ofVersion(frame[VERSION] as number, tierName, boundTier.tierId);
-    if (boundTier.shadows.length === 0) return new Decision(boundTier, key, frame, 0, costMilli, spends);
+    if (boundTier.isPlain) return new Decision(boundTier, key, frame, 0, costMilli, spends);
+    if (boundTier.shadows.length === 0) return new PlacedDecision(boundTier, key, frame, 0, costMilli, spends);
     return this.#askShadows(new ShadowedDecision(boundTier, key, frame, 0, costMilli, spends), nowMs, spends);
   }
 
@@ -365,7 +371,8 @@ export class Limiter {
       return this.#decideEach(key, tierName, { ...cost }, spends);
     }
     if (outcome < 0) throw this.#boundTiers.misuse(outcome, key, tierName, tokensOf(costs, boundTier));
-    if (boundTier.shadows.length === 0) return new Decision(boundTier, key, frame, 0, costs, spends);
+    if (boundTier.isPlain) return new Decision(boundTier, key, frame, 0, costs, spends);
+    if (boundTier.shadows.length === 0) return new PlacedDecision(boundTier, key, frame, 0, costs, spends);
     return this.#askShadows(new ShadowedDecision(boundTier, key, frame, 0, costs, spends), nowMs, spends);
   }
 
@@ -388,7 +395,8 @@ export class Limiter {
     // Another thread has just reloaded the tiers, and taken the limit away.
     if ((frame[CODE] as number) < 0) return undefined;
     const version = frame[VERSION] as number;
-    return new Decision(version === shadow.version ? shadow : { ...shadow, version }, key, frame, 0, costMilli, spends);
+    const decider = version === shadow.version ? shadow : { ...shadow, version };
+    return new PlacedDecision(decider, key, frame, 0, costMilli, spends);
   }
 
   #checkOpen(): void {

@@ -5,7 +5,7 @@ import { TollkeeperError } from "../errors.js";
 
 /** What differs from the tier's own limit. */
 export interface LimitOverride {
-  /** Tokens of one window or period: from 0, at most three decimals. */
+  /** Tokens of one window or period: from 0, at most three decimals; or places, whole, from 1. */
   readonly limit?: number | undefined;
   /** Of a bucket: its capacity as a multiple of the limit, above 0. */
   readonly burst?: number | undefined;
@@ -83,8 +83,9 @@ function compiled(tier: string, overrides: Overrides, tiers: Tiers, slots: SlotN
     if (limit === undefined) throw invalid(name, "the name of no limit of any tier", names);
     for (const field of ["burst", "blockSeconds"] as const) {
       const own = override?.[field];
-      if (limit.type === "quota" && own !== undefined) {
-        throw invalid(`${name}.${field}`, shown(own), "left out for a quota");
+      if (limit.type !== "bucket" && own !== undefined) {
+        const what = limit.type === "quota" ? "a quota" : "a limit of concurrency";
+        throw invalid(`${name}.${field}`, shown(own), `left out for ${what}`);
       }
     }
   }
@@ -165,7 +166,7 @@ function overriddenSpec(plain: TierSpec, overrides: Overrides, tiers: Tiers): Ti
 }
 
 function overridden(limit: LimitSpec, { limit: tokens = limit.limit, burst, blockSeconds }: LimitOverride): LimitSpec {
-  if (limit.type === "quota") return { ...limit, limit: tokens };
+  if (limit.type !== "bucket") return { ...limit, limit: tokens };
   const bucket = { ...limit, limit: tokens, burst: burst ?? limit.burst };
   return blockSeconds === undefined ? bucket : { ...bucket, blockSeconds };
 }

@@ -1,7 +1,8 @@
 import { type CostMilli, costAt } from "../engine/cost.js";
 import type { Frame } from "../engine/frame.js";
 import type { BoundTier } from "./bound-tier.js";
-import { Decision } from "./decision.js";
+import type { Decision } from "./decision.js";
+import { PlacedDecision } from "./placed-decision.js";
 
 /** What shadow mode would have denied. */
 export interface ShadowDenials {
@@ -33,7 +34,7 @@ export class ShadowCounts {
 export type ShadowAnswer = Decision | "denied" | undefined;
 
 /** A decision of a tier that has shadow limits, each of which has decided for itself if the call was allowed. */
-export class ShadowedDecision extends Decision {
+export class ShadowedDecision extends PlacedDecision {
   declare private readonly spentOf: { readonly index: number; readonly decision: Decision }[];
   declare private readonly denials: string[];
 
@@ -83,6 +84,16 @@ export class ShadowedDecision extends Decision {
     return this.boundTier.shadows.map((shadow, index) => {
       return { shadow, index, costMilli: this.costOfShadow(this.costMilli, index) };
     });
+  }
+
+  override get holdsPlace(): boolean {
+    return super.holdsPlace || this.spentOf.some(({ decision }) => decision.holdsPlace);
+  }
+
+  override release(): boolean {
+    const isFreed = super.release();
+    for (const { decision } of this.spentOf) decision.release();
+    return isFreed;
   }
 
   private costOfShadow(cost: CostMilli, index: number): number {

@@ -70,6 +70,12 @@ export function registerLimiterMetrics(
     [],
     ({ overflow }, add) => add({}, overflow),
   );
+  meter.gauge(
+    "tollkeeper_places",
+    "Places that running calls hold of limits of concurrency.",
+    "sum",
+    ({ places }) => places,
+  );
 }
 
 const DECISIONS = "tollkeeper_decisions_total";

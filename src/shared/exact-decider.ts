@@ -12,6 +12,12 @@ import type { Parts } from "./parts.js";
 /** Decides a call that the store can't be asked about. */
 export type Away = (key: string, boundTier: BoundTier, costMilli: CostMilli) => Decision;
 
+/** What the store has answered to a take, and under which number places were to be taken. */
+interface Take {
+  readonly reply: Reply;
+  readonly place: number | undefined;
+}
+
 /** Decides calls by what the store grants to each of them alone. */
 export class ExactDecider {
   readonly #parts: Parts;
@@ -31,24 +37,28 @@ export class ExactDecider {
     const open = this.#parts.openKeys.get(key);
     // Whoever has not answered once in time is not waited for again.
     if (open?.hasUnreconciled && !(await this.#outbox.isFlushed(open))) return this.#away(key, boundTier, costMilli);
-    let reply = await this.#take(key, boundTier, costMilli);
-    if (reply !== undefined && reply.denied > 0 && (await this.#hasGivenBack(key, boundTier, costMilli))) {
-      reply = await this.#take(key, boundTier, costMilli);
+    let take = await this.#take(key, boundTier, costMilli);
+    if (take !== undefined && take.reply.denied > 0 && (await this.#hasGivenBack(key, boundTier, costMilli))) {
+      take = await this.#take(key, boundTier, costMilli);
     }
-    if (reply === undefined) return this.#away(key, boundTier, costMilli);
-    return this.#taken(key, boundTier, costMilli, reply);
+    if (take === undefined) return this.#away(key, boundTier, costMilli);
+    return this.#taken(key, boundTier, costMilli, take);
   }
 
   /** What the store answers; undefined if it can't be asked. */
-  async #take(key: string, boundTier: BoundTier, costMilli: CostMilli): Promise<Reply | undefined> {
-    const { decider, session, openKeys, clocks } = this.#parts;
+  async #take(key: string, boundTier: BoundTier, costMilli: CostMilli): Promise<Take | undefined> {
+    const { decider, session, openKeys, clocks, places } = this.#parts;
     const { tier } = boundTier;
     const about = this.#parts.about(key, tier, decider.look(boundTier, key)?.snapshot);
     const need = typeof costMilli === "number" ? costMilli : costMilli.slice(0, tier.limits.length);
+    const place = places.numberFor(tier, costMilli);
+    const { present } = tier.hasPlaces ? session : {};
     try {
-      return await session.run({ op: "take", ...about, need, want: 0, divisor: 1, outMs: 0 });
+      const reply = await session.run({ op: "take", ...about, need, want: 0, divisor: 1, outMs: 0, place, present });
+      return { reply, place };
     } catch (error) {
       openKeys.obtain(key).failed(error, clocks.nowMs());
+      if (place !== undefined) places.doubt(key, tier, costMilli, place);
       return undefined;
     }
   }
@@ -63,27 +73,31 @@ export class ExactDecider {
   }
 
   /** Decides a call by what was taken for it. */
-  async #taken(key: string, boundTier: BoundTier, costMilli: CostMilli, reply: Reply): Promise<Decision> {
-    const { openKeys, decider, clocks } = this.#parts;
+  async #taken(key: string, boundTier: BoundTier, costMilli: CostMilli, { reply, place }: Take): Promise<Decision> {
+    const { openKeys, decider, clocks, places } = this.#parts;
     const { tier } = boundTier;
     const { lateUntilMs = 0 } = openKeys.get(key) ?? {};
     const denial = deniedOf(reply, () => denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, clocks.nowMs()));
+    const held = denial === undefined ? place : undefined;
+    if (held !== undefined) places.took(key, tier, costMilli, held, reply.nowMs, true);
     if (typeof costMilli !== "number") {
       await this.#teach(key, boundTier, reply);
       const heldMilli = decider.look(boundTier, key)?.heldMilli ?? 0;
       const seen = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
       const allowed = allowedOutcome(reply, spentAt(tier, seen, reply.nowMs, heldMilli));
       const outcome = denial === undefined ? allowed : { ...denial, spent: allowed.spent };
-      return decider.conclude(boundTier, key, costMilli, outcome, true);
+      return decider.conclude(boundTier, key, costMilli, outcome, true, held);
     }
     const { granted: grantedMilli, nowMs: takenMs } = reply;
     const surplus = grantedMilli - (denial === undefined ? costMilli : 0);
     const taken = { grantedMilli, heldMilli: () => 0, lastsMs: 0 };
+    // Of an exact tier every call is asked about, whatever was denied before.
+    const believed = tier.isExact ? undefined : denial;
     await new Promise((applied) => {
-      this.#parts.replies.add({ key, boundTier, reply, teaches: true, taken, denial, applied });
+      this.#parts.replies.add({ key, boundTier, reply, teaches: true, taken, denial: believed, applied });
     });
     if (surplus > 0) void this.#releaser.give({ key, tier, boundTier, milli: surplus, takenMs });
-    return decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true);
+    return decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true, held);
   }
 
   /**

@@ -1,5 +1,6 @@
+import { Concurrency } from "../engine/concurrency.js";
 import { type CostMilli, costAt } from "../engine/cost.js";
-import type { Tier } from "../engine/tier.js";
+import type { Rule, Tier } from "../engine/tier.js";
 import type { OutagePolicies } from "./outage-policy.js";
 import type { Outcome } from "./outcome.js";
 
@@ -7,7 +8,10 @@ import type { Outcome } from "./outcome.js";
 const ASK_AGAIN_MS = 1000;
 
 interface Part {
-  /** Bucket: units spent of this replica's part. Quota: thousandths that it may still admit in the period. */
+  /**
+   * Bucket: units spent of this replica's part. Quota: thousandths that it may still admit in the period. Concurrency: how it
+   * stands by the places that the replica's own calls hold.
+   */
   amount: number;
   /** Bucket: its part of what was spent when the outage began. */
   readonly base: number;
@@ -15,6 +19,14 @@ interface Part {
   admitted: number;
   /** Bucket: until when it is blocked, by the store's time; 0 if it is not. */
   readonly blockedUntilMs: number;
+}
+
+/** The places that a replica's own calls of a key hold. */
+export interface OwnPlaces {
+  /** How each limit of the tier stands by them. */
+  readonly amounts: () => readonly number[];
+  /** Takes one for the call that is being decided. */
+  readonly take: () => void;
 }
 
 /**
@@ -39,6 +51,7 @@ export class FallbackLimits {
     this.#atMs = nowMs;
     this.#parts = tier.limits.map(({ rule }, index) => {
       const before = spent[index] ?? 0;
+      if (rule.type === "concurrency") return { amount: 0, base: 0, admitted: 0, blockedUntilMs: 0 };
       if (rule.type === "quota") {
         const amount = Math.floor(Math.max(0, rule.maxCostMilli - before) / replicas);
         return { amount, base: 0, admitted: 0, blockedUntilMs: 0 };
@@ -55,8 +68,9 @@ export class FallbackLimits {
   }
 
   /** Decides a call and, if it passes and `spends`, admits it. */
-  decide(costMilli: CostMilli, nowMs: number, spends: boolean): Outcome {
+  decide(costMilli: CostMilli, nowMs: number, spends: boolean, places?: OwnPlaces): Outcome {
     this.#advance(nowMs);
+    this.#stand(places);
     let denied = 0;
     let waitMs = 0;
     this.#parts.forEach((part, index) => {
@@ -66,7 +80,11 @@ export class FallbackLimits {
         denied = index + 1;
       }
     });
-    if (denied === 0 && spends) this.#admit(costMilli);
+    if (denied === 0 && spends) {
+      this.#admit(costMilli);
+      places?.take();
+      this.#stand(places);
+    }
     // Others may have tokens left, and the store may be back at any time: of a block they all know.
     const isForNothing = denied > 0 && this.#rule(denied - 1).maxCostMilli === 0;
     const isBlocked = (this.#parts[denied - 1]?.blockedUntilMs ?? 0) > this.#atMs;
@@ -92,7 +110,7 @@ export class FallbackLimits {
     this.#advance(nowMs);
     const deltas = this.#parts.map(({ amount, base, admitted, blockedUntilMs }, index) => {
       const rule = this.#rule(index);
-      if (rule.type === "quota") return admitted;
+      if (rule.type !== "bucket") return admitted;
       // Redis has gone on refilling what was spent before; charged is what stands above that now.
       const refilledMs = Math.max(0, this.#atMs - Math.max(this.#startMs, blockedUntilMs));
       const before = Math.max(0, base - (refilledMs * rule.perMs) / this.#replicas);
@@ -108,7 +126,7 @@ export class FallbackLimits {
       if (rule.type === "bucket") {
         const refilledMs = Math.max(0, nowMs - Math.max(this.#atMs, part.blockedUntilMs));
         part.amount = Math.max(0, part.amount - (refilledMs * rule.perMs) / this.#replicas);
-      } else if (this.#atMs < rule.periodOf(nowMs).startMs) {
+      } else if (rule.type === "quota" && this.#atMs < rule.periodOf(nowMs).startMs) {
         part.amount = Math.floor(rule.maxCostMilli / this.#replicas);
         part.admitted = 0;
       }
@@ -123,6 +141,9 @@ export class FallbackLimits {
     if (rule.maxCostMilli === 0) return Number.POSITIVE_INFINITY;
     if (this.#policies[rule.type] === "open") return 0;
     if (rule.type === "quota") return costMilli > part.amount ? rule.resetMs(this.#atMs) : 0;
+    if (rule.type === "concurrency") {
+      return rule.taken(part.amount) < this.#partOf(rule) ? 0 : rule.resetMs(part.amount) || ASK_AGAIN_MS;
+    }
     const missing = part.amount + costMilli * rule.perMilli - rule.capacity / this.#replicas;
     const blockMs = Math.max(0, part.blockedUntilMs - this.#atMs);
     return blockMs + (missing > 0 ? Math.ceil((missing * this.#replicas) / rule.perMs) : 0);
@@ -131,6 +152,7 @@ export class FallbackLimits {
   #admit(costMilli: CostMilli): void {
     this.#parts.forEach((part, index) => {
       const rule = this.#rule(index);
+      if (rule.type === "concurrency") return;
       const cost = costAt(costMilli, index);
       part.admitted += cost;
       part.amount += rule.type === "bucket" ? cost * rule.perMilli : -cost;
@@ -141,12 +163,29 @@ export class FallbackLimits {
   #shown(part: Part, index: number): number {
     const rule = this.#rule(index);
     if (rule.type === "quota") return rule.maxCostMilli - Math.max(0, part.amount);
+    if (rule.type === "concurrency") {
+      const free = Math.max(0, this.#partOf(rule) - rule.taken(part.amount));
+      return Concurrency.amount(rule.limit - free, rule.resetMs(part.amount));
+    }
     if (part.blockedUntilMs > this.#atMs) return rule.blockedFor(part.blockedUntilMs - this.#atMs);
     const left = rule.capacity / this.#replicas - part.amount;
     return Math.ceil(Math.min(rule.capacity, Math.max(0, rule.capacity - left)));
   }
 
-  #rule(index: number) {
+  /** Has limits of concurrency stand as the replica's own calls have them. */
+  #stand(places: OwnPlaces | undefined): void {
+    const amounts = places?.amounts() ?? [];
+    this.#parts.forEach((part, index) => {
+      if (this.#rule(index).type === "concurrency") part.amount = amounts[index] ?? 0;
+    });
+  }
+
+  /** This replica's part of the places, whole: all replicas together let no more run than there are. */
+  #partOf({ limit }: Concurrency): number {
+    return Math.floor(limit / this.#replicas);
+  }
+
+  #rule(index: number): Rule {
     const limit = this.tier.limits[index];
     if (limit === undefined) throw new RangeError(`tier ${this.tier.name} has no limit ${index}`);
     return limit.rule;

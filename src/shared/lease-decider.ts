@@ -6,6 +6,7 @@ import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
 import type { BoundTier } from "../limiter/bound-tier.js";
 import type { BoundTiers } from "../limiter/bound-tiers.js";
 import { Decision } from "../limiter/decision.js";
+import { PlacedDecision } from "../limiter/placed-decision.js";
 import { ShadowedDecision } from "../limiter/shadow.js";
 import type { Snapshot } from "../store/protocol.js";
 import type { Clocks } from "./clocks.js";
@@ -13,7 +14,7 @@ import { type Outcome, writeOutcome } from "./outcome.js";
 import { SharedDenial } from "./shared-denial.js";
 
 // Own constants of a module, as in limiter.ts.
-const { TIER, COST, KEY_LENGTH, CODE, VERSION, NOW, SPENT, MONO, HELD, AHEAD } = LEASE_FRAME;
+const { TIER, COST, PLACE, KEY_LENGTH, CODE, VERSION, NOW, SPENT, MONO, HELD, AHEAD } = LEASE_FRAME;
 const { WAIT } = LEASE_OUTCOME;
 const { LIMIT_MASK, FAILED } = OUTCOME;
 
@@ -87,10 +88,18 @@ export class LeaseDecider {
       : this.#made(this.#boundTiers.ofVersion(version, boundTier.name, boundTier.tierId), key, costMilli, spends);
   }
 
-  /** The decision that an outcome comes to; it is counted if it `spends`. */
-  conclude(boundTier: BoundTier, key: string, costMilli: CostMilli, outcome: Outcome, spends: boolean): Decision {
+  /** The decision that an outcome comes to; it is counted if it `spends`. `place` is the number of the place that it has taken. */
+  conclude(
+    boundTier: BoundTier,
+    key: string,
+    costMilli: CostMilli,
+    outcome: Outcome,
+    spends: boolean,
+    place = 0,
+  ): Decision {
     if (spends) this.#engine.count(boundTier.version, boundTier.tierId, outcome.denied);
     writeOutcome(this.#engine.frame, outcome);
+    this.#engine.frame[PLACE] = place;
     return this.#made(boundTier, key, costMilli, spends);
   }
 
@@ -98,9 +107,10 @@ export class LeaseDecider {
     const { frame } = this.#engine;
     const code = frame[CODE] as number;
     if ((code & WAIT) !== 0) return new SharedDenial(boundTier, key, frame, costMilli);
-    if (boundTier.shadows.length === 0 || (code & LIMIT_MASK) !== 0) {
+    if (boundTier.isPlain || (code & LIMIT_MASK) !== 0) {
       return new Decision(boundTier, key, frame, 0, costMilli, spends);
     }
+    if (boundTier.shadows.length === 0) return new PlacedDecision(boundTier, key, frame, 0, costMilli, spends);
     return new ShadowedDecision(boundTier, key, frame, 0, costMilli, spends);
   }
 

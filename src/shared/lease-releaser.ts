@@ -60,6 +60,7 @@ export class LeaseReleaser {
 
   /** A take that was given up was granted after all: nobody will use it. */
   late(command: Command, reply: Reply): void {
+    // Places that it may have given are given back where its answer was missed.
     if (command.op !== "take" || reply.granted === 0) return;
     const { need } = command;
     const deltas = command.tier.limits.map((_, index) =>

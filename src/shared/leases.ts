@@ -90,14 +90,15 @@ export class Leases {
    * can't be made.
    */
   consumeOwn(key: string, boundTier: BoundTier, costMilli: number): Decision | Promise<Decision> {
+    if (boundTier.tier.isExact) return this.consumeAlone(key, boundTier, costMilli);
     if (!this.#session.isReady) return this.#away(key, boundTier, costMilli);
     return this.#consumed(this.#parts.decider.consume(boundTier, key, costMilli), key, boundTier, costMilli);
   }
 
-  /** The same of a cost for each limit, of which some is above 0: of that nothing is leased, and the store decides. */
-  consumeEach(key: string, boundTier: BoundTier, costs: readonly number[]): Decision | Promise<Decision> {
-    if (!this.#mayAsk(this.#parts.openKeys.get(key))) return this.#outage.decide(key, boundTier, costs, true);
-    return this.#exact.decide(key, boundTier, costs);
+  /** The same where the store decides by itself: of an exact tier, or of a cost for each limit, of which some is above 0. */
+  consumeAlone(key: string, boundTier: BoundTier, costMilli: CostMilli): Decision | Promise<Decision> {
+    if (!this.#mayAsk(this.#parts.openKeys.get(key))) return this.#outage.decide(key, boundTier, costMilli, true);
+    return this.#exact.decide(key, boundTier, costMilli);
   }
 
   /** What `consume` would say; if it `spends`, its cost is 0, and the decision is counted and can be corrected. */
@@ -107,6 +108,7 @@ export class Leases {
     if (open?.hasUnreconciled) {
       return this.#outbox.flush(open).then(() => this.#askPeek(key, boundTier, costMilli, spends));
     }
+    if (boundTier.tier.isExact) return this.#askPeek(key, boundTier, costMilli, spends);
     const isOfEach = typeof costMilli !== "number";
     if (isOfEach && !isFree(costMilli, boundTier.tier.limits.length)) {
       return this.#askPeek(key, boundTier, costMilli, spends);
@@ -191,15 +193,27 @@ export class Leases {
     this.#outage.over();
     this.#outbox.inherit();
     void this.#outbox.flushAll();
+    void this.#parts.places.tell();
   }
 
   hasState(): boolean {
-    return this.#parts.openKeys.size > 0 || this.#parts.replies.hasTaught;
+    return this.#parts.openKeys.size > 0 || this.#parts.places.isHeld || this.#parts.replies.hasTaught;
   }
 
   /** Reports to a server that may have lost it what is known of every key. */
-  report(): Promise<void> {
-    return report(this.#parts);
+  async report(): Promise<void> {
+    await report(this.#parts);
+    await this.#parts.places.report();
+  }
+
+  /** Places that running calls of this thread hold. */
+  get places(): number {
+    return this.#parts.places.held;
+  }
+
+  /** Gives the places of a decision back. */
+  release(key: string, place: number): boolean {
+    return this.#parts.places.release(key, place);
   }
 
   /** A command that was given up has been carried out after all. */
@@ -295,7 +309,9 @@ export class Leases {
 
   /** Decides a call that the store can't be asked about: from what is held, or by the outage policy. */
   #away(key: string, boundTier: BoundTier, costMilli: CostMilli): Decision {
-    if (typeof costMilli !== "number") return this.#outage.decide(key, boundTier, costMilli, true);
+    if (typeof costMilli !== "number" || boundTier.tier.isExact) {
+      return this.#outage.decide(key, boundTier, costMilli, true);
+    }
     const standing = this.#parts.decider.look(boundTier, key);
     // What is known under another tier is brought under this one by asking.
     if (standing?.snapshot === undefined || standing.heldMilli >= costMilli) {
@@ -312,7 +328,8 @@ export class Leases {
     const snapshot = this.#parts.decider.look(boundTier, key)?.snapshot;
     let reply: Reply;
     try {
-      reply = await this.#session.run({ op: "peek", ...this.#parts.about(key, tier, snapshot), need });
+      const { present } = tier.hasPlaces ? this.#session : {};
+      reply = await this.#session.run({ op: "peek", ...this.#parts.about(key, tier, snapshot), need, present });
     } catch {
       return this.#outage.decide(key, boundTier, costMilli, spends);
     }
@@ -326,6 +343,7 @@ export class Leases {
 
   #forget(key: string): void {
     this.#engine.forget(key);
+    this.#parts.places.forget(key);
     const open = this.#parts.openKeys.get(key);
     if (open !== undefined) open.fallback = undefined;
     this.#lookAgain(key);
@@ -350,6 +368,7 @@ export class Leases {
       this.#parts.runtime.soon(() => this.#sweep());
     } else {
       this.#parts.openKeys.sweep(this.#clocks.nowMs());
+      this.#parts.places.sweep();
       this.#outbox.inherit();
       this.#sweepLater();
     }

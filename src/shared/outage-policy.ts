@@ -26,4 +26,6 @@ export interface OutagePolicies {
   readonly bucket: OutagePolicy;
   /** For quotas. */
   readonly quota: OutagePolicy;
+  /** For calls that run at the same time. */
+  readonly concurrency: OutagePolicy;
 }

@@ -30,10 +30,20 @@ export class Outage {
     this.#check(tier);
     const admits = spends && !isFree(costMilli, tier.limits.length);
     const fallback = this.#limits(key, boundTier, admits);
-    const outcome = fallback.decide(costMilli, this.#parts.clocks.storeMs(), admits);
+    const nowMs = this.#parts.clocks.storeMs();
+    const { places } = this.#parts;
+    let place: number | undefined;
+    const own = tier.hasPlaces && {
+      amounts: () => places.amounts(key, tier, nowMs),
+      take: () => {
+        place = places.numberFor(tier, costMilli);
+        if (place !== undefined) places.took(key, tier, costMilli, place, nowMs, false);
+      },
+    };
+    const outcome = fallback.decide(costMilli, nowMs, admits, own || undefined);
     const open = this.#parts.openKeys.get(key);
     if (admits && open !== undefined && open.fallback === fallback) this.#outbox.add(open);
-    return this.#parts.decider.conclude(boundTier, key, costMilli, outcome, spends);
+    return this.#parts.decider.conclude(boundTier, key, costMilli, outcome, spends, place);
   }
 
   /** Forgets what was shared for want of room. */

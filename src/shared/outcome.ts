@@ -27,6 +27,7 @@ export function spentAt(tier: Tier, snapshot: Snapshot | undefined, nowMs: numbe
   return tier.limits.map(({ rule }, index) => {
     const spent = snapshot?.spent[index];
     if (snapshot === undefined || spent === undefined) return rule.initial;
+    if (rule.type === "concurrency") return spent;
     if (rule.type === "quota") return rule.deducted(rule.rolled(spent, snapshot.atMs, nowMs), heldMilli);
     return Math.max(0, rule.refilled(spent, Math.max(0, nowMs - snapshot.atMs)) - heldMilli * rule.perMilli);
   });

@@ -7,6 +7,7 @@ import { CountedTiers } from "./counted-tiers.js";
 import { LeaseDecider } from "./lease-decider.js";
 import type { LeaseOptions } from "./lease-options.js";
 import { OpenKeys } from "./open-key.js";
+import { Places } from "./places.js";
 import { Replies } from "./replies.js";
 import type { Runtime } from "./runtime.js";
 import type { Session } from "./session.js";
@@ -23,6 +24,7 @@ export class Parts {
   readonly openKeys: OpenKeys;
   readonly decider: LeaseDecider;
   readonly replies: Replies;
+  readonly places: Places;
 
   constructor(
     engine: LeaseEngine,
@@ -39,6 +41,7 @@ export class Parts {
     this.openKeys = new OpenKeys(options.maxKeys);
     this.decider = new LeaseDecider(engine, this.clocks, boundTiers);
     this.replies = new Replies(engine, this.clocks);
+    this.places = new Places(this);
   }
 
   /** What every command says of a key. */

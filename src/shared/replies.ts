@@ -101,9 +101,11 @@ export class Replies {
     frame[at + AHEAD] = taken?.lastsMs ?? 0;
     frame[at + WAIT] = taken === undefined ? -1 : (denial?.waitMs ?? 0);
     frame[at + IS_PROVISIONAL] = denial?.isProvisional ? 1 : 0;
-    for (let index = 0; index < boundTier.tier.limits.length; index++) {
-      frame[at + SPENT + index] = reply.spent[index] ?? Number.NaN;
-    }
+    boundTier.tier.limits.forEach(({ rule }, index) => {
+      // Which calls run changes without a word.
+      const amount = rule.type === "concurrency" ? undefined : reply.spent[index];
+      frame[at + SPENT + index] = amount ?? Number.NaN;
+    });
     if (teaches && reply.spent.length > 0) writeEpoch(this.#engine, frame, at, reply.epoch);
     else {
       frame[at + SERVER] = -1;

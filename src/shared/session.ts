@@ -1,7 +1,8 @@
 import { TollkeeperError } from "../errors.js";
 import { isOfOneKey } from "../store/key-error.js";
 import type { LimitKinds } from "../store/limit-kinds.js";
-import type { Command, Heartbeat, Link, LinkEvents, Membership, Reply } from "../store/protocol.js";
+import { ABSENT_MS } from "../store/lua/replicas.js";
+import type { Command, Heartbeat, Link, LinkEvents, Membership, Present, Reply } from "../store/protocol.js";
 import { Deadline } from "./deadline.js";
 import type { Runtime } from "./runtime.js";
 
@@ -63,6 +64,12 @@ export class Session {
   #server = "";
   #misses = 0;
   #replicas: readonly string[] = [];
+  /** When that was so, by the store's time. */
+  #heardMs: number | undefined;
+  /** Since when decisions are shared, by this process's clock. */
+  #readySinceMs = 0;
+  /** When a heartbeat was answered last. */
+  #beatMs = 0;
   #cancel: (() => void) | undefined;
   #isBeating = false;
   #refusal: TollkeeperError | undefined;
@@ -124,6 +131,15 @@ export class Session {
     return Math.max(1, this.#replicas.length);
   }
 
+  /**
+   * Which replicas there were when that was heard last: who is not among them, and was before, is gone. Undefined as long as
+   * others may not have come back yet from an outage that was theirs, too.
+   */
+  get present(): Present | undefined {
+    const isSettled = this.isReady && this.#runtime.now() - this.#readySinceMs > ABSENT_MS;
+    return isSettled && this.#heardMs !== undefined ? { atMs: this.#heardMs, replicas: this.#replicas } : undefined;
+  }
+
   stats(): SessionStats {
     return { state: this.#state, replicas: this.replicas, commands: this.#commands };
   }
@@ -178,7 +194,7 @@ export class Session {
     let membership = await this.#heartbeat({ hasReported: this.#reportedTo === server, isLeaving: false });
     if (membership.isFull) {
       // Asking it would fail key by key, and with each turn from one state to the other every part would be dealt anew.
-      this.#replicas = membership.replicas;
+      this.#heardOf(membership);
       this.#become("unavailable");
       return HEARTBEAT_MS;
     }
@@ -192,13 +208,23 @@ export class Session {
       membership = await this.#heartbeat({ hasReported: true, isLeaving: false });
     }
     if (!this.#connected || server !== this.#server) return PROBE_MS;
-    this.#replicas = membership.replicas;
+    this.#heardOf(membership);
     if (membership.recoveringMs === 0) {
       this.#become("ready");
       return HEARTBEAT_MS;
     }
     this.#become("recovering");
     return Math.min(RECOVERY_MS, membership.recoveringMs);
+  }
+
+  #heardOf({ replicas, atMs }: Membership): void {
+    this.#replicas = replicas;
+    this.#heardMs = atMs;
+    const nowMs = this.#runtime.now();
+    const wasGone = nowMs - this.#beatMs > ABSENT_MS;
+    this.#beatMs = nowMs;
+    // To the others, as after an outage, though it has noticed none: its own process stood still.
+    if (wasGone && this.isReady) this.#host.stateChanged("ready");
   }
 
   #heartbeat(state: Pick<Heartbeat, "hasReported" | "isLeaving">): Promise<Membership> {
@@ -210,7 +236,10 @@ export class Session {
 
   #become(state: SessionState): void {
     if (this.#closed || this.#state === state) return;
-    if (state === "ready") this.#refusal = undefined;
+    if (state === "ready") {
+      this.#refusal = undefined;
+      this.#readySinceMs = this.#runtime.now();
+    }
     this.#state = state;
     this.#host.stateChanged(state);
     if (state === "unavailable" && !this.#isBeating) this.#beatIn(PROBE_MS);

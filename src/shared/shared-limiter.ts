@@ -52,6 +52,8 @@ export interface SharedLimiterStats {
   evictions: number;
   /** Calls whose key found no room. */
   overflow: number;
+  /** Places that running calls of this thread hold of limits of concurrency; those that have timed out may be among them for a second. */
+  places: number;
   /** Decisions by tier, in this replica. */
   tiers: TierStats[];
   /** What shadow mode would have denied, in this thread. */
@@ -103,6 +105,7 @@ export class SharedLimiter {
         });
         return true;
       },
+      release: (_, key, place) => this.#leases.release(key, place),
       clock: settings.clock ?? (() => -1),
       isClosed: () => this.#closing !== undefined,
     });
@@ -315,6 +318,7 @@ export class SharedLimiter {
       keys,
       evictions,
       overflow,
+      places: this.#leases.places,
       tiers: tiers
         .filter(({ tier }) => shadowedTier(tier) === undefined)
         .map(({ overflow: _, ...counts }): TierStats => counts),
@@ -421,7 +425,7 @@ export class SharedLimiter {
     const isOfEach = typeof costMilli !== "number";
     if (spends && limits.length === 0) this.#use(name, isOfEach ? Math.max(0, ...costMilli) : costMilli);
     if (!spends || isFree(costMilli, limits.length)) return this.#leases.peek(own, boundTier, costMilli, spends);
-    if (isOfEach) return this.#leases.consumeEach(own, boundTier, costMilli);
+    if (isOfEach) return this.#leases.consumeAlone(own, boundTier, costMilli);
     return this.#leases.consumeOwn(own, boundTier, costMilli);
   }
 

@@ -129,8 +129,9 @@ interface Place {
 
 /** The policy for each type of limit. */
 export function policiesOf(onOutage: RedisStorage["onOutage"]): OutagePolicies {
-  if (typeof onOutage === "string") return { bucket: onOutage, quota: onOutage };
-  return { bucket: onOutage?.bucket ?? "share", quota: onOutage?.quota ?? "share" };
+  const policyOf = (type: keyof OutagePolicies) =>
+    (typeof onOutage === "string" ? onOutage : onOutage?.[type]) ?? "share";
+  return { bucket: policyOf("bucket"), quota: policyOf("quota"), concurrency: policyOf("concurrency") };
 }
 
 /** Two places, or two ways to speak to one, would leave it open which is meant. */
@@ -149,11 +150,16 @@ function checkGiven(client: unknown, { url, tls }: RedisStorage): void {
 function checkPolicy(onOutage: unknown): void {
   if (onOutage === undefined || (typeof onOutage === "string" && POLICIES.includes(onOutage))) return;
   if (typeof onOutage !== "object" || onOutage === null) {
-    throw optionInvalid("storage.onOutage", onOutage, `${MAY_BE}, or an object of one for bucket and one for quota`);
+    throw optionInvalid(
+      "storage.onOutage",
+      onOutage,
+      `${MAY_BE}, or an object of one for bucket, quota and concurrency`,
+    );
   }
   for (const [type, policy] of Object.entries(onOutage)) {
-    if (type !== "bucket" && type !== "quota")
-      throw optionInvalid(`storage.onOutage.${type}`, "unknown", "bucket or quota");
+    if (type !== "bucket" && type !== "quota" && type !== "concurrency") {
+      throw optionInvalid(`storage.onOutage.${type}`, "unknown", "bucket, quota or concurrency");
+    }
     if (!POLICIES.includes(policy)) throw optionInvalid(`storage.onOutage.${type}`, policy, MAY_BE);
   }
 }

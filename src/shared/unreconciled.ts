@@ -48,7 +48,7 @@ export function merge(last: Unreconciled | undefined, added: Unreconciled): bool
     if (last[flag] !== added[flag]) return false;
   }
   const isSamePeriod = last.tier.limits.every(
-    ({ rule }) => rule.type === "bucket" || rule.periodOf(added.atMs).startMs === rule.periodOf(last.atMs).startMs,
+    ({ rule }) => rule.type !== "quota" || rule.periodOf(added.atMs).startMs === rule.periodOf(last.atMs).startMs,
   );
   const isSameSign = added.deltas.every((delta, index) => Math.sign(delta) === Math.sign(last.deltas[index] ?? 0));
   if (!isSamePeriod || !isSameSign) return false;
@@ -72,7 +72,7 @@ export function withUnreconciled(
         // How far down a return may go the store alone can tell of what was granted.
         const grantedMilli = Math.max(0, 0 - before);
         if (atMs >= rule.periodOf(nowMs).startMs) spent[index] = rule.charged(before, delta, grantedMilli);
-      } else if (from?.type === "bucket" && !quotasOnly) {
+      } else if (rule.type === "bucket" && from?.type === "bucket" && !quotasOnly) {
         spent[index] = rule.charged(before, delta, from);
       }
     });

@@ -77,7 +77,7 @@ export function membershipOf(
   replica: string,
   isLeaving: boolean,
 ): Required<Membership> & { others: string[] } {
-  if (!Array.isArray(answer) || answer.length !== 4) throw new StrangeAnswer(`${shown(answer)} to a heartbeat`);
+  if (!Array.isArray(answer) || answer.length !== 5) throw new StrangeAnswer(`${shown(answer)} to a heartbeat`);
   const replicas = texts(answer[1]);
   if (!isLeaving && !replicas.includes(replica))
     throw new StrangeAnswer("a list of replicas without the one that asks");
@@ -86,6 +86,7 @@ export function membershipOf(
     replicas,
     others: texts(answer[2]),
     isFull: whole(answer[3], 1, "whether there is room") === 1,
+    atMs: whole(answer[4], MAX_AMOUNT, "the time"),
   };
 }
 
@@ -103,6 +104,7 @@ function isDecision(command: Command): command is Decision {
 /** What a command can be granted at most. */
 function mostGranted(command: Command): number {
   if (command.op === "grant") return command.milli;
+  if (command.op === "release") return command.tier.limits.length;
   if (command.op !== "take") return 0;
   const { need, want, tier } = command;
   return Math.max(mostOf(need, tier.limits.length), typeof need === "number" ? want : 0);
@@ -126,6 +128,7 @@ function checkDecision(
   const most = mostOf(need, tier.limits.length);
   if (granted < most) throw new StrangeAnswer(`a grant of ${granted} where ${most} were needed`);
   tier.limits.forEach(({ rule }, index) => {
+    if (rule.type === "concurrency") return; // What it says of them is of this instant, and is kept nowhere.
     const milli = typeof need === "number" ? granted : costAt(need, index);
     const units = milli * (rule.type === "bucket" ? rule.perMilli : 1);
     if (units > (spent[index] ?? 0) + (credits[index] ?? 0))

@@ -25,9 +25,11 @@ export type Command = {
   readonly nowMs: number | undefined;
 } & (
   | Take
-  | { readonly op: "peek"; readonly need: CostMilli }
+  | { readonly op: "peek"; readonly need: CostMilli; readonly present?: Present | undefined }
   | Adjust
   | Grant
+  | Release
+  | Hold
   | { readonly op: "reset" }
   | { readonly op: "leave" }
 );
@@ -43,6 +45,30 @@ interface Take {
   readonly outMs: number;
   /** Whether other threads of the replica may give that back, so that this one can't tell when it has come. */
   readonly isShared?: boolean;
+  /** Under which a place is taken of each limit of concurrency of which something is needed; the caller's lane gives none twice. */
+  readonly place?: number | undefined;
+  /** The replicas that there were: places that others had taken before are free. Undefined if that is not known. */
+  readonly present?: Present | undefined;
+}
+
+/** Which replicas there were at an instant, by the store's time. */
+export interface Present {
+  readonly atMs: number;
+  readonly replicas: readonly string[];
+}
+
+/** Gives the places back that the lane has taken under a number; says for how many limits there was one. */
+interface Release {
+  readonly op: "release";
+  readonly place: number;
+}
+
+/** Tells of places that the lane has taken under a number without the store, or that the store may have lost. */
+interface Hold {
+  readonly op: "hold";
+  readonly place: number;
+  /** When they were taken, by the store's time. */
+  readonly atMs: number;
 }
 
 interface Adjust {
@@ -78,8 +104,8 @@ export interface Reply {
   /** The limit of the tier that denies, counted from 1; 0 if none. */
   readonly denied: number;
   /**
-   * To a take thousandths of every limit, of a need of each the largest; or what a grant comes to: 0 if that is more than can
-   * be counted.
+   * To a take thousandths of every limit, of a need of each the largest; places freed by a release; or what a grant comes to: 0
+   * if that is more than can be counted.
    */
   readonly granted: number;
   /** The key's time in ms: the store's, or where it stands still since the store's clock was once ahead. */
@@ -92,7 +118,7 @@ export interface Reply {
   readonly backMs: number;
   /** Whether something is kept of what was granted, so that nothing is granted ahead; not if left out. */
   readonly isExact?: boolean;
-  /** Per limit of the tier; empty after a reset. Below 0 for a quota of which less is used than was granted. */
+  /** Per limit of the tier; empty after a reset, a release and a hold. Below 0 for a quota of which less is used than was granted. */
   readonly spent: readonly number[];
 }
 
@@ -124,6 +150,8 @@ export interface Membership {
   readonly recoveringMs: number;
   /** Whether the store has no room for what is spent. */
   readonly isFull?: boolean;
+  /** When that was so, by the store's time; undefined if that is not known. */
+  readonly atMs?: number;
 }
 
 /** What comes from a store unasked. */

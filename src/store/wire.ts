@@ -1,7 +1,7 @@
 import { type CostMilli, costAt } from "../engine/cost.js";
 import type { Quota } from "../engine/quota.js";
 import type { Tier, TierLimit } from "../engine/tier.js";
-import type { Command, Snapshot } from "./protocol.js";
+import type { Command, Present, Snapshot } from "./protocol.js";
 
 /** A tier's limits as the script takes them, by tier: a reload brings other objects. */
 const prepared = new WeakMap<Tier, readonly string[]>();
@@ -58,9 +58,17 @@ function pushOperation(line: string[], command: Command): void {
     case "take":
       pushNeed(line, command.need, command.tier);
       line.push(text(command.want), text(command.divisor), text(command.outMs), command.isShared ? "1" : "0");
+      line.push(text(command.place), presentText(command.present));
       break;
     case "peek":
       pushNeed(line, command.need, command.tier);
+      line.push(presentText(command.present));
+      break;
+    case "release":
+      line.push(text(command.place));
+      break;
+    case "hold":
+      line.push(text(command.place), text(command.atMs));
       break;
     case "grant":
       line.push(text(command.limit + 1), text(command.milli), command.keeps ? "1" : "0");
@@ -105,6 +113,7 @@ function ruleOf({ name, rule }: TierLimit): readonly string[] {
   if (rule.type === "bucket") {
     return [name, `b ${rule.capacity} ${rule.perMs} ${rule.perMilli}`, text(rule.initial), text(rule.block)];
   }
+  if (rule.type === "concurrency") return [name, `c ${rule.limit} ${rule.timeoutMs}`, "0", "0"];
   return [name, `q ${rule.maxCostMilli} ${spanOf(rule)}`, "0", "0"];
 }
 
@@ -122,6 +131,11 @@ function spanOf({ period, anchor }: Quota): string {
     case "once":
       return period;
   }
+}
+
+/** An instant, and after it each replica by a space. */
+function presentText(present: Present | undefined): string {
+  return present === undefined ? "" : [present.atMs, ...present.replicas].join(" ");
 }
 
 function text(number: number | undefined): string {

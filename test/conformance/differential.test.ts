@@ -20,7 +20,7 @@ function perform(limiter: Limiter, made: Decision[], operation: Operation & { ot
       case "peek": {
         const decision = limiter[kind](key, tier, cost);
         if (kind === "consume") made.push(decision);
-        return decision.toJSON();
+        return { ...decision.toJSON(), holdsPlace: decision.holdsPlace };
       }
       case "grant":
         return limiter.grant(key, tier, typeof cost === "number" ? cost : 1, grant).toJSON();
@@ -31,6 +31,8 @@ function perform(limiter: Limiter, made: Decision[], operation: Operation & { ot
       case "settle":
       case "charge":
         return made[of % made.length]?.[kind](cost);
+      case "release":
+        return made[of % made.length]?.release();
       default:
         return made[of % made.length]?.refund(kind === "quotas" ? "quotas" : "all");
     }

@@ -27,16 +27,29 @@ const quota = (name: string, period: "day" | "month") =>
     ...(period === "month" ? { anchorDay: fc.integer({ min: 1, max: 31 }) } : {}),
   });
 
+const places = (name: string) =>
+  fc.record({
+    name: fc.constant(name),
+    type: fc.constant("concurrency" as const),
+    limit: fc.integer({ min: 1, max: 5 }),
+    timeoutSeconds: fc.oneof(milli(5), fc.constantFrom(1, 7, 60, 3600)),
+  });
+
 /** Up to four limits in any order: every tier has its own, and the names mean the same in all. */
 const limits: fc.Arbitrary<LimitSpec[]> = fc
-  .tuple(bucket("second"), bucket("minute"), quota("day", "day"), quota("month", "month"))
+  .tuple(
+    bucket("second"),
+    fc.oneof({ weight: 2, arbitrary: bucket("minute") }, { weight: 1, arbitrary: places("parallel") }),
+    quota("day", "day"),
+    quota("month", "month"),
+  )
   .chain((all) => fc.shuffledSubarray<LimitSpec>(all));
 
 /** Up to eight, most of them. */
 const manyLimits: fc.Arbitrary<LimitSpec[]> = fc
   .tuple(
     fc.tuple(bucket("second"), bucket("minute"), quota("day", "day"), quota("month", "month")),
-    fc.tuple(bucket("hour"), bucket("spare"), quota("workday", "day"), quota("term", "month")),
+    fc.tuple(bucket("hour"), places("parallel"), quota("workday", "day"), quota("term", "month")),
   )
   .chain((all) => fc.shuffledSubarray<LimitSpec>(all.flat(), { minLength: 3 }));
 
@@ -59,7 +72,7 @@ const cost: fc.Arbitrary<Cost> = fc.oneof(
   { weight: 3, arbitrary: tokens },
   {
     weight: 1,
-    arbitrary: fc.dictionary(fc.constantFrom("second", "minute", "day", "month"), tokens, { maxKeys: 3 }),
+    arbitrary: fc.dictionary(fc.constantFrom("second", "minute", "parallel", "day", "month"), tokens, { maxKeys: 3 }),
   },
 );
 const key = fc.constantFrom("k1", "k2", "k\ud800", "k\u0142", "kB");
@@ -81,6 +94,7 @@ export const operation = fc.record({
   kind: fc.oneof(
     { weight: 20, arbitrary: fc.constant("consume" as const) },
     { weight: 8, arbitrary: fc.constantFrom("peek", "refund", "quotas", "settle", "charge") },
+    { weight: 4, arbitrary: fc.constant("release" as const) },
     { weight: 2, arbitrary: fc.constant("grant" as const) },
     { weight: 1, arbitrary: fc.constantFrom("reset", "reload") },
   ),
@@ -98,7 +112,7 @@ export type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : nev
 export const overrides: fc.Arbitrary<Overrides | null> = fc.oneof(
   fc.constant(null),
   fc.dictionary(
-    fc.constantFrom("second", "minute", "day", "month", "hour", "term"),
+    fc.constantFrom("second", "minute", "day", "month", "hour", "term", "parallel"),
     fc.option(fc.record({ limit: fc.constantFrom(0.5, 5, 40) })),
     { maxKeys: 2 },
   ),

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { beforeAll, expect, it, onTestFinished, vi } from "vitest";
-import { createLimiter, type Decision, type Limiter, type SharedLimiter, TollkeeperError } from "../../src/index.js";
+import {
+  type Cost,
+  createLimiter,
+  type Decision,
+  type Limiter,
+  type SharedLimiter,
+  TollkeeperError,
+} from "../../src/index.js";
 import { type RedisServer, redisForFile } from "../redis/server.js";
 import { DECEMBER_30_2026, type Operation, operation, tiers } from "./operations.js";
 
@@ -12,6 +19,12 @@ beforeAll(async () => {
   await first.ready();
   await first.close();
 });
+
+function correct(decision: Decision, kind: Operation["kind"], cost: Cost): boolean {
+  if (kind === "release") return decision.release();
+  if (kind === "settle" || kind === "charge") return decision[kind](cost);
+  return decision.refund(kind === "quotas" ? "quotas" : "all");
+}
 
 /** What a caller sees of one operation. */
 async function perform(
@@ -25,7 +38,7 @@ async function perform(
       case "peek": {
         const decision = await limiter[kind](key, tier, cost);
         if (kind === "consume") made.push(decision);
-        return decision.toJSON();
+        return { ...decision.toJSON(), holdsPlace: decision.holdsPlace };
       }
       case "grant":
         return (await limiter.grant(key, tier, typeof cost === "number" ? cost : 1, grant)).toJSON();
@@ -36,8 +49,7 @@ async function perform(
       default: {
         const decision = made[of % made.length];
         if (decision === undefined) return undefined;
-        const corrects = kind === "settle" || kind === "charge";
-        const done = corrects ? decision[kind](cost) : decision.refund(kind === "quotas" ? "quotas" : "all");
+        const done = correct(decision, kind, cost);
         // A correction is on its way by now; what is asked next is answered after it, and time must not go on before.
         await limiter.reset("nobody");
         return done;

@@ -50,10 +50,19 @@ export async function call(port: number, asked: Asked = {}): Promise<Answer> {
 }
 
 /** Calls, and hangs up once `until` is fulfilled. */
-export async function hangUp(port: number, until: Promise<unknown>): Promise<void> {
+export async function hangUp(port: number, until: Promise<unknown>, path = "/"): Promise<void> {
   const socket = connect(port, "127.0.0.1").on("error", () => undefined);
-  socket.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+  socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
   await until;
+  socket.destroy();
+}
+
+/** Sends the beginning of a body, and hangs up once `until` is fulfilled. */
+export async function hangUpInBody(port: number, path: string, until: () => Promise<unknown>): Promise<void> {
+  const socket = connect(port, "127.0.0.1").on("error", () => undefined);
+  const head = `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n`;
+  socket.write(`${head}[1`);
+  await until();
   socket.destroy();
 }
 

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { pipeline, Readable } from "node:stream";
 import express, { type ErrorRequestHandler } from "express";
 import express4 from "express4";
 import { tollkeeper } from "../../src/express/index.js";
@@ -21,7 +22,9 @@ export const fieldOf = ({ headers }: IncomingMessage): Field => {
 };
 
 export const send = (response: ServerResponse, answer: Reply): void => {
-  response.writeHead(answer.status, headersOf(answer)).end(answer.body);
+  response.writeHead(answer.status, headersOf(answer));
+  if (answer.chunks) pipeline(Readable.from(answer.chunks), response, () => undefined);
+  else response.end(answer.body);
 };
 
 const on =

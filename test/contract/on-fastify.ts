@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import fastify, { type FastifyRequest } from "fastify";
 import tollkeeper, { type RouteToll } from "../../src/fastify/index.js";
 import { ALLOWED, type Call, type Field, goneOf, headersOf, isPreflight, OK, replyOf, type Serve } from "./site.js";
@@ -47,7 +48,7 @@ export const onFastify: Serve = async ({ layers, routes, cors: hasCors }, limite
       return reply
         .code(answer.status)
         .headers(headersOf(answer))
-        .send(Buffer.from(answer.body ?? ""));
+        .send(answer.chunks ? Readable.from(answer.chunks) : Buffer.from(answer.body ?? ""));
     });
   }
   await app.listen({ port: 0, host: "127.0.0.1" });

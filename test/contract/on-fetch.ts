@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { Readable } from "node:stream";
-import type { ReadableStream } from "node:stream/web";
+import { pipeline } from "node:stream/promises";
+import { ReadableStream } from "node:stream/web";
 import { tollkeeper, tollOf, tollsOf } from "../../src/fetch/index.js";
 import type { Limiter, SharedLimiter } from "../../src/index.js";
 import {
@@ -23,7 +24,8 @@ const fieldOf = ({ headers }: Request): Field => {
 };
 
 export const responseOf = (answer: Reply): Response => {
-  return new Response(answer.body ?? null, { status: answer.status, headers: headersOf(answer) });
+  const chunks = answer.chunks && ReadableStream.from(answer.chunks).pipeThrough(new TextEncoderStream());
+  return new Response(chunks ?? answer.body ?? null, { status: answer.status, headers: headersOf(answer) });
 };
 
 /** What comes with a request, which knows the address. */
@@ -88,7 +90,8 @@ export const onFetch: Serve = async (setup, limiter) => {
     };
     const response = await answer().catch((error) => responseOf(replyOf(error)));
     outgoing.writeHead(response.status, Object.fromEntries(response.headers));
-    outgoing.end(Buffer.from(await response.arrayBuffer()));
+    if (response.body === null) outgoing.end();
+    else await pipeline(Readable.fromWeb(response.body as ReadableStream<Uint8Array>), outgoing).catch(() => undefined);
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   return { port: (server.address() as { port: number }).port, close: async () => server.close() };

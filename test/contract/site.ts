@@ -23,6 +23,8 @@ export interface Reply {
   status: number;
   headers?: Record<string, string>;
   body?: string;
+  /** The body, where it is sent bit by bit. */
+  chunks?: AsyncIterable<string>;
 }
 
 /** A call that has reached its handler. */

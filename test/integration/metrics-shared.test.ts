@@ -59,6 +59,7 @@ const AGGREGATORS: Record<string, string> = {
   tollkeeper_lease_outstanding: "sum",
   tollkeeper_worst_case_overshoot: "max",
   tollkeeper_unreconciled: "sum",
+  tollkeeper_places: "sum",
   tollkeeper_config_reloads_total: "sum",
   tollkeeper_config_last_reload_successful: "min",
   tollkeeper_config_last_reload_success_timestamp_seconds: "min",

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect, it, onTestFinished } from "vitest";
-import { createLimiter, type LimitState } from "../../src/index.js";
+import { createLimiter, type LimitState, type Tiers } from "../../src/index.js";
 import { NOON, TIERS } from "../unit/limiter/engines.js";
 
 // The worker runs the built package, as a user's would.
@@ -19,8 +19,8 @@ const PROGRAM = `
   parentPort.postMessage("ready");
 `;
 
-async function startWorker(name: string, calls: number) {
-  const workerData = { name, tiers: TIERS, now: NOON, calls, key: "hot" };
+async function startWorker(name: string, calls: number, tiers: Tiers = TIERS) {
+  const workerData = { name, tiers, now: NOON, calls, key: "hot" };
   const worker = new Worker(PROGRAM, { eval: true, workerData });
   const ended = once(worker, "exit");
   await once(worker, "message");
@@ -106,4 +106,22 @@ it("the main thread shares the table too", async () => {
   for (let call = 0; call < 300; call++) limiter.consume("hot", "pro");
   expect(await (await startWorker("main", 2000)).run()).toBe(700);
   expect(limiter.consume("hot", "pro").allowed).toBe(false);
+});
+
+it("places are those of all threads; a thread that has ended holds its own until their timeout", async () => {
+  const tiers: Tiers = { pro: { limits: [{ name: "parallel", type: "concurrency", limit: 3, timeoutSeconds: 30 }] } };
+  let now = NOON;
+  const limiter = createLimiter({ name: "places", tiers, clock: () => now });
+  onTestFinished(() => limiter.close());
+  const own = limiter.consume("hot", "pro");
+  expect(await (await startWorker("places", 5, tiers)).run()).toBe(2);
+  expect(limiter.stats().places).toBe(3);
+  expect(limiter.consume("hot", "pro").deniedBy).toBe("parallel");
+  expect(() => structuredClone(own), "another thread can't give it back").toThrow("could not be cloned");
+  expect(own.release()).toBe(true);
+  now += 29_999;
+  const free = () => limiter.peek("hot", "pro", 0).limits[0]?.remaining;
+  expect(free()).toBe(1);
+  now += 1;
+  expect(free()).toBe(3);
 });

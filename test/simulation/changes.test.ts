@@ -5,7 +5,8 @@ import { ends } from "./ends.js";
 import { full } from "./full.js";
 import { jump } from "./jump.js";
 import { moved } from "./moved.js";
-import { OLD_FAULTS } from "./mutations.js";
+import { OLD_FAULTS, PLACE_FAULTS } from "./mutations.js";
+import { places } from "./places.js";
 import { routing } from "./routing.js";
 import { threads } from "./threads.js";
 import type { Mutation } from "./world.js";
@@ -62,7 +63,14 @@ const SCENARIOS: Record<string, Scenario> = {
     seeds: 20,
     run: async (seed, mutation) => ({ violations: await jump(seed, mutation) }),
   },
+  places: {
+    promise: "of a key no more calls run than it has places, and all are free once they have ended or been killed",
+    seeds: 60,
+    run: async (seed, mutation) => ({ violations: await places(seed, mutation) }),
+  },
 };
+
+const FAULTS = { ...OLD_FAULTS, ...PLACE_FAULTS };
 
 it.each(Object.values(SCENARIOS).map((scenario) => [scenario.promise, scenario] as const))(
   "%s",
@@ -77,21 +85,26 @@ it.each(Object.values(SCENARIOS).map((scenario) => [scenario.promise, scenario] 
   Math.max(240_000, 240_000 * TIMES),
 );
 
-/** Which scenario notices an old fault, by which words, and with how many seeds at most. */
-const CAUGHT: Record<keyof typeof OLD_FAULTS, { by: keyof typeof SCENARIOS; as: RegExp; within: number }> = {
+/** Which scenario notices a fault, by which words, and with how many seeds at most. */
+const CAUGHT: Record<keyof typeof FAULTS, { by: keyof typeof SCENARIOS; as: RegExp; within: number }> = {
   "deltas by the rule that is stored": { by: "changes", as: /over, .* allowed/, within: 10 },
   "a refused PUBLISH that ends what has written": { by: "changes", as: /charged too much/, within: 10 },
   "a denial that is final while tokens are out": { by: "routing", as: /served of/, within: 10 },
   "numbers that nobody drops": { by: "crowd", as: /numbers, for/, within: 1 },
   "numbers of the killed that nobody drops": { by: "crowd", as: /numbers, for/, within: 5 },
   "a key's time that is taken for the server's": { by: "jump", as: /odd is told/, within: 1 },
+  "places that nobody gives back": { by: "places", as: /still taken/, within: 1 },
+  "places of which a server that lost them is not told": { by: "places", as: /of \d run after/, within: 40 },
+  "places that outlive their replica": { by: "places", as: /still taken .crash/, within: 40 },
+  "places that are taken from those who are there": { by: "places", as: /of \d run after/, within: 5 },
+  "one place for all calls of a replica": { by: "places", as: /of \d run after/, within: 5 },
 };
 
 it.each(Object.entries(CAUGHT))(
   "a protocol with %s is caught by a seed",
   async (name, { by, as, within }) => {
     for (let seed = 1; seed <= within; seed++) {
-      const { violations } = await (SCENARIOS[by] as Scenario).run(seed, OLD_FAULTS[name as keyof typeof OLD_FAULTS]);
+      const { violations } = await (SCENARIOS[by] as Scenario).run(seed, FAULTS[name as keyof typeof FAULTS]);
       if (violations.some((violation) => as.test(violation))) return;
     }
     expect.fail(`${name} went unnoticed`);

@@ -1,11 +1,15 @@
 import { MAX_AMOUNT } from "../../src/engine/amount.js";
 import type { Bucket } from "../../src/engine/bucket.js";
+import { Concurrency, MAX_TIMEOUT_MS } from "../../src/engine/concurrency.js";
 import type { Quota } from "../../src/engine/quota.js";
-import { kindOf, type Tier } from "../../src/engine/tier.js";
+import { type Rule as AnyRule, kindOf, type Tier, type TierLimit } from "../../src/engine/tier.js";
 import { LONGEST_OUT_MS } from "../../src/store/lua/key-state.js";
-import type { Command, Reply } from "../../src/store/protocol.js";
+import { SKEW_MS } from "../../src/store/lua/places.js";
+import type { Command, Present, Reply } from "../../src/store/protocol.js";
 
 type Rule = Bucket | Quota;
+/** A limit of which something is spent. */
+type Counted = Omit<TierLimit, "rule"> & { readonly rule: Rule };
 
 /** What is counted of one limit. */
 export interface Slot {
@@ -22,6 +26,16 @@ export interface Slot {
   kept: number;
   grantedBefore: number;
   keptBefore: number;
+}
+
+/** A place that a call has taken of a limit of concurrency. */
+interface Place {
+  /** The lane that holds it, and its number there. */
+  readonly owner: string;
+  readonly number: number;
+  /** When it was taken, or told of. */
+  readonly sinceMs: number;
+  readonly endMs: number;
 }
 
 /** The last correction of a replica. */
@@ -43,11 +57,14 @@ export class KeyState {
   out = { untilMs: 0, holder: "" };
   slots = new Map<string, Slot>();
   corrections = new Map<string, Correction>();
+  /** By the limit's name, those that are not over. */
+  places = new Map<string, Place[]>();
 
   /** A copy, of which nothing is shared. */
   load(): KeyState {
     const slots = new Map([...this.slots].map(([name, slot]) => [name, { ...slot }]));
-    return Object.assign(new KeyState(), this, { slots, corrections: new Map(this.corrections) });
+    const [corrections, places] = [new Map(this.corrections), new Map(this.places)];
+    return Object.assign(new KeyState(), this, { slots, corrections, places });
   }
 
   /** The epoch at an instant on a server. */
@@ -63,6 +80,12 @@ export class KeyState {
     const epoch = this.epochAt(server, this.nowMs);
     const begins = epoch !== this.epoch;
     this.epoch = epoch;
+    for (const [name, places] of this.places) {
+      this.places.set(
+        name,
+        places.filter(({ endMs }) => endMs > this.nowMs && endMs - this.nowMs <= MAX_TIMEOUT_MS),
+      );
+    }
     for (const slot of this.slots.values()) {
       slot.was = slot.spent;
       if (slot.rule.type === "bucket") {
@@ -82,16 +105,19 @@ export class KeyState {
   agree({ limits }: Tier): void {
     for (const { name, rule } of limits) {
       const slot = this.slots.get(name);
+      if (rule.type !== "concurrency" && (this.places.get(name) ?? []).length > 0) {
+        throw new Error(`KIND ${name},${kindOf(rule)},concurrency`);
+      }
       if (slot === undefined || kindOf(slot.rule) === kindOf(rule)) continue;
       if (slot.spent !== 0 || slot.granted > 0) throw new Error(`KIND ${name},${kindOf(rule)},${kindOf(slot.rule)}`);
-      this.slots.set(name, newSlot(rule));
+      if (rule.type !== "concurrency") this.slots.set(name, newSlot(rule));
     }
   }
 
   /** Brings it under the rules of a tier; returns whether one has changed. */
   bringTo({ limits }: Tier): boolean {
     let changed = false;
-    for (const { name, rule } of limits) {
+    for (const { name, rule } of limits.filter(({ rule }) => rule.type !== "concurrency") as Counted[]) {
       const slot = this.slots.get(name);
       if (slot === undefined) {
         this.slots.set(name, newSlot(rule));
@@ -148,6 +174,49 @@ export class KeyState {
     });
   }
 
+  /** How a limit of concurrency stands. */
+  standing(name: string): number {
+    const ends = (this.places.get(name) ?? []).map(({ endMs }) => endMs);
+    return ends.length === 0 ? 0 : Concurrency.amount(ends.length, Math.min(...ends) - this.nowMs);
+  }
+
+  /** Frees the places of replicas that are gone, as far as the caller knows. */
+  dropAbsent(told: Present | undefined): void {
+    if (told === undefined) return;
+    for (const [name, places] of this.places) {
+      const isThere = ({ owner }: Place) => told.replicas.includes(owner.replace(/\..*$/, ""));
+      this.places.set(
+        name,
+        places.filter((place) => isThere(place) || place.sinceMs > told.atMs - SKEW_MS),
+      );
+    }
+  }
+
+  /** Takes the place of a number for each of a tier's limits of concurrency, as of an instant. */
+  hold({ limits }: Tier, owner: string, number: number, atMs: number): void {
+    for (const { name, rule } of limits) {
+      if (rule.type !== "concurrency") continue;
+      const places = this.places.get(name) ?? [];
+      const isHeld = places.some((place) => place.owner === owner && place.number === number);
+      const endMs = atMs + rule.timeoutMs;
+      const place = { owner, number, sinceMs: this.askedMs, endMs };
+      this.places.set(name, isHeld || endMs <= this.nowMs ? places : [...places, place]);
+    }
+  }
+
+  /** Gives it back; returns of how many limits there was one. */
+  release({ limits }: Tier, owner: string, number: number): number {
+    let freed = 0;
+    for (const { name, rule } of limits) {
+      const places = this.places.get(name) ?? [];
+      const kept = places.filter((place) => place.owner !== owner || place.number !== number);
+      if (rule.type !== "concurrency" || kept.length === places.length) continue;
+      this.places.set(name, kept);
+      freed++;
+    }
+    return freed;
+  }
+
   /** For how long, in ms, tokens that others than the caller hold may still come back. */
   outstandingMs(caller: string): number {
     const leftMs = this.out.untilMs - this.askedMs;
@@ -156,7 +225,9 @@ export class KeyState {
 
   answer({ limits }: Tier, denied: number, granted: number, backMs: number): Reply {
     const { nowMs, epoch } = this;
-    const spent = limits.map(({ name, rule }) => shown(this.slots.get(name), rule, nowMs));
+    const spent = limits.map(({ name, rule }) => {
+      return rule.type === "concurrency" ? this.standing(name) : shown(this.slots.get(name), rule, nowMs);
+    });
     const isExact = limits.some(({ name }) => {
       const slot = this.slots.get(name);
       return slot?.rule.type === "quota" && keptOf(slot, slot.rule) > 0;
@@ -210,7 +281,7 @@ function shown(slot: Slot | undefined, rule: Rule, nowMs: number): number {
   return 0 - keptOf(slot, slot.rule);
 }
 
-function isSame(a: Rule, b: Rule): boolean {
+function isSame(a: Rule, b: AnyRule): boolean {
   if (a.type === "bucket") {
     return b.type === "bucket" && a.capacity === b.capacity && a.perMs === b.perMs && a.perMilli === b.perMilli;
   }

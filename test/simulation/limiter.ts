@@ -31,7 +31,7 @@ export function limiterOn(link: Link, time: SimulatedTime, { spoil, ...differs }
   return new SharedLimiter({
     engine: spoil?.(engine, {}, leaseMs) ?? engine,
     ...{ maxKeys, mode: "exact", leaseMs, timeoutMs, link },
-    policies: { bucket: "share", quota: "share" },
+    policies: { bucket: "share", quota: "share", concurrency: "share" },
     clock: undefined,
     runtime: time.runtime(),
     ...others,

@@ -22,3 +22,26 @@ export const OLD_FAULTS = {
   "numbers of the killed that nobody drops": { isHoarding: true },
   "a key's time that is taken for the server's": { garble: (reply) => ({ ...reply, lagMs: 0 }) },
 } satisfies Record<string, Mutation>;
+
+/** What would go wrong with places, likewise. */
+export const PLACE_FAULTS = {
+  "places that nobody gives back": {
+    sabotage: () => (command) => (command.op === "release" ? undefined : command),
+  },
+  "places of which a server that lost them is not told": {
+    sabotage: () => (command) => (command.op === "hold" ? undefined : command),
+  },
+  "places that outlive their replica": {
+    sabotage: () => (command) =>
+      command.op === "take" || command.op === "peek" ? { ...command, present: undefined } : command,
+  },
+  "places that are taken from those who are there": {
+    sabotage: () => (command) =>
+      command.op === "take" && command.present
+        ? { ...command, present: { ...command.present, replicas: [] } }
+        : command,
+  },
+  "one place for all calls of a replica": {
+    sabotage: () => (command) => (command.op === "take" && command.place ? { ...command, place: 1 } : command),
+  },
+} satisfies Record<string, Mutation>;

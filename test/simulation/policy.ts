@@ -19,7 +19,7 @@ FallbackLimits.prototype.outstanding = function (this: FallbackLimits, nowMs) {
   const own = parts.get(this) ?? new Map<string, number>();
   parts.set(this, own);
   this.tier.limits.forEach(({ name, rule }, index) => {
-    if (unreconciled === undefined || rule.type === "quota") return;
+    if (unreconciled === undefined || rule.type !== "bucket") return;
     const most = ((nowMs - (askedMs.get(this) ?? nowMs)) * rule.perMs) / rule.perMilli;
     const limit = `${this.tier.name}.${name}`;
     // What is rounded up past what was let in leaves nothing to give back.

@@ -121,7 +121,7 @@ export class Process {
     const limiter = new SharedLimiter({
       ...{ engine, maxKeys, mode, leaseMs, timeoutMs, link },
       ...{ isMortal: this.#isMortal, outlives: this.#isMortal },
-      policies: { bucket: "share", quota: "share" },
+      policies: { bucket: "share", quota: "share", concurrency: "share" },
       clock: undefined,
       runtime: {
         ...runtime,

@@ -31,6 +31,7 @@ const step = fc.record({
     { weight: 6, arbitrary: fc.constant("take" as const) },
     { weight: 4, arbitrary: fc.constant("adjust" as const) },
     { weight: 2, arbitrary: fc.constant("grant" as const) },
+    { weight: 1, arbitrary: fc.constantFrom("release" as const, "hold" as const) },
     { weight: 1, arbitrary: fc.constantFrom("peek" as const, "reset" as const, "leave" as const) },
   ),
   key: fc.constantFrom("k", "l"),
@@ -58,6 +59,8 @@ const step = fc.record({
   isRetry: fc.boolean(),
   unused: fc.boolean(),
   duringOutage: fc.boolean(),
+  /** Under which places are taken and given back. */
+  place: fc.integer({ min: 1, max: 4 }),
   sequence: fc.option(fc.integer({ min: 1, max: 9 }), { nil: undefined }),
   /** Which earlier answer the caller still knows; none if there are fewer. */
   knows: fc.nat(12),
@@ -65,7 +68,7 @@ const step = fc.record({
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
 /** Under which name another app counts what this one does: each kind under that of another, but one bucket. */
-const ELSEWHERE: Record<string, string> = { minute: "month", day: "minute", month: "day" };
+const ELSEWHERE: Record<string, string> = { minute: "month", day: "minute", month: "parallel", parallel: "day" };
 
 function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
   return { limits: tier.limits.map((limit) => ({ ...limit, name: ELSEWHERE[limit.name] ?? limit.name })) };
@@ -74,11 +77,11 @@ function elsewhere(tier: TierSpec = { limits: [] }): TierSpec {
 function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs: number): Command {
   const { op, key, lane, want, divisor, outMs, delta, quotasOnly, isRetry, unused, duringOutage } = next;
   const need = next.needs?.slice(0, tier.limits.length) ?? next.need;
-  const { sequence, agoMs, isShared, keeps } = next;
+  const { sequence, agoMs, isShared, keeps, place } = next;
   const about = { key, tier, lane, snapshot, nowMs };
   switch (op) {
     case "take":
-      return { ...about, op, need, want, divisor, outMs, isShared };
+      return { ...about, op, need, want, divisor, outMs, isShared, ...(tier.hasPlaces && { place }) };
     case "peek":
       return { ...about, op, need };
     case "grant": {
@@ -87,6 +90,10 @@ function commandOf(next: Step, tier: Tier, snapshot: Snapshot | undefined, nowMs
       const milli = want === 9000 ? MAX_AMOUNT : want;
       return { ...about, op, lane: GRANT_LANE + want, limit: quota, milli, keeps };
     }
+    case "release":
+      return { ...about, op, place };
+    case "hold":
+      return { ...about, op, place, atMs: nowMs - agoMs };
     case "reset":
     case "leave":
       return { ...about, op };
@@ -138,7 +145,7 @@ it("the model of the script answers and publishes as the script does", async () 
     fc.asyncProperty(tiers, fc.array(step, { minLength: 1, maxLength: 40, size: "max" }), async (specs, run) => {
       await redis.flushall();
       const others = { d: elsewhere(specs["a"]), e: elsewhere(specs["b"]) };
-      const compiled = new Map([...compileTiers(specs, new Map()), ...compileTiers(others, new Map())]);
+      const compiled = new Map([...compileTiers(specs, new Map(), 8), ...compileTiers(others, new Map(), 8)]);
       const model = new ScriptModel();
       const told: string[] = [];
       const snapshot: Snapshot[] = [];

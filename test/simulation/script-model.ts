@@ -11,6 +11,8 @@ type Adjust = Command & { op: "adjust" };
 type Grant = Command & { op: "grant" };
 type Peek = Command & { op: "peek" };
 type Take = Command & { op: "take" };
+type Release = Command & { op: "release" };
+type Hold = Command & { op: "hold" };
 
 /** Who asks, and when. */
 export interface Caller {
@@ -63,10 +65,26 @@ export class ScriptModel {
     if (command.op === "leave") return this.#leave(key, lane);
     const state = this.#keys.get(key)?.load() ?? new KeyState();
     state.advance(asking.server, asking.nowMs);
+    if (command.op === "release") return this.#release(state, command, lane);
     state.agree(tier);
+    if (command.op === "hold") return this.#hold(state, command, lane);
     if (command.op === "adjust") return this.#adjust(state, command, lane);
     if (command.op === "grant") return this.#grant(state, command, lane);
     return command.op === "peek" ? this.#peek(state, command, lane) : this.#take(state, command, lane);
+  }
+
+  #release(state: KeyState, { key, tier, place }: Release, { caller }: Caller): Reply {
+    const granted = state.release(tier, caller, place);
+    const stored = this.#keys.get(key);
+    if (granted > 0 && stored !== undefined)
+      this.#keys.set(key, Object.assign(stored.load(), { places: state.places }));
+    return { ...state.answer(tier, 0, granted, 0), epoch: "", spent: [], isExact: false };
+  }
+
+  #hold(state: KeyState, { key, tier, place, atMs }: Hold, asking: Caller): Reply {
+    state.hold(tier, asking.caller, place, atMs);
+    this.#save(key, state, asking);
+    return { ...state.answer(tier, 0, 0, 0), epoch: "", spent: [], isExact: false };
   }
 
   #leave(key: string, { caller, nowMs: askedMs }: Caller): Reply {
@@ -102,6 +120,7 @@ export class ScriptModel {
     tier.limits.forEach(({ name, rule }, index) => {
       const isOfOutage = command.duringOutage && (deltas[index] ?? 0) > 0;
       const isMeant = (restores && snapshot?.spent[index] !== undefined) || isOfOutage;
+      if (rule.type === "concurrency") return;
       if (isMeant && !state.slots.has(name)) state.slots.set(name, newSlot(rule));
     });
     state.restore(command);
@@ -110,6 +129,7 @@ export class ScriptModel {
       const slot = state.slots.get(name);
       const delta = deltas[index] ?? 0;
       if (slot === undefined || slot.spent > MAX_AMOUNT || (isLapsed && delta < 0)) return;
+      if (rule.type === "concurrency") return;
       const change = changeOf(state, command, slot, rule, delta);
       slot.spent = Math.min(MAX_AMOUNT, Math.max(0 - slot.granted, slot.spent + change));
     });
@@ -138,6 +158,7 @@ export class ScriptModel {
 
   #peek(state: KeyState, command: Peek, { caller }: Caller): Reply {
     const { tier, need } = command;
+    state.dropAbsent(command.present);
     state.bringTo(tier);
     state.restore(command);
     const { denied, longest } = weigh(state, tier, need);
@@ -147,6 +168,7 @@ export class ScriptModel {
   #take(state: KeyState, command: Take, asking: Caller): Reply {
     const { key, tier, need } = command;
     const { caller } = asking;
+    state.dropAbsent(command.present);
     const changed = state.bringTo(tier);
     state.restore(command);
     const { denied, longest, left } = weigh(state, tier, need);
@@ -166,6 +188,8 @@ export class ScriptModel {
           : { untilMs, holder: caller };
       }
       spend(state, tier, typeof need === "number" ? granted : need);
+      const placed = tier.limits.filter((_, index) => costAt(need, index) > 0);
+      if (command.place !== undefined) state.hold({ ...tier, limits: placed }, caller, command.place, state.nowMs);
     } else if (backMs === 0) {
       block(state, tier, need);
     }
@@ -206,7 +230,7 @@ function spend(state: KeyState, { limits }: Tier, granted: CostMilli): void {
   limits.forEach(({ name, rule }, index) => {
     const slot = state.slots.get(name);
     const units = costAt(granted, index) * (rule.type === "bucket" ? rule.perMilli : 1);
-    if (slot && units > 0) slot.spent = Math.min(MAX_AMOUNT, slot.spent + units);
+    if (slot && rule.type !== "concurrency" && units > 0) slot.spent = Math.min(MAX_AMOUNT, slot.spent + units);
   });
 }
 
@@ -222,16 +246,17 @@ function block(state: KeyState, { limits }: Tier, need: CostMilli): void {
 function weigh(state: KeyState, { limits }: Tier, need: CostMilli): { denied: number; longest: number; left: number } {
   let denied = 0;
   let longest = 0;
-  let left = Number.POSITIVE_INFINITY;
+  let left = MAX_AMOUNT;
   limits.forEach(({ name, rule }, index) => {
     const slot = state.slots.get(name);
-    const spent = slot?.spent ?? 0;
+    const spent = rule.type === "concurrency" ? state.standing(name) : (slot?.spent ?? 0);
     const needed = costAt(need, index);
     const wait = needed > 0 ? rule.waitMs(spent, needed, state.nowMs) : 0;
     if (wait > longest) {
       longest = wait;
       denied = index + 1;
     }
+    if (rule.type === "concurrency") return;
     const has =
       rule.type === "bucket"
         ? Math.floor((rule.capacity - spent) / rule.perMilli)

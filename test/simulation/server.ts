@@ -120,7 +120,8 @@ export class Server {
       registry.awaited.delete(replica);
     }
     const waits = registry.awaited.size > 0 ? registry.recoverUntilMs - nowMs : 0;
-    return { replicas: [...registry.heard.keys()], recoveringMs: Math.max(waits, registry.holdMs - nowMs, 0) };
+    const recoveringMs = Math.max(waits, registry.holdMs - nowMs, 0);
+    return { replicas: [...registry.heard.keys()], recoveringMs, atMs: Math.floor(nowMs) };
   }
 
   /** The first heartbeat of a server that the registry does not know. */

@@ -340,6 +340,7 @@ class Simulation {
           if (allowed > 0) overshoot = Math.max(overshoot, over / allowed);
           continue;
         }
+        if (rule.type === "concurrency") continue;
         const byPeriod = new Map<number, number>();
         for (const { atMs, costMilli, byPolicy } of admissions) {
           const { startMs } = rule.periodOf(atMs);

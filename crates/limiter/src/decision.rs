@@ -20,6 +20,8 @@ pub struct Outcome {
     /// By how many milliseconds the instant that was told lies before that one. For so long the key stands still: nothing
     /// refills, and no period ends.
     pub behind_ms: u64,
+    /// The number of the place that an allowed call has taken of limits of concurrency, to give it back; 0 if none.
+    pub place: u64,
     /// What is spent of each limit of the tier after the call, in the limit's own units; of a quota of which less is used than
     /// was granted below 0, as two's complement.
     pub spent: [u64; MAX_LIMITS],
@@ -54,6 +56,7 @@ impl Outcome {
                 let (remaining_milli, reset_ms) = match &limit.limit {
                     Limit::Bucket(bucket) => (bucket.remaining_milli(spent), bucket.reset_ms(spent)),
                     Limit::Quota(quota) => (quota.remaining_milli(spent), quota.reset_ms(self.now_ms)),
+                    Limit::Concurrency(concurrency) => (1_000 * concurrency.free(spent), concurrency.reset_ms(spent)),
                 };
                 Report {
                     name: spec.name.clone(),

@@ -8,7 +8,7 @@ use crate::credit::Credits;
 use crate::decision::Outcome;
 use crate::held_shards::HeldShards;
 use crate::key::KeyHash;
-use crate::keyspace::{Call, Keyspace, Shared, decide, lock};
+use crate::keyspace::{Call, Keyspace, Shared, lock};
 use crate::state::State;
 use crate::tier_versions::TierVersions;
 use crate::verdict::Verdict;
@@ -16,8 +16,8 @@ use crate::verdict::Verdict;
 /// What is asked of one subject.
 type JointCall<'a> = Call<'a, &'a SlotCosts>;
 
-/// What is done to the state of a key, and to what it was granted.
-type Change<'c, const N: usize> = dyn FnMut(&mut State<N>, Option<&mut Credits<N>>) + 'c;
+/// What is done to the state of a key, to what it was granted, and as whose holder of places.
+type Change<'c, const N: usize> = dyn FnMut(&mut State<N>, Option<&mut Credits<N>>, KeyHash) + 'c;
 
 impl<const N: usize> Keyspace<N> {
     /// Decides on calls that pass together or not at all. What it says of each holds after those before it; where any is
@@ -31,6 +31,7 @@ impl<const N: usize> Keyspace<N> {
         tiers: &TierVersions,
         calls: &[JointCall<'_>],
         room_ms: u64,
+        shared_holder: &dyn Fn(&str) -> KeyHash,
         outcomes: &mut [Outcome],
     ) {
         let mut spending = Vec::with_capacity(calls.len());
@@ -39,7 +40,7 @@ impl<const N: usize> Keyspace<N> {
                 continue;
             }
             if call.cost.is_nothing() {
-                self.peek(tiers, call, room_ms, outcome);
+                self.peek(tiers, call, room_ms, || shared_holder(&call.tier.spec().name), outcome);
             } else {
                 spending.push((call, outcome));
             }
@@ -49,7 +50,12 @@ impl<const N: usize> Keyspace<N> {
         let mut shared: BTreeMap<&str, Shared<N>> = BTreeMap::new();
         for (call, _) in &spending {
             let new = State::new(call.tier, call.now_ms);
-            if held.get_mut(call.key).is_none() && held.insert(call.key, new).is_err() {
+            if held.get_mut(call.key).is_some() {
+                continue;
+            }
+            if held.insert(call.key, new).is_ok() {
+                self.places.forget(call.key, N);
+            } else {
                 let name = call.tier.spec().name.as_str();
                 shared
                     .entry(name)
@@ -60,10 +66,10 @@ impl<const N: usize> Keyspace<N> {
         let mut at = |call: &JointCall<'_>, change: &mut Change<'_, N>| {
             if let Some((state, credits)) = held.get_mut(call.key) {
                 self.mark(call.key, state);
-                change(state, credits.find());
+                change(state, credits.find(), call.key);
                 false
             } else if let Some(state) = shared.get_mut(call.tier.spec().name.as_str()) {
-                change(state, None);
+                change(state, None, shared_holder(&call.tier.spec().name));
                 true
             } else {
                 unreachable!("every key was just inserted, or shares the overflow bucket of its tier")
@@ -71,10 +77,12 @@ impl<const N: usize> Keyspace<N> {
         };
         let mut unspent = Vec::with_capacity(spending.len());
         for (call, outcome) in &mut spending {
-            outcome.overflow = at(call, &mut |state, mut credits| {
+            outcome.overflow = at(call, &mut |state, mut credits, holder| {
                 state.bring_to(call.tier, tiers, call.now_ms, || credits.as_deref_mut());
-                unspent.push(state.spent);
-                decide(state, tiers, call, || credits, outcome);
+                let mut standing = state.spent;
+                self.places.stand(holder, call.tier, state.at_ms(), &mut standing);
+                unspent.push(standing);
+                self.decide_as(state, tiers, call, holder, || credits, outcome);
             });
         }
         let is_allowed = |outcome: &Outcome| outcome.verdict == Verdict::Allowed;
@@ -91,9 +99,11 @@ impl<const N: usize> Keyspace<N> {
                     overflow: outcome.overflow,
                     quotas_only: false,
                 };
-                at(call, &mut |state, credits| {
+                at(call, &mut |state, credits, holder| {
                     state.correct(call.tier, tiers, refund, credits.as_deref());
+                    self.places.withdraw(holder, call.tier, outcome.place, &mut state.spent);
                 });
+                outcome.place = 0;
                 call.tier.rates.put_in_order(&unspent, &mut outcome.spent);
             }
         }

@@ -10,7 +10,7 @@ pub type Secret = [u8; 16];
 ///
 /// It stands for the key itself, so a collision would spend somebody else's tokens: with a secret nobody can look for
 /// one, and by chance it takes 2⁶⁴ keys. The first half is never 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash(pub [u64; 2]);
 
 /// Hashes keys under one secret.

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::key::KeyHash;
 use crate::limit::Limit;
+use crate::places::{Places, TakenPlace};
 use crate::rule_set::HeldRuleSet;
 use crate::snapshot::{AdoptedRuleSet, Change, KeySnapshot};
 use crate::state::State;
@@ -58,6 +59,7 @@ pub(crate) type Shared<const N: usize> = Arc<Mutex<State<N>>>;
 #[derive(Debug)]
 pub(crate) struct Keyspace<const N: usize> {
     pub(crate) table: Table<N>,
+    pub(crate) places: Places,
     /// By the tier's name.
     overflow: DashMap<String, Shared<N>>,
     /// So many of these are kept without a look whether they are used.
@@ -72,6 +74,7 @@ impl<const N: usize> Keyspace<N> {
     pub(crate) fn new(max_keys: usize, durable: bool) -> Self {
         Self {
             table: Table::new(max_keys),
+            places: Places::default(),
             overflow: DashMap::new(),
             spare_overflow: AtomicUsize::new(SPARE_OVERFLOW),
             looked: Mutex::default(),
@@ -98,6 +101,11 @@ impl<const N: usize> Keyspace<N> {
     /// Keys forgotten by the sweep or to make room.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// As [`Places::held`].
+    pub(crate) fn places_held(&self) -> usize {
+        self.places.held()
     }
 
     /// Decides for a key that is there; returns whether it was.
@@ -146,6 +154,113 @@ impl<const N: usize> Keyspace<N> {
         }
     }
 
+    /// Decides for a key under a tier with limits of concurrency, of which an allowed call takes its place; returns whether
+    /// it was decided: a key that is not there is inserted only if `room_ms` is given. `shared_holder` stands for the keys of
+    /// the tier that found no room.
+    #[cold]
+    pub(crate) fn consume_placed(
+        &self,
+        tiers: &TierVersions,
+        call: &Call<'_, impl SlotCost>,
+        room_ms: Option<u64>,
+        shared_holder: impl FnOnce() -> KeyHash,
+        outcome: &mut Outcome,
+    ) -> bool {
+        let number = self.places.number();
+        let known = self.table.update(call.key, |state, credits| {
+            self.mark(call.key, state);
+            self.decide_placed(state, tiers, call, (call.key, number), || credits.find(), outcome);
+        });
+        if known.is_some() {
+            return true;
+        }
+        let Some(room_ms) = room_ms else { return false };
+        let new = State::new(call.tier, call.now_ms);
+        let inserted = self.insert(tiers, call.key, new, room_ms, |state, credits| {
+            self.mark(call.key, state);
+            self.decide_placed(state, tiers, call, (call.key, number), || credits.find(), outcome);
+        });
+        if inserted == Err(Full) {
+            let shared = self.shared(tiers, call.tier, new, call.now_ms);
+            let place = (shared_holder(), number);
+            self.decide_placed(&mut lock(&shared), tiers, call, place, || None, outcome);
+            outcome.overflow = true;
+        }
+        true
+    }
+
+    /// Decides on the state that a call is counted by, as whose holder it takes places if it passes.
+    pub(crate) fn decide_as<'c>(
+        &self,
+        state: &mut State<N>,
+        tiers: &TierVersions,
+        call: &Call<'_, impl SlotCost>,
+        holder: KeyHash,
+        credits: impl FnOnce() -> Option<&'c mut Credits<N>>,
+        outcome: &mut Outcome,
+    ) {
+        if call.tier.is_usual {
+            decide(state, tiers, call, credits, outcome);
+        } else {
+            let place = (holder, self.places.number());
+            self.decide_placed(state, tiers, call, place, credits, outcome);
+        }
+    }
+
+    /// As [`decide`], where a call that passes takes the place of a number.
+    fn decide_placed<'c>(
+        &self,
+        state: &mut State<N>,
+        tiers: &TierVersions,
+        call: &Call<'_, impl SlotCost>,
+        (holder, number): (KeyHash, u64),
+        credits: impl FnOnce() -> Option<&'c mut Credits<N>>,
+        outcome: &mut Outcome,
+    ) {
+        let Call {
+            tier,
+            cost,
+            now_ms,
+            is_final,
+            ..
+        } = *call;
+        state.bring_to(tier, tiers, now_ms, credits);
+        outcome.now_ms = state.at_ms();
+        outcome.behind_ms = outcome.now_ms - now_ms;
+        let mut standing = state.spent;
+        self.places.stand(holder, tier, outcome.now_ms, &mut standing);
+        outcome.verdict = tier.longest_wait(&standing, cost, outcome.now_ms);
+        if outcome.verdict == Verdict::Allowed {
+            cost.charge(&tier.rates, &mut state.spent);
+            if self
+                .places
+                .take(holder, (tier, cost), number, outcome.now_ms, &mut state.spent)
+            {
+                outcome.place = number;
+            }
+        } else if tier.blocks && is_final {
+            tier.block(&mut state.spent, cost);
+        }
+        standing = state.spent;
+        self.places.stand(holder, tier, outcome.now_ms, &mut standing);
+        tier.rates.put_in_order(&standing, &mut outcome.spent);
+    }
+
+    /// Gives a place back; whether it was not over. `shared_holder` is that of the tier on whose overflow bucket it was taken.
+    pub(crate) fn release(&self, key: KeyHash, place: &TakenPlace<'_>, shared_holder: KeyHash, now_ms: u64) -> bool {
+        let release = |holder: KeyHash, state: &mut State<N>| {
+            let now_ms = now_ms.max(state.at_ms());
+            self.places.release(holder, place, now_ms, &mut state.spent)
+        };
+        match place.overflow {
+            None => self.table.update(key, |state, _| release(key, state)).unwrap_or(false),
+            Some(tier) => {
+                let shared = self.overflow.get(tier).map(|shared| Arc::clone(&shared));
+                shared.is_some_and(|shared| release(shared_holder, &mut lock(&shared)))
+            }
+        }
+    }
+
     /// Takes in a key and changes it; if there is no room for it, keys are forgotten that are idle at `room_ms`.
     fn insert(
         &self,
@@ -157,16 +272,23 @@ impl<const N: usize> Keyspace<N> {
     ) -> Result<(), Full> {
         let mut forgotten = Vec::new();
         let may_go = |state: &State<N>, credits: Option<&Credits<N>>| state.is_idle(tiers, room_ms, credits);
-        let inserted = self.table.insert(key, new, room_ms, may_go, &mut forgotten, change);
+        let inserted = self
+            .table
+            .insert(key, new, room_ms, may_go, &mut forgotten, |state, credits| {
+                self.places.forget(key, N);
+                change(state, credits);
+            });
         self.count_forgotten(&forgotten);
         inserted
     }
 
+    /// `shared_holder` is as of [`consume_placed`](Self::consume_placed).
     pub(crate) fn peek(
         &self,
         tiers: &TierVersions,
         call: &Call<'_, impl SlotCost>,
         room_ms: u64,
+        shared_holder: impl FnOnce() -> KeyHash,
         outcome: &mut Outcome,
     ) {
         let Call {
@@ -186,14 +308,24 @@ impl<const N: usize> Keyspace<N> {
         } else {
             known
         };
+        let is_known = known.is_some();
         let (mut state, mut credits) = known.unwrap_or_else(|| (State::new(tier, now_ms), None));
         state.bring_to(tier, tiers, now_ms, || credits.as_mut());
         outcome.now_ms = state.at_ms();
         outcome.behind_ms = outcome.now_ms - now_ms;
-        if !cost.is_nothing() {
-            outcome.verdict = tier.verdict(&state.spent, cost, outcome.now_ms);
+        let mut standing = state.spent;
+        if !tier.is_usual && is_known {
+            let holder = if outcome.overflow { shared_holder() } else { key };
+            self.places.stand(holder, tier, outcome.now_ms, &mut standing);
         }
-        tier.rates.put_in_order(&state.spent, &mut outcome.spent);
+        if !cost.is_nothing() {
+            outcome.verdict = if tier.is_usual {
+                tier.verdict(&standing, cost, outcome.now_ms)
+            } else {
+                tier.longest_wait(&standing, cost, outcome.now_ms)
+            };
+        }
+        tier.rates.put_in_order(&standing, &mut outcome.spent);
     }
 
     pub(crate) fn correct(
@@ -251,7 +383,7 @@ impl<const N: usize> Keyspace<N> {
     }
 
     pub(crate) fn reset(&self, key: KeyHash) {
-        if self.table.remove(key) {
+        if self.table.remove(key, || self.places.forget(key, N)) {
             self.mark_forgotten(&[key]);
         }
     }
@@ -267,6 +399,7 @@ impl<const N: usize> Keyspace<N> {
             }
         });
         self.count_forgotten(&forgotten);
+        self.places.sweep(now_ms);
     }
 
     pub(crate) fn drain_changed(&self) -> Vec<KeyHash> {
@@ -287,8 +420,16 @@ impl<const N: usize> Keyspace<N> {
             .map(|&key| {
                 let state = self.table.update(key, |state, credits| {
                     state.mark_clean();
+                    let rule_set = tiers.rule_set(state.rule_set())?;
+                    if !rule_set.slots.iter().flatten().any(|slot| slot.rule.is_kept()) {
+                        return None;
+                    }
                     let mut used = [0; MAX_LIMITS];
-                    used[..N].copy_from_slice(&state.spent);
+                    for ((used, spent), slot) in used.iter_mut().zip(state.spent).zip(&rule_set.slots) {
+                        if slot.as_ref().is_none_or(|slot| slot.rule.is_kept()) {
+                            *used = spent;
+                        }
+                    }
                     let mut all = [Credit::NONE; MAX_LIMITS];
                     if let Some(credits) = credits.find() {
                         all[..N].copy_from_slice(credits);
@@ -298,7 +439,7 @@ impl<const N: usize> Keyspace<N> {
                     }
                     Some(KeySnapshot {
                         at_ms: state.at_ms(),
-                        rule_set: HeldRuleSet(tiers.rule_set(state.rule_set())?),
+                        rule_set: HeldRuleSet(rule_set),
                         used,
                         credits: all,
                     })

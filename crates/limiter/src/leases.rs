@@ -433,6 +433,7 @@ impl Leases {
             counted: Stats {
                 keys,
                 evictions,
+                places: 0, // The store has them.
                 tiers: counters.read(&tiers.names(), &tiers.slot_names()),
             },
             held_milli: table!(self, table => table.held()),

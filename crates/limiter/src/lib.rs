@@ -29,6 +29,7 @@
 
 pub mod bucket;
 mod clock;
+mod concurrency;
 mod correction;
 mod cost;
 mod credit;
@@ -58,6 +59,7 @@ mod ordered;
 mod origin;
 mod overridden_tiers;
 mod period;
+mod places;
 pub mod quota;
 mod rates;
 mod returns;
@@ -79,6 +81,7 @@ mod tier_versions;
 mod times;
 mod verdict;
 
+pub use concurrency::Concurrency;
 pub use correction::Correction;
 pub use cost::{Cost, Costs, Delta};
 pub use credit::Credit;
@@ -92,6 +95,7 @@ pub use leases::{CLOCK_LAG_MS, Leases};
 pub use limit::{LimitSpec, Rule};
 pub use limiter::{Limiter, Settings};
 pub use period::{Bounds, Period};
+pub use places::TakenPlace;
 pub use returns::Returned;
 pub use rule_set::HeldRuleSet;
 pub use snapshot::{AdoptedRuleSet, Change, KeySnapshot, NamedRule};

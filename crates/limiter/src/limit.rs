@@ -3,6 +3,7 @@
 
 use crate::MAX_CAPACITY;
 use crate::bucket::Bucket;
+use crate::concurrency::Concurrency;
 use crate::credit::Credit;
 use crate::period::Period;
 use crate::quota::Quota;
@@ -40,13 +41,22 @@ pub enum Rule {
         /// What it counts by.
         period: Period,
     },
+    /// Calls that run at the same time.
+    Concurrency {
+        /// How many, up to [`Concurrency::MAX_LIMIT`].
+        limit: u64,
+        /// How long, in milliseconds, one holds its place at most, up to [`Concurrency::MAX_TIMEOUT_MS`].
+        timeout_ms: u64,
+    },
 }
 
 impl Rule {
     /// What all limits of one name must be alike in.
     pub(crate) fn kind(self) -> &'static str {
-        let Self::Quota { period, .. } = self else {
-            return "bucket";
+        let period = match self {
+            Self::Bucket { .. } => return "bucket",
+            Self::Concurrency { .. } => return "concurrency",
+            Self::Quota { period, .. } => period,
         };
         match period {
             Period::Hour => "hour quota",
@@ -57,6 +67,11 @@ impl Rule {
             Period::Once => "once quota",
         }
     }
+
+    /// Whether what is spent of it is told to anybody outside of the process, or outlives it: calls that run do not.
+    pub(crate) fn is_kept(self) -> bool {
+        !matches!(self, Self::Concurrency { .. })
+    }
 }
 
 /// A limit, ready to decide.
@@ -64,6 +79,7 @@ impl Rule {
 pub(crate) enum Limit {
     Bucket(Bucket),
     Quota(Quota),
+    Concurrency(Concurrency),
 }
 
 /// A limit of a tier and where its state is kept.
@@ -89,13 +105,14 @@ impl Limit {
                 let is_sound = period.is_sound() && limit_milli <= MAX_CAPACITY;
                 is_sound.then(|| Self::Quota(Quota::new(limit_milli, period)))
             }
+            Rule::Concurrency { limit, timeout_ms } => Concurrency::new(limit, timeout_ms).map(Self::Concurrency),
         }
     }
 
     pub(crate) fn initial(&self) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.initial(),
-            Self::Quota(_) => 0,
+            Self::Quota(_) | Self::Concurrency(_) => 0,
         }
     }
 
@@ -103,6 +120,8 @@ impl Limit {
         match self {
             Self::Bucket(bucket) => bucket.max_cost_milli(),
             Self::Quota(quota) => quota.max_cost_milli(),
+            // Whatever it costs, a call takes one place.
+            Self::Concurrency(_) => u64::MAX,
         }
     }
 
@@ -115,10 +134,13 @@ impl Limit {
         }
     }
 
+    /// The milliseconds until a cost above 0 passes. Of a limit of concurrency `spent` is how it stands, and not what the
+    /// key's state says of it.
     pub(crate) fn wait_ms(&self, spent: u64, cost_milli: u64, now_ms: u64) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.wait_ms(spent, cost_milli),
             Self::Quota(quota) => quota.wait_ms(spent, cost_milli, now_ms),
+            Self::Concurrency(concurrency) => concurrency.wait_ms(spent),
         }
     }
 
@@ -131,7 +153,7 @@ impl Limit {
     pub(crate) fn after_denial(&self, spent: u64, cost_milli: u64) -> u64 {
         match self {
             Self::Bucket(bucket) => bucket.after_denial(spent, cost_milli),
-            Self::Quota(_) => spent,
+            Self::Quota(_) | Self::Concurrency(_) => spent,
         }
     }
 
@@ -141,6 +163,8 @@ impl Limit {
         match (self, counted) {
             (Self::Bucket(bucket), Self::Bucket(counted)) => bucket.charged(spent, delta_milli, counted),
             (Self::Quota(quota), Self::Quota(_)) => quota.charged(spent, delta_milli, credit.granted_milli),
+            // A place is given back by itself.
+            (Self::Concurrency(_), Self::Concurrency(_)) => spent,
             _ => unreachable!("a slot's kind never changes: Slots::claim refuses it"),
         }
     }
@@ -162,6 +186,14 @@ impl Limit {
         match self {
             Self::Bucket(bucket) => bucket.refilled(spent, now_ms.saturating_sub(at_ms)),
             Self::Quota(quota) => quota.rolled(spent, at_ms, now_ms),
+            // Until when a place is taken at the latest.
+            Self::Concurrency(_) => {
+                if now_ms < spent {
+                    spent
+                } else {
+                    0
+                }
+            }
         }
     }
 
@@ -172,6 +204,7 @@ impl Limit {
             (Self::Bucket(bucket), Self::Bucket(from)) => bucket.converted(left, from),
             // Not what the old quota has left of it, whose period may have ended where this one's goes on.
             (Self::Quota(quota), Self::Quota(from)) => quota.converted(before, from, at_ms, now_ms),
+            (Self::Concurrency(_), Self::Concurrency(_)) => left,
             _ => unreachable!("a slot's kind never changes: Slots::claim refuses it"),
         }
     }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::key::{KeyHash, KeyHasher, Secret};
 use crate::keyspace::{Call, Grant, Keyspace};
 use crate::limit::Limit;
+use crate::places::TakenPlace;
 use crate::rule_set::HeldRuleSet;
 use crate::snapshot::{AdoptedRuleSet, Change, NamedRule};
 use crate::stats::{Counters, Stats};
@@ -232,7 +233,8 @@ impl Limiter {
             ..Outcome::default()
         };
         let mut outcomes = vec![outcome; calls.len()];
-        keyspace!(self, space => space.consume_together(tiers, &calls, self.room_ms(now_ms), &mut outcomes));
+        let (room_ms, shared_holder) = (self.room_ms(now_ms), |tier: &str| self.shared_holder(tier));
+        keyspace!(self, space => space.consume_together(tiers, &calls, room_ms, &shared_holder, &mut outcomes));
         let is_allowed = outcomes.iter().all(|outcome| outcome.verdict == Verdict::Allowed);
         for (call, outcome) in calls.iter().zip(&outcomes) {
             if is_allowed || outcome.verdict != Verdict::Allowed {
@@ -351,10 +353,14 @@ impl Limiter {
             is_final: inserts,
         };
         outcome.version = version;
-        if tier.limits.is_empty() {
-            outcome.now_ms = now_ms;
+        if !tier.is_usual {
+            if tier.limits.is_empty() {
+                outcome.now_ms = now_ms;
+            } else {
+                return self.decide_placed(&call, inserts, outcome);
+            }
         } else if cost.is_nothing() {
-            keyspace!(self, space => space.peek(tiers, &call, self.room_ms(now_ms), outcome));
+            keyspace!(self, space => space.peek(tiers, &call, self.room_ms(now_ms), || key, outcome));
         } else if !keyspace!(self, space => space.consume_known(tiers, &call, outcome)) {
             if !inserts {
                 return false;
@@ -362,6 +368,33 @@ impl Limiter {
             keyspace!(self, space => space.consume_first(tiers, &call, self.room_ms(now_ms), outcome));
         }
         true
+    }
+
+    /// The same under a tier with limits of concurrency; whether it was decided.
+    #[cold]
+    fn decide_placed(&self, call: &Call<'_, impl SlotCost>, inserts: bool, outcome: &mut Outcome) -> bool {
+        let Call { tier, now_ms, .. } = *call;
+        let tiers = &self.core.tiers;
+        let shared_holder = || self.shared_holder(&tier.spec().name);
+        let room_ms = self.room_ms(now_ms);
+        if call.cost.is_nothing() {
+            keyspace!(self, space => space.peek(tiers, call, room_ms, shared_holder, outcome));
+            return true;
+        }
+        let room_ms = inserts.then_some(room_ms);
+        keyspace!(self, space => space.consume_placed(tiers, call, room_ms, shared_holder, outcome))
+    }
+
+    /// Stands for the keys of a tier that found no room: no key's hash is like it.
+    fn shared_holder(&self, tier: &str) -> KeyHash {
+        KeyHash([0, self.hash(tier).0[1]])
+    }
+
+    /// Gives a place back that an allowed decision has taken; whether it was not over, nor given back before.
+    #[must_use]
+    pub fn release(&self, key: KeyHash, place: &TakenPlace<'_>, now_ms: u64) -> bool {
+        let shared_holder = place.overflow.map_or(key, |tier| self.shared_holder(tier));
+        keyspace!(self, space => space.release(key, place, shared_holder, held(now_ms)))
     }
 
     /// Decides and changes nothing.
@@ -397,7 +430,8 @@ impl Limiter {
             version,
             ..Outcome::default()
         };
-        keyspace!(self, space => space.peek(&self.core.tiers, &call, self.room_ms(now_ms), &mut outcome));
+        let shared_holder = || self.shared_holder(&tier.spec().name);
+        keyspace!(self, space => space.peek(&self.core.tiers, &call, self.room_ms(now_ms), shared_holder, &mut outcome));
         outcome
     }
 
@@ -472,11 +506,12 @@ impl Limiter {
     /// What was counted since the limiter was made.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let (keys, evictions) = keyspace!(self, space => (space.len(), space.evicted()));
+        let (keys, evictions, places) = keyspace!(self, space => (space.len(), space.evicted(), space.places_held()));
         let Core { tiers, counters, .. } = &*self.core;
         Stats {
             keys,
             evictions,
+            places,
             tiers: counters.read(&tiers.names(), &tiers.slot_names()),
         }
     }

@@ -53,6 +53,7 @@ impl Rate {
                 per_milli: 1,
                 capacity: quota.max_cost_milli(),
             },
+            Limit::Concurrency(_) => Self::NONE,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::rule_set::HeldRuleSet;
 pub struct Change {
     /// The key.
     pub key: KeyHash,
-    /// Its state now; None if it was forgotten.
+    /// Its state now; None if it was forgotten, or nothing of it is stored.
     pub state: Option<KeySnapshot>,
 }
 

@@ -18,6 +18,8 @@ pub struct Stats {
     pub keys: usize,
     /// Keys forgotten by the sweep or to make room; none was limited or had used any of a quota.
     pub evictions: u64,
+    /// Places that calls hold of limits of concurrency; those that are over are among them until the next sweep.
+    pub places: usize,
     /// Decisions by tier, in the order in which the tiers were first seen.
     pub tiers: Vec<TierStats>,
 }

@@ -197,9 +197,13 @@ impl<const N: usize> Table<N> {
         forgotten
     }
 
-    /// Whether the key was there.
-    pub(crate) fn remove(&self, key: KeyHash) -> bool {
-        let removed = self.shard(key).lock().remove(key);
+    /// Whether the key was there; `also` is done under its lock.
+    pub(crate) fn remove(&self, key: KeyHash, also: impl FnOnce()) -> bool {
+        let removed = {
+            let mut shard = self.shard(key).lock();
+            also();
+            shard.remove(key)
+        };
         if removed {
             self.keys.fetch_sub(1, Ordering::Relaxed);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::MAX_LIMITS;
 use crate::cost::{Cost, Costs, Delta, SlotCost, SlotCosts};
 use crate::error::Error;
-use crate::limit::{LimitSpec, MOST_DENIED_MILLI, Rule, TierLimit};
+use crate::limit::{Limit, LimitSpec, MOST_DENIED_MILLI, Rule, TierLimit};
 use crate::rates::Rates;
 use crate::rule_set::{RuleSet, RuleSetId};
 use crate::verdict::Verdict;
@@ -36,6 +36,8 @@ pub struct Tier {
     pub(crate) held: Arc<RuleSet>,
     pub(crate) limits: Vec<TierLimit>,
     pub(crate) rates: Rates,
+    /// Whether it is decided in the usual way: it has limits, and none is of concurrency.
+    pub(crate) is_usual: bool,
     /// Of the limits that allow something.
     max_cost_milli: u64,
     /// Whether a denial may begin a block.
@@ -54,14 +56,16 @@ impl Tier {
     ) -> Self {
         // What a limit of nothing denies is denied, and not refused as more than it can hold.
         let capacities = limits.iter().map(|limit| limit.limit.max_cost_milli());
-        let most = capacities.filter(|&most| most > 0).min();
+        let most = capacities.filter(|&most| most > 0 && most < u64::MAX).min();
+        let has_amounts = limits.iter().any(|limit| !matches!(limit.limit, Limit::Concurrency(_)));
         Self {
             id,
             counts_as,
             rule_set: held.id,
             held,
             rates: Rates::new(&limits),
-            max_cost_milli: most.unwrap_or(if limits.is_empty() { u64::MAX } else { MOST_DENIED_MILLI }),
+            is_usual: !limits.is_empty() && !has_places(&limits),
+            max_cost_milli: most.unwrap_or(if has_amounts { MOST_DENIED_MILLI } else { u64::MAX }),
             blocks: limits.iter().any(|limit| limit.limit.is_blocking()),
             limits,
             spec,
@@ -168,8 +172,9 @@ impl Tier {
         self.blocks && self.limits.iter().zip(spent).any(begins)
     }
 
+    /// The same without the short way, by how limits of concurrency stand.
     #[cold]
-    fn longest_wait(&self, spent: &[u64], cost: impl SlotCost, now_ms: u64) -> Verdict {
+    pub(crate) fn longest_wait(&self, spent: &[u64], cost: impl SlotCost, now_ms: u64) -> Verdict {
         let mut verdict = Verdict::Allowed;
         let mut longest = 0;
         for (limit, TierLimit { slot, limit: rule }) in (0..).zip(&self.limits) {
@@ -182,6 +187,10 @@ impl Tier {
         }
         verdict
     }
+}
+
+fn has_places(limits: &[TierLimit]) -> bool {
+    limits.iter().any(|limit| matches!(limit.limit, Limit::Concurrency(_)))
 }
 
 /// A tier, for as long as a call needs it.

@@ -180,7 +180,7 @@ impl TierVersions {
         self.rule_sets.of(&rules).unwrap_or_else(|| Arc::clone(&tier.held))
     }
 
-    /// The limits of a rule set.
+    /// The limits of a rule set, without those of concurrency, of which nothing is kept.
     pub(crate) fn named_rules(&self, HeldRuleSet(rule_set): &HeldRuleSet) -> Vec<NamedRule> {
         let interner = self.lock();
         let named = interner.slots.names().zip(rule_set.rules()).enumerate();
@@ -189,7 +189,7 @@ impl TierVersions {
                 Some(NamedRule {
                     slot,
                     name: name.to_owned(),
-                    rule: rule?,
+                    rule: rule.filter(|rule| rule.is_kept())?,
                 })
             })
             .collect()

@@ -40,6 +40,7 @@ impl Model {
                 ..
             } => number(limit_milli).min(Self::capacity(limit_milli, burst_milli)),
             Rule::Quota { .. } => number(0),
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         };
         Self {
             rule,
@@ -80,6 +81,7 @@ impl Model {
                     self.amount = number(0);
                 }
             }
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
         self.at_ms = now_ms;
     }
@@ -98,6 +100,7 @@ impl Model {
                 ..
             } => number(limit_milli).min(Self::capacity(limit_milli, burst_milli)),
             Rule::Quota { .. } => number(0),
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -159,6 +162,7 @@ impl Model {
                     period.bounds(self.at_ms).end_ms - self.at_ms
                 }
             }
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -166,6 +170,7 @@ impl Model {
         match self.rule {
             Rule::Bucket { .. } => self.amount -= number(cost_milli),
             Rule::Quota { .. } => self.amount += number(cost_milli),
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -178,6 +183,7 @@ impl Model {
                 ..
             } => &self.amount + Self::capacity(limit_milli, burst_milli) >= number(cost_milli),
             Rule::Quota { .. } => true,
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -190,6 +196,7 @@ impl Model {
                     self.amount += number(cost_milli);
                 }
             }
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -210,6 +217,7 @@ impl Model {
                     self.amount = (&self.amount - number(cost_milli)).max(number(0));
                 }
             }
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -218,6 +226,7 @@ impl Model {
             Rule::Bucket { .. } if self.is_blocked() => return 0,
             Rule::Bucket { .. } => self.amount.floor(),
             Rule::Quota { limit_milli, .. } => number(limit_milli) + &self.granted - &self.amount,
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         };
         whole(&left.max(number(0)))
     }
@@ -384,6 +393,7 @@ proptest! {
                         limit_milli > 0 && Model::capacity(limit_milli, burst_milli) < number(cost.of(index))
                     }
                     Rule::Quota { limit_milli, .. } => limit_milli > 0 && limit_milli < cost.of(index),
+                    Rule::Concurrency { .. } => unreachable!("it has no other limits"),
                 });
                 prop_assert!(too_small);
                 continue;
@@ -449,7 +459,7 @@ fn capacity_of(rule: Rule) -> Number {
             burst_milli,
             ..
         } => Model::capacity(limit_milli, burst_milli),
-        Rule::Quota { .. } => unreachable!("only buckets are made"),
+        _ => unreachable!("only buckets are made"),
     }
 }
 

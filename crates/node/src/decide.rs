@@ -177,6 +177,9 @@ fn write_outcome(row: &mut Row, decided: &Outcome, slots: usize) {
         row[at::CODE] += outcome::BEHIND;
         row[at::BEHIND] = decided.behind_ms as f64;
     }
+    if decided.place > 0 {
+        row[at::PLACE] = decided.place as f64;
+    }
     row[at::VERSION] = decided.version as f64;
     // Signed, since that takes one instruction where unsigned takes six.
     row[at::NOW] = decided.now_ms.cast_signed() as f64;

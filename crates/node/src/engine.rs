@@ -18,7 +18,7 @@ use std::sync::Arc;
 use napi::bindgen_prelude::{AsyncTask, Utf16String};
 use napi::{Env, Result, Task};
 use napi_derive::napi;
-use tollkeeper_limiter::{Correction, Delta, Limiter, MAX_LIMITS, TierId};
+use tollkeeper_limiter::{Correction, Delta, Limiter, MAX_LIMITS, TakenPlace, TierId};
 use tollkeeper_storage::Storage;
 
 use crate::clock::instant;
@@ -140,6 +140,28 @@ impl Engine {
             Err(tollkeeper_limiter::Error::TierUnknown) => Ok(false),
             Err(why) => Err(error::limiter(&why)),
         }
+    }
+
+    /// Gives a place back that a decision has taken, which is over at one of the instants; says whether it was not over.
+    /// `overflow` is the tier, if the decision was made on its overflow bucket.
+    #[napi(catch_unwind)]
+    pub fn release(
+        &self,
+        key: Utf16String,
+        number: f64,
+        ends_ms: Vec<f64>,
+        overflow: Option<String>,
+        now_ms: f64,
+    ) -> bool {
+        let ends_ms: Vec<_> = ends_ms.into_iter().map(|end_ms| end_ms as u64).collect();
+        let place = TakenPlace {
+            number: number as u64,
+            ends_ms: &ends_ms,
+            overflow: overflow.as_deref(),
+        };
+        // What is closed has no places.
+        self.with(|limiter| limiter.release(limiter.hash_utf16(&key), &place, instant(now_ms)))
+            .unwrap_or_default()
     }
 
     /// Forgets a key.

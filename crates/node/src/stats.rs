@@ -26,6 +26,8 @@ pub struct EngineStats {
     pub keys: f64,
     /// Keys forgotten.
     pub evictions: f64,
+    /// Places held now.
+    pub places: f64,
     /// Decisions by tier.
     pub tiers: Vec<TierStats>,
 }
@@ -64,6 +66,7 @@ impl From<tollkeeper_limiter::Stats> for EngineStats {
         Self {
             keys: stats.keys as f64,
             evictions: stats.evictions as f64,
+            places: stats.places as f64,
             tiers: stats.tiers.into_iter().map(TierStats::from).collect(),
         }
     }
@@ -71,7 +74,9 @@ impl From<tollkeeper_limiter::Stats> for EngineStats {
 
 impl From<tollkeeper_limiter::LeaseStats> for LeaseStats {
     fn from(stats: tollkeeper_limiter::LeaseStats) -> Self {
-        let EngineStats { keys, evictions, tiers } = stats.counted.into();
+        let EngineStats {
+            keys, evictions, tiers, ..
+        } = stats.counted.into();
         Self {
             keys,
             evictions,

@@ -80,6 +80,11 @@ enum Limit {
         anchor_day: Option<u8>,
         anchor_month: Option<u8>,
     },
+    Concurrency {
+        name: String,
+        limit: f64,
+        timeout_seconds: f64,
+    },
 }
 
 #[derive(Deserialize, Serialize)]
@@ -149,6 +154,17 @@ fn limit(limit: Limit) -> LimitSpec {
                 },
             }
         }
+        Limit::Concurrency {
+            name,
+            limit,
+            timeout_seconds,
+        } => LimitSpec {
+            name,
+            rule: Rule::Concurrency {
+                limit: milli(limit) / 1_000,
+                timeout_ms: milli(timeout_seconds),
+            },
+        },
     }
 }
 
@@ -221,5 +237,6 @@ fn counted_rule(NamedRule { name, rule, .. }: &NamedRule) -> CountedRule<'_> {
                 anchor_month,
             }
         }
+        Rule::Concurrency { .. } => unreachable!("no lease is counted by it, nor told to be"),
     }
 }

@@ -67,6 +67,7 @@ impl From<Rule> for StoredRule {
                 };
             }
             Rule::Quota { limit_milli, period } => (limit_milli, period),
+            Rule::Concurrency { .. } => unreachable!("nothing is stored of it, nor told to be"),
         };
         match period {
             Period::Hour => Self::HourQuota { limit_milli },

@@ -43,6 +43,9 @@ export function limitsText(limits: readonly LimitSpec[]): string {
 function limitText(spec: LimitSpec): string {
   const shadow = spec.shadow === true ? ", shadow" : "";
   if (spec.type === "quota") return `${spec.name} ${spec.limit} ${OFTEN[spec.period]}${shadow}`;
+  if (spec.type === "concurrency") {
+    return `${spec.name} ${spec.limit} at the same time, ${spec.timeoutSeconds} s at most${shadow}`;
+  }
   const block = spec.blockSeconds === undefined ? "" : `, then blocked for ${spec.blockSeconds} s`;
   return `${spec.name} ${spec.limit} in ${spec.windowSeconds} s, burst ${spec.burst}${block}${shadow}`;
 }

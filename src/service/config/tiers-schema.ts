@@ -29,14 +29,27 @@ const quota = z.strictObject({
   shadow,
 });
 
+const concurrency = z.strictObject({
+  name,
+  type: z.literal("concurrency"),
+  limit: z.int({ error: "a whole number of calls, 1 to 10,000" }),
+  timeoutSeconds: amount,
+  shadow,
+});
+
 /** The tiers of a configuration file. What is wrong with one says what it may be. */
 export const tiersSchema = z.record(
   z.string(),
   z.strictObject(
     {
-      limits: z.array(z.discriminatedUnion("type", [bucket, quota], { error: "a limit of type bucket or quota" }), {
-        error: "a list of limits, empty for unlimited",
-      }),
+      limits: z.array(
+        z.discriminatedUnion("type", [bucket, quota, concurrency], {
+          error: "a limit of type bucket, quota or concurrency",
+        }),
+        {
+          error: "a list of limits, empty for unlimited",
+        },
+      ),
     },
     { error: "a mapping with limits" },
   ),

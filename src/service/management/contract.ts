@@ -140,11 +140,11 @@ const unlimited = "null if unlimited.";
 export const limitState = z
   .object({
     name: z.string(),
-    type: z.enum(["bucket", "quota"]),
+    type: z.enum(["bucket", "quota", "concurrency"]),
     limit: z
       .number()
       .nullable()
-      .meta({ description: `Tokens of one window or period; ${unlimited}` }),
+      .meta({ description: `Tokens of one window or period, or calls at the same time; ${unlimited}` }),
     capacity: z
       .number()
       .nullable()
@@ -152,10 +152,11 @@ export const limitState = z
     remaining: z
       .number()
       .nullable()
-      .meta({ description: `Tokens left; ${unlimited}` }),
-    resets_at: isoDate
-      .nullable()
-      .meta({ description: "When it is full, or its period ends; null if unlimited, or if that is never." }),
+      .meta({ description: `Tokens or places left; ${unlimited}` }),
+    resets_at: isoDate.nullable().meta({
+      description:
+        "When it is full, its period ends, or the first place is free at the latest; null if unlimited, or if that is never.",
+    }),
   })
   .meta({ id: "LimitState" });
 

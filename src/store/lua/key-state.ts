@@ -1,4 +1,5 @@
 import { CALENDAR, DAY, LASTING, MINUTE } from "./calendar.js";
+import { PLACES } from "./places.js";
 import { MAX, RULES } from "./rules.js";
 
 /** Fields of a key's hash at most: a few per limit, and one for each lane of a replica that corrected it of late. */
@@ -24,7 +25,9 @@ export const REMEMBERED_MS = 60_000;
  * that is kept, and when the period began in which that is so; under the quota's name stands what is used, of which the
  * former is taken off to have what is spent: below 0 if less is used. Until `@g` tokens that were granted ahead may still come
  * back; `@w` is the lane that got them, or `*` if several may give them back. The hash is gone a minute after every bucket is
- * full again, or a day after a quota's period; while something granted is kept, and of a quota that never ends, it stays. One that holds anything but this, or more than {@link MAX_FIELDS} fields, is
+ * full again or a place is over, or a day after a quota's period; while something granted is kept, and of a quota that never
+ * ends, it stays. What stands under `@p:<limit>` tells `places.ts`. One that holds anything but this, or more than
+ * {@link MAX_FIELDS} fields, is
  * no hash of ours.
  *
  * An epoch begins when the hash is made and when another server is found to serve it. What a caller knows from an earlier
@@ -39,6 +42,7 @@ export const REMEMBERED_MS = 60_000;
 export const KEY_STATE = `
 ${RULES}
 ${CALENDAR}
+${PLACES}
 local epochs = server .. ':'
 
 -- One of the caller's lanes, by its number.
@@ -103,6 +107,7 @@ local function load(key)
   isForeign = isForeign or not (count(own['@t'] or '0') and count(own['@g'] or '0'))
   return {
     key = key, own = own, slots = slots, hasBlocks = hasBlocks, isForeign = isForeign, asked = 0, before = 0, now = 0, epoch = '',
+    places = {},
   }
 end
 
@@ -120,6 +125,7 @@ local function advance(state, asked)
   local now = max(asked, before)
   local epoch, begins = epochAt(state, now)
   state.asked, state.before, state.now, state.epoch = asked, before, now, epoch
+  readPlaces(state)
   for name, slot in pairs(state.slots) do
     local rule = ruleOf(own['@r:' .. name] or '')
     slot.storedRestored = count(own['@h:' .. name] or '0')
@@ -164,7 +170,9 @@ local function bringTo(state, limits)
   for i = 1, #limits do
     local limit = limits[i]
     local slot, rule = slots[limit.name], limit.rule
-    if not slot then
+    if rule.isPlaces then
+      -- Places stay what they are.
+    elseif not slot then
       slots[limit.name] = slotOf(rule, limit.initial)
     elseif rule.isBucket then
       changed = changed or slot.rule ~= rule
@@ -198,7 +206,7 @@ local function restore(state, command)
   for i = 1, #limits do
     local rule, initial, amount = limits[i].rule, limits[i].initial, snapshot.spent[i]
     local slot = state.slots[limits[i].name]
-    if amount and slot then
+    if amount and slot and not rule.isPlaces then
       if rule.isBucket then
         local left = refilled(amount, max(0, now - snapshot.at), rule, initial)
         local isBlock = left > ${MAX} and slot.rule.capacity > 0
@@ -256,6 +264,11 @@ local function save(state, command, grants)
       fields[n + 1], fields[n + 2], n = '@h:' .. name, slot.restored, n + 2
     end
   end
+  for name, places in pairs(state.places) do
+    local text, last = textOf(places)
+    if text ~= (own['@p:' .. name] or '') then fields[n + 1], fields[n + 2], n = '@p:' .. name, text, n + 2 end
+    ttl = max(ttl, last - now + ${MINUTE})
+  end
   if sequence then fields[n + 1], fields[n + 2], n = counter, string.format('%.0f %.0f', sequence, asked), n + 2 end
   if grants then fields[n + 1], fields[n + 2], fields[n + 3], fields[n + 4] = '@g', own['@g'], '@w', own['@w'] end
   redis.call(unpack(fields))
@@ -283,7 +296,9 @@ local function answer(state, limits, denied, granted, back)
   for i = 1, #limits do
     local rule, slot = limits[i].rule, state.slots[limits[i].name]
     local spent = slot and slot.spent or limits[i].initial
-    if slot and rule.isBucket then
+    if rule.isPlaces then
+      spent = amountOf(state, limits[i].name)
+    elseif slot and rule.isBucket then
       spent = carried(slot, limits[i])
     elseif slot and slot.rule ~= rule and (periodOf(now, slot.rule)) ~= (periodOf(now, rule)) then
       spent = 0 - keptOf(slot, slot.rule.capacity)

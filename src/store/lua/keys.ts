@@ -1,3 +1,4 @@
+import { MAX_TIMEOUT_MS } from "../../engine/concurrency.js";
 import { DAY } from "./calendar.js";
 import { KEY_STATE } from "./key-state.js";
 import { MAX } from "./rules.js";
@@ -20,12 +21,14 @@ import { MAX } from "./rules.js";
  * can't tell what another has got, and has yet to hear of. Then by operation:
  *
  * - `take`: need, which is one number of every limit, or empty and one number per limit behind it; want, divisor, how long in ms
- *   what is granted beyond the need may stay out, and 1 if other lanes of the caller may give that back. Grants `need` or denies,
+ *   what is granted beyond the need may stay out, 1 if other lanes of the caller may give that back, a number for the place that is
+ *   taken of each limit of concurrency of which something is needed, and which replicas there were: an instant and their names, by
+ *   a space each, empty if that is not known. Grants `need` or denies,
  *   which blocks buckets that block and have no room, unless what others hold may come back first; and in whole tokens beyond it
  *   up to `want` in all, at most the divisor's part of what is left, but nothing beyond a need per limit, of which it tells the
  *   largest. Others are asked to give back what lies idle if they hold tokens and the wait would be
  *   longer than these may stay out.
- * - `peek`: need. Says what `take` would, and writes nothing.
+ * - `peek`: need, and the replicas as of a take. Says what `take` would, and writes nothing.
  * - `adjust`: instant of the decision, words, sequence or empty, and per limit thousandths. The words are of `quotas` only,
  *   `tell` the others, `retry`: sent before, `unused`, and `outage`: admitted while the store was away. Who has lost writes
  *   may have lost the sequence of a correction whose effect others know and restore: what is sent again into another epoch
@@ -33,6 +36,8 @@ import { MAX } from "./rules.js";
  *   them: given back whole, they would pay for what others took later. A bucket that is blocked stays as it is.
  * - `grant`: which limit of the tier, from 1, thousandths, and 1 if they are kept. The lane is the grant's own, so that one
  *   that is sent again counts once; the others are told. Touches no other limit. Grants nothing if that is more than can be counted.
+ * - `release`: a number, under which the lane has taken places; answers for how many limits one was freed.
+ * - `hold`: a number and an instant, under which and at which the lane has taken places of which this server does not know.
  * - `reset`.
  * - `leave`: what the lane has corrected was acknowledged, and it will not correct anything any more.
  *
@@ -84,10 +89,17 @@ local function decode(at)
     return {
       op = op, now = now, limits = limits, lane = lane, snapshot = snapshot,
       need = need, want = want, divisor = divisor, out = out, isShared = shared == 1,
-    }, rest + 4
+      place = ARGV[rest + 4], present = ARGV[rest + 5],
+    }, rest + 6
   elseif op == 'peek' then
     local need, rest = needAt(at, n)
-    return {op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, need = need}, rest
+    return {
+      op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, need = need, present = ARGV[rest],
+    }, rest + 1
+  elseif op == 'release' then
+    return {op = op, now = now, limits = limits, lane = lane, place = ARGV[at]}, at + 1
+  elseif op == 'hold' then
+    return {op = op, now = now, limits = limits, lane = lane, place = ARGV[at], madeAt = tonumber(ARGV[at + 1])}, at + 2
   elseif op == 'adjust' then
     return {
       op = op, now = now, limits = limits, lane = lane, snapshot = snapshot, madeAt = tonumber(ARGV[at]),
@@ -122,13 +134,46 @@ local function reset(state, command)
   return {0, 0, command.now, 0, epoch, 0}
 end
 
+local function release(state, command)
+  local freed = 0
+  for i = 1, #command.limits do
+    local name = command.limits[i].name
+    if command.limits[i].rule.isPlaces and removePlace(state, name, command.lane, command.place) then
+      freed = freed + 1
+      local text = textOf(state.places[name])
+      if text == '' then
+        redis.call('HDEL', state.key, '@p:' .. name)
+      else
+        redis.call('HSET', state.key, '@p:' .. name, text)
+      end
+    end
+  end
+  return {0, freed, state.now, state.now - state.asked, '', 0}
+end
+
+local function hold(state, command)
+  for i = 1, #command.limits do
+    local limit = command.limits[i]
+    if limit.rule.isPlaces then
+      addPlace(state, limit.name, command.lane, command.place, command.madeAt, limit.rule.timeout)
+    end
+  end
+  save(state, command)
+  return {0, 0, state.now, state.now - state.asked, '', 0}
+end
+
 -- Has a limit's name stand for what it does in the caller's tier; an error while something is spent of another kind.
 local function agree(state, limits)
   for i = 1, #limits do
     local name, rule = limits[i].name, limits[i].rule
-    local slot = state.slots[name]
+    local slot, places = state.slots[name], state.places[name]
+    if places and #places > 0 and not rule.isPlaces then
+      return {err = 'KIND ' .. name .. ',' .. rule.kind .. ',concurrency'}
+    end
     if slot and slot.rule.kind ~= rule.kind then
       if slot.spent ~= 0 or slot.granted > 0 then return {err = 'KIND ' .. name .. ',' .. rule.kind .. ',' .. slot.rule.kind} end
+    end
+    if slot and slot.rule.kind ~= rule.kind and not rule.isPlaces then
       state.slots[name] = slotOf(rule, limits[i].initial)
       state.slots[name].storedRestored = slot.storedRestored
     end
@@ -143,6 +188,7 @@ local function adjust(state, command)
   -- By how much a slot changes, in its units: of thousandths under the rule of a limit.
   local function changeOf(slot, limit, delta)
     local rule = slot.rule
+    if limit.rule.isPlaces then return 0 end
     if not rule.isBucket then
       local isSamePeriod = (periodOf(state.now, rule)) == (periodOf(command.madeAt, limit.rule))
       return isSamePeriod and delta or 0
@@ -168,6 +214,7 @@ local function adjust(state, command)
   local restores, isOfOutage = mayRestore(state, snapshot), is('outage')
   for i = 1, #limits do
     local isMeant = restores and snapshot.spent[i] or isOfOutage and deltas[i] > 0
+    isMeant = isMeant and not limits[i].rule.isPlaces
     if isMeant and not state.slots[limits[i].name] then state.slots[limits[i].name] = slotOf(limits[i].rule, limits[i].initial) end
   end
   restore(state, command)
@@ -189,9 +236,14 @@ local function weigh(state, command)
   local limits, need = command.limits, command.need
   local denied, longest, left = 0, 0, nil
   for i = 1, #limits do
-    local rule, spent, needed = limits[i].rule, state.slots[limits[i].name].spent, neededOf(need, i)
+    local name, rule, needed = limits[i].name, limits[i].rule, neededOf(need, i)
+    local spent = rule.isPlaces and 0 or state.slots[name].spent
     local wait, has
-    if rule.isBucket then
+    if rule.isPlaces then
+      local amount = amountOf(state, name)
+      local isFull = #(state.places[name] or {}) >= rule.capacity
+      wait, has = isFull and max(1, amount % ${MAX_TIMEOUT_MS + 1}) or 0, ${MAX}
+    elseif rule.isBucket then
       local missing, block = spent + needed * rule.perMilli - rule.capacity, 0
       if spent > ${MAX} then block = spent - ${MAX} elseif missing > 0 then block = limits[i].block end
       if block > 0 then missing = block + max(0, limits[i].initial + needed * rule.perMilli - rule.capacity) end
@@ -223,6 +275,7 @@ local function block(state, limits, need)
 end
 
 local function peek(state, command)
+  dropAbsent(state, command.present)
   bringTo(state, command.limits)
   restore(state, command)
   local denied, _, back = weigh(state, command)
@@ -231,6 +284,7 @@ end
 
 local function take(state, command)
   local limits, need, own = command.limits, command.need, state.own
+  dropAbsent(state, command.present)
   local changed = bringTo(state, limits)
   restore(state, command)
   local denied, left, back = weigh(state, command)
@@ -250,8 +304,15 @@ local function take(state, command)
       own['@g'] = string.format('%.0f', max(state.asked + command.out, own['@w'] == '*' and count(own['@g']) or 0))
     end
     for i = 1, #limits do
-      local slot, milli = state.slots[limits[i].name], neededOf(need, i) + ahead
-      if milli > 0 then slot.spent = min(${MAX}, slot.spent + milli * limits[i].rule.perMilli) end
+      local name, rule, needed = limits[i].name, limits[i].rule, neededOf(need, i)
+      local slot, milli = state.slots[name], needed + ahead
+      if rule.isPlaces then
+        if needed > 0 and command.place ~= '' then
+          addPlace(state, name, command.lane, command.place, state.now, rule.timeout)
+        end
+      elseif milli > 0 then
+        slot.spent = min(${MAX}, slot.spent + milli * rule.perMilli)
+      end
     end
   elseif back == 0 then
     block(state, limits, need)
@@ -284,8 +345,10 @@ local function execute(key, command)
   if op == 'reset' then return reset(state, command) end
   if op == 'leave' and not state.isForeign then return leave(state, command) end
   if state.isForeign or not advance(state, command.now) then return {err = 'FOREIGN ' .. redis.call('TYPE', key).ok} end
+  if op == 'release' then return release(state, command) end
   local conflict = agree(state, command.limits)
   if conflict then return conflict end
+  if op == 'hold' then return hold(state, command) end
   if op == 'adjust' then return adjust(state, command) end
   if op == 'peek' then return peek(state, command) end
   if op == 'grant' then return grant(state, command) end

@@ -22,7 +22,7 @@ const MAX_FIELDS = 16_384;
  * Arguments: server, replica, whether it has state, whether it has reported it, whether it is leaving, whether
  * the server has just started, its kinds, its lane, how many lanes the replica has, how many peers it knew, these, then tier
  * and tokens in turn. Answers with how long to wait, the replicas heard of lately, those of their kinds that are not the
- * caller's, and 1 if there is no room for what is spent.
+ * caller's, 1 if there is no room for what is spent, and the time.
  */
 export const REGISTRY = `
 local key = KEYS[1]
@@ -134,5 +134,5 @@ for field, value in pairs(hash) do
   end
 end
 redis.pcall('PEXPIRE', key, 40 * 86400000)
-return {math.max(waiting and left('settle', ${ABSENT_MS}) or 0, left('hold', ${HOLD_MS}), 0), alive, others, isFull and 1 or 0}
+return {math.max(waiting and left('settle', ${ABSENT_MS}) or 0, left('hold', ${HOLD_MS}), 0), alive, others, isFull and 1 or 0, now}
 `;

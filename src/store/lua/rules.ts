@@ -8,7 +8,8 @@ export const MAX = 2 ** 52;
  * - `count(text)`: a whole number as it was written here.
  * - `ruleOf(text)`: the rule that a text stands for: `kind`, `isBucket`, `capacity`, `perMilli`, and `perMs` of a bucket or
  *   `span`, `period` and `anchor` of a quota. A span is `0` for days, the anchor day of months, `hour`, `week:<anchor day>`,
- *   `year:<anchor month>`, `once`. A capacity of 0 denies everything that costs something.
+ *   `year:<anchor month>`, `once`. A capacity of 0 denies everything that costs something. One of concurrency `isPlaces`, and
+ *   has its places as `capacity`, and a `timeout` in ms.
  * - `converted(spent, from, to, initial)`, `unitsOf(milli, from, to)`: amounts of one bucket in the units of another; of one that
  *   never has anything, `initial` and nothing.
  * - `refilled(spent, elapsed, rule, initial)`: what is still spent of a bucket after some ms. An amount above ${MAX} says for how many
@@ -49,10 +50,17 @@ local function quotaOf(text)
   }
 end
 
+local function placesRuleOf(text)
+  local capacity, timeout = string.match(text, '^c (%d+) (%d+)$')
+  capacity, timeout = count(capacity), count(timeout)
+  if not (capacity and timeout) then return nil end
+  return {text = text, kind = 'concurrency', isPlaces = true, capacity = capacity, timeout = timeout}
+end
+
 -- By their text, so that those that are the same are one; nil for a text that is none.
 local rules = {}
 local function ruleOf(text)
-  local rule = rules[text] or bucketOf(text) or quotaOf(text)
+  local rule = rules[text] or bucketOf(text) or quotaOf(text) or placesRuleOf(text)
   rules[text] = rule
   return rule
 end

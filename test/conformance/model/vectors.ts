@@ -13,6 +13,7 @@ export const KINDS: readonly string[] = [
   "grants",
   "costs",
   "blocks",
+  "places",
 ];
 
 /** Steps of a random vector. */

@@ -4,7 +4,7 @@ import { Lease } from "../../../src/engine/lease.js";
 import { difference, runOf, shortened } from "./lease-comparison.js";
 
 /** Runs in which a fault is found at the latest. */
-const MOST_RUNS = 300;
+const MOST_RUNS = 1000;
 
 const { add, bringUnder, learn, rememberDenial, removeExpired, standing, usable, use, runsLow, isAsNew } =
   Lease.prototype;

@@ -159,6 +159,7 @@ export class LeaseScript {
       wait: denies ? Math.max(300, answer.wait) : answer.wait,
       at: this.#at.now + answer.lag - age,
       spent: tier.of.map(({ rule }, index) => {
+        if (rule.type === "concurrency") return Number.NaN; // Of which nothing is told.
         const most = rule.type === "bucket" ? rule.capacity : rule.maxCostMilli;
         const part = spent[index] ?? 0;
         return denies ? most : Math.floor(most * (rule.type === "quota" ? part : Math.max(0, part)));

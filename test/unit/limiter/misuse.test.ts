@@ -140,7 +140,7 @@ describe("tiers", () => {
     [
       "an unknown type",
       { t: { limits: [{ ...minute, type: "window" }] } },
-      'tiers.t.limits[0].type is window; it may be "bucket" or "quota"',
+      'tiers.t.limits[0].type is window; it may be "bucket", "quota" or "concurrency"',
     ],
     ["an unknown field", { t: { limits: [{ ...minute, brust: 2 }] } }, "tiers.t.limits[0].brust is an unknown field"],
     ["a bad name", { t: { limits: [{ ...minute, name: "per minute" }] } }, "tiers.t.limits[0].name is per minute"],

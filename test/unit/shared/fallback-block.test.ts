@@ -5,7 +5,7 @@ import { FallbackLimits } from "../../../src/shared/fallback-limits.js";
 import type { OutagePolicies } from "../../../src/shared/outage-policy.js";
 
 const NOON = Date.UTC(2026, 5, 15, 12);
-const SHARE: OutagePolicies = { bucket: "share", quota: "share" };
+const SHARE: OutagePolicies = { bucket: "share", quota: "share", concurrency: "share" };
 const limits = [
   { name: "attempts", type: "bucket", limit: 6, windowSeconds: 60, burst: 2, blockSeconds: 100 } as const,
 ];
@@ -32,7 +32,13 @@ it("none begins in an outage, since a part that is empty does not tell that the 
 });
 
 it("what is let in openly during a block is counted", () => {
-  const parts = new FallbackLimits(tier, [rule.blockedFor(5000)], 1, { bucket: "open", quota: "open" }, NOON);
+  const parts = new FallbackLimits(
+    tier,
+    [rule.blockedFor(5000)],
+    1,
+    { bucket: "open", quota: "open", concurrency: "open" },
+    NOON,
+  );
   expect(parts.decide(2000, NOON, true).denied).toBe(0);
   expect(parts.outstanding(NOON + 1000)).toMatchObject({ deltas: [2000] });
 });

@@ -4,8 +4,8 @@ import type { LimitSpec } from "../../../src/index.js";
 import { FallbackLimits } from "../../../src/shared/fallback-limits.js";
 
 const NOW = Date.UTC(2026, 5, 15, 12);
-const OPEN = { bucket: "open", quota: "open" } as const;
-const SHARE = { bucket: "share", quota: "share" } as const;
+const OPEN = { bucket: "open", quota: "open", concurrency: "open" } as const;
+const SHARE = { bucket: "share", quota: "share", concurrency: "share" } as const;
 
 function openFor(limit: LimitSpec, policies: typeof OPEN | typeof SHARE): FallbackLimits {
   const tier = compileTiers({ t: { limits: [limit] } }, new Map()).get("t") as Tier;

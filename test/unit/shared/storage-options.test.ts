@@ -26,7 +26,7 @@ describe("storage in Redis", () => {
     [{ prefix: "a b" }, "storage.prefix is a b; it may be 1 to 64 letters, digits, _, - and ."],
     [{ tls: null }, "storage.tls is null; it may be an object"],
     [{ onOutage: "panic" }, 'storage.onOutage is panic; it may be "share", "open" or "closed"'],
-    [{ onOutage: { minute: "open" } }, "storage.onOutage.minute is unknown; it may be bucket or quota"],
+    [{ onOutage: { minute: "open" } }, "storage.onOutage.minute is unknown; it may be bucket, quota or concurrency"],
     [{ onOutage: { quota: "maybe" } }, 'storage.onOutage.quota is maybe; it may be "share", "open" or "closed"'],
     [{ lease: 1 }, "storage.lease is unknown; it may be one of"],
     [
@@ -45,8 +45,8 @@ describe("storage in Redis", () => {
   });
 
   it("shares where nothing else is said", () => {
-    expect(policiesOf(undefined)).toEqual({ bucket: "share", quota: "share" });
-    expect(policiesOf("closed")).toEqual({ bucket: "closed", quota: "closed" });
-    expect(policiesOf({ quota: "closed" })).toEqual({ bucket: "share", quota: "closed" });
+    expect(policiesOf(undefined)).toEqual({ bucket: "share", quota: "share", concurrency: "share" });
+    expect(policiesOf("closed")).toEqual({ bucket: "closed", quota: "closed", concurrency: "closed" });
+    expect(policiesOf({ quota: "closed" })).toEqual({ bucket: "share", quota: "closed", concurrency: "share" });
   });
 });

@@ -145,20 +145,22 @@ it("there are as many answers as commands, and perhaps one refusal", () => {
 });
 
 it("a heartbeat is answered with who is there", () => {
-  expect(membershipOf([0, ["me", "b"], ["hour=bucket"], 1], "me", false)).toEqual({
+  expect(membershipOf([0, ["me", "b"], ["hour=bucket"], 1, 5], "me", false)).toEqual({
     recoveringMs: 0,
     replicas: ["me", "b"],
     others: ["hour=bucket"],
     isFull: true,
+    atMs: 5,
   });
-  expect(membershipOf(["3000", [], [], "0"], "me", true)).toMatchObject({ recoveringMs: 3000, isFull: false });
-  const good: readonly unknown[] = [0, ["me"], [], 0];
+  expect(membershipOf(["3000", [], [], "0", "5"], "me", true)).toMatchObject({ recoveringMs: 3000, isFull: false });
+  const good: readonly unknown[] = [0, ["me"], [], 0, 5];
   const bad: unknown[] = [
-    ...[null, 0, "OK", [], [0], [0, ["me"], []], [...good, 0], good.with(1, ["b"]), good.with(1, [])],
+    ...[null, 0, "OK", [], [0], [0, ["me"], [], 0], [...good, 0], good.with(1, ["b"]), good.with(1, [])],
     ...swapped(good, 0, ...NUMBERS, 3001),
     ...swapped(good, 1, "me", null, ["me", 1], 1),
     ...swapped(good, 2, "x", null, [1], [null]),
     ...swapped(good, 3, ...NUMBERS, 2),
+    ...swapped(good, 4, ...NUMBERS),
   ];
   for (const answer of bad) {
     expect(() => membershipOf(answer, "me", false), JSON.stringify(answer)).toThrow(StrangeAnswer);

@@ -214,6 +214,7 @@ fn own_tiers() -> TierVersions {
                     limit_milli,
                     period: crate::period::Period::Month { anchor_day: 1 },
                 },
+                Rule::Concurrency { .. } => unreachable!("the tier has none"),
             },
         });
     let tier = crate::tier::TierSpec {

@@ -25,6 +25,7 @@ macro_rules! sources {
 }
 sources! {
     bucket "../../src/bucket.rs",
+    concurrency "../../src/concurrency.rs",
     correction "../../src/correction.rs",
     cost "../../src/cost.rs",
     credit "../../src/credit.rs",

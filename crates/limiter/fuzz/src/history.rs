@@ -96,6 +96,7 @@ fn window(rule: Rule) -> u128 {
     match rule {
         Rule::Bucket { window_ms, .. } => window_ms.into(),
         Rule::Quota { .. } => 1,
+        Rule::Concurrency { .. } => unreachable!("it has no other limits"),
     }
 }
 
@@ -115,5 +116,6 @@ fn most(rule: Rule, from_ms: u64, to_ms: u64) -> u128 {
                 u128::MAX
             }
         }
+        Rule::Concurrency { .. } => unreachable!("it has no other limits"),
     }
 }

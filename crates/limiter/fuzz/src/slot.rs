@@ -57,6 +57,7 @@ impl Slot {
                 u128::from(capacity_milli(rule).saturating_sub(limit_milli)) * Self::per_milli(rule)
             }
             Rule::Quota { .. } => 0,
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -64,6 +65,7 @@ impl Slot {
         match rule {
             Rule::Bucket { window_ms, .. } => u128::from(window_ms) * SCALE,
             Rule::Quota { .. } => 1,
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -91,6 +93,7 @@ impl Slot {
                     self.begin();
                 }
             }
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         }
     }
 
@@ -289,6 +292,7 @@ impl Slot {
                 };
                 (if after > capacity { rest } else { 0 }, rest)
             }
+            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
         };
         Standing {
             // What costs nothing waits for nothing.
@@ -309,6 +313,7 @@ pub(crate) fn capacity_milli(rule: Rule) -> u64 {
             ..
         } => whole(u128::from(limit_milli) * u128::from(burst_milli) / 1_000),
         Rule::Quota { limit_milli, .. } => limit_milli,
+        Rule::Concurrency { .. } => unreachable!("it has no other limits"),
     }
 }
 

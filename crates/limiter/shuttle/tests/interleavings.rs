@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::scheduler::DfsScheduler;
 use shuttle::{Runner, thread};
 use tollkeeper_limiter_shuttle::{
-    Change, Cost, LimitSpec, Limiter, Period, Rule, Settings, Subject, TierSpec, Verdict,
+    Change, Cost, LimitSpec, Limiter, Period, Rule, Settings, Subject, TakenPlace, TierSpec, Verdict,
 };
 
 mod explore;
@@ -321,5 +321,119 @@ fn two_calls_and_a_save_meet_in_every_order() {
         let last = saved.into_iter().chain(save(&limiter)).last();
         let state = last.and_then(|change| change.state).expect("it has changed");
         assert_eq!(state.used[1], 1_000);
+    });
+}
+
+const TIMEOUT_MS: u64 = 30_000;
+
+/// As [`limiter`], of a tier with so many places.
+fn limiter_of_places(limit: u64, max_keys: usize) -> Arc<Limiter> {
+    let parallel = LimitSpec {
+        name: "parallel".into(),
+        rule: Rule::Concurrency {
+            limit,
+            timeout_ms: TIMEOUT_MS,
+        },
+    };
+    let settings = Settings {
+        tiers: vec![TierSpec {
+            name: "free".into(),
+            limits: vec![parallel],
+        }],
+        max_keys,
+        secret: [3; 16],
+        durable: false,
+    };
+    Arc::new(Limiter::new(settings).expect("the tiers are sound"))
+}
+
+/// Runs a call of a key, if it gets a place, and says whether it did.
+fn run(limiter: &Limiter, key: &str, running: &AtomicUsize, limit: usize) -> bool {
+    let key = limiter.hash(key);
+    let outcome = limiter.consume(key, 0, 1_000, NOW_MS).expect("the call is sound");
+    if outcome.verdict != Verdict::Allowed {
+        return false;
+    }
+    assert!(running.fetch_add(1, Ordering::Relaxed) < limit, "more run than may");
+    thread::yield_now();
+    running.fetch_sub(1, Ordering::Relaxed);
+    let place = TakenPlace {
+        number: outcome.place,
+        ends_ms: &[NOW_MS + TIMEOUT_MS],
+        overflow: outcome.overflow.then_some("free"),
+    };
+    assert!(limiter.release(key, &place, NOW_MS), "nobody else gives it back");
+    true
+}
+
+#[test]
+fn no_more_calls_run_than_there_are_places_and_all_are_free_in_the_end() {
+    explore(|| {
+        let (limiter, running) = (limiter_of_places(2, 10), Arc::new(AtomicUsize::new(0)));
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let (limiter, running) = (Arc::clone(&limiter), Arc::clone(&running));
+                thread::spawn(move || {
+                    let ran = (0..2).filter(|_| run(&limiter, "hot", &running, 2)).count();
+                    limiter.sweep(NOW_MS);
+                    ran
+                })
+            })
+            .collect();
+        let ran: usize = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("it does not panic"))
+            .sum();
+        assert!(ran >= 2, "{ran}");
+        for _ in 0..2 {
+            let outcome = limiter.consume(limiter.hash("hot"), 0, 1_000, NOW_MS);
+            assert_eq!(outcome.expect("the call is sound").verdict, Verdict::Allowed);
+        }
+    });
+}
+
+#[test]
+fn keys_that_share_the_overflow_bucket_share_its_places() {
+    explore(|| {
+        let (limiter, running) = (limiter_of_places(1, 1), Arc::new(AtomicUsize::new(0)));
+        let first = limiter.consume(limiter.hash("first"), 0, 1_000, NOW_MS);
+        assert_eq!(first.expect("the call is sound").verdict, Verdict::Allowed);
+        let threads: Vec<_> = (0..2)
+            .map(|number| {
+                let (limiter, running) = (Arc::clone(&limiter), Arc::clone(&running));
+                thread::spawn(move || run(&limiter, &format!("key {number}"), &running, 1))
+            })
+            .collect();
+        let ran = threads
+            .into_iter()
+            .filter_map(|thread| thread.join().ok())
+            .filter(|ran| *ran)
+            .count();
+        assert!(ran >= 1, "{ran}");
+    });
+}
+
+#[test]
+fn a_reset_while_calls_run_leaves_no_place_behind() {
+    explore(|| {
+        let limiter = limiter_of_places(1, 10);
+        let key = limiter.hash("hot");
+        let caller = {
+            let limiter = Arc::clone(&limiter);
+            thread::spawn(move || {
+                let outcome = limiter.consume(key, 0, 1_000, NOW_MS).expect("the call is sound");
+                let place = TakenPlace {
+                    number: outcome.place,
+                    ends_ms: &[NOW_MS + TIMEOUT_MS],
+                    overflow: None,
+                };
+                limiter.release(key, &place, NOW_MS)
+            })
+        };
+        limiter.reset(key);
+        limiter.sweep(NOW_MS);
+        caller.join().expect("it does not panic");
+        let outcome = limiter.consume(key, 0, 1_000, NOW_MS).expect("the call is sound");
+        assert_eq!(outcome.verdict, Verdict::Allowed);
     });
 }

@@ -455,6 +455,7 @@ fn either<T>(rule: Rule, bucket: impl FnOnce(Bucket) -> T, quota: impl FnOnce(Qu
             bucket(made.and_then(|made| made.blocking(block_ms)).unwrap())
         }
         Rule::Quota { limit_milli, period } => quota(Quota::new(limit_milli, period)),
+        Rule::Concurrency { .. } => unreachable!("it has no other limits"),
     }
 }
 
@@ -504,5 +505,6 @@ fn converted(rule: Rule, left: u64, from: Rule, now: u64) -> u64 {
             let from = Quota::new(limit_milli, period);
             either(rule, |_| 0, |quota| quota.converted(left, &from, now, now))
         }
+        Rule::Concurrency { .. } => unreachable!("it has no other limits"),
     }
 }

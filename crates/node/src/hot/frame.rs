@@ -27,6 +27,8 @@ pub(crate) mod outcome {
 pub(crate) mod at {
     pub(crate) const TIER: usize = 0;
     pub(crate) const COST: usize = 1;
+    /// After a decision that has taken a place: its number.
+    pub(crate) const PLACE: usize = 1;
     /// The length of the key, in UTF-16 units; read for batches only.
     pub(crate) const KEY_LENGTH: usize = 2;
     /// After a decision with [`BEHIND`](super::outcome::BEHIND): by how many milliseconds.

@@ -112,7 +112,7 @@ tiers:
       "FILE:11: tiers.gold.limits[0].limit is -1; it may be a number from 0 with at most three decimals",
       "FILE:13: tiers.gold.limits[0].brust is unknown; docs/configuration.md lists those that there are",
       "FILE:14: tiers.free is 5; it may be a mapping with limits",
-      'FILE:17: tiers.pro.limits[0].type is "weekly"; it may be a limit of type bucket or quota',
+      'FILE:17: tiers.pro.limits[0].type is "weekly"; it may be a limit of type bucket, quota or concurrency',
       "FILE:3: freeMinuteLimt is unknown; did you mean freeMinuteLimit?",
     ]);
   });

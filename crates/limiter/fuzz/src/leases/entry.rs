@@ -165,6 +165,7 @@ impl Entry {
                         let held = u128::from(held_milli) * u128::from(per_milli);
                         u64::try_from(u128::from(refilled).saturating_sub(held)).unwrap_or(0)
                     }
+                    _ => unreachable!("it has no other limits"),
                 },
             )
             .collect()
@@ -243,6 +244,7 @@ impl Entry {
                 (_, None) => 0,
                 (Rule::Bucket { .. }, Some(spent)) => bucket(rule).refilled(spent, store_ms.saturating_sub(self.at_ms)),
                 (Rule::Quota { .. }, Some(spent)) => quota(rule).rolled(spent, self.at_ms, store_ms),
+                _ => unreachable!("it has no other limits"),
             };
             left + initial(rule) == 0
         });
@@ -257,6 +259,7 @@ pub(crate) fn denial(tier: &TierSpec, spent: &[u64], cost_milli: u64, now_ms: u6
         let wait_ms = match limit.rule {
             Rule::Bucket { .. } => bucket(limit.rule).wait_ms(*spent, cost_milli),
             Rule::Quota { .. } => quota(limit.rule).wait_ms(*spent, cost_milli, now_ms),
+            _ => unreachable!("it has no other limits"),
         };
         if wait_ms > longest.map_or(0, |(_, wait_ms)| wait_ms) {
             longest = Some((index, wait_ms));
@@ -269,7 +272,7 @@ pub(crate) fn denial(tier: &TierSpec, spent: &[u64], cost_milli: u64, now_ms: u6
 pub(crate) fn blocks(tier: &TierSpec, spent: &[u64], cost_milli: u64) -> bool {
     tier.limits.iter().zip(spent).any(|(limit, &spent)| match limit.rule {
         Rule::Bucket { .. } => bucket(limit.rule).after_denial(spent, cost_milli) != spent,
-        Rule::Quota { .. } => false,
+        Rule::Quota { .. } | Rule::Concurrency { .. } => false,
     })
 }
 
@@ -277,6 +280,7 @@ fn initial(rule: Rule) -> u64 {
     match rule {
         Rule::Bucket { .. } => bucket(rule).initial(),
         Rule::Quota { .. } => 0,
+        _ => unreachable!("it has no other limits"),
     }
 }
 
@@ -293,13 +297,13 @@ fn bucket(rule: Rule) -> Bucket {
                 .and_then(|bucket| bucket.blocking(block_ms))
                 .expect("it is in force")
         }
-        Rule::Quota { .. } => panic!("a limit of one name is of one kind"),
+        _ => panic!("a limit of one name is of one kind"),
     }
 }
 
 fn quota(rule: Rule) -> Quota {
     match rule {
         Rule::Quota { limit_milli, period } => Quota::new(limit_milli, period),
-        Rule::Bucket { .. } => panic!("a limit of one name is of one kind"),
+        _ => panic!("a limit of one name is of one kind"),
     }
 }
