@@ -54,6 +54,8 @@ function checkNames(cost: Record<string, unknown>, { costNames, name: tier }: Bo
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) throw invalidCost(cost);
   const foreign = Object.keys(cost).find((name) => !costNames.includes(name));
   if (foreign !== undefined) throw foreignCost(foreign, plainTier(tier), costNames);
+  const missing = Object.keys(cost).find((name) => cost[name] === undefined);
+  if (missing !== undefined) throw invalidCostOf(missing, undefined);
 }
 
 /**
