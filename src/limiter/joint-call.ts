@@ -6,7 +6,7 @@ import { Decision } from "./decision.js";
 import { checkedKey } from "./misuse.js";
 import { PlacedDecision } from "./placed-decision.js";
 import { ShadowedDecision } from "./shadow.js";
-import type { SubjectCall } from "./subjects.js";
+import type { SubjectCall, Subjects } from "./subjects.js";
 
 const { TIER, KEY_LENGTH, NOW, CODE, VERSION, ROW } = FRAME;
 
@@ -16,14 +16,9 @@ const { TIER, KEY_LENGTH, NOW, CODE, VERSION, ROW } = FRAME;
  *
  * @throws {TollkeeperError} as {@link Limiter.consumeAll} does; then nothing was spent.
  */
-export function decideTogether(
-  engine: Engine,
-  boundTiers: BoundTiers,
-  calls: readonly SubjectCall[],
-  nowMs: number,
-): Decision[] {
+export function decideTogether(engine: Engine, boundTiers: BoundTiers, subjects: Subjects, nowMs: number): Decision[] {
   const { frame } = engine;
-  const asked = calls.map(({ key, tier, costs }) => {
+  const asked = subjects.map(({ key, tier, costs }) => {
     checkedKey(key);
     const boundTier = boundTiers.of(tier);
     const costMilli = sumOf(costs, boundTier);
@@ -33,7 +28,7 @@ export function decideTogether(
   });
   // To look one up may have shown that another thread has reloaded the tiers.
   if (asked.some(({ boundTier }) => boundTier.version !== boundTiers.version)) {
-    return decideTogether(engine, boundTiers, calls, nowMs);
+    return decideTogether(engine, boundTiers, subjects, nowMs);
   }
   asked.forEach(({ key, boundTier, costMilli }, index) => {
     const row = index * ROW;
@@ -55,7 +50,7 @@ export function decideTogether(
     const code = codes[wrong] as number;
     // Another thread has reloaded the tiers, or the engine has forgotten overrides; by those in force it may be right.
     if (code === OUTCOME.TIER_UNKNOWN && boundTiers.renew(boundTier.name)) {
-      return decideTogether(engine, boundTiers, calls, nowMs);
+      return decideTogether(engine, boundTiers, subjects, nowMs);
     }
     throw boundTiers.misuse(code, key, boundTier.name, tokensOf(costMilli, boundTier));
   }
@@ -65,7 +60,7 @@ export function decideTogether(
     const version = frame[row + VERSION] as number;
     const isSame = boundTier.version === version;
     const decider = isSame ? boundTier : boundTiers.ofVersion(version, boundTier.name, boundTier.tierId);
-    const cost = isSame ? costMilli : sumOf((calls[index] as SubjectCall).costs, decider);
+    const cost = isSame ? costMilli : sumOf((subjects.calls[index] as SubjectCall).costs, decider);
     const Made = decider.isPlain ? Decision : decider.shadows.length === 0 ? PlacedDecision : ShadowedDecision;
     return new Made(decider, key, frame, row, cost, isAllowed);
   });

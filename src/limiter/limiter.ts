@@ -218,9 +218,10 @@ export class Limiter {
    * @throws {TollkeeperError} as `consume` does, and `ERR_OPTION_INVALID`; then nothing was spent.
    */
   consumeAll(subjects: readonly Subject[]): JointDecision {
+    this.#checkOpen();
     const asked = new Subjects(subjects);
     const nowMs = this.#clock();
-    const decided = decideTogether(this.#engine, this.#boundTiers, asked.calls, nowMs);
+    const decided = decideTogether(this.#engine, this.#boundTiers, asked, nowMs);
     const decision = new JointDecision(asked, decided);
     if (decision.allowed) {
       for (const one of decided) if (one instanceof ShadowedDecision) this.#askShadows(one, nowMs, true);

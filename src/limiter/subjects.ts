@@ -1,5 +1,5 @@
 import type { Cost } from "../engine/cost.js";
-import { optionInvalid } from "../errors.js";
+import { optionInvalid, TollkeeperError } from "../errors.js";
 import { copyOf, type Many } from "./calls.js";
 
 /** The most subjects of one call. */
@@ -52,6 +52,23 @@ export class Subjects {
       return same;
     });
     this.calls = calls;
+  }
+
+  /**
+   * What is made of each call.
+   *
+   * @throws {TollkeeperError} what is wrong with one, and of which subjects it is.
+   */
+  map<T>(make: (call: SubjectCall) => T): T[] {
+    return this.calls.map((call, index) => {
+      try {
+        return make(call);
+      } catch (error) {
+        if (!(error instanceof TollkeeperError)) throw error;
+        const places = this.given.flatMap((_, place) => (this.#callOf[place] === index ? [place] : []));
+        throw new TollkeeperError(error.code, `subjects[${places.join(", ")}]: ${error.message}`, { cause: error });
+      }
+    });
   }
 
   /** What there is of each call, for each of the subjects. */

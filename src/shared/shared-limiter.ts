@@ -235,8 +235,9 @@ export class SharedLimiter {
    * @throws {TollkeeperError} as `consume` does, and `ERR_OPTION_INVALID`; then nothing stays spent.
    */
   consumeAll(subjects: readonly Subject[]): JointDecision | Promise<JointDecision> {
+    this.#checkOpen();
     const asked = new Subjects(subjects);
-    const calls = asked.calls.map(({ key, tier, costs }) => {
+    const calls = asked.map(({ key, tier, costs }) => {
       const boundTier = this.#boundTiers.of(tier);
       const costMilli = sumOf(costs, boundTier);
       const excess = excessOf(costMilli, boundTier);

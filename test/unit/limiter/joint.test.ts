@@ -186,14 +186,14 @@ describe.each(ENGINES)("consumeAll, %s engine", (engine) => {
     ["none", [], "subjects is 0 items long; it may be 1 to 8 items long"],
     ["nine", Array(9).fill({ key: "a", tier: "free" }), "subjects is 9 items long; it may be 1 to 8 items long"],
     ["no subject", [{ key: "good", tier: "free" }, null], "subjects[1] is null; it may be { key, tier, cost }"],
-    ["no key", [{ key: "good", tier: "free" }, { tier: "free" }], "key is of type undefined"],
+    ["no key", [{ key: "good", tier: "free" }, { tier: "free" }], "subjects[1]: key is of type undefined"],
     [
       "a long key",
       [
         { key: "good", tier: "free" },
         { key: "a".repeat(513), tier: "free" },
       ],
-      "513 UTF-16 units",
+      "subjects[1]: key is a string of 513 UTF-16 units",
     ],
     [
       "no tier",
@@ -201,7 +201,7 @@ describe.each(ENGINES)("consumeAll, %s engine", (engine) => {
         { key: "good", tier: "free" },
         { key: "a", tier: "none" },
       ],
-      "tier is none",
+      "subjects[1]: tier is none",
     ],
     [
       "a cost below 0",
@@ -209,7 +209,7 @@ describe.each(ENGINES)("consumeAll, %s engine", (engine) => {
         { key: "good", tier: "free" },
         { key: "a", tier: "free", cost: -1 },
       ],
-      "cost is -1",
+      "subjects[1]: cost is -1",
     ],
     [
       "four decimals",
@@ -217,7 +217,7 @@ describe.each(ENGINES)("consumeAll, %s engine", (engine) => {
         { key: "good", tier: "free" },
         { key: "a", tier: "free", cost: 0.0001 },
       ],
-      "cost is 0.0001",
+      "subjects[1]: cost is 0.0001",
     ],
     [
       "NaN",
@@ -225,7 +225,7 @@ describe.each(ENGINES)("consumeAll, %s engine", (engine) => {
         { key: "good", tier: "free" },
         { key: "a", tier: "free", cost: Number.NaN },
       ],
-      "cost is NaN",
+      "subjects[1]: cost is NaN",
     ],
     [
       "too much",
@@ -233,7 +233,16 @@ describe.each(ENGINES)("consumeAll, %s engine", (engine) => {
         { key: "good", tier: "free" },
         { key: "a", tier: "free", cost: 151 },
       ],
-      "holds at most 150",
+      "subjects[1]: cost is 151, which can never pass: tier free holds at most 150",
+    ],
+    [
+      "too much of one that is there twice",
+      [
+        { key: "a", tier: "free", cost: 100 },
+        { key: "b", tier: "free" },
+        { key: "a", tier: "free", cost: 51 },
+      ],
+      "subjects[0, 2]: cost is 151",
     ],
   ])("spends nothing of anybody for %s", (_what, subjects, message) => {
     const { limiter } = open({ engine });
