@@ -74,6 +74,13 @@ export function isOfCopy(error: unknown, own: new (...args: never) => Error, ask
   return Function.prototype[Symbol.hasInstance].call(asked as typeof own, error);
 }
 
+/** What was given, as text; a text in quotes if it would be taken for a number or a word that was not given. */
+export function unmistaken(was: unknown): string {
+  const isMistakable =
+    typeof was === "string" && (!Number.isNaN(Number(was)) || ["true", "false", "null", "undefined"].includes(was));
+  return isMistakable ? JSON.stringify(was) : String(was);
+}
+
 /**
  * An option that can't be used.
  *
@@ -82,7 +89,7 @@ export function isOfCopy(error: unknown, own: new (...args: never) => Error, ask
  * @param mayBe What may be given.
  */
 export function optionInvalid(option: string, was: unknown, mayBe: string): TollkeeperError {
-  const shown =
-    typeof was === "object" ? inspect(was, { depth: 1, breakLength: Number.POSITIVE_INFINITY }) : String(was);
+  const isObject = typeof was === "object";
+  const shown = isObject ? inspect(was, { depth: 1, breakLength: Number.POSITIVE_INFINITY }) : unmistaken(was);
   return new TollkeeperError("ERR_OPTION_INVALID", `${option} is ${shown}; it may be ${mayBe}`);
 }

@@ -1,4 +1,4 @@
-import { TollkeeperError } from "../errors.js";
+import { TollkeeperError, unmistaken } from "../errors.js";
 import type { LimitSpec, TierSpec, Tiers } from "./spec.js";
 
 /** Tiers of a limiter, and limits of one: more than anybody has, and few enough to be looked at. */
@@ -71,7 +71,7 @@ export function invalidTiers(path: string, was: unknown, mayBe: string): Tollkee
 
 function shown(was: unknown): string {
   if (typeof was === "symbol") return was.description ?? "a symbol";
-  if (typeof was === "string") return shortened(was);
+  if (typeof was === "string") return unmistaken(shortened(was));
   if (typeof was === "function") return "a function";
   if (Array.isArray(was)) return "an array";
   if (typeof was === "object" && was !== null) return "an object";

@@ -162,12 +162,12 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
   }
   if (shadow !== undefined && typeof shadow !== "boolean")
     throw invalidTiers(`${path}.shadow`, shadow, "true or false");
-  const limitMilli = milliOf(`${path}.limit`, limit, 0);
+  const limitMilli = () => milliOf(`${path}.limit`, limit, 0);
   const rule =
     spec.type === "bucket"
-      ? compileBucket(path, spec, limitMilli)
+      ? compileBucket(path, spec, limitMilli())
       : spec.type === "quota"
-        ? compileQuota(path, spec, limitMilli)
+        ? compileQuota(path, spec, limitMilli())
         : spec.type === "concurrency"
           ? compileConcurrency(path, spec)
           : undefined;

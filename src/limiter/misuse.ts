@@ -1,5 +1,5 @@
 import { inspect } from "node:util";
-import { TollkeeperError } from "../errors.js";
+import { TollkeeperError, unmistaken } from "../errors.js";
 
 /** UTF-16 units of a name that are told. */
 const MAX_SHOWN = 64;
@@ -85,5 +85,5 @@ export function limiterClosed(): TollkeeperError {
 
 /** A value for people, whatever it is: not everything can be made a string. */
 export function shown(was: unknown): string {
-  return typeof was === "object" ? inspect(was, { depth: 0, breakLength: Number.POSITIVE_INFINITY }) : String(was);
+  return typeof was === "object" ? inspect(was, { depth: 0, breakLength: Number.POSITIVE_INFINITY }) : unmistaken(was);
 }

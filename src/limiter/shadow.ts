@@ -91,9 +91,8 @@ export class ShadowedDecision extends PlacedDecision {
   }
 
   override release(): boolean {
-    const isFreed = super.release();
-    for (const { decision } of this.spentOf) decision.release();
-    return isFreed;
+    const freed = [super.release(), ...this.spentOf.map(({ decision }) => decision.release())];
+    return freed.includes(true);
   }
 
   private costOfShadow(cost: CostMilli, index: number): number {

@@ -187,7 +187,8 @@ describe.each(ENGINES)("a limit of concurrency, engine %s", (engine) => {
     const running = Array.from({ length: 3 }, () => limiter.consume("k", "free"));
     expect(running.map(({ shadowDenials }) => shadowDenials)).toEqual([[], [], ["parallel"]]);
     expect(running.map(({ holdsPlace }) => holdsPlace)).toEqual([true, true, false]);
-    for (const decision of running) decision.release();
+    expect(running.map((decision) => decision.release())).toEqual([true, true, false]);
+    expect(running.map((decision) => decision.release())).toEqual([false, false, false]);
     expect(limiter.consume("k", "free").shadowDenials).toEqual([]);
   });
 
@@ -233,6 +234,8 @@ describe.each(ENGINES)("a limit of concurrency, engine %s", (engine) => {
 
 it.each([
   [{ limit: 0 }, "tiers.free.limits[0].limit is 0; it may be"],
+  [{ limit: -1 }, "tiers.free.limits[0].limit is -1; it may be a whole number from 1 to 10000, as calls are"],
+  [{ limit: "2" }, 'tiers.free.limits[0].limit is "2"; it may be a whole number from 1 to 10000, as calls are'],
   [{ limit: 1.5 }, "tiers.free.limits[0].limit is 1.5; it may be a whole number from 1 to 10000, as calls are"],
   [{ limit: 10_001 }, "tiers.free.limits[0].limit is 10001; it may be a whole number from 1 to 10000, as calls are"],
   [{ timeoutSeconds: 0 }, "tiers.free.limits[0].timeoutSeconds is 0; it may be a number above 0, at most 4294967.295"],
@@ -241,7 +244,7 @@ it.each([
   [{ timeoutSeconds: 0.0005 }, "tiers.free.limits[0].timeoutSeconds is 0.0005; it may be a number above 0"],
   [{ timeoutSeconds: Number.NaN }, "tiers.free.limits[0].timeoutSeconds is NaN; it may be a number above 0"],
   [{ timeoutSeconds: Number.POSITIVE_INFINITY }, "tiers.free.limits[0].timeoutSeconds is Infinity; it may be a number"],
-  [{ timeoutSeconds: "30" }, "tiers.free.limits[0].timeoutSeconds is 30; it may be a number above 0"],
+  [{ timeoutSeconds: "30" }, 'tiers.free.limits[0].timeoutSeconds is "30"; it may be a number above 0'],
   [{ timeoutSeconds: undefined }, "tiers.free.limits[0].timeoutSeconds is undefined; it may be a number above 0"],
   [{ burst: 1 }, "tiers.free.limits[0].burst is an unknown field; it may be one of name, type, limit, timeoutSeconds"],
 ])("%o is refused", (fields, message) => {

@@ -145,7 +145,7 @@ describe.each(ENGINES)("grants of the %s engine", (engine) => {
     ["infinitely many", ["one", Number.POSITIVE_INFINITY], "ERR_GRANT_INVALID", "tokens is Infinity"],
     ["more than 2^53 thousandths", ["one", 2 ** 53], "ERR_GRANT_INVALID", "tokens is 9007199254740992"],
     ["more than can be counted", ["one", MAX_TOKENS + 1], "ERR_GRANT_INVALID", "4503599627370.496"],
-    ["text", ["one", "5" as unknown as number], "ERR_GRANT_INVALID", "tokens is 5"],
+    ["text", ["one", "5" as unknown as number], "ERR_GRANT_INVALID", 'tokens is "5"'],
     ["a tier without a quota", ["bucket", 5], "ERR_GRANT_INVALID", "tier bucket has no quota"],
     ["an unlimited tier", ["none", 5], "ERR_GRANT_INVALID", "tier none has no quota"],
     [

@@ -104,7 +104,7 @@ describe("tiers", () => {
     "of the name %j are refused: no header field could carry it, or it would be taken for another",
     (name) => {
       expect(() => createLimiter({ tiers: { [name]: { limits: [] } } })).toThrow(
-        `tiers.${name} is ${name}; it may be a name of 1 to 64 visible ASCII characters`,
+        `tiers.${name} is ${name || '""'}; it may be a name of 1 to 64 visible ASCII characters`,
       );
     },
   );
@@ -136,7 +136,7 @@ describe("tiers", () => {
       "tiers.t.limits[0].limit is -0.001; it may be a number from 0",
     ],
     ["a limit with four decimals", { t: { limits: [{ ...minute, limit: 0.0001 }] } }, "at most three decimals"],
-    ["a limit of text", { t: { limits: [{ ...minute, limit: "5" }] } }, "tiers.t.limits[0].limit is 5"],
+    ["a limit of text", { t: { limits: [{ ...minute, limit: "5" }] } }, 'tiers.t.limits[0].limit is "5"'],
     [
       "an unknown type",
       { t: { limits: [{ ...minute, type: "window" }] } },
@@ -172,7 +172,7 @@ describe("tiers", () => {
           { period: "week", anchorDay: 1.5 },
           "anchorDay is 1.5; it may be a day of the week",
         ],
-        ["an anchor as text", { period: "week", anchorDay: "1" }, "anchorDay is 1; it may be a day of the week"],
+        ["an anchor as text", { period: "week", anchorDay: "1" }, 'anchorDay is "1"; it may be a day of the week'],
         ["an anchor of month 13", { period: "year", anchorMonth: 13 }, "anchorMonth is 13; it may be a month, 1 to 12"],
         ["an anchor day of a year", { period: "year", anchorDay: 1 }, "anchorDay is 1; it may be left out for a year"],
         [
