@@ -51,6 +51,9 @@ const kCall: unique symbol = Symbol.for("tollkeeper.call");
 
 type Called<Request> = Request & Tolled & { [kCall]?: Call<Request> | undefined };
 
+/** Answers at whose end places are given back. */
+const releasing = new WeakSet<ServerResponse>();
+
 /**
  * Middleware that charges every call, says in the answer what is left, and denies what is too much.
  *
@@ -143,8 +146,10 @@ export function tollkeeper<
         }
       }
     };
+    if (response.destroyed) return release();
+    if (releasing.has(response)) return;
+    releasing.add(response);
     response.once("close", release);
-    if (response.destroyed) release();
   }
 
   function deny(request: Request, response: Response, { problem, decision }: Denial, next: Next): void {

@@ -149,8 +149,7 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
       return;
     }
     writeFields(reply, answer.fields);
-    const call = request[kCall];
-    if (call?.holdsPlace) releaseAtEnd(request, reply);
+    if (request[kCall]?.holdsPlace) releaseAtEnd(request, reply);
     if (answer.type === "pass") done();
     else deny(request, reply, answer, done);
   }
@@ -213,6 +212,9 @@ function end(request: FastifyRequest, { statusCode }: FastifyReply): void {
   }
 }
 
+/** Answers at whose end places are given back. */
+const releasing = new WeakSet<FastifyReply["raw"]>();
+
 /** Has the places of a call given back when its answer is sent, or its caller has gone: at once, if that was before. */
 function releaseAtEnd(request: FastifyRequest, { raw }: FastifyReply): void {
   const release = (): void => {
@@ -224,9 +226,11 @@ function releaseAtEnd(request: FastifyRequest, { raw }: FastifyReply): void {
       }
     }
   };
+  if (raw.destroyed) return release();
+  if (releasing.has(raw)) return;
+  releasing.add(raw);
   raw.once("close", release);
   raw.once("finish", release); // The only one of both that there is under `inject`.
-  if (raw.destroyed) release();
 }
 
 /** Whether the caller has not waited for the answer: else a client could have all the work done and never pay. */

@@ -138,9 +138,9 @@ export class Call<Request> {
     return (this.joint ?? this.decision)?.release() ?? false;
   }
 
-  /** Whether it holds places of limits of concurrency, which its end is to be told for. */
+  /** Whether it holds places of limits of concurrency, here or at a layer before: its end is to be told to each of these. */
   get holdsPlace(): boolean {
-    return (this.joint ?? this.decision)?.holdsPlace ?? false;
+    return (this.joint ?? this.decision)?.holdsPlace === true || this.previous?.holdsPlace === true;
   }
 
   private partFor(status: number): "all" | "quotas" | false {

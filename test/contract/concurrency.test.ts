@@ -8,7 +8,8 @@ import { FRAMEWORKS } from "./frameworks.js";
 import type { Call, Serve, Setup } from "./site.js";
 
 const parallel = { name: "parallel", type: "concurrency", limit: 1, timeoutSeconds: 600 } as const;
-const tiers: Tiers = { free: { limits: [parallel] } };
+const calls = { name: "calls", type: "bucket", limit: 100, windowSeconds: 60, burst: 1 } as const;
+const tiers: Tiers = { free: { limits: [parallel] }, plain: { limits: [calls] } };
 const redis = await redisForFile();
 
 const STORES: Record<string, () => Limiter | SharedLimiter> = {
@@ -39,7 +40,9 @@ async function open(serve: Serve, store: string, layers: readonly string[][] = [
     yield "last";
   }
   const setup: Setup = {
-    layers: layers.map((keys) => ({ identify: () => keys.map((key) => ({ key, tier: "free" })) })),
+    layers: layers.map((keys) => ({
+      identify: () => keys.map((key) => ({ key, tier: key.startsWith("acct:") ? "free" : "plain" })),
+    })),
     routes: {
       "/": {},
       "/empty": { handle: () => ({ status: 204 }) },
@@ -50,6 +53,7 @@ async function open(serve: Serve, store: string, layers: readonly string[][] = [
       },
       "/streams": { handle: () => ({ status: 200, chunks: chunks() }) },
       "/batch": { total: (body) => (body as unknown[]).length },
+      "/late": { cost: { calls: 1 }, total: () => ({ calls: 1, parallel: 1 }) },
       "/waits": {
         handle: async (made) => {
           seen.push(made);
@@ -92,6 +96,15 @@ describe.each(Object.entries(FRAMEWORKS))("%s", (_name, serve) => {
         expect((await call(port, asked)).status, JSON.stringify(asked)).toBe(status);
         await expect.poll(() => free("acct:1")).toBe(1);
         await expect.poll(() => free("acct:2")).toBe(1);
+      }
+    });
+
+    it("has a place free again that was taken once the body was known, beside a layer that has none", async () => {
+      const { port, free } = await open(serve, store, [["acct:1"], ["plain:1"]]);
+      const late = { path: "/late", method: "POST", headers: { "content-type": "application/json" }, body: "[]" };
+      for (let calls = 0; calls < 2; calls++) {
+        expect((await call(port, late)).status).toBe(200);
+        await expect.poll(() => free()).toBe(1);
       }
     });
 
