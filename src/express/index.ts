@@ -146,8 +146,8 @@ export function tollkeeper<
         }
       }
     };
-    if (response.destroyed) return release();
-    if (releasing.has(response)) return;
+    if (response.destroyed) release();
+    if (response.destroyed || releasing.has(response)) return;
     releasing.add(response);
     response.once("close", release);
   }

@@ -226,8 +226,8 @@ function releaseAtEnd(request: FastifyRequest, { raw }: FastifyReply): void {
       }
     }
   };
-  if (raw.destroyed) return release();
-  if (releasing.has(raw)) return;
+  if (raw.destroyed) release();
+  if (raw.destroyed || releasing.has(raw)) return;
   releasing.add(raw);
   raw.once("close", release);
   raw.once("finish", release); // The only one of both that there is under `inject`.
