@@ -188,18 +188,19 @@ impl<const N: usize> LeaseShard<N> {
         expelled: &mut Expelled<'_>,
     ) -> u64 {
         let (milli, taken_ms) = (reply.held_milli, held(reply.now_ms));
-        let taken = self.taken_at(taken_ms, expelled);
+        let is_held = milli > 0 && reply.lasts_ms > 0;
+        let taken = if is_held { self.taken_at(taken_ms, expelled) } else { 0 };
         let origin = self.origin;
         let lease = self.lease_mut(slot);
         let rules = lease.rule_set();
         let Lease { grants, text, .. } = lease;
-        if reply.lasts_ms < 1 {
-            expelled.add(text, rules, milli, taken_ms);
-        } else if milli > 0 {
+        if is_held {
             let lasts = u32::try_from(reply.lasts_ms).unwrap_or(u32::MAX);
             let gone = |grant| expelled.add_grant(text, rules, grant, origin);
             let excess = grants.add(milli, now.saturating_add(lasts), taken, now, gone);
             expelled.add(text, rules, excess, taken_ms);
+        } else {
+            expelled.add(text, rules, milli, taken_ms);
         }
         let Some(due) = lease.due(idle) else { return u64::MAX };
         self.chunks.mark_live(slot);

@@ -552,6 +552,23 @@ fn a_table_that_is_kept_for_months_tells_its_instants_anew_in_time() {
 }
 
 #[test]
+fn what_expired_months_ago_stays_for_the_sweep_when_an_answer_brings_nothing() {
+    let leases = leases(10);
+    let later_ms = 100 * DAY_MS;
+    kept(&leases, "k", &granted(&leases, "free", 3, 0));
+    for (tokens, lasts_ms) in [(0, 2_000), (5, 0)] {
+        let reply = StoreReply {
+            lasts_ms,
+            ..granted(&leases, "free", tokens, later_ms)
+        };
+        kept(&leases, "k", &reply);
+    }
+    assert_eq!(returns(&leases), [("k".into(), 5, later_ms)]);
+    leases.sweep(at(later_ms));
+    assert_eq!(returns(&leases), [("k".into(), 3, 0)]);
+}
+
+#[test]
 fn a_store_whose_clock_jumps_years_is_given_back_with_the_instants_that_it_told() {
     let leases = leases(10);
     for years in [0_u64, 30, 1] {
