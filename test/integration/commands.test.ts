@@ -194,7 +194,10 @@ describe("commands that ask a running service", () => {
       RATE_LIMIT_FILE: join(folder, "usage.redb"),
       RATE_LIMIT_DEMO_KEYS: "never",
       RATE_LIMIT_STORAGE: "file",
+      RATE_LIMIT_CONFIG: join(folder, "config.json"),
     };
+    const nothing = { name: "month", type: "quota", limit: 0, period: "month" };
+    writeFileSync(environment.RATE_LIMIT_CONFIG, JSON.stringify({ tiers: { stopped: { limits: [nothing] } } }));
     const create = ["keys", "create", "--account", "ops", "--tier", "enterprise", "--scope", "admin", "quota:read"];
     const key = (await command(create, environment)).stdout.trim();
     const service = await serve({ environment, print: () => undefined, logStream: { write: () => undefined } });
@@ -236,9 +239,10 @@ describe("commands that ask a running service", () => {
     expect(await check("--cost", "minute=150")).toBe("denied by minute; it passes in 30 s");
     const told = JSON.parse((await ask("quota", "check", "acme", "--cost", "month=2", "--json")).stdout);
     expect(told).toMatchObject({ allowed: true, cost: { minute: 0, month: 2 } });
-    for (const cost of ["minute=x", "minute", "1.0001", "-1", "minute=1,,"]) {
+    for (const cost of ["minute=x", "minute", "1.0001", "-1", "minute=1,,", "=1", "minute=1,minute=2", "minute=1=2"]) {
       expect(await ask("quota", "check", "acme", `--cost=${cost}`), cost).toMatchObject({ code: 2 });
     }
+    expect(await check("--tier", "stopped", "--cost", "1001")).toBe("denied by month; no wait helps");
     const refused = await ask("quota", "set-tier", "acme", "gold", "--json");
     expect(refused.code).toBe(1);
     expect(JSON.parse(refused.stderr).error.code).toBe("tier_unknown");
@@ -250,7 +254,7 @@ describe("commands that ask a running service", () => {
     expect(stdout).toMatch(/^free +minute 100, at most 150; month 50000$/m);
     expect(stdout).toMatch(/^partner +unlimited$/m);
     const names = JSON.parse((await ask("tiers", "--json")).stdout).map(({ name }: { name: string }) => name);
-    expect(names.sort()).toEqual(["anonymous", "enterprise", "free", "partner", "pro", "trusted"]);
+    expect(names.sort()).toEqual(["anonymous", "enterprise", "free", "partner", "pro", "stopped", "trusted"]);
   });
 
   it("want a key in the environment, and an address that is one", async () => {

@@ -207,6 +207,11 @@ describe("looking", () => {
     };
     const excessive = { status: 422, code: "cost_exceeds_capacity", maximum: { minute: 150 } };
     expect(await refused({ minute: 151, month: 1 })).toMatchObject(excessive);
+    const mayBe = "cost: it may be a number from 0 with at most three decimals, or such numbers by name of the limit";
+    for (const none of [null, "1", [1], { minute: "1" }, { minute: null }]) {
+      expect(await refused(none)).toMatchObject({ status: 400, code: "body_invalid", detail: mayBe });
+    }
+    expect(await refused({ minute: -1 })).toMatchObject({ detail: expect.stringContaining("cost.minute: Too small") });
     const foreign = {
       status: 422,
       code: "cost_invalid",

@@ -41,7 +41,8 @@ export async function checkQuota(
     return;
   }
   const { allowed, denied_by: deniedBy, retry_after: seconds, quota } = check;
-  output.print(allowed ? "passes" : `denied by ${deniedBy}; it passes in ${seconds} s`);
+  const wait = seconds === null ? "no wait helps" : `it passes in ${seconds} s`;
+  output.print(allowed ? "passes" : `denied by ${deniedBy}; ${wait}`);
   print(quota, json, output);
 }
 
@@ -51,18 +52,12 @@ export async function checkQuota(
  * @throws {UsageError}
  */
 export function costOf(text: string): Cost {
-  const number = (digits: string): number => {
-    if (/^\d+(\.\d{1,3})?$/.test(digits)) return Number(digits);
-    throw new UsageError(
-      `the cost is ${JSON.stringify(text)}; it may be tokens, such as 2, or by limit, requests=1,tokens=1850`,
-    );
-  };
-  if (!text.includes("=")) return number(text);
-  return Object.fromEntries(
-    text.split(",").map((part) => {
-      const [name = "", digits = ""] = part.split("=", 2);
-      return [name.trim(), number(digits.trim())];
-    }),
+  if (/^\d+(\.\d{1,3})?$/.test(text)) return Number(text);
+  const parts = text.split(",").map((part) => /^\s*([\w-]+)\s*=\s*(\d+(?:\.\d{1,3})?)\s*$/.exec(part));
+  const costs = Object.fromEntries(parts.map((part) => [part?.[1] ?? "", Number(part?.[2])]));
+  if (!parts.includes(null) && Object.keys(costs).length === parts.length) return costs;
+  throw new UsageError(
+    `the cost is ${JSON.stringify(text)}; it may be tokens, such as 2, or by limit, each once, requests=1,tokens=1850`,
   );
 }
 

@@ -21,7 +21,9 @@ const tierQuery = z.object({
     .meta({ description: "The tier to look by, where the gateway says it and no account is known." }),
 });
 const tokens = z.number().min(0).max(1e9);
-const cost = z.union([tokens, z.record(z.string().min(1).max(32), tokens)]);
+const cost = z.union([tokens, z.record(z.string().min(1).max(32), tokens)], {
+  error: "it may be a number from 0 with at most three decimals, or such numbers by name of the limit",
+});
 const checkBody = z.strictObject({
   subject: subjectName,
   cost: cost.default(1).meta({
