@@ -66,7 +66,7 @@ export class Subjects {
       } catch (error) {
         if (!(error instanceof TollkeeperError)) throw error;
         const places = this.given.flatMap((_, place) => (this.#callOf[place] === index ? [place] : []));
-        throw new TollkeeperError(error.code, `subjects[${places.join(", ")}]: ${error.message}`, { cause: error });
+        throw new TollkeeperError(error.code, `subjects[${places.join(", ")}]: ${error.message}`);
       }
     });
   }
