@@ -2,7 +2,7 @@ import { beforeAll, describe, it, onTestFinished } from "vitest";
 import { createLimiter, type Tiers } from "../../src/index.js";
 import { type RedisServer, redisForFile } from "../redis/server.js";
 import { PROFILES } from "./model/profile.js";
-import { KINDS, moreOf, vectorsOf } from "./model/vectors.js";
+import { moreOf, vectorsOf } from "./model/vectors.js";
 import { run, type Subjected } from "./run.js";
 
 let server: RedisServer;
@@ -11,7 +11,7 @@ beforeAll(async () => {
   server = await redisForFile();
 });
 
-describe.each(PROFILES.filter(({ name }) => KINDS.includes(name)))(
+describe.each(PROFILES)(
   "Redis in exact mode, on vectors of $name",
   (profile) => {
     it.each([...vectorsOf(profile), ...moreOf(profile, 3)])("$name", async (vector) => {

@@ -3,19 +3,6 @@ import { CASES } from "./cases.js";
 import type { Profile } from "./profile.js";
 import { randomTrace } from "./random-trace.js";
 
-/** The profiles that the engines know all limits and calls of. */
-export const KINDS: readonly string[] = [
-  "buckets and quotas",
-  "periods",
-  "once",
-  "sizes",
-  "eight names",
-  "grants",
-  "costs",
-  "blocks",
-  "places",
-];
-
 /** Steps of a random vector. */
 const STEPS = 150;
 /** Seeds of the random vectors that stand in the files; those of other seeds are made when they are run. */
