@@ -274,8 +274,10 @@ impl<const N: usize> Keyspace<N> {
         let may_go = |state: &State<N>, credits: Option<&Credits<N>>| state.is_idle(tiers, room_ms, credits);
         let inserted = self
             .table
-            .insert(key, new, room_ms, may_go, &mut forgotten, |state, credits| {
-                self.places.forget(key, N);
+            .insert(key, new, room_ms, may_go, &mut forgotten, |state, credits, is_new| {
+                if is_new {
+                    self.places.forget(key, N);
+                }
                 change(state, credits);
             });
         self.count_forgotten(&forgotten);
@@ -480,7 +482,7 @@ impl<const N: usize> Keyspace<N> {
             *slot = credit.spent(used[stored]);
         }
         let state = State::stored(at_ms, rule_set.rule_set.0.id, slots);
-        let give = |_: &mut State<N>, mut credits: KeyCredits<'_, N>| {
+        let give = |_: &mut State<N>, mut credits: KeyCredits<'_, N>, _| {
             if own.iter().any(|credit| !credit.is_none()) {
                 *credits.obtain() = own;
             }

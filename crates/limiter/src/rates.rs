@@ -1,7 +1,6 @@
 //! The limits of a tier as plain numbers, for the usual decision: made with the tier, used by every call on a known
 //! key.
 
-use crate::cost::SlotCosts;
 use crate::limit::{Limit, TierLimit};
 use crate::period::Bounds;
 use crate::span::Span;
@@ -136,17 +135,11 @@ impl Rates {
         }
     }
 
-    /// Adds costs of the tier's limits, in its order, to what was [nothing](SlotCosts::NOTHING); false if one is too high.
+    /// Slots of the tier's limits, in its order, and the highest cost of each.
     #[inline]
-    pub(crate) fn price(&self, costs: &[u64; MAX_LIMITS], by_slot: &mut SlotCosts) -> bool {
-        let mut can_be_held = true;
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, u64)> {
         let limits = self.order.iter().zip(&self.most).take(usize::from(self.limits));
-        for ((slot, most), cost) in limits.zip(costs) {
-            by_slot.milli[usize::from(*slot) % MAX_LIMITS] = *cost;
-            by_slot.is_nothing &= *cost == 0;
-            can_be_held &= cost <= most;
-        }
-        can_be_held
+        limits.map(|(slot, most)| (usize::from(*slot) % MAX_LIMITS, *most))
     }
 
     /// As [`fit`](Self::fit) of a cost for each slot. What costs nothing passes, also where more is spent than there was.

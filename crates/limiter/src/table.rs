@@ -144,7 +144,7 @@ impl<const N: usize> Table<N> {
             .map(|(state, credits)| change(state, credits))
     }
 
-    /// Inserts a key, or changes it if another thread was faster. `may_go` says which keys may be forgotten to make
+    /// Inserts a key, or changes the one that is there; `change` is told whether it is new. `may_go` says which keys may be forgotten to make
     /// room, and those that were are added to `forgotten`.
     #[cold]
     pub(crate) fn insert<R>(
@@ -154,28 +154,28 @@ impl<const N: usize> Table<N> {
         now_ms: u64,
         may_go: impl Fn(&State<N>, Option<&Credits<N>>) -> bool,
         forgotten: &mut Vec<KeyHash>,
-        change: impl FnOnce(&mut State<N>, KeyCredits<'_, N>) -> R,
+        change: impl FnOnce(&mut State<N>, KeyCredits<'_, N>, bool) -> R,
     ) -> Result<R, Full> {
         let home = self.shard(key);
         // A place is reserved under the lock of its shard: reserved before, it would be missing to another thread that
         // brings the same key, and send that one to the overflow bucket.
         let mut shard = home.lock();
         if let Some((state, credits)) = shard.get_mut(key) {
-            return Ok(change(state, credits));
+            return Ok(change(state, credits, false));
         }
         if !self.reserve() {
             drop(shard);
             self.search(now_ms, |_, state, credits| may_go(state, credits), forgotten);
             shard = home.lock();
             if let Some((state, credits)) = shard.get_mut(key) {
-                return Ok(change(state, credits));
+                return Ok(change(state, credits, false));
             }
             if !self.reserve() {
                 return Err(Full);
             }
         }
         let (state, credits) = shard.insert(key, state);
-        Ok(change(state, credits))
+        Ok(change(state, credits, true))
     }
 
     /// Forgets keys that `may_go` names until there is room for so many, or no other goes; says which.
@@ -320,7 +320,7 @@ mod tests {
                 0,
                 |_, _| false,
                 &mut Vec::new(),
-                |state, _| {
+                |state, _, _| {
                     state.spent[0] += 1;
                 },
             )

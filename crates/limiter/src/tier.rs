@@ -106,7 +106,13 @@ impl Tier {
         if costs.version != version {
             return Err(Error::TierUnknown);
         }
-        if self.rates.price(&costs.milli, by_slot) {
+        let mut can_be_held = true;
+        for ((slot, most_milli), cost_milli) in self.rates.in_order().zip(costs.milli) {
+            by_slot.milli[slot] = cost_milli;
+            by_slot.is_nothing &= cost_milli == 0;
+            can_be_held &= cost_milli <= most_milli;
+        }
+        if can_be_held {
             Ok(())
         } else {
             Err(self.excess(&costs.milli))

@@ -135,6 +135,17 @@ fn a_denied_call_takes_neither_a_place_nor_a_token() {
 }
 
 #[test]
+fn a_grant_to_a_key_leaves_its_places_taken() {
+    let limiter = limiter(vec![parallel(1, TIMEOUT_MS), day(5)]);
+    let running = consume(&limiter, "key", NOW_MS);
+    limiter
+        .grant(limiter.hash("key"), 0, "day", 1_000, false, NOW_MS)
+        .unwrap();
+    assert_eq!(consume(&limiter, "key", NOW_MS).verdict, Verdict::Denied { limit: 0 });
+    assert!(release(&limiter, "key", &running, NOW_MS));
+}
+
+#[test]
 fn a_cost_of_nothing_and_a_peek_take_no_place() {
     let limiter = limiter(vec![parallel(1, TIMEOUT_MS)]);
     let key = limiter.hash("key");

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { createLimiter, overriddenTier, type Tiers } from "../../../src/index.js";
+import { createLimiter, type Decision, type Limiter, overriddenTier, type Tiers } from "../../../src/index.js";
 import { admitted, ENGINES, open, remaining } from "./engines.js";
 
 const parallel = { name: "parallel", type: "concurrency", limit: 2, timeoutSeconds: 30 } as const;
 const minute = { name: "minute", type: "bucket", limit: 10, windowSeconds: 60, burst: 1 } as const;
+const month = { name: "month", type: "quota", limit: 100, period: "month" } as const;
+const PAID = { limits: [parallel, month] };
 const TIERS: Tiers = { free: { limits: [minute, parallel] }, pro: { limits: [{ ...parallel, limit: 4 }] } };
 
 describe.each(ENGINES)("a limit of concurrency, engine %s", (engine) => {
@@ -30,6 +32,23 @@ describe.each(ENGINES)("a limit of concurrency, engine %s", (engine) => {
     clock.now += 1;
     expect(running.map((decision) => decision.release())).toEqual([false, false]);
     expect(admitted(limiter, "k", "free", 5)).toBe(2);
+  });
+
+  it.each<[string, (limiter: Limiter, decision: Decision) => unknown]>([
+    ["charge", (_, decision) => decision.charge(1)],
+    ["settling above", (_, decision) => decision.settle(3)],
+    ["settling below", (_, decision) => decision.settle(0.5)],
+    ["a refund of quotas", (_, decision) => decision.refund("quotas")],
+    ["a grant", (limiter) => limiter.grant("k", "paid", 5, { limit: "month" })],
+    ["a peek under another tier", (limiter) => limiter.peek("k", "free")],
+    ["a reload", (limiter) => limiter.reload({ ...TIERS, paid: PAID })],
+  ])("keeps its places through %s", (_, change) => {
+    const { limiter } = open({ engine, tiers: { ...TIERS, paid: PAID } });
+    const [first] = [limiter.consume("k", "paid"), limiter.consume("k", "paid")];
+    change(limiter, first);
+    expect(limiter.consume("k", "paid").deniedBy).toBe("parallel");
+    expect(first.release()).toBe(true);
+    expect(admitted(limiter, "k", "paid", 5)).toBe(1);
   });
 
   it("takes one place whatever the cost, and none for nothing or a peek", () => {
