@@ -247,21 +247,28 @@ export class JsLeases implements LeaseEngine {
     this.#clock.heard(nowMs - this.#rows.read(at, LEASE_FRAME.LAG), monoMs);
     if (!isKey(key)) return OUTCOME.KEY_INVALID;
     const entry = this.#tiers.of(this.#rows.read(at, LEASE_FRAME.VERSION), this.#rows.read(at, LEASE_FRAME.TIER));
-    if (entry === undefined) return APPLIED.UNKNOWN;
+    let lease = this.#table.get(key);
+    const teaches = this.#rows.read(at, LEASE_FRAME.SERVER) >= 0;
+    if (entry === undefined) {
+      if (teaches) lease?.disbelieve();
+      return APPLIED.UNKNOWN;
+    }
     const snapshot = this.#snapshotAt(at, entry);
     const isTake = this.#rows.read(at, LEASE_FRAME.COST) >= 0;
-    let lease = this.#table.get(key);
     if (lease === undefined) {
       if (!isTake) return APPLIED.KEPT;
       lease = this.#made(key, entry, snapshot, monoMs);
       if (lease === undefined) return APPLIED.FULL;
     }
-    if (!areSameRules(lease.rules, entry.rules)) return APPLIED.STALE;
+    if (!areSameRules(lease.rules, entry.rules)) {
+      if (teaches) lease.disbelieve();
+      return APPLIED.STALE;
+    }
     lease.learn(snapshot);
     if (isTake) this.#took(key, lease, at, monoMs);
     const waitMs = this.#rows.read(at, LEASE_FRAME.WAIT);
     if (waitMs > 0) lease.rememberDenial(waitMs, this.#rows.read(at, LEASE_FRAME.IS_PROVISIONAL) === 1, monoMs);
-    else if (waitMs === 0 && isTake) lease.denyUntilMs = 0;
+    else if (waitMs === 0 && isTake) lease.disbelieve();
     return APPLIED.KEPT;
   }
 
@@ -315,7 +322,7 @@ export class JsLeases implements LeaseEngine {
     const lease = this.#table.get(key);
     if (lease === undefined) return;
     this.#table.giveBack(key, lease);
-    if (again) lease.denyUntilMs = 0;
+    if (again) lease.disbelieve();
     else lease.noPrefetchUntilMs = this.#clock.mono(this.#rows.read(0, LEASE_FRAME.MONO)) + this.#quarterMs;
   }
 

@@ -23,7 +23,10 @@ export const WITHOUT_NUL = -1;
 export const APPLIED = {
   /** What was learned is kept, and what was granted is held. */
   KEPT: 0,
-  /** The key has gone to another tier since: nothing was learned, and what was granted is the caller's to hand out or give back. */
+  /**
+   * The key has gone to another tier since: nothing was learned, and what was granted is the caller's to hand out or give back.
+   * If the store keeps what it says, no denial is believed any more.
+   */
   STALE: 1,
   /** There is no room for the key: as {@link APPLIED.STALE}. */
   FULL: 2,

@@ -157,6 +157,11 @@ export class Lease {
     this.backUntilMs = isProvisional ? monoMs + waitMs : 0;
   }
 
+  /** Believes no denial. */
+  disbelieve(): void {
+    this.denyUntilMs = 0;
+  }
+
   /**
    * Brings what is known under other rules, as the store will have it: buckets keep their fraction, quotas what was used of
    * the same period. Of a limit that the old rules lacked nothing is known. What was held under them is to be gone.

@@ -6,15 +6,16 @@ import type { Reply } from "../store/protocol.js";
 import { denialOf, deniedOf } from "./lease-acquirer.js";
 import type { LeaseReleaser } from "./lease-releaser.js";
 import type { Outbox } from "./outbox.js";
-import { allowedOutcome, spentAt } from "./outcome.js";
+import { allowedOutcome, type Outcome, spentAt } from "./outcome.js";
 import type { Parts } from "./parts.js";
 
 /** Decides a call that the store can't be asked about. */
 export type Away = (key: string, boundTier: BoundTier, costMilli: CostMilli) => Decision;
 
-/** What the store has answered to a take, and under which number places were to be taken. */
+/** What the store has answered to a take, what it denies, and under which number places were to be taken. */
 interface Take {
   readonly reply: Reply;
+  readonly denial: Outcome | undefined;
   readonly place: number | undefined;
 }
 
@@ -38,14 +39,14 @@ export class ExactDecider {
     // Whoever has not answered once in time is not waited for again.
     if (open?.hasUnreconciled && !(await this.#outbox.isFlushed(open))) return this.#away(key, boundTier, costMilli);
     let take = await this.#take(key, boundTier, costMilli);
-    if (take !== undefined && take.reply.denied > 0 && (await this.#hasGivenBack(key, boundTier, costMilli))) {
+    if (take !== undefined && take.denial !== undefined && (await this.#hasGivenBack(key, boundTier, costMilli))) {
       take = await this.#take(key, boundTier, costMilli);
     }
     if (take === undefined) return this.#away(key, boundTier, costMilli);
     return this.#taken(key, boundTier, costMilli, take);
   }
 
-  /** What the store answers; undefined if it can't be asked. */
+  /** What the store answers, which is known here from then on; undefined if it can't be asked. */
   async #take(key: string, boundTier: BoundTier, costMilli: CostMilli): Promise<Take | undefined> {
     const { decider, session, openKeys, clocks, places } = this.#parts;
     const { tier } = boundTier;
@@ -53,14 +54,20 @@ export class ExactDecider {
     const need = typeof costMilli === "number" ? costMilli : costMilli.slice(0, tier.limits.length);
     const place = places.numberFor(tier, costMilli);
     const { present } = tier.hasPlaces ? session : {};
+    let reply: Reply;
     try {
-      const reply = await session.run({ op: "take", ...about, need, want: 0, divisor: 1, outMs: 0, place, present });
-      return { reply, place };
+      reply = await session.run({ op: "take", ...about, need, want: 0, divisor: 1, outMs: 0, place, present });
     } catch (error) {
       openKeys.obtain(key).failed(error, clocks.nowMs());
       if (place !== undefined) places.doubt(key, tier, costMilli, place);
       return undefined;
     }
+    // In the order in which the store has answered: a denial from before a correction must not be believed after it.
+    const { lateUntilMs = 0 } = openKeys.get(key) ?? {};
+    const denial = deniedOf(reply, () => denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, clocks.nowMs()));
+    if (typeof costMilli === "number") await this.#learn(key, boundTier, reply, denial);
+    else await this.#teach(key, boundTier, reply);
+    return { reply, denial, place };
   }
 
   /** Has the store have what is held here of a key, since a cost for each limit can't be taken of that; whether it was anything. */
@@ -73,31 +80,31 @@ export class ExactDecider {
   }
 
   /** Decides a call by what was taken for it. */
-  async #taken(key: string, boundTier: BoundTier, costMilli: CostMilli, { reply, place }: Take): Promise<Decision> {
-    const { openKeys, decider, clocks, places } = this.#parts;
+  #taken(key: string, boundTier: BoundTier, costMilli: CostMilli, { reply, denial, place }: Take): Decision {
+    const { decider, places } = this.#parts;
     const { tier } = boundTier;
-    const { lateUntilMs = 0 } = openKeys.get(key) ?? {};
-    const denial = deniedOf(reply, () => denialOf({ lateUntilMs }, boundTier, reply, costMilli, 0, clocks.nowMs()));
     const held = denial === undefined ? place : undefined;
     if (held !== undefined) places.took(key, tier, costMilli, held, reply.nowMs, true);
     if (typeof costMilli !== "number") {
-      await this.#teach(key, boundTier, reply);
       const heldMilli = decider.look(boundTier, key)?.heldMilli ?? 0;
       const seen = { epoch: "", atMs: reply.nowMs, spent: reply.spent };
       const allowed = allowedOutcome(reply, spentAt(tier, seen, reply.nowMs, heldMilli));
       const outcome = denial === undefined ? allowed : { ...denial, spent: allowed.spent };
       return decider.conclude(boundTier, key, costMilli, outcome, true, held);
     }
-    const { granted: grantedMilli, nowMs: takenMs } = reply;
-    const surplus = grantedMilli - (denial === undefined ? costMilli : 0);
-    const taken = { grantedMilli, heldMilli: () => 0, lastsMs: 0 };
+    const surplus = reply.granted - (denial === undefined ? costMilli : 0);
+    if (surplus > 0) void this.#releaser.give({ key, tier, boundTier, milli: surplus, takenMs: reply.nowMs });
+    return decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true, held);
+  }
+
+  /** Has it known here what the store has answered to a take that is used up. */
+  async #learn(key: string, boundTier: BoundTier, reply: Reply, denial: Outcome | undefined): Promise<void> {
+    const taken = { grantedMilli: reply.granted, heldMilli: () => 0, lastsMs: 0 };
     // Of an exact tier every call is asked about, whatever was denied before.
-    const believed = tier.isExact ? undefined : denial;
+    const believed = boundTier.tier.isExact ? undefined : denial;
     await new Promise((applied) => {
       this.#parts.replies.add({ key, boundTier, reply, teaches: true, taken, denial: believed, applied });
     });
-    if (surplus > 0) void this.#releaser.give({ key, tier, boundTier, milli: surplus, takenMs });
-    return decider.conclude(boundTier, key, costMilli, denial ?? allowedOutcome(reply, reply.spent), true, held);
   }
 
   /**

@@ -52,7 +52,7 @@ export class LeaseReleaser {
         atMs,
         ...ONCE,
       });
-      if (boundTier !== undefined) this.#parts.replies.add({ key, boundTier, reply, teaches: true });
+      this.#parts.replies.add({ key, boundTier, reply, teaches: true });
     } catch (error) {
       if (isRefusal(error)) queue();
     }
@@ -66,10 +66,21 @@ export class LeaseReleaser {
     const deltas = command.tier.limits.map((_, index) =>
       typeof need === "number" ? -reply.granted : -costAt(need, index),
     );
-    const about = this.#parts.about(command.key, command.tier, command.snapshot);
-    void this.#parts.session
-      .run({ op: "adjust", ...about, deltas, atMs: reply.nowMs, ...ONCE, unused: true })
-      .catch(() => undefined);
+    const { key, tier, snapshot } = command;
+    const { session, replies } = this.#parts;
+    session
+      .run({
+        op: "adjust",
+        ...this.#parts.about(key, tier, snapshot),
+        deltas,
+        atMs: reply.nowMs,
+        ...ONCE,
+        unused: true,
+      })
+      .then(
+        (returned) => replies.add({ key, boundTier: undefined, reply: returned, teaches: true }),
+        () => undefined,
+      );
   }
 
   #next(): Return[] {

@@ -147,6 +147,9 @@ export class Leases {
     const open = this.#parts.openKeys.get(key);
     if (open !== undefined) open.resets++;
     await this.#session.run({ op: "reset", ...this.#parts.about(key, tier) });
+    // What was asked before was answered before.
+    await this.#parts.replies.takenIn();
+    this.#engine.forget(key);
   }
 
   /** Grants a key tokens of a quota, as {@link Granter.grant} does. */
@@ -166,8 +169,8 @@ export class Leases {
     if (tier.limits.length === 0) return;
     const deltas = tier.limits.map((_, index) => costAt(deltaMilli, index));
     const tell = deltas.some((delta) => delta < 0);
-    // Who gives back in exact mode is denied by nothing that was said before.
-    if (tell && this.#isExact(boundTier)) this.#parts.decider.giveBack(key, true);
+    // In exact mode nobody is told what was so before.
+    if (this.#isExact(boundTier)) this.#parts.decider.giveBack(key, true);
     this.#outbox.queue(key, unreconciled({ tier, boundTier, deltas, atMs, ...how, tell }));
   }
 

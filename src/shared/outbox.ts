@@ -194,9 +194,7 @@ export class Outbox {
           ...{ deltas: entry.deltas, atMs, quotasOnly, tell, unused, duringOutage },
           ...{ lane: sent.lane, sequence: sent.sequence, isRetry },
         });
-        if (boundTier !== undefined) {
-          replies.add({ key: open.key, boundTier, reply, teaches: true, ofOutage: duringOutage });
-        }
+        replies.add({ key: open.key, boundTier, reply, teaches: true, ofOutage: duringOutage });
         open.unreconciled.shift();
         this.#drop(entry.debt);
         this.#remember(open.key, tier, sent.lane);

@@ -23,8 +23,8 @@ export interface Taken {
 /** What the store has answered, on its way into the table. */
 export interface Arrival {
   readonly key: string;
-  /** By which it was asked about. */
-  readonly boundTier: BoundTier;
+  /** By which it was asked about; undefined if that is in force no more: then nothing is learned but that the key has changed. */
+  readonly boundTier: BoundTier | undefined;
   readonly reply: Reply;
   /** Whether its amounts are what the store keeps. */
   readonly teaches: boolean;
@@ -61,6 +61,11 @@ export class Replies {
     if (this.#arrivals.push(arrival) === 1) queueMicrotask(() => this.#take());
   }
 
+  /** Resolves when all that has arrived is taken in. */
+  takenIn(): Promise<void> {
+    return new Promise(queueMicrotask);
+  }
+
   /** Nothing is taken in any more. */
   close(): void {
     this.#isClosed = true;
@@ -91,8 +96,8 @@ export class Replies {
     const { key, boundTier, reply, teaches, taken, ofOutage, denial } = arrival;
     const { frame } = this.#engine;
     frame[at + KEY_LENGTH] = key.length;
-    frame[at + TIER] = boundTier.tierId;
-    frame[at + VERSION] = boundTier.version;
+    frame[at + TIER] = boundTier?.tierId ?? -1;
+    frame[at + VERSION] = boundTier?.version ?? -1;
     frame[at + COST] = taken?.grantedMilli ?? (ofOutage ? 0 : -1);
     frame[at + NOW] = reply.nowMs;
     frame[at + LAG] = reply.lagMs;
@@ -101,7 +106,7 @@ export class Replies {
     frame[at + AHEAD] = taken?.lastsMs ?? 0;
     frame[at + WAIT] = taken === undefined ? -1 : (denial?.waitMs ?? 0);
     frame[at + IS_PROVISIONAL] = denial?.isProvisional ? 1 : 0;
-    boundTier.tier.limits.forEach(({ rule }, index) => {
+    boundTier?.tier.limits.forEach(({ rule }, index) => {
       // Which calls run changes without a word.
       const amount = rule.type === "concurrency" ? undefined : reply.spent[index];
       frame[at + SPENT + index] = amount ?? Number.NaN;

@@ -317,7 +317,7 @@ impl<const N: usize> Lease<N> {
         match reply.wait_ms {
             None => {}
             Some(0) if reply.granted_milli.is_none() => {}
-            Some(0) => self.deny_until = 0,
+            Some(0) => self.disbelieve(),
             Some(wait_ms) => {
                 let until = |ms: u64| now.saturating_add(u32::try_from(ms).unwrap_or(u32::MAX));
                 self.deny_until = until(wait_ms.min(BELIEF_MS));
@@ -326,10 +326,15 @@ impl<const N: usize> Lease<N> {
         }
     }
 
+    /// Believes no denial.
+    pub(crate) fn disbelieve(&mut self) {
+        self.deny_until = 0;
+    }
+
     /// Notes that what was held is given back.
     pub(crate) fn given_back(&mut self, again: bool, now: u32, spans: &LeaseSpans) {
         if again {
-            self.deny_until = 0;
+            self.disbelieve();
         } else {
             self.no_prefetch_until = now.saturating_add(spans.quarter);
             self.be_quiet();

@@ -229,6 +229,9 @@ impl<const N: usize> LeaseTable<N> {
             return Applied::Full;
         };
         if shard.lease(slot).rule_set() != call.tier.rule_set {
+            if reply.teaches() {
+                shard.lease_mut(slot).disbelieve();
+            }
             return Applied::Stale;
         }
         let now = shard.at(reply.mono_ms);
@@ -292,6 +295,14 @@ impl<const N: usize> LeaseTable<N> {
         if let Some(slot) = shard.find(hash) {
             shard.remove(hash, slot);
             self.keys.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Has the store be asked about a key, whatever it has denied.
+    pub(crate) fn disbelieve(&self, hash: KeyHash) {
+        let mut shard = self.shard(hash).lock();
+        if let Some(slot) = shard.find(hash) {
+            shard.lease_mut(slot).disbelieve();
         }
     }
 

@@ -283,6 +283,9 @@ impl Leases {
         } = &*self.core;
         clock.hear(reply.now_ms.saturating_sub(reply.behind_ms), reply.mono_ms);
         let Ok(tier) = tiers.tier_of(reply.version, reply.tier) else {
+            if reply.teaches() {
+                table!(self, table => table.disbelieve(hash));
+            }
             return Applied::Unknown;
         };
         let mut expelled = Expelled::new(tiers);

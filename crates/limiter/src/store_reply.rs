@@ -33,15 +33,23 @@ pub struct StoreReply {
     pub mono_ms: u64,
 }
 
+impl StoreReply {
+    /// Whether it tells what the store keeps: what was denied under other rules need not be denied any more.
+    pub(crate) fn teaches(&self) -> bool {
+        self.epoch.is_some()
+    }
+}
+
 /// How an answer was taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
     /// What it teaches is kept, and what was granted is held.
     Kept,
-    /// The key has gone to other rules since: what was granted is the caller's.
+    /// The key has gone to other rules since: what was granted is the caller's. If it teaches anything, no denial is
+    /// believed any more.
     Stale,
     /// There is no room for the key: what was granted is the caller's.
     Full,
-    /// The tier is not known any more: what was granted is the caller's.
+    /// The tier is not known any more: as with other rules.
     Unknown,
 }

@@ -367,6 +367,43 @@ fn what_somebody_else_changed_is_given_back_and_what_was_reset_is_gone() {
 }
 
 #[test]
+fn what_is_said_by_other_rules_or_a_tier_that_is_gone_ends_a_denial() {
+    let leases = leases(10);
+    let denied = StoreReply {
+        wait_ms: Some(DAY_MS),
+        spent: amounts(&[0, 10_000_000]),
+        ..granted(&leases, "free", 0, 0)
+    };
+    let correction = StoreReply {
+        granted_milli: None,
+        wait_ms: None,
+        ..granted(&leases, "pro", 0, 10)
+    };
+    let gone = StoreReply {
+        version: 9,
+        ..correction
+    };
+    let take = granted(&leases, "pro", 1, 10);
+    let (stands, asks) = (LeaseVerdict::Denied { limit: 1 }, LeaseVerdict::Ask);
+    let peeked = |correction| StoreReply {
+        epoch: None,
+        ..correction
+    };
+    for (reply, became, verdict_then) in [
+        (correction, Applied::Stale, asks),
+        (gone, Applied::Unknown, asks),
+        (take, Applied::Stale, asks),
+        (peeked(correction), Applied::Stale, stands),
+        (peeked(gone), Applied::Unknown, stands),
+    ] {
+        kept(&leases, "k", &denied);
+        assert_eq!(verdict(&leases, "k", 1, 10), stands);
+        assert_eq!(leases.apply(&units("k"), &reply), became);
+        assert_eq!(verdict(&leases, "k", 1, 10), verdict_then);
+    }
+}
+
+#[test]
 fn an_earlier_answer_of_the_same_epoch_teaches_nothing_and_its_grant_is_held() {
     let leases = leases(10);
     let free = leases.tier_id("free").unwrap();

@@ -69,6 +69,27 @@ describe.each(Object.entries(OPEN))("an engine of leases, %s", (_, open) => {
     engine.close();
   });
 
+  it("believes no denial any more of a key that Redis has counted under other rules, or a tier that is gone", () => {
+    const { engine, caller, large } = opened();
+    const bucket = { version: 0, id: engine.tierId("bucket"), limits: 1 };
+    const denial = answerTo("k", large, { granted: 0, held: 0, wait: 60_000, spent: [2 ** 40 * 1000] });
+    const take = answerTo("k", bucket);
+    const correction = { ...take, granted: -1, held: 0, wait: -1 };
+    const answers = [
+      { answer: take, became: APPLIED.STALE },
+      { answer: correction, became: APPLIED.STALE },
+      { answer: { ...correction, tier: { ...bucket, version: 7 } }, became: APPLIED.UNKNOWN },
+    ];
+    for (const { answer, became } of answers) {
+      caller.apply([denial], at(0));
+      expect(caller.apply([{ ...answer, server: -1 }], at(1))).toEqual([became]);
+      expect(caller.consume("k", large, 1000, at(1)).denied).toBe(1);
+      expect(caller.apply([answer], at(1))).toEqual([became]);
+      expect(asks(caller.consume("k", large, 1000, at(1)))).toBe(true);
+    }
+    engine.close();
+  });
+
   it("gives back what is more than a grant can hold, and counts no more as used", () => {
     const { engine, caller, large } = opened();
     const held = answerTo("k", large, { granted: 2 ** 33, held: 2 ** 33 });

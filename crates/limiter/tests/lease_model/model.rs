@@ -214,6 +214,7 @@ impl Model {
     pub fn apply(&mut self, key: &str, reply: &StoreReply) -> Applied {
         let limits = self.versions.get(reply.version);
         let Some(tier) = limits.and_then(|tiers| tiers.get(usize::try_from(reply.tier).unwrap())) else {
+            self.disbelieve(key, reply);
             return Applied::Unknown;
         };
         let mono = reply.mono_ms;
@@ -228,6 +229,7 @@ impl Model {
         }
         let lease = self.leases.get_mut(key).unwrap();
         if lease.rules != rules(&tier.limits) {
+            self.disbelieve(key, reply);
             return Applied::Stale;
         }
         if let Some(epoch) = reply.epoch
@@ -255,6 +257,12 @@ impl Model {
             _ => {}
         }
         Applied::Kept
+    }
+
+    fn disbelieve(&mut self, key: &str, reply: &StoreReply) {
+        if let (Some(_), Some(lease)) = (reply.epoch, self.leases.get_mut(key)) {
+            lease.deny_until = 0;
+        }
     }
 
     pub fn give_back(&mut self, key: &str, again: bool, mono: u64) {

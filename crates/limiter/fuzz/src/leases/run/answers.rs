@@ -73,6 +73,7 @@ impl Run {
 
     fn expect_applied(&mut self, key: usize, tier: Option<&TierSpec>, reply: &StoreReply, applied: Applied) -> Applied {
         let Some(tier) = tier else {
+            self.disbelieve(key, reply);
             return Applied::Unknown;
         };
         if !self.entries.contains_key(&key) {
@@ -94,6 +95,7 @@ impl Run {
                 .insert(key, Entry::new(rules_of(tier), epoch, reply.mono_ms));
         }
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.rules == rules_of(tier)) else {
+            self.disbelieve(key, reply);
             return Applied::Stale;
         };
         learn(entry, tier, reply);
@@ -125,6 +127,12 @@ impl Run {
         let rules = entry.rules.clone();
         self.give_up(key, &rules, gone);
         Applied::Kept
+    }
+
+    fn disbelieve(&mut self, key: usize, reply: &StoreReply) {
+        if let (Some(_), Some(entry)) = (reply.epoch, self.entries.get_mut(&key)) {
+            entry.deny_until_ms = 0;
+        }
     }
 
     pub(super) fn sweep(&mut self) {
