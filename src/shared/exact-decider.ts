@@ -38,8 +38,11 @@ export class ExactDecider {
     const open = this.#parts.openKeys.get(key);
     // Whoever has not answered once in time is not waited for again.
     if (open?.hasUnreconciled && !(await this.#outbox.isFlushed(open))) return this.#away(key, boundTier, costMilli);
+    // For want of what is held of it, as of a tier that it was in before, a block would begin.
+    if (boundTier.tier.blocks && !this.#isKnown(key, boundTier)) await this.#giveBack(key);
     let take = await this.#take(key, boundTier, costMilli);
-    if (take !== undefined && take.denial !== undefined && (await this.#hasGivenBack(key, boundTier, costMilli))) {
+    if (take !== undefined && take.denial !== undefined && this.#needsHeld(key, boundTier, costMilli)) {
+      await this.#giveBack(key);
       take = await this.#take(key, boundTier, costMilli);
     }
     if (take === undefined) return this.#away(key, boundTier, costMilli);
@@ -70,13 +73,20 @@ export class ExactDecider {
     return { reply, denial, place };
   }
 
-  /** Has the store have what is held here of a key, since a cost for each limit can't be taken of that; whether it was anything. */
-  async #hasGivenBack(key: string, boundTier: BoundTier, costMilli: CostMilli): Promise<boolean> {
-    const { decider } = this.#parts;
-    if (typeof costMilli === "number" || !decider.look(boundTier, key)?.heldMilli) return false;
-    decider.giveBack(key, true);
+  /** Whether a cost is one for each limit, which can't be taken of what is held here of a key, and something is. */
+  #needsHeld(key: string, boundTier: BoundTier, costMilli: CostMilli): boolean {
+    return typeof costMilli !== "number" && (this.#parts.decider.look(boundTier, key)?.heldMilli ?? 0) > 0;
+  }
+
+  /** Whether anything is known here of a key under the rules of a tier. */
+  #isKnown(key: string, boundTier: BoundTier): boolean {
+    return this.#parts.decider.look(boundTier, key)?.snapshot !== undefined;
+  }
+
+  /** Has the store have what is held here of a key. */
+  async #giveBack(key: string): Promise<void> {
+    this.#parts.decider.giveBack(key, true);
     await this.#releaser.release();
-    return true;
   }
 
   /** Decides a call by what was taken for it. */
@@ -113,8 +123,9 @@ export class ExactDecider {
    */
   async #teach(key: string, boundTier: BoundTier, reply: Reply): Promise<void> {
     const { engine, decider, replies } = this.#parts;
-    const isKnown = decider.look(boundTier, key)?.snapshot !== undefined;
-    const taken = isKnown ? {} : { taken: { grantedMilli: reply.granted, heldMilli: () => 0, lastsMs: 0 } };
+    const taken = this.#isKnown(key, boundTier)
+      ? {}
+      : { taken: { grantedMilli: reply.granted, heldMilli: () => 0, lastsMs: 0 } };
     const teach = () =>
       new Promise<number>((applied) => replies.add({ key, boundTier, reply, teaches: true, ...taken, applied }));
     if ((await teach()) !== APPLIED.STALE) return;

@@ -2,7 +2,7 @@ import { type CostMilli, costAt, isFree } from "../engine/cost.js";
 import type { Frame } from "../engine/frame.js";
 import { OUTCOME } from "../engine/frame.js";
 import { LEASE_FRAME, LEASE_OUTCOME } from "../engine/lease-frame.js";
-import type { Tier } from "../engine/tier.js";
+import type { Rule, Tier } from "../engine/tier.js";
 import type { Reply, Snapshot } from "../store/protocol.js";
 
 const { CODE, NOW, BEHIND, SPENT, WAIT } = LEASE_FRAME;
@@ -45,10 +45,13 @@ export function outcomeOf(
 ): Outcome {
   let denied = 0;
   let waitMs = 0;
+  // Of what no token that comes back makes shorter.
+  let firmMs = 0;
   if (!isFree(costMilli, tier.limits.length)) {
     tier.limits.forEach(({ rule }, index) => {
       const cost = costAt(costMilli, index);
       const wait = cost === 0 ? 0 : rule.waitMs(spent[index] ?? 0, cost, nowMs);
+      if (isFirm(rule)) firmMs = Math.max(firmMs, wait);
       if (wait > waitMs) {
         waitMs = wait;
         denied = index + 1;
@@ -56,8 +59,14 @@ export function outcomeOf(
     });
   }
   if (denied > 0) waitMs += lagMs;
-  const isProvisional = backMs > 0 && backMs < waitMs;
-  return { denied, waitMs: isProvisional ? backMs : waitMs, isProvisional, nowMs, lagMs, spent };
+  const leastMs = firmMs > 0 ? Math.max(backMs, firmMs + lagMs) : backMs;
+  const isProvisional = backMs > 0 && leastMs < waitMs;
+  return { denied, waitMs: isProvisional ? leastMs : waitMs, isProvisional, nowMs, lagMs, spent };
+}
+
+/** Whether a limit's denials stand whatever comes back: of a limit of 0, and of a bucket that they block. */
+function isFirm(rule: Rule): boolean {
+  return rule.maxCostMilli === 0 || (rule.type === "bucket" && rule.isBlocking);
 }
 
 /** Where a key stands after a call that was allowed. */

@@ -143,6 +143,20 @@ describe.each(ENGINES)("blocks over Redis, with leases of the %s engine", (engin
     expect(one.stats().store.worstCaseOvershoot).toBe(100_000);
   });
 
+  it("what is held of the tier that a caller comes from is spent before a block begins", async () => {
+    const attempts = { ...mild, limit: 200, windowSeconds: 86_400 };
+    const opened = (blockSeconds?: number) => ({ login: { limits: [{ ...attempts, blockSeconds }] } });
+    const storage = { type: "redis", url: redis.url, prefix: newPrefix(), timeoutMs: 5000 } as const;
+    const limiter = createLimiter({ tiers: opened(), engine, storage, clock: () => NOON });
+    onTestFinished(() => limiter.close());
+    await limiter.ready(60_000);
+    for (let call = 0; call < 100; call++) await limiter.consume("k", "login");
+    expect(limiter.stats().store.leaseOutstanding).toBeGreaterThan(0);
+    limiter.reload(opened(60));
+    for (let call = 0; call < 100; call++) expect((await limiter.consume("k", "login")).allowed, `${call}`).toBe(true);
+    expect(await limiter.consume("k", "login")).toMatchObject({ retryAfterMs: 60_000, isProvisional: false });
+  });
+
   it("the time that is left of a block goes on under another tier", async () => {
     const { limiters, clock } = await replicas(2);
     const [one, other] = limiters;
