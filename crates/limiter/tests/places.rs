@@ -5,7 +5,10 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tollkeeper_limiter::{LimitSpec, Limiter, Outcome, Period, Rule, Settings, TakenPlace, TierId, TierSpec, Verdict};
+use tollkeeper_limiter::{
+    Cost, Costs, Error, LimitSpec, Limiter, MAX_LIMITS, Outcome, Period, Rule, Settings, Subject, TakenPlace, TierId,
+    TierSpec, Verdict,
+};
 
 const NOW_MS: u64 = 1_790_000_000_000;
 const TIMEOUT_MS: u64 = 30_000;
@@ -222,6 +225,29 @@ fn a_key_is_not_forgotten_while_it_holds_a_place() {
 }
 
 #[test]
+fn a_forgotten_key_begins_without_places_also_if_the_clock_went_back() {
+    let consume_first = |limiter: &Limiter| consume(limiter, "key", NOW_MS + 1);
+    let peek = |limiter: &Limiter| limiter.peek(limiter.hash("key"), 0, 1_000, NOW_MS + 1).unwrap();
+    let consume_together = |limiter: &Limiter| {
+        let subject = Subject {
+            key: limiter.hash("key"),
+            tier: 0,
+            cost: Cost::Every(1_000),
+        };
+        limiter.consume_together(&[subject], NOW_MS + 1).unwrap()[0]
+    };
+    for decide in [consume_first, peek, consume_together] {
+        let limiter = limiter_of(vec![tier("free", vec![parallel(1, TIMEOUT_MS)])], 1);
+        consume(&limiter, "key", NOW_MS);
+        let other = consume(&limiter, "other", NOW_MS + TIMEOUT_MS);
+        assert!(!other.overflow, "the key is forgotten for it");
+        assert!(release(&limiter, "other", &other, NOW_MS + TIMEOUT_MS));
+        let outcome = decide(&limiter);
+        assert_eq!((outcome.verdict, outcome.overflow), (Verdict::Allowed, false));
+    }
+}
+
+#[test]
 fn keys_that_find_no_room_share_the_places_of_their_tier() {
     let limiter = limiter_of(vec![tier("free", vec![parallel(2, TIMEOUT_MS)])], 1);
     assert!(!consume(&limiter, "first", NOW_MS).overflow);
@@ -263,6 +289,30 @@ fn a_key_of_nothing_else_is_not_stored() {
         changes.iter().map(|change| change.state.is_some()).collect::<Vec<_>>(),
         [false]
     );
+}
+
+#[test]
+fn beside_a_limit_of_nothing_a_call_is_denied_by_that_and_a_boundless_cost_refused() {
+    let most_milli = 1 << 62;
+    for nothing in [minute(0), day(0)] {
+        let limiter = limiter(vec![parallel(1, TIMEOUT_MS), nothing]);
+        let decide = |cost_milli| {
+            let key = limiter.hash("key");
+            let costs = Costs {
+                version: limiter.version(),
+                milli: [cost_milli; MAX_LIMITS],
+            };
+            let decided = limiter.consume(key, 0, cost_milli, NOW_MS);
+            assert_eq!(limiter.consume_each(key, 0, &costs, NOW_MS), decided);
+            decided.map(|outcome| (outcome.verdict, outcome.place))
+        };
+        for cost_milli in [1, most_milli] {
+            assert_eq!(decide(cost_milli), Ok((Verdict::Denied { limit: 1 }, 0)));
+        }
+        for cost_milli in [most_milli + 1, u64::MAX] {
+            assert_eq!(decide(cost_milli), Err(Error::CostExceedsCapacity { most_milli }));
+        }
+    }
 }
 
 #[test]
