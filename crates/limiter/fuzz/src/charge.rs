@@ -13,4 +13,6 @@ pub(crate) struct Charge {
     pub(crate) at_ms: u64,
     pub(crate) overflow: bool,
     pub(crate) version: usize,
+    /// The number of its place; 0 if it took none.
+    pub(crate) place: u64,
 }

@@ -27,11 +27,14 @@ impl Histories {
     pub(crate) fn note(&mut self, key: KeyHash, tier: TierId, admitted: Cost, now_ms: u64) {
         let history = self.0.entry(key).or_insert_with(|| History::new(tier));
         history.mixed |= history.tier != tier;
-        // Forgotten when it was as new, and then the clock went back.
-        if history.admitted.last().is_some_and(|&(last_ms, _)| last_ms > now_ms) {
-            history.admitted.clear();
+        history.admit(admitted, now_ms);
+    }
+
+    /// Notes that a key was forgotten as new.
+    pub(crate) fn note_forgotten(&mut self, key: KeyHash, now_ms: u64) {
+        if let Some(history) = self.0.get_mut(&key) {
+            history.admit(Cost::Every(0), now_ms);
         }
-        history.admitted.push((now_ms, admitted));
     }
 
     /// Notes a grant.
@@ -77,6 +80,14 @@ impl History {
         }
     }
 
+    fn admit(&mut self, admitted: Cost, now_ms: u64) {
+        // Forgotten when it was as new, and then the clock went back.
+        if self.admitted.last().is_some_and(|&(last_ms, _)| last_ms > now_ms) {
+            self.admitted.clear();
+        }
+        self.admitted.push((now_ms, admitted));
+    }
+
     fn check(&self, limit: usize, rule: Rule) {
         // After a block a bucket begins anew, however soon that is.
         if matches!(rule, Rule::Bucket { block_ms: 1.., .. }) {
@@ -95,8 +106,7 @@ impl History {
 fn window(rule: Rule) -> u128 {
     match rule {
         Rule::Bucket { window_ms, .. } => window_ms.into(),
-        Rule::Quota { .. } => 1,
-        Rule::Concurrency { .. } => unreachable!("it has no other limits"),
+        Rule::Quota { .. } | Rule::Concurrency { .. } => 1,
     }
 }
 
@@ -116,6 +126,7 @@ fn most(rule: Rule, from_ms: u64, to_ms: u64) -> u128 {
                 u128::MAX
             }
         }
-        Rule::Concurrency { .. } => unreachable!("it has no other limits"),
+        // Any number may pass one after the other.
+        Rule::Concurrency { .. } => u128::MAX,
     }
 }

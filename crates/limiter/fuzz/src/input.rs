@@ -13,6 +13,8 @@ pub(crate) struct Input<'a> {
     rest: &'a [u8],
     /// Which period the quotas of the last name have.
     period: Option<u64>,
+    /// Whether limits of the fifth name are of concurrency, and wild ones may be.
+    has_places: bool,
 }
 
 impl<'a> Input<'a> {
@@ -20,6 +22,14 @@ impl<'a> Input<'a> {
         Self {
             rest: bytes,
             period: None,
+            has_places: false,
+        }
+    }
+
+    pub(crate) fn with_places(self) -> Self {
+        Self {
+            has_places: true,
+            ..self
         }
     }
 
@@ -111,7 +121,11 @@ impl<'a> Input<'a> {
 
     fn rule(&mut self, slot: usize, wild: bool) -> Rule {
         if wild {
-            return match self.below(3) {
+            return match self.below(if self.has_places { 4 } else { 3 }) {
+                3 => Rule::Concurrency {
+                    limit: self.number(2),
+                    timeout_ms: self.number(5),
+                },
                 0 => Rule::Bucket {
                     limit_milli: self.number(5),
                     window_ms: self.number(5),
@@ -126,6 +140,12 @@ impl<'a> Input<'a> {
                     limit_milli: self.number(7),
                     period: self.wild_period(),
                 },
+            };
+        }
+        if slot == 4 && self.has_places {
+            return Rule::Concurrency {
+                limit: 1 + self.below(3),
+                timeout_ms: [1, 1_000, 1 + self.below(90_000)][self.index(3)],
             };
         }
         match slot % 4 {

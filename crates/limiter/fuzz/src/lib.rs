@@ -21,6 +21,7 @@ mod input;
 mod key;
 mod leases;
 mod run;
+mod running;
 mod slot;
 mod table;
 mod tier_versions;
@@ -33,7 +34,7 @@ const MAX_STEPS: usize = 400;
 
 /// Runs the operations that the bytes stand for, and panics where the limiter and the model disagree.
 pub fn operations(bytes: &[u8]) {
-    let mut input = Input::new(bytes);
+    let mut input = Input::new(bytes).with_places();
     let Some(mut run) = Run::begin(&mut input) else {
         return;
     };

@@ -4,6 +4,7 @@ mod corrections;
 mod decisions;
 mod grants;
 mod joint;
+mod places;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -77,11 +78,12 @@ impl Run {
         let (operation, is_of_each) = (byte % 32, byte >= 0xC0);
         let key = KEYS[input.index(KEYS.len())];
         match operation {
-            0..=14 => {
+            0..=13 => {
                 self.given_ms += input.advance_ms();
                 let (tier, cost) = (input.index(TIERS.len()), input.cost(is_of_each));
                 self.consume(key, tier as TierId, cost);
             }
+            14 => self.release(input),
             17 => {
                 self.given_ms += input.advance_ms();
                 self.grant(key, input);
@@ -135,6 +137,10 @@ impl Run {
     fn sweep(&mut self, times: usize) {
         for _ in 0..times {
             self.limiter.sweep(self.given_ms);
+        }
+        let now_ms = self.now();
+        for model in self.table.all_mut() {
+            model.sweep_places(now_ms);
         }
         self.save();
         self.check_counts();

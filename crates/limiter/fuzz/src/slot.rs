@@ -9,7 +9,7 @@ const SCALE: u128 = 1 << 30;
 /// What is governed, by which rule.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slot {
-    rule: Rule,
+    pub(crate) rule: Rule,
     /// Of a quota what is used.
     spent: u128,
     /// What was granted of a quota, and how much of it outlasts the period.
@@ -56,16 +56,14 @@ impl Slot {
             Rule::Bucket { limit_milli, .. } => {
                 u128::from(capacity_milli(rule).saturating_sub(limit_milli)) * Self::per_milli(rule)
             }
-            Rule::Quota { .. } => 0,
-            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
+            Rule::Quota { .. } | Rule::Concurrency { .. } => 0,
         }
     }
 
     fn per_milli(rule: Rule) -> u128 {
         match rule {
             Rule::Bucket { window_ms, .. } => u128::from(window_ms) * SCALE,
-            Rule::Quota { .. } => 1,
-            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
+            Rule::Quota { .. } | Rule::Concurrency { .. } => 1,
         }
     }
 
@@ -93,7 +91,8 @@ impl Slot {
                     self.begin();
                 }
             }
-            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
+            // Places are the key's.
+            Rule::Concurrency { .. } => {}
         }
     }
 
@@ -195,6 +194,9 @@ impl Slot {
     }
 
     pub(crate) fn charge(&mut self, delta_milli: i64) {
+        if matches!(self.rule, Rule::Concurrency { .. }) {
+            return;
+        }
         if self.blocked_ms > 0 {
             return;
         }
@@ -219,6 +221,7 @@ impl Slot {
     /// bucket by the same fraction.
     pub(crate) fn correct(&mut self, rule: Rule, delta_milli: i64, now_ms: u64, charged_at_ms: u64, quotas_only: bool) {
         match (self.rule, rule) {
+            (Rule::Concurrency { .. }, _) => {}
             (Rule::Quota { period: present, .. }, Rule::Quota { period, .. }) => {
                 if start_ms(present, now_ms) == start_ms(period, charged_at_ms) {
                     self.charge(delta_milli);
@@ -292,7 +295,7 @@ impl Slot {
                 };
                 (if after > capacity { rest } else { 0 }, rest)
             }
-            Rule::Concurrency { .. } => unreachable!("it has no other limits"),
+            Rule::Concurrency { .. } => unreachable!("places are the key's"),
         };
         Standing {
             // What costs nothing waits for nothing.
@@ -313,15 +316,18 @@ pub(crate) fn capacity_milli(rule: Rule) -> u64 {
             ..
         } => whole(u128::from(limit_milli) * u128::from(burst_milli) / 1_000),
         Rule::Quota { limit_milli, .. } => limit_milli,
-        Rule::Concurrency { .. } => unreachable!("it has no other limits"),
+        // Whatever it costs, a call takes one place.
+        Rule::Concurrency { .. } => u64::MAX,
     }
 }
 
 /// The most that a call under a tier may cost, by its limits that allow something.
 pub(crate) fn most_milli(tier: &TierSpec) -> Option<u64> {
     let capacities = tier.limits.iter().map(|limit| capacity_milli(limit.rule));
-    let most = capacities.filter(|&most| most > 0).min();
-    most.or((!tier.limits.is_empty()).then_some(1 << 62))
+    let most = capacities.filter(|&most| most > 0 && most < u64::MAX).min();
+    let is_place = |rule| matches!(rule, Rule::Concurrency { .. });
+    let has_amounts = tier.limits.iter().any(|limit| !is_place(limit.rule));
+    most.or(has_amounts.then_some(1 << 62))
 }
 
 fn start_ms(period: Period, at_ms: u64) -> u64 {

@@ -54,6 +54,18 @@ impl Table {
         self.overflow.get(&id)
     }
 
+    pub(crate) fn overflow_mut(&mut self, id: TierId) -> Option<&mut Key> {
+        self.overflow.get_mut(&id)
+    }
+
+    pub(crate) fn keys_mut(&mut self) -> impl Iterator<Item = (KeyHash, &mut Key)> {
+        self.keys.iter_mut().map(|(key, model)| (*key, model))
+    }
+
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut Key> {
+        self.keys.values_mut().chain(self.overflow.values_mut())
+    }
+
     /// A key's own place, which is made if there is none.
     pub(crate) fn own(&mut self, key: KeyHash, tier: &TierSpec, now_ms: u64) -> &mut Key {
         self.keys.entry(key).or_insert_with(|| Key::new(tier, now_ms))
@@ -66,6 +78,10 @@ impl Table {
 
     pub(crate) fn remove(&mut self, key: KeyHash) -> Option<Key> {
         self.keys.remove(&key)
+    }
+
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(&Key) -> bool) {
+        self.keys.retain(|_, model| is_kept(model));
     }
 
     pub(crate) fn clear_overflow(&mut self) {

@@ -33,6 +33,7 @@ impl Run {
             at_ms: self.given_ms.saturating_sub(input.below(2 * DAY_MS)),
             overflow: input.below(4) == 0,
             version: self.versions.version().saturating_sub(input.index(3)),
+            place: 0,
         };
         let how = input.byte();
         let delta = if how < 0x80 {

@@ -56,6 +56,7 @@ impl Run {
         let allowed = outcome.verdict == Verdict::Allowed;
         if allowed {
             model.charge(&tier, cost);
+            assert_eq!(model.take(&tier, cost, outcome.place), outcome.place > 0);
         } else {
             model.deny(&tier, cost);
         }
@@ -74,6 +75,7 @@ impl Run {
                 at_ms: outcome.now_ms,
                 overflow,
                 version: outcome.version,
+                place: outcome.place,
             });
         }
     }

@@ -9,6 +9,9 @@ use crate::cost::Cost;
 use crate::expected::Expected;
 use crate::input::{Input, TIERS};
 
+/// Stands for the places of calls that come back, since another of them was denied.
+const UNDONE: u64 = u64::MAX;
+
 /// What is asked of one subject.
 #[derive(Clone, Copy)]
 struct Asked {
@@ -90,6 +93,7 @@ impl Run {
                     self.table.own(asked.key, tier, now_ms)
                 };
                 model.correct(tier, asked.cost.given_back(), outcome.now_ms, false);
+                let _ = model.release(UNDONE, 0);
             }
         }
     }
@@ -110,6 +114,8 @@ impl Run {
         let unspent = model.clone();
         if allows(outcome) {
             model.charge(tier, cost);
+            let number = if is_allowed { outcome.place } else { UNDONE };
+            assert_eq!(model.take(tier, cost, number) && is_allowed, outcome.place > 0);
         } else {
             model.deny(tier, cost);
         }
@@ -130,6 +136,7 @@ impl Run {
                 at_ms: outcome.now_ms,
                 overflow,
                 version: outcome.version,
+                place: outcome.place,
             });
         }
     }

@@ -1,6 +1,6 @@
 //! What storage is told, and a limiter that begins with it.
 
-use tollkeeper_limiter::{Change, KeyHash, Limiter, TierId};
+use tollkeeper_limiter::{Change, KeyHash, Limiter, Rule, TierId};
 
 use super::{Run, limiter};
 use crate::input::TIERS;
@@ -40,8 +40,14 @@ impl Run {
                 }
                 None => {
                     self.stored.remove(&key);
+                    // Of places nothing is stored.
+                    let holds_places = self.table.key(key).is_some_and(|model| !model.is_stored);
+                    if holds_places && self.limiter.keys().contains(&key) {
+                        continue;
+                    }
                     if let Some(model) = self.table.remove(key) {
                         assert!(model.may_be_idle(now_ms), "{key:?} was forgotten: {model:?}");
+                        self.histories.note_forgotten(key, now_ms);
                     }
                 }
             }
@@ -52,10 +58,12 @@ impl Run {
     /// model does.
     pub(super) fn restart(&mut self) {
         self.save();
-        for (key, _) in self.table.keys() {
+        let mut kept = 0;
+        for (key, _) in self.table.keys().filter(|(_, model)| model.is_stored) {
             assert!(self.stored.contains_key(&key), "{key:?} was never stored");
+            kept += 1;
         }
-        assert_eq!(self.stored.len(), self.table.len());
+        assert_eq!(self.stored.len(), kept);
         let other = self.restored();
         self.drop_limits();
         self.compare(&other);
@@ -65,6 +73,10 @@ impl Run {
             self.versions = TierVersions::new(tiers.to_vec());
             self.limiter = other;
             self.table.clear_overflow();
+            self.table.retain(|model| model.is_stored);
+            for (_, model) in self.table.keys_mut() {
+                model.forget_places();
+            }
             self.evictions = 0;
             self.decisions = 0;
             self.charges.clear();
@@ -104,14 +116,16 @@ impl Run {
         for tier in self.versions.in_force() {
             let number = |limiter: &Limiter| limiter.tier_id(&tier.name).expect("in force");
             let (id, other_id) = (number(&self.limiter), number(other));
-            for (key, model) in self.table.keys() {
+            for (key, model) in self.table.keys().filter(|(_, model)| model.is_stored) {
                 let says = |limiter: &Limiter, id: TierId| {
                     let outcome = limiter.peek(key, id, 0, now_ms).expect("it costs nothing");
-                    (
-                        outcome.now_ms,
-                        outcome.behind_ms,
-                        outcome.report(&limiter.tier(id).expect("in force")),
-                    )
+                    let mut reports = outcome.report(&limiter.tier(id).expect("in force"));
+                    // What ran runs no more.
+                    reports.retain(|report| {
+                        let mut limits = tier.limits.iter();
+                        limits.all(|limit| limit.name != report.name || !matches!(limit.rule, Rule::Concurrency { .. }))
+                    });
+                    (outcome.now_ms, outcome.behind_ms, reports)
                 };
                 assert_eq!(
                     says(&self.limiter, id),
