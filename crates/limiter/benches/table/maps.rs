@@ -19,7 +19,7 @@ pub(crate) trait Keys: Send + Sync {
 
 impl Keys for Table<2> {
     fn insert(&self, key: KeyHash, state: State<2>) {
-        let inserted = Self::insert(self, key, state, 0, |_, _| false, &mut Vec::new(), |_, _| ());
+        let inserted = Self::insert(self, key, state, 0, |_, _| false, &mut Vec::new(), |_, _, _| ());
         inserted.expect("it was made for so many");
     }
 
