@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 
 use crate::concurrency::Concurrency;
 use crate::cost::SlotCost;
@@ -65,12 +64,12 @@ impl Places {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Changes what is taken of a slot, and counts.
-    fn change<T>(&self, taken: &mut BTreeSet<Place>, change: impl FnOnce(&mut BTreeSet<Place>) -> T) -> T {
-        let before = taken.len();
-        let result = change(taken);
-        self.held.fetch_add(taken.len().wrapping_sub(before), Ordering::Relaxed);
-        result
+    /// Changes what a key has taken of a slot, if that is anything, and counts once the map is let go.
+    fn change<T>(&self, at: (KeyHash, usize), change: impl FnOnce(&mut BTreeSet<Place>) -> T) -> Option<T> {
+        let (result, more) = self.taken.get_mut(&at).map(|mut taken| changed(&mut taken, change))?;
+        self.held.fetch_add(more, Ordering::Relaxed);
+        self.taken.remove_if(&at, |_, taken| taken.is_empty());
+        Some(result)
     }
 
     /// Puts in place of what a state says of the slots of a tier's limits of concurrency how they stand at an instant.
@@ -104,13 +103,14 @@ impl Places {
     ) -> bool {
         let mut is_taken = false;
         for (slot, limit) in concurrent(tier).filter(|&(slot, _)| cost.of_slot(slot) > 0) {
-            let mut taken = self.taken.entry((holder, slot)).or_default();
             let ends_ms = now_ms + limit.timeout_ms();
-            self.change(&mut taken, |taken| {
+            let (last_ms, more) = changed(&mut self.taken.entry((holder, slot)).or_default(), |taken| {
                 drop_over(taken, now_ms);
-                taken.insert(Place { ends_ms, number })
+                taken.insert(Place { ends_ms, number });
+                last_end(taken)
             });
-            spent[slot] = last_end(&taken);
+            self.held.fetch_add(more, Ordering::Relaxed);
+            spent[slot] = last_ms;
             is_taken = true;
         }
         is_taken
@@ -125,20 +125,16 @@ impl Places {
         spent: &mut [u64; N],
     ) -> bool {
         let mut is_freed = false;
+        let number = place.number;
         for (slot, spent) in spent.iter_mut().enumerate() {
-            let Entry::Occupied(mut taken) = self.taken.entry((holder, slot)) else {
-                continue;
-            };
-            let number = place.number;
-            for &ends_ms in place.ends_ms {
-                if self.change(taken.get_mut(), |taken| taken.remove(&Place { ends_ms, number })) {
-                    is_freed |= ends_ms > now_ms;
-                    *spent = last_end(taken.get());
+            self.change((holder, slot), |taken| {
+                for &ends_ms in place.ends_ms {
+                    if taken.remove(&Place { ends_ms, number }) {
+                        is_freed |= ends_ms > now_ms;
+                        *spent = last_end(taken);
+                    }
                 }
-            }
-            if taken.get().is_empty() {
-                taken.remove();
-            }
+            });
         }
         is_freed
     }
@@ -146,13 +142,10 @@ impl Places {
     /// Takes a place away as if it had never been taken, and has a state say until when one is taken then.
     pub(crate) fn withdraw<const N: usize>(&self, holder: KeyHash, tier: &Tier, number: u64, spent: &mut [u64; N]) {
         for (slot, _) in concurrent(tier) {
-            if let Entry::Occupied(mut taken) = self.taken.entry((holder, slot)) {
-                self.change(taken.get_mut(), |taken| taken.retain(|place| place.number != number));
-                spent[slot] = last_end(taken.get());
-                if taken.get().is_empty() {
-                    taken.remove();
-                }
-            }
+            self.change((holder, slot), |taken| {
+                taken.retain(|place| place.number != number);
+                spent[slot] = last_end(taken);
+            });
         }
     }
 
@@ -162,8 +155,8 @@ impl Places {
             return;
         }
         for slot in 0..slots {
-            if let Some((_, mut taken)) = self.taken.remove(&(holder, slot)) {
-                self.change(&mut taken, BTreeSet::clear);
+            if let Some((_, taken)) = self.taken.remove(&(holder, slot)) {
+                self.held.fetch_sub(taken.len(), Ordering::Relaxed);
             }
         }
     }
@@ -176,10 +169,12 @@ impl Places {
             return;
         }
         self.swept_ms.store(now_ms, Ordering::Relaxed);
+        let mut more = 0_usize;
         self.taken.retain(|_, taken| {
-            self.change(taken, |taken| drop_over(taken, now_ms));
+            more = more.wrapping_add(changed(taken, |taken| drop_over(taken, now_ms)).1);
             !taken.is_empty()
         });
+        self.held.fetch_add(more, Ordering::Relaxed);
     }
 }
 
@@ -189,6 +184,13 @@ fn concurrent(tier: &Tier) -> impl Iterator<Item = (usize, &Concurrency)> {
         Limit::Concurrency(concurrency) => Some((limit.slot, concurrency)),
         _ => None,
     })
+}
+
+/// What a change comes to, and how many places more there are then, wrapping below 0.
+fn changed<T>(taken: &mut BTreeSet<Place>, change: impl FnOnce(&mut BTreeSet<Place>) -> T) -> (T, usize) {
+    let before = taken.len();
+    let result = change(taken);
+    (result, taken.len().wrapping_sub(before))
 }
 
 fn drop_over(taken: &mut BTreeSet<Place>, now_ms: u64) {
