@@ -13,6 +13,7 @@ export type { Cost } from "./engine/cost.js";
 export type { EngineStats, TierStats } from "./engine/engine.js";
 export { maxKeysOf } from "./engine/max-keys.js";
 export { type NativeEngineStatus, nativeEngine } from "./engine/native.js";
+export type { PeriodName } from "./engine/period.js";
 export type { RecordListener, RecordStore } from "./engine/record-store.js";
 export {
   type BucketSpec,

@@ -34,6 +34,7 @@ export type Identify<Request> = (request: Request) => MaybePromise<Identified>;
 
 /** Who calls: of several subjects the first, and all of them. */
 export interface Caller extends Identity {
+  /** All who pay for the call, where there are several. */
   readonly subjects?: readonly Subject[] | undefined;
 }
 

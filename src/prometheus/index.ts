@@ -84,7 +84,8 @@ function checkedPrefix(registry: Registry, { prefix = "", ...unknown }: LimiterM
   const [option] = Object.keys(unknown);
   if (option !== undefined) throw optionInvalid(option, "unknown", "prefix");
   if (typeof prefix !== "string" || !/^([a-z_][a-z\d_]*)?$/i.test(prefix)) {
-    throw optionInvalid("prefix", JSON.stringify(prefix), "letters, digits and _, of which no digit comes first");
+    const shown = typeof prefix === "string" ? JSON.stringify(prefix) : prefix;
+    throw optionInvalid("prefix", shown, "letters, digits and _, of which no digit comes first");
   }
   if (registry.getSingleMetric(prefix + DECISIONS) !== undefined) {
     throw optionInvalid(
