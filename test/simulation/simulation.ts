@@ -233,7 +233,10 @@ class Simulation {
 
   /** A cost of which each limit has its part, but for some that have none. */
   #costOfEach({ limits }: Tier, most: number): Cost {
-    const costs = limits.map(({ name }) => [name, this.#each.pick([0, 0.5, 1, 1.25]) * most] as const);
+    const costs = limits.map(({ name, rule: { maxCostMilli } }) => {
+      const cost = this.#each.pick([0, 0.5, 1, 1.25]) * most;
+      return [name, Math.min(cost, maxCostMilli / 1000)] as const;
+    });
     return Object.fromEntries(costs.filter(([, cost]) => cost > 0));
   }
 
