@@ -56,7 +56,8 @@ async function perform(
         return limiter.reload(tiers);
       default: {
         const decision = made[of % made.length];
-        if (decision === undefined || (kind !== "release" && wasFree(decision))) return undefined;
+        const charges = kind === "settle" || kind === "charge";
+        if (decision === undefined || (charges && wasFree(decision))) return undefined;
         const done = correct(decision, kind, cost);
         // A correction is on its way by now; what is asked next is answered after it, and time must not go on before.
         await limiter.reset("nobody");
