@@ -36,6 +36,8 @@ export type LeasingStretch = { startNs: bigint } & (
 const DRAWN = 1 << 18;
 /** Decisions between two looks at the clock. */
 const BETWEEN = 1 << 8;
+/** Tokens of a decision from what is held: so few that a lease lasts, however many threads use up a single one. */
+const LEAST_COST = 0.001;
 /** Keys taken in at once. */
 const CHUNK = 1 << 13;
 /** Of leases of Redis, in ms, where a key has an end: who waits for what others hold waits no longer. */
@@ -82,7 +84,7 @@ function decided(limiter: LeasedLimiter, startNs: bigint, ms: number): number {
   let count = 0;
   while (process.hrtime.bigint() < endNs) {
     for (let call = 0; call < BETWEEN; call++) {
-      const decision = limiter.consume(calls[(count + call) % DRAWN] ?? "", "t");
+      const decision = limiter.consume(calls[(count + call) % DRAWN] ?? "", "t", LEAST_COST);
       if (decision instanceof Promise || !decision.allowed)
         throw new Error("a key did not hold a lease, and all should");
     }

@@ -152,11 +152,12 @@ export class SimulatedLink implements Link {
   ): Promise<T> {
     const time = this.#time;
     const connection = this.#connection;
+    const server = this.#server.id;
     return new Promise((resolve, reject) => {
       if (!this.#goes()) return lostThere();
       this.#lastThere = Math.max(this.#lastThere, time.nowMs + this.#delay());
       time.after(this.#lastThere - time.nowMs, () => {
-        if (this.#isBroken(connection)) {
+        if (this.#isBroken(connection, server)) {
           lostThere();
           return reject(new Error("the connection broke"));
         }
@@ -177,9 +178,9 @@ export class SimulatedLink implements Link {
     return !this.isCut && !this.#random.chance(this.#weather.loss);
   }
 
-  /** What a thread has written arrives, also if it has ended since. */
-  #isBroken(connection: number): boolean {
-    return connection !== this.#connection && !this.#isDead;
+  /** What a thread has written arrives, also if it has ended since; but at no other server. */
+  #isBroken(connection: number, server: string): boolean {
+    return (connection !== this.#connection && !this.#isDead) || server !== this.#server.id;
   }
 
   #delay(): number {

@@ -254,8 +254,9 @@ class Simulation {
       const byPolicy = isByPolicy(decision);
       if (byPolicy) ledger.byPolicy++;
       if (!decision.allowed || !replica.isAlive) return;
-      // In exact mode the store's time counts, at which it was decided; the answer may be long under way.
-      const atMs = this.#ground.mode === "exact" ? decision.atMs : this.#time.nowMs;
+      // Where the store decides on a call, its time counts, at which it did; the answer may be long under way.
+      const isExact = this.#ground.mode === "exact" || typeof cost !== "number";
+      const atMs = isExact ? decision.atMs : this.#time.nowMs;
       ledger.admissions.push({ atMs, costMilli, byPolicy });
       limits.forEach((_, index) => {
         ledger.admittedMilli[index] = (ledger.admittedMilli[index] ?? 0) + costAt(costMilli, index);
