@@ -16,6 +16,7 @@ export const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   version: [],
   engine: ["errors", "version"],
   limiter: ["engine", "errors"],
+  ledger: ["limiter", "engine", "errors"],
   store: ["engine", "errors"],
   shared: ["limiter", "store", "engine", "errors"],
   create: ["shared", "limiter", "store", "engine", "errors"],
