@@ -39,6 +39,8 @@ export const ERROR_CODES = {
   ERR_STORE_CONFLICT: "under the same prefix a limit of that name is of another kind",
   ERR_STORE_FOREIGN: "the store holds something else under the name of a key",
   ERR_RECORDS_LOST: "some of the accounts and API keys are lost where they are kept",
+  ERR_PRICE_INVALID: "a price can't be used as it is",
+  ERR_USAGE_INVALID: "usage can't be counted or priced so",
   ERR_RECORD_INVALID: "no record can have that name or value",
 } as const;
 
