@@ -97,7 +97,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     const preflight: FastifyCorsOptions = {
       origin: corsOrigins.includes("*") ? "*" : corsOrigins,
       exposedHeaders: LIMIT_FIELDS,
-      methods: ["GET", "HEAD", "POST", "PUT", "DELETE"],
+      methods: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
       maxAge: 600,
     };
     const call = { ...preflight, preflight: false }; // An OPTIONS that is none is for the limits, like any call.

@@ -1,4 +1,4 @@
-import { DEMO_TIERS, demoAccount } from "./management/accounts.js";
+import { DEMO_TIERS, demoAccount } from "./management/account.js";
 import type { ApiKeys } from "./management/api-keys.js";
 
 /** A demo key, shown once. */

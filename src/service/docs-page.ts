@@ -43,7 +43,7 @@ ${sections.join("")}<h2 id="schemas">schemas</h2>${schemas.join("")}`;
 }
 
 function operationsOf({ paths }: Document): { method: string; path: string; operation: Operation }[] {
-  const methods = ["get", "post", "put", "delete"] as const;
+  const methods = ["get", "post", "put", "patch", "delete"] as const;
   return Object.entries(paths ?? {}).flatMap(([path, item]) =>
     methods.flatMap((method) => {
       const operation = item?.[method];

@@ -5,8 +5,11 @@ import { type ErrorCode, TollkeeperError } from "tollkeeper";
  * codes. `docs/errors.md` explains each; a test holds the two together.
  */
 export const SERVICE_ERROR_CODES = {
-  ERR_ACCOUNT_INVALID: "no account can have that name",
+  ERR_ACCOUNT_INVALID: "no account can be so",
   ERR_ACCOUNT_UNKNOWN: "no account of that name",
+  ERR_ACCOUNT_EXISTS: "there is an account of that name already",
+  ERR_ACCOUNT_STATE: "the account is in a state in which that can't be done",
+  ERR_EXTERNAL_ID_TAKEN: "another account has that external id",
   ERR_KEY_LIMIT: "the account has as many good API keys as it may have",
   ERR_CONFIG_INVALID: "the configuration can't be used as it is",
   ERR_ADDRESS_IN_USE: "the port is taken",

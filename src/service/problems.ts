@@ -71,6 +71,9 @@ const BY_CODE: Record<string, [code: ProblemCode, detail: string]> = {
 const BY_OWN_CODE: Partial<Record<ServiceErrorCode, ProblemCode>> = {
   ERR_ACCOUNT_UNKNOWN: "account_unknown",
   ERR_ACCOUNT_INVALID: "account_invalid",
+  ERR_ACCOUNT_EXISTS: "account_exists",
+  ERR_ACCOUNT_STATE: "account_state_contradicts",
+  ERR_EXTERNAL_ID_TAKEN: "external_id_taken",
   ERR_KEY_LIMIT: "key_limit_reached",
   ERR_OVERRIDES_INVALID: "overrides_invalid",
   ERR_TIER_UNKNOWN: "tier_unknown",

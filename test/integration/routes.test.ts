@@ -6,7 +6,7 @@ const SIGNALS = { http: { headers: [["user-agent", "curl/8.5.0"]] } };
 const MANAGED = "/api/v1/rate-limit";
 const UNKNOWN_KEY = "fpk_test_0000000000000000000000000000000000000000000_000000";
 
-type Method = "GET" | "POST" | "PUT" | "DELETE";
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 type Call = [method: Method, url: string, payload?: object | string | undefined];
 
 interface Route {
@@ -161,6 +161,65 @@ const ROUTES: Route[] = [
       [["DELETE", "/api/v1/keys/short"], 400, "parameter_invalid"],
     ],
   },
+  {
+    ...administered,
+    good: ["GET", "/api/v1/accounts?search=test&plan=free&state=active&limit=1"],
+    bad: [[["GET", "/api/v1/accounts?state=gone"], 400, "parameter_invalid"]],
+  },
+  {
+    ...administered,
+    status: 201,
+    good: ["POST", "/api/v1/accounts", { account: "another", plan: "free", externalId: "e1" }],
+    bad: [
+      [["POST", "/api/v1/accounts", { account: "test-free", plan: "free" }], 409, "account_exists"],
+      [["POST", "/api/v1/accounts", { account: "another", plan: "gold" }], 422, "tier_unknown"],
+      [["POST", "/api/v1/accounts", { account: "another" }], 400, "body_invalid"],
+    ],
+  },
+  {
+    ...administered,
+    good: ["GET", "/api/v1/accounts/test-free"],
+    bad: [
+      [["GET", "/api/v1/accounts/nobody"], 404, "account_unknown"],
+      [["GET", "/api/v1/accounts/a%20b"], 400, "parameter_invalid"],
+      [["POST", "/api/v1/accounts/test-free"], 405, "method_not_allowed"],
+    ],
+  },
+  {
+    ...administered,
+    good: ["PATCH", "/api/v1/accounts/test-free", { displayName: "Test", anchorDay: 31 }],
+    bad: [
+      [["PATCH", "/api/v1/accounts/nobody", {}], 404, "account_unknown"],
+      [["PATCH", "/api/v1/accounts/test-free", { anchorDay: 32 }], 400, "body_invalid"],
+      [["PATCH", "/api/v1/accounts/test-free", { plan: "gold" }], 422, "tier_unknown"],
+      [
+        ["PATCH", "/api/v1/accounts/test-free", { then: { plan: "pro", at: "2020-01-01T00:00:00Z" } }],
+        422,
+        "account_invalid",
+      ],
+    ],
+  },
+  ...["suspend", "resume", "archive"].map(
+    (action): Route => ({
+      ...administered,
+      good: ["POST", `/api/v1/accounts/test-free/${action}`],
+      bad: [
+        [["POST", `/api/v1/accounts/nobody/${action}`], 404, "account_unknown"],
+        ...(action === "resume"
+          ? []
+          : ([[["POST", `/api/v1/accounts/ops/${action}`], 409, "account_in_use"]] as Route["bad"])),
+      ],
+    }),
+  ),
+  {
+    ...administered,
+    good: ["DELETE", "/api/v1/accounts/test-free?force=true"],
+    bad: [
+      [["DELETE", "/api/v1/accounts/nobody"], 404, "account_unknown"],
+      [["DELETE", "/api/v1/accounts/test-free"], 409, "account_state_contradicts"],
+      [["DELETE", "/api/v1/accounts/test-free?force=yes"], 400, "parameter_invalid"],
+    ],
+  },
 ];
 
 function send(
@@ -242,6 +301,7 @@ it("management routes unauthenticated: none is, and every route of the service i
     `${method} ${url
       .replace(/\?.*$/, "")
       .replace(/quota\/[^/]+/, "quota/:subject")
+      .replace(/accounts\/[^/]+/, "accounts/:account")
       .replace("ID", ":id")}`;
   const tabled = ROUTES.map(({ good: [method, url] }) => shape(method, url));
   const undescribed = ["GET /openapi.json", "GET /docs"];

@@ -1,107 +1,211 @@
-import { type Overrides, overriddenTier, type RecordStore, type Tiers } from "tollkeeper";
+import type { Overrides, RecordStore } from "tollkeeper";
 import { ServiceError } from "../errors.js";
+import { ACCOUNT_NAME, type Account, type AccountProfile, type AccountState, isDemo } from "./account.js";
+import { AccountIndex, type AccountQuery } from "./account-index.js";
+import { AccountRecords } from "./account-records.js";
+import { ExternalIds } from "./external-ids.js";
+import { ahead } from "./instant.js";
+import type { Page } from "./page.js";
+import type { PlanTerms, ScheduledPlan } from "./plan.js";
 
-/** Whose quota calls spend, whichever of its keys they show. */
-export interface Account {
-  name: string;
-  tier: string;
-  /** Limits of its own; null if it has none. */
-  overrides: Overrides | null;
-  /** ISO 8601. */
-  created: string;
+/** What an account is made with. */
+export interface NewAccount extends Partial<Omit<AccountProfile, "source">> {
+  plan: string;
+  scheduled?: ScheduledPlan | null;
 }
 
-/** Of an address, and of an account whose tier is not configured any more. */
-export const LEAST_TIER = "anonymous";
+/** All of it, or nothing, or less. */
+type Possibly<T> = { [Field in keyof T]?: T[Field] | undefined };
 
-/** Tiers that get a demo account, in the order in which their keys are shown. */
-export const DEMO_TIERS = ["free", "pro", "enterprise", "partner"] as const;
-
-/** Name of the demo account of a tier. */
-export function demoAccount(tier: (typeof DEMO_TIERS)[number]): string {
-  return `demo-${tier}`;
+/** What is to become different about an account; the rest stays as it is. */
+export interface AccountChange extends Possibly<Omit<AccountProfile, "source" | "metadata">> {
+  /** From now on; what was scheduled goes, unless `scheduled` is given too. */
+  plan?: string | undefined;
+  scheduled?: ScheduledPlan | null | undefined;
+  /** By name of the entry; null takes one away, and in the place of all of them each. */
+  metadata?: Record<string, string | null> | null | undefined;
 }
 
-function isDemo(name: string): boolean {
-  return DEMO_TIERS.some((tier) => name === demoAccount(tier));
-}
+/** Entries of an account's metadata. */
+export const MOST_METADATA = 20;
 
-const ACCOUNT = "account:";
-const OVERRIDES = "overrides:";
 /** Accounts remembered, and for how long, in ms: what another thread has changed in the file is seen after that. */
 const CACHE_ACCOUNTS = 10_000;
 const CACHE_MS = 2000;
+/** Names read at a time while the index is made. */
+const PART = 1000;
 
-/**
- * The accounts of a service, each of a tier. The tier and the overrides are records of their own, so that whoever writes
- * one does not undo what another replica has just written into the other.
- */
+/** The accounts of a service, each on a plan. */
 export class Accounts {
-  readonly #records: RecordStore;
+  readonly #records: AccountRecords;
+  readonly #index = new AccountIndex((name) => this.#readForIndex(name));
+  readonly #externalIds: ExternalIds;
   readonly #clock: () => number;
   readonly #takesDemo: boolean;
   readonly #found = new Map<string, { account: Account | undefined; untilMs: number }>();
-  /** The version of the records that what was found is of. */
-  #version = -1;
+  /** Accounts are changed one after another: each change reads what the one before has written. */
+  #changing: Promise<unknown> = Promise.resolve();
 
   /**
    * @param clock Gives ms since the epoch.
    * @param takesDemo Whether demo accounts are taken; where they are not, it is as if there were none.
    */
   constructor(records: RecordStore, clock: () => number = Date.now, takesDemo = true) {
-    this.#records = records;
+    this.#records = new AccountRecords(records);
+    this.#externalIds = new ExternalIds(records, (id) => this.#index.ofExternalId(id), clock);
     this.#clock = clock;
     this.#takesDemo = takesDemo;
-  }
-
-  /** Undefined if there is no such account. What was found is remembered for two seconds, or until a record changes. */
-  get(name: string): Account | undefined {
-    const nowMs = this.#clock();
-    const { version } = this.#records;
-    if (version !== this.#version) {
-      this.#found.clear();
-      this.#version = version;
+    this.#records.watch((name) => {
+      this.#found.delete(name);
+      this.#index.note(name);
+    });
+    for (let after = ""; ; ) {
+      const names = this.#records.names(PART, after);
+      for (const name of names) this.#index.note(name);
+      if (names.length < PART) break;
+      after = names.at(-1) ?? "";
     }
-    const found = this.#found.get(name);
-    if (found !== undefined && nowMs < found.untilMs) return found.account;
-    this.#found.delete(name);
-    const record = this.#takes(name) ? this.#records.get(ACCOUNT + name) : undefined;
-    const account = record === undefined ? undefined : this.#accountOf(name, record);
-    if (this.#found.size === CACHE_ACCOUNTS) this.#found.delete(this.#found.keys().next().value ?? "");
-    this.#found.set(name, { account, untilMs: nowMs + CACHE_MS });
-    return account;
   }
 
   /**
-   * Puts an account on a tier from its next call on; makes the account if it is new.
+   * Undefined if there is no such account. What was found is remembered for two seconds, until one of its records changes,
+   * or until something of it changes by itself.
+   */
+  get(name: string, nowMs = this.#clock()): Account | undefined {
+    const found = this.#found.get(name);
+    if (found !== undefined && nowMs < found.untilMs) return found.account;
+    this.#found.delete(name);
+    const { account, untilMs = Infinity } = this.#read(name, nowMs) ?? {};
+    if (this.#found.size === CACHE_ACCOUNTS) this.#found.delete(this.#found.keys().next().value ?? "");
+    this.#found.set(name, { account, untilMs: Math.min(untilMs, nowMs + CACHE_MS) });
+    return account;
+  }
+
+  /** At most `size` accounts, from after `after` on; a page may be short though there is a next one. */
+  find(query: AccountQuery, size: number, after = ""): Page<Account> {
+    const nowMs = this.#clock();
+    const { items, next } = this.#index.page(query, size, after, new Date(nowMs).toISOString());
+    return { items: items.flatMap((name) => this.#read(name, nowMs)?.account ?? []), next };
+  }
+
+  /**
+   * Makes an account, on its plan from now on.
+   *
+   * @throws {ServiceError} `ERR_ACCOUNT_EXISTS`, `ERR_EXTERNAL_ID_TAKEN`, `ERR_ACCOUNT_INVALID`
+   */
+  create(name: string, { plan, scheduled = null, ...profile }: NewAccount): Promise<Account> {
+    return this.#inTurn(async () => {
+      this.#checkName(name);
+      const now = this.#now();
+      const next = this.#ahead(scheduled);
+      if (this.get(name) !== undefined || !(await this.#records.make(name, plan, now))) throw exists(name);
+      const made = this.#known(name);
+      try {
+        await this.#setProfile(made, profile);
+        if (next !== null) await this.#records.setPlan(name, { plan, from: made.from, scheduled: next }, now);
+      } catch (error) {
+        // If it can't be taken back either, why it could not be made is still what is wrong.
+        await this.#records.delete(name).catch(() => undefined);
+        throw error;
+      }
+      return this.#known(name);
+    });
+  }
+
+  /**
+   * Changes what is given of an account, from its next call on.
+   *
+   * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`, `ERR_EXTERNAL_ID_TAKEN`, `ERR_ACCOUNT_INVALID`
+   */
+  change(name: string, { plan, scheduled, metadata, ...profile }: AccountChange): Promise<Account> {
+    return this.#inTurn(async () => {
+      const account = this.#known(name);
+      const terms = this.#changedTerms(account, plan, scheduled);
+      await this.#setProfile(account, { ...profile, metadata: mergedMetadata(account.metadata, metadata) });
+      if (terms !== undefined) await this.#records.setPlan(name, terms, this.#now());
+      return this.#known(name);
+    });
+  }
+
+  /**
+   * Puts an account on a tier from its next call on, and drops what was scheduled; makes the account if it is new.
    *
    * @throws {ServiceError} `ERR_ACCOUNT_INVALID`
    */
-  async setTier(name: string, tier: string): Promise<Account> {
-    checkName(name);
-    if (!this.#takes(name)) {
-      const reason = "this name is kept for demo keys, which RATE_LIMIT_DEMO_KEYS=never refuses";
-      throw new ServiceError("ERR_ACCOUNT_INVALID", `the account is ${name}; it may be another: ${reason}`);
-    }
-    const { created } = this.get(name) ?? { created: new Date(this.#clock()).toISOString() };
-    await this.#records.put(ACCOUNT + name, JSON.stringify({ tier, created }));
-    return this.#known(name);
+  setTier(name: string, tier: string): Promise<Account> {
+    return this.#inTurn(async () => {
+      this.#checkName(name);
+      const now = this.#now();
+      if (this.get(name) === undefined && (await this.#records.make(name, tier, now))) return this.#known(name);
+      const present = this.#known(name);
+      const from = present.tier === tier ? present.from : now;
+      await this.#records.setPlan(name, { plan: tier, from, scheduled: null }, now);
+      return this.#known(name);
+    });
   }
 
   /**
    * Gives an account limits of its own from its next call on, in place of those that it had; null for none.
    *
-   * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`
+   * @param until When they end, in ISO 8601; null if they don't.
+   * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`, `ERR_OVERRIDES_INVALID`
    */
-  async setOverrides(name: string, overrides: Overrides | null): Promise<Account> {
-    this.#known(name);
-    const isNone = overrides === null || Object.keys(overrides).length === 0;
-    await this.#records.put(OVERRIDES + name, isNone ? undefined : JSON.stringify(overrides));
-    return this.#known(name);
+  setOverrides(name: string, overrides: Overrides | null, until: string | null = null): Promise<Account> {
+    return this.#inTurn(async () => {
+      this.#known(name);
+      const end = until === null ? null : ahead(until, "until", this.#clock(), "ERR_OVERRIDES_INVALID");
+      const isNone = overrides === null || Object.keys(overrides).length === 0;
+      await this.#records.setOverrides(name, isNone ? null : overrides, isNone ? null : end);
+      return this.#known(name);
+    });
+  }
+
+  /**
+   * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`; `ERR_ACCOUNT_STATE` where an archived account would be suspended
+   */
+  setState(name: string, state: AccountState): Promise<Account> {
+    return this.#inTurn(async () => {
+      const account = this.#known(name);
+      if (account.state === state) return account;
+      if (account.state === "archived" && state === "suspended") {
+        const reason = "its calls are refused as it is, and suspending it would bring it back";
+        throw new ServiceError("ERR_ACCOUNT_STATE", `account ${name} is archived: ${reason}`);
+      }
+      await this.#records.setState(name, state, this.#now());
+      return this.#known(name);
+    });
+  }
+
+  /** Deletes all that is known of an account, but for its keys; its name may then be used again. */
+  delete(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { externalId } = this.#known(name);
+      await this.#records.delete(name);
+      if (externalId !== null) await this.#externalIds.release(externalId, name);
+    });
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const changed = this.#changing.then(change);
+    this.#changing = changed.catch(() => undefined);
+    return changed;
   }
 
   #takes(name: string): boolean {
     return this.#takesDemo || !isDemo(name);
+  }
+
+  #read(name: string, nowMs: number) {
+    return this.#takes(name) ? this.#records.read(name, nowMs) : undefined;
+  }
+
+  /** Nothing of a record that something else has overwritten: that fails the account alone. */
+  #readForIndex(name: string): Account | undefined {
+    try {
+      return this.#read(name, this.#clock())?.account;
+    } catch {
+      return undefined;
+    }
   }
 
   #known(name: string): Account {
@@ -110,31 +214,72 @@ export class Accounts {
     return account;
   }
 
-  #accountOf(name: string, record: string): Account {
-    const { tier, created } = JSON.parse(record) as Pick<Account, "tier" | "created">;
-    const overrides = this.#records.get(OVERRIDES + name);
-    return { name, tier, overrides: overrides === undefined ? null : (JSON.parse(overrides) as Overrides), created };
+  async #setProfile(account: Account, change: Possibly<AccountProfile>): Promise<void> {
+    const { name } = account;
+    const [before, after] = [profileOf(account, {}), profileOf(account, change)];
+    const given = after.externalId === before.externalId ? null : after.externalId;
+    if (given !== null) await this.#externalIds.claim(given, name);
+    if (JSON.stringify(after) !== JSON.stringify(before)) await this.#records.setProfile(name, after);
+    if (given !== null) {
+      try {
+        this.#externalIds.confirm(given, name);
+      } catch (error) {
+        await this.#records.setProfile(name, before);
+        throw error;
+      }
+    }
+    if (before.externalId !== null && before.externalId !== after.externalId) {
+      await this.#externalIds.release(before.externalId, name);
+    }
+  }
+
+  /** Undefined if the terms stay as they are. */
+  #changedTerms(account: Account, plan = account.tier, scheduled?: ScheduledPlan | null): PlanTerms | undefined {
+    const { tier, from } = account;
+    if (plan !== tier) return { plan, from: this.#now(), scheduled: this.#ahead(scheduled ?? null) };
+    return scheduled === undefined ? undefined : { plan, from, scheduled: this.#ahead(scheduled) };
+  }
+
+  #ahead(scheduled: ScheduledPlan | null): ScheduledPlan | null {
+    if (scheduled === null) return null;
+    return { plan: scheduled.plan, at: ahead(scheduled.at, "then.at", this.#clock(), "ERR_ACCOUNT_INVALID") };
+  }
+
+  #now(): string {
+    return new Date(this.#clock()).toISOString();
+  }
+
+  #checkName(name: string): void {
+    if (!ACCOUNT_NAME.test(name)) throw invalid(name, "1 to 128 visible ASCII characters, no spaces");
+    if (this.#takes(name)) return;
+    throw invalid(name, "another: this name is kept for demo keys, which RATE_LIMIT_DEMO_KEYS=never refuses");
   }
 }
 
-/** The tier by whose limits an account is decided: its own, unless that is not configured any more. */
-export function tierInForce({ tier }: Pick<Account, "tier">, tiers: Tiers): string {
-  return Object.hasOwn(tiers, tier) ? tier : LEAST_TIER;
+function mergedMetadata(
+  before: AccountProfile["metadata"],
+  change: AccountChange["metadata"],
+): AccountProfile["metadata"] {
+  if (change === null) return {};
+  const entries = Object.entries({ ...before, ...change }).filter((entry): entry is [string, string] => {
+    return entry[1] !== null;
+  });
+  if (entries.length <= MOST_METADATA) return Object.fromEntries(entries);
+  const mayBe = `at most ${MOST_METADATA}`;
+  throw new ServiceError("ERR_ACCOUNT_INVALID", `metadata would have ${entries.length} entries; it may have ${mayBe}`);
 }
 
-/** The same with the account's overrides, as the limiter takes it. */
-export function limiterTierOf(account: Account, tiers: Tiers): string {
-  return overriddenTier(tierInForce(account, tiers), account.overrides);
+/** The profile of an account, with what is given of it changed. */
+function profileOf(account: AccountProfile, change: Possibly<AccountProfile>): AccountProfile {
+  const { displayName = account.displayName, externalId = account.externalId, metadata = account.metadata } = change;
+  const { anchorDay = account.anchorDay, source = account.source } = change;
+  return { displayName, externalId, metadata, anchorDay, source };
 }
 
-/**
- * What the name of an account may be: 1 to 128 visible ASCII characters. Others are told apart differently by versions of
- * Unicode, and by people.
- */
-export const ACCOUNT_NAME = /^[!-~]{1,128}$/;
+function exists(name: string): ServiceError {
+  return new ServiceError("ERR_ACCOUNT_EXISTS", `there is an account ${name} already`);
+}
 
-function checkName(name: string): void {
-  if (ACCOUNT_NAME.test(name)) return;
-  const mayBe = "1 to 128 visible ASCII characters, no spaces";
-  throw new ServiceError("ERR_ACCOUNT_INVALID", `the account is ${JSON.stringify(name)}; it may be ${mayBe}`);
+function invalid(name: string, mayBe: string): ServiceError {
+  return new ServiceError("ERR_ACCOUNT_INVALID", `the account is ${JSON.stringify(name)}; it may be ${mayBe}`);
 }

@@ -2,7 +2,8 @@ import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { RecordStore, TollkeeperError } from "tollkeeper";
 import { ServiceError } from "../errors.js";
-import { type Account, Accounts } from "./accounts.js";
+import type { Account } from "./account.js";
+import { Accounts } from "./accounts.js";
 import { KeyIndex } from "./key-index.js";
 import type { Page } from "./page.js";
 
@@ -63,8 +64,8 @@ export interface ApiKeysOptions {
  * stands before it, in base62. They are kept as HMAC-SHA-256 under a pepper, so that neither what is stored nor its
  * backups hold one.
  *
- * A key that was found is remembered for two seconds or until a record changes, since the look-up takes longer than
- * everything else about a call. Others are not, so nobody can fill the memory, or push good keys out of it, by making
+ * A key that was found is remembered for two seconds, or until a key or its account changes, since the look-up takes longer
+ * than everything else about a call. Others are not, so nobody can fill the memory, or push good keys out of it, by making
  * keys up.
  */
 export class ApiKeys {
@@ -74,8 +75,6 @@ export class ApiKeys {
   #pepper: string | undefined;
   readonly #clock: () => number;
   readonly #found = new Map<string, { key: VerifiedKey; untilMs: number }>();
-  /** The version of the records that what was found is of. */
-  #version = -1;
   /** The version of the records at which no key was without a pepper. */
   #wholeAt = -1;
   /** Keys are made one after another, so that they are counted. */
@@ -87,6 +86,9 @@ export class ApiKeys {
     this.#index = new KeyIndex(records, RECORD_PREFIX);
     this.#pepper = pepper;
     this.#clock = clock;
+    records.watch((name) => {
+      if (name.startsWith(RECORD_PREFIX) || name === PEPPER) this.#found.clear();
+    });
   }
 
   /**
@@ -105,15 +107,12 @@ export class ApiKeys {
   /** The key that a text is; undefined if it is malformed, unknown or revoked, or of no account. */
   verify(text: string): VerifiedKey | undefined {
     const nowMs = this.#clock();
-    const { version } = this.#records;
-    if (version !== this.#version) {
-      this.#found.clear();
-      this.#version = version;
-    }
     const found = this.#found.get(text);
-    if (found !== undefined && nowMs < found.untilMs) return found.key;
+    // Of an account that has changed there is another.
+    const isGood = found !== undefined && nowMs < found.untilMs;
+    if (isGood && this.accounts.get(found.key.account.name, nowMs) === found.key.account) return found.key;
     this.#found.delete(text);
-    const key = isWellFormed(text) ? this.#lookUp(text) : undefined;
+    const key = isWellFormed(text) ? this.#lookUp(text, nowMs) : undefined;
     if (key === undefined) return undefined;
     if (this.#found.size === CACHE_KEYS) this.#found.delete(this.#found.keys().next().value ?? "");
     this.#found.set(text, { key, untilMs: nowMs + CACHE_MS });
@@ -153,6 +152,13 @@ export class ApiKeys {
     return live.length;
   }
 
+  /** Deletes every key of an account, good or not; returns how many those were. */
+  async deleteAccount(account: string): Promise<number> {
+    const names = this.#index.page(account, Number.POSITIVE_INFINITY, "");
+    for (const name of names) await this.#records.put(name, undefined);
+    return names.length;
+  }
+
   /** Whether it can be told which keys are good; not while those that the replicas share were never read, or are lost. */
   get isFresh(): boolean {
     return this.#records.isFresh && this.loss === undefined;
@@ -180,8 +186,12 @@ export class ApiKeys {
   async #create(environment: string, { account, scopes }: Pick<KeyInfo, "account" | "scopes">) {
     if (!/^[a-z]{1,16}$/.test(environment)) throw invalid("environment", environment, "1 to 16 letters a to z");
     if (scopes.length === 0) throw invalid("scopes", "empty", `some of ${SCOPES.join(", ")}`);
-    if (this.accounts.get(account) === undefined) {
+    const owner = this.accounts.get(account);
+    if (owner === undefined) {
       throw new ServiceError("ERR_ACCOUNT_UNKNOWN", `there is no account ${account}; with a tier it is made`);
+    }
+    if (owner.state === "archived") {
+      throw new ServiceError("ERR_ACCOUNT_STATE", `account ${account} is archived: it has no keys until it is resumed`);
     }
     if (this.live(account) >= LIVE_KEYS) throw tooMany(account);
     const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;
@@ -199,14 +209,14 @@ export class ApiKeys {
     return { ...info, key };
   }
 
-  #lookUp(text: string): VerifiedKey | undefined {
+  #lookUp(text: string, nowMs: number): VerifiedKey | undefined {
     this.#pepper ??= this.#records.get(PEPPER);
     if (this.#pepper === undefined) return undefined;
     const name = nameOf(text, this.#pepper);
     const value = this.#records.get(name);
     if (value === undefined) return undefined;
     const { id, account, scopes, revoked } = infoOf(name, value);
-    const owner = revoked === null ? this.accounts.get(account) : undefined;
+    const owner = revoked === null ? this.accounts.get(account, nowMs) : undefined;
     return owner === undefined ? undefined : { id, account: owner, scopes };
   }
 

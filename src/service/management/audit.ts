@@ -23,13 +23,13 @@ export function auditCalls(app: FastifyInstance): void {
     const { audit: action } = request.routeOptions.config;
     if (action === undefined) return done();
     const caller = whoCalls(request);
-    const { subject, id } = (request.params ?? {}) as { subject?: string; id?: string };
+    const { subject, account, id } = (request.params ?? {}) as { subject?: string; account?: string; id?: string };
     const body = (request.body ?? {}) as { account?: string };
     const audit = {
       action,
       by: caller?.account?.name ?? null,
       with: caller?.keyId ?? null,
-      on: withoutKeys(subject ?? id ?? body.account) ?? null,
+      on: withoutKeys(subject ?? account ?? id ?? body.account) ?? null,
       // What was asked for, once it is known to be well-formed.
       change: reply.statusCode < 400 ? withoutKeys(request.body ?? null) : null,
       status: reply.statusCode,

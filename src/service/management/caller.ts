@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import { callerOf, type Identity, type Refusal } from "tollkeeper/fastify";
-import type { Account } from "./accounts.js";
+import type { Account } from "./account.js";
 
 /** A caller of the service. */
 export interface Caller extends Identity {

@@ -1,7 +1,7 @@
 import type { FastifySchema, RouteShorthandOptions } from "fastify";
 import "@fastify/swagger"; // For what it adds to the schema of a route.
 import { z } from "zod";
-import { ACCOUNT_NAME } from "./accounts.js";
+import { ACCOUNT_NAME } from "./account.js";
 import { SCOPES, type Scope } from "./api-keys.js";
 
 /** What goes wrong, as RFC 9457 has it. */
@@ -131,10 +131,6 @@ export const overrides = z
     description: "By name of the limit, what differs from the tier's; null takes the limit away.",
     examples: [{ minute: { limit: 500, burst: 2 }, month: null }],
   });
-
-export const accountInfo = z
-  .object({ account: z.string(), tier: z.string(), overrides: overrides.nullable(), created: isoDate })
-  .meta({ id: "Account" });
 
 const unlimited = "null if unlimited.";
 export const limitState = z

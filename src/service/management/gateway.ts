@@ -4,7 +4,9 @@ import type { FastifyRequest } from "fastify";
 import { overriddenTier, type Tiers } from "tollkeeper";
 import type { Refusal } from "tollkeeper/fastify";
 import { serviceProblem } from "../problem-codes.js";
-import { ACCOUNT_NAME, type Accounts, LEAST_TIER } from "./accounts.js";
+import { ACCOUNT_NAME, LEAST_TIER, limiterKeyOf } from "./account.js";
+import { refusalOf } from "./account-refusal.js";
+import type { Accounts } from "./accounts.js";
 import type { Caller } from "./caller.js";
 
 /** Which of a consumer's names is its account's: its own id, its user name, or the id if it has one. */
@@ -76,7 +78,9 @@ export class Gateway {
     if (!ACCOUNT_NAME.test(name)) return UNUSABLE;
     if (tier === undefined) return WITHOUT_TIER;
     const account = this.#accounts.get(name);
-    return { key: `acct:${name}`, tier: overriddenTier(tier, account?.overrides ?? null), account };
+    const refusal = refusalOf(account);
+    if (refusal !== undefined) return refusal;
+    return { key: limiterKeyOf(name), tier: overriddenTier(tier, account?.overrides ?? null), account };
   }
 
   /** The address of the client, as the gateway has seen it. */

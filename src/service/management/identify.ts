@@ -2,7 +2,8 @@ import type { FastifyRequest } from "fastify";
 import type { Problem, Refusal } from "tollkeeper/fastify";
 import type { AddressIdentity } from "tollkeeper/http";
 import { type ProblemCode, serviceProblem } from "../problem-codes.js";
-import { limiterTierOf } from "./accounts.js";
+import { limiterKeyOf, limiterTierOf } from "./account.js";
+import { refusalOf } from "./account-refusal.js";
 import type { ApiKeys, Scope, VerifiedKey } from "./api-keys.js";
 import { type Caller, type Identified, noteRefused } from "./caller.js";
 import { Gateway, type GatewayOptions } from "./gateway.js";
@@ -53,7 +54,7 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     let caller = callers.get(key);
     if (caller === undefined) {
       const { id, account } = key;
-      caller = { key: `acct:${account.name}`, tier: limiterTierOf(account, tiers), keyId: id, account };
+      caller = { key: limiterKeyOf(account.name), tier: limiterTierOf(account, tiers), keyId: id, account };
       callers.set(key, caller);
     }
     return caller;
@@ -67,6 +68,11 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
       return refuse(address(), "api_key_invalid", "The API key is malformed, unknown or revoked.");
     }
     const caller = ownerOf(key);
+    const refusal = refusalOf(key.account);
+    if (refusal !== undefined) {
+      noteRefused(request, caller);
+      return refusal;
+    }
     if (scope === undefined || key.scopes.includes(scope)) return caller;
     noteRefused(request, caller);
     return refuse(caller, "scope_missing", `The API key may not be used for this; it needs the scope ${scope}.`);

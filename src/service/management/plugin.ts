@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import { accountRoutes } from "./account-routes.js";
 import { auditCalls } from "./audit.js";
 import { keyRoutes } from "./key-routes.js";
 import type { ManagementOptions } from "./options.js";
@@ -17,4 +18,5 @@ export async function management(app: FastifyInstance, options: ManagementOption
   await statusRoutes(app, options);
   await quotaRoutes(app, options);
   await keyRoutes(app, options);
+  await accountRoutes(app, options);
 }

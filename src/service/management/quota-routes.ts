@@ -1,12 +1,14 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
-import { checkOverrides, type Decision, type Overrides, plainTier } from "tollkeeper";
+import { checkOverrides, type Decision, plainTier } from "tollkeeper";
 import { sendProblem } from "tollkeeper/fastify";
 import { type Cost, costExceedsCapacity, exceededOf } from "tollkeeper/http";
 import { z } from "zod";
 import { ServiceError } from "../errors.js";
 import { serviceProblem } from "../problem-codes.js";
-import { type Account, tierInForce } from "./accounts.js";
-import { accountInfo, answers, managed, overrides, quotaState, tierName } from "./contract.js";
+import { tierInForce } from "./account.js";
+import { accountInfo, infoOf } from "./account-schemas.js";
+import { answers, managed, overrides, quotaState, tierName } from "./contract.js";
+import { instant } from "./instant.js";
 import type { ManagementOptions } from "./options.js";
 import { tierUnknown } from "./problems.js";
 import { quotaStateOf } from "./quota-state.js";
@@ -62,6 +64,14 @@ const checkAnswer = z
     quota: quotaState,
   })
   .meta({ id: "Check" });
+
+const overridesBody = z.strictObject({
+  limits: overrides,
+  until: instant
+    .nullable()
+    .default(null)
+    .meta({ description: "When they end, which is ahead: then it is as if there were none." }),
+});
 
 /** Reading and changing the limits of accounts and addresses. */
 export async function quotaRoutes(app: FastifyInstance, options: ManagementOptions): Promise<void> {
@@ -174,7 +184,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
   const account = answers(200, accountInfo, "The account.", [401, 403, 404, 413, 415, 422, 429, 503]);
   const setTier = managed("admin", {
     operationId: "setTier",
-    summary: "Put an account on a tier, from its next call on; makes the account if it is new",
+    summary: "Put an account on a tier, from its next call on, whatever was scheduled; makes the account if it is new",
     params,
     body: z.strictObject({ tier: tierName }),
     response: account,
@@ -196,10 +206,10 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
     operationId: "setOverrides",
     summary: "Give an account limits of its own, from its next call on, in place of those that it had",
     params,
-    body: z.strictObject({ limits: overrides }),
+    body: overridesBody,
     response: account,
   });
-  app.put<{ Params: z.infer<typeof params>; Body: { limits: Overrides } }>(
+  app.put<{ Params: z.infer<typeof params>; Body: z.infer<typeof overridesBody> }>(
     `${PATH}/quota/:subject/overrides`,
     { ...setOverrides, config: { ...setOverrides.config, audit: "account.overrides" } },
     async ({ params, body }, reply) => {
@@ -208,7 +218,7 @@ export async function quotaRoutes(app: FastifyInstance, options: ManagementOptio
       if (name === undefined) return reply;
       if (subject?.account === undefined) throw new ServiceError("ERR_ACCOUNT_UNKNOWN", `there is no account ${name}`);
       checkOverrides(tierInForce(subject.account, limiter.tiers), body.limits, limiter.tiers);
-      return infoOf(await accounts.setOverrides(name, body.limits));
+      return infoOf(await accounts.setOverrides(name, body.limits, body.until));
     },
   );
 }
@@ -220,8 +230,4 @@ function accountNameOf(subject: Subject | undefined, reply: FastifyReply): strin
     sendProblem(reply, serviceProblem("subject_is_address", detail));
   }
   return subject?.name;
-}
-
-function infoOf({ name, tier, overrides, created }: Account): z.infer<typeof accountInfo> {
-  return { account: name, tier, overrides, created };
 }

@@ -1,7 +1,8 @@
 import type { Tiers } from "tollkeeper";
 import type { AddressIdentity } from "tollkeeper/http";
 import { z } from "zod";
-import { ACCOUNT_NAME, type Account, type Accounts, limiterTierOf } from "./accounts.js";
+import { ACCOUNT_NAME, type Account, limiterKeyOf, limiterTierOf } from "./account.js";
+import type { Accounts } from "./accounts.js";
 
 /** Whose limits are meant: an account, or an address. */
 export const subjectName = z
@@ -42,5 +43,5 @@ export function subjectOf(text: string, { accounts, addresses, tiers }: Places):
   if (!ACCOUNT_NAME.test(name)) return undefined;
   const account = accounts.get(name);
   const tier = account && limiterTierOf(account, tiers);
-  return { key: `acct:${name}`, tier, name, account };
+  return { key: limiterKeyOf(name), tier, name, account };
 }
