@@ -1,8 +1,8 @@
 import type { Engine } from "../engine/engine.js";
 
-/** Meters that one process can tell apart. */
+/** Meters that are declared at once; all who ever did where the cells last may have declared 256 different ones. */
 export const MAX_METERS = 32;
-/** Plans that one process can tell apart; one more is the empty text, for all that come when there are so many. */
+/** Plans that are told apart where the cells last; one more is the empty text, for all that come when there are so many. */
 export const MAX_PLANS = 2_047;
 /** The account of what found no room, which no caller can have. */
 export const OVERFLOW_ACCOUNT = "";
@@ -94,7 +94,7 @@ export interface Retention {
 
 /** How cells are opened. */
 export interface CellsOptions {
-  /** What is sold, 1 to {@link MAX_METERS} names; who joins those of a table may add some. */
+  /** What is sold, 1 to {@link MAX_METERS} names; who joins the cells of a table may add some. */
   meters: readonly string[];
   /** Cells that memory may hold: 1,000,000 by default. The first to open them decides. */
   maxCells?: number | undefined;
