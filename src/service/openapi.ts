@@ -4,6 +4,7 @@ import type { FastifyInstance } from "fastify";
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from "fastify-type-provider-zod";
 import type { OpenAPIV3_1 } from "openapi-types";
 import { documentationPage } from "./docs-page.js";
+import { SCOPES } from "./management/api-keys.js";
 import { VERSION } from "./version.js";
 
 const DESCRIPTION = `Identifies and compares client fingerprints, and keeps callers to the rate and quota of their tier.
@@ -11,7 +12,7 @@ const DESCRIPTION = `Identifies and compares client fingerprints, and keeps call
 Every answer says what is left, in \`RateLimit\` and \`RateLimit-Policy\`; one that is denied is a 429 with \`Retry-After\`. Whatever goes wrong
 is a problem document (RFC 9457) with a stable \`code\`.`;
 
-const KEY = "An API key, `fpk_…`. Scopes: `fingerprint`, `quota:read`, `admin`.";
+const KEY = `An API key, \`fpk_…\`. Scopes: ${SCOPES.map((scope) => `\`${scope}\``).join(", ")}.`;
 
 /** Describes the routes that are registered from now on by the schemas that they are checked with. */
 export async function describeRoutes(app: FastifyInstance): Promise<void> {

@@ -170,7 +170,10 @@ describe("tollkeeper keys", () => {
 
   it.each([
     [["create"], "required option '--account <name>' not specified"],
-    [["create", "--account", "a", "--scope", "all"], "Allowed choices are fingerprint, quota:read, admin"],
+    [
+      ["create", "--account", "a", "--scope", "all"],
+      "Allowed choices are fingerprint, quota:read, usage:read, billing, admin",
+    ],
     [["revoke"], "missing required argument 'id'"],
   ])("does not understand %j, and ends with exit code 2", async (args, message) => {
     const { code, stderr } = await command(["keys", ...args], environmentWithFile());

@@ -335,6 +335,21 @@ describe("keys over HTTP", () => {
     expect((await app.inject(identify(first.key))).statusCode).toBe(401);
     expect((await app.inject(identify(second.key))).headers["x-ratelimit-remaining"]).toBe("98");
   });
+
+  it("end by themselves: 401 by a code of its own, charged to the address", async () => {
+    const service = await startService();
+    const { app, clock } = service;
+    const expires = "2026-11-10T14:00:01.500+02:00";
+    const made = await manage(service, "POST", "/api/v1/keys", { account: "test-free", name: "CI", expires });
+    expect(made).toMatchObject({ name: "CI", expires: "2026-11-10T12:00:01.500Z", lastUsed: null });
+    expect((await app.inject(identify(made.key))).statusCode).toBe(200);
+    clock.nowMs += 1500;
+    const answer = await app.inject(identify(made.key));
+    expect([answer.statusCode, answer.json().code]).toEqual([401, "api_key_expired"]);
+    expect(answer.headers).toMatchObject({ "www-authenticate": "Bearer", "x-quota-tier": "anonymous" });
+    const { items } = await manage(service, "GET", "/api/v1/keys?account=test-free");
+    expect(items.find(({ id }: { id: string }) => id === made.id).lastUsed).toBe("2026-11-10T12:00:00.000Z");
+  });
 });
 
 describe("the audit log", () => {

@@ -143,7 +143,11 @@ const ROUTES: Route[] = [
   {
     ...administered,
     status: 201,
-    good: ["POST", "/api/v1/keys", { account: "another", tier: "free" }],
+    good: [
+      "POST",
+      "/api/v1/keys",
+      { account: "another", tier: "free", name: "CI", expires: "2199-01-01T00:00:00+02:00" },
+    ],
     bad: [
       [["POST", "/api/v1/keys", { account: "nobody" }], 404, "account_unknown"],
       [["POST", "/api/v1/keys", { account: "nobody", tier: "gold" }], 422, "tier_unknown"],
@@ -151,6 +155,9 @@ const ROUTES: Route[] = [
       [["POST", "/api/v1/keys", { account: "ops" }], 409, "key_limit_reached"],
       [["POST", "/api/v1/keys", { account: "test-free", scopes: ["all"] }], 400, "body_invalid"],
       [["POST", "/api/v1/keys", { account: "a b" }], 400, "body_invalid"],
+      [["POST", "/api/v1/keys", { account: "test-free", name: "a\nb" }], 400, "body_invalid"],
+      [["POST", "/api/v1/keys", { account: "test-free", expires: "2027-01-01" }], 400, "body_invalid"],
+      [["POST", "/api/v1/keys", { account: "test-free", expires: "2020-01-01T00:00:00Z" }], 422, "expiry_invalid"],
     ],
   },
   {

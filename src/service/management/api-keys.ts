@@ -1,14 +1,19 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
-import { crc32 } from "node:zlib";
 import type { RecordStore, TollkeeperError } from "tollkeeper";
 import { ServiceError } from "../errors.js";
 import type { Account } from "./account.js";
 import { Accounts } from "./accounts.js";
+import { ahead } from "./instant.js";
 import { KeyIndex } from "./key-index.js";
+import { isWellFormed, newKeyText } from "./key-text.js";
+import { KeyUses } from "./key-uses.js";
 import type { Page } from "./page.js";
 
-/** What an API key may be used for: the fingerprint routes; reading limits and usage; everything about keys and accounts. */
-export const SCOPES = ["fingerprint", "quota:read", "admin"] as const;
+/**
+ * What an API key may be used for: the fingerprint routes; reading limits, and how they fare; reading what was served;
+ * prices, adjustments and exports of it; everything about keys and accounts.
+ */
+export const SCOPES = ["fingerprint", "quota:read", "usage:read", "billing", "admin"] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** What is known of an API key: never the key itself. */
@@ -16,9 +21,15 @@ export interface KeyInfo {
   /** Names the key where it is managed; it is no secret. */
   id: string;
   account: string;
+  /** For people; null if it has none. */
+  name: string | null;
   scopes: Scope[];
   /** ISO 8601. */
   created: string;
+  /** ISO 8601: from when on it is refused; null if that is never. */
+  expires: string | null;
+  /** ISO 8601, to the minute and up to an hour late; null if no use is known. */
+  lastUsed: string | null;
   /** ISO 8601, once the key is no longer good. */
   revoked: string | null;
 }
@@ -37,15 +48,15 @@ const PEPPER = "key-pepper";
 const FIRST = "key-first";
 const RECORD_PREFIX = "key:";
 const ID_LENGTH = 16;
-const SECRET_BYTES = 32;
-const SECRET_LENGTH = 43; // 62^43 is the first power of 62 above 2^256.
-const CHECKSUM_LENGTH = 6; // 62^6 is the first one above 2^32.
 /** Good keys remembered, and for how long, in ms: what another thread has changed in the file is seen after that. */
 const CACHE_KEYS = 10_000;
 const CACHE_MS = 2000;
-const FORM = /^(fpk_[a-z]{1,16}_[0-9A-Za-z]{43})_([0-9A-Za-z]{6})$/;
 
-type KeyRecord = Omit<KeyInfo, "id">;
+/** What is kept of a key; an earlier release writes neither a name nor when it expires. */
+type KeyRecord = Omit<KeyInfo, "id" | "lastUsed" | "name" | "expires"> & Partial<Pick<KeyInfo, "name" | "expires">>;
+
+/** What a key is made with. */
+export type NewKey = Pick<KeyInfo, "account" | "scopes"> & Partial<Pick<KeyInfo, "name" | "expires">>;
 
 /** How the keys are opened. */
 export interface ApiKeysOptions {
@@ -60,8 +71,7 @@ export interface ApiKeysOptions {
 }
 
 /**
- * The API keys of a service: `fpk_<env>_<32 random bytes, base62>_<checksum>`, where the checksum is the CRC-32 of what
- * stands before it, in base62. They are kept as HMAC-SHA-256 under a pepper, so that neither what is stored nor its
+ * The API keys of a service. They are kept as HMAC-SHA-256 under a pepper, so that neither what is stored nor its
  * backups hold one.
  *
  * A key that was found is remembered for two seconds, or until a key or its account changes, since the look-up takes longer
@@ -72,6 +82,7 @@ export class ApiKeys {
   readonly accounts: Accounts;
   readonly #records: RecordStore;
   readonly #index: KeyIndex;
+  readonly #uses: KeyUses;
   #pepper: string | undefined;
   readonly #clock: () => number;
   readonly #found = new Map<string, { key: VerifiedKey; untilMs: number }>();
@@ -84,6 +95,7 @@ export class ApiKeys {
     this.accounts = new Accounts(records, clock, takesDemo);
     this.#records = records;
     this.#index = new KeyIndex(records, RECORD_PREFIX);
+    this.#uses = new KeyUses(records);
     this.#pepper = pepper;
     this.#clock = clock;
     records.watch((name) => {
@@ -95,16 +107,16 @@ export class ApiKeys {
    * Makes a key of an account, which can't be shown again.
    *
    * @param environment Shown in the key, to tell a test key at sight: 1 to 16 letters a–z.
-   * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`; `ERR_KEY_LIMIT` if the account has two that are good;
-   * `ERR_RECORDS_LOST`; `ERR_OPTION_INVALID`
+   * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`, `ERR_ACCOUNT_STATE`; `ERR_KEY_LIMIT` if the account has two that are
+   * good; `ERR_EXPIRY_INVALID`, `ERR_RECORDS_LOST`, `ERR_OPTION_INVALID`
    */
-  create(environment: string, owner: Pick<KeyInfo, "account" | "scopes">): Promise<KeyInfo & { key: string }> {
-    const making = this.#making.then(() => this.#create(environment, owner));
+  create(environment: string, key: NewKey): Promise<KeyInfo & { key: string }> {
+    const making = this.#making.then(() => this.#create(environment, key));
     this.#making = making.catch(() => undefined);
     return making;
   }
 
-  /** The key that a text is; undefined if it is malformed, unknown or revoked, or of no account. */
+  /** The key that a text is; undefined if it is malformed, unknown, revoked or expired, or of no account. */
   verify(text: string): VerifiedKey | undefined {
     const nowMs = this.#clock();
     const found = this.#found.get(text);
@@ -112,11 +124,19 @@ export class ApiKeys {
     const isGood = found !== undefined && nowMs < found.untilMs;
     if (isGood && this.accounts.get(found.key.account.name, nowMs) === found.key.account) return found.key;
     this.#found.delete(text);
-    const key = isWellFormed(text) ? this.#lookUp(text, nowMs) : undefined;
-    if (key === undefined) return undefined;
+    const known = this.#lookUp(text);
+    const key = known === undefined ? undefined : this.#verified(known, nowMs);
+    if (known === undefined || key === undefined) return undefined;
+    this.#uses.note(key.id, nowMs);
     if (this.#found.size === CACHE_KEYS) this.#found.delete(this.#found.keys().next().value ?? "");
-    this.#found.set(text, { key, untilMs: nowMs + CACHE_MS });
+    this.#found.set(text, { key, untilMs: Math.min(nowMs + CACHE_MS, endOf(known)) });
     return key;
+  }
+
+  /** Whether a text is a key that would be good, had it not expired. */
+  isExpired(text: string): boolean {
+    const known = this.#lookUp(text);
+    return known !== undefined && known.revoked === null && endOf(known) <= this.#clock();
   }
 
   /** Keys by id, from the one after `after` on; of one account, or of all. Looks at no more than it gives, and one. */
@@ -125,7 +145,7 @@ export class ApiKeys {
     const past = after === "" ? "" : `${RECORD_PREFIX}${after}~`;
     const found =
       account === undefined
-        ? this.#records.page(RECORD_PREFIX, size + 1, past).map(([name, value]) => infoOf(name, value))
+        ? this.#records.page(RECORD_PREFIX, size + 1, past).map(([name, value]) => this.#infoOf(name, value))
         : this.#read(this.#index.page(account, size + 1, past)).map(({ info }) => info);
     const items = found.slice(0, size);
     return { items, next: found.length > size ? (items.at(-1)?.id ?? null) : null };
@@ -134,20 +154,20 @@ export class ApiKeys {
   /** Refuses a key from now on; undefined if there is none of that id. */
   async revoke(id: string): Promise<KeyInfo | undefined> {
     const [[name, value] = ["", ""]] = this.#records.page(RECORD_PREFIX + id, 1);
-    const info = name === "" ? undefined : infoOf(name, value);
+    const info = name === "" ? undefined : this.#infoOf(name, value);
     if (info?.id !== id) return undefined;
     if (info.revoked !== null) return info;
     return this.#put(name, { ...info, revoked: this.#now() });
   }
 
-  /** How many keys of an account were not revoked. */
+  /** How many keys of an account are good. */
   live(account: string): number {
-    return this.#index.liveOf(account).length;
+    return this.#index.liveOf(account, this.#clock()).length;
   }
 
   /** Refuses every key of an account from now on; returns how many those were. */
   async revokeAccount(account: string): Promise<number> {
-    const live = this.#read(this.#index.liveOf(account));
+    const live = this.#read(this.#index.liveOf(account, this.#clock()));
     for (const { name, info } of live) await this.#put(name, { ...info, revoked: this.#now() });
     return live.length;
   }
@@ -155,7 +175,10 @@ export class ApiKeys {
   /** Deletes every key of an account, good or not; returns how many those were. */
   async deleteAccount(account: string): Promise<number> {
     const names = this.#index.page(account, Number.POSITIVE_INFINITY, "");
-    for (const name of names) await this.#records.put(name, undefined);
+    for (const name of names) {
+      await this.#uses.forget(idOf(name));
+      await this.#records.put(name, undefined);
+    }
     return names.length;
   }
 
@@ -183,7 +206,7 @@ export class ApiKeys {
     return (await this.#records.putNew(FIRST, starter)) === starter;
   }
 
-  async #create(environment: string, { account, scopes }: Pick<KeyInfo, "account" | "scopes">) {
+  async #create(environment: string, { account, scopes, name: label = null, expires = null }: NewKey) {
     if (!/^[a-z]{1,16}$/.test(environment)) throw invalid("environment", environment, "1 to 16 letters a to z");
     if (scopes.length === 0) throw invalid("scopes", "empty", `some of ${SCOPES.join(", ")}`);
     const owner = this.accounts.get(account);
@@ -193,14 +216,15 @@ export class ApiKeys {
     if (owner.state === "archived") {
       throw new ServiceError("ERR_ACCOUNT_STATE", `account ${account} is archived: it has no keys until it is resumed`);
     }
+    const end = expires === null ? null : ahead(expires, "expires", this.#clock(), "ERR_EXPIRY_INVALID");
     if (this.live(account) >= LIVE_KEYS) throw tooMany(account);
-    const text = `fpk_${environment}_${base62(BigInt(`0x${randomBytes(SECRET_BYTES).toString("hex")}`), SECRET_LENGTH)}`;
-    const key = `${text}_${checksum(text)}`;
+    const key = newKeyText(environment);
     // Under a second one all keys that there are would be unknown.
     if (this.loss !== undefined) throw this.loss;
     this.#pepper ??= await this.#records.putNew(PEPPER, randomBytes(32).toString("base64url"));
     const name = nameOf(key, this.#pepper);
-    const info = await this.#put(name, { account, scopes, created: this.#now(), revoked: null });
+    const made = { account, name: label, scopes, created: this.#now(), expires: end, revoked: null };
+    const info = await this.#put(name, made);
     // Another replica may have made one meanwhile. Of those who find one too many, each takes its own back.
     if (this.live(account) > LIVE_KEYS) {
       await this.#records.put(name, undefined);
@@ -209,28 +233,38 @@ export class ApiKeys {
     return { ...info, key };
   }
 
-  #lookUp(text: string, nowMs: number): VerifiedKey | undefined {
+  #lookUp(text: string): KeyInfo | undefined {
+    if (!isWellFormed(text)) return undefined;
     this.#pepper ??= this.#records.get(PEPPER);
     if (this.#pepper === undefined) return undefined;
     const name = nameOf(text, this.#pepper);
     const value = this.#records.get(name);
-    if (value === undefined) return undefined;
-    const { id, account, scopes, revoked } = infoOf(name, value);
-    const owner = revoked === null ? this.accounts.get(account, nowMs) : undefined;
-    return owner === undefined ? undefined : { id, account: owner, scopes };
+    return value === undefined ? undefined : this.#infoOf(name, value);
+  }
+
+  #verified(known: KeyInfo, nowMs: number): VerifiedKey | undefined {
+    if (known.revoked !== null || endOf(known) <= nowMs) return undefined;
+    const account = this.accounts.get(known.account, nowMs);
+    return account === undefined ? undefined : { id: known.id, account, scopes: known.scopes };
   }
 
   #read(names: readonly string[]): { name: string; info: KeyInfo }[] {
     return names.flatMap((name) => {
       const value = this.#records.get(name);
-      return value === undefined ? [] : [{ name, info: infoOf(name, value) }];
+      return value === undefined ? [] : [{ name, info: this.#infoOf(name, value) }];
     });
   }
 
-  async #put(name: string, { account, scopes, created, revoked }: KeyRecord): Promise<KeyInfo> {
-    const value = JSON.stringify({ account, scopes, created, revoked });
-    await this.#records.put(name, value);
-    return infoOf(name, value);
+  async #put(recordName: string, { account, name, scopes, created, expires, revoked }: KeyRecord): Promise<KeyInfo> {
+    const value = JSON.stringify({ account, name, scopes, created, expires, revoked });
+    await this.#records.put(recordName, value);
+    return this.#infoOf(recordName, value);
+  }
+
+  #infoOf(recordName: string, value: string): KeyInfo {
+    const id = idOf(recordName);
+    const { account, name = null, scopes, created, expires = null, revoked } = JSON.parse(value) as KeyRecord;
+    return { id, account, name, scopes, created, expires, lastUsed: this.#uses.lastOf(id), revoked };
   }
 
   #now(): string {
@@ -242,11 +276,13 @@ function nameOf(key: string, pepper: string): string {
   return RECORD_PREFIX + createHmac("sha256", pepper).update(key).digest("hex");
 }
 
-function infoOf(name: string, value: string): KeyInfo {
-  return {
-    id: name.slice(RECORD_PREFIX.length, RECORD_PREFIX.length + ID_LENGTH),
-    ...(JSON.parse(value) as KeyRecord),
-  };
+function idOf(recordName: string): string {
+  return recordName.slice(RECORD_PREFIX.length, RECORD_PREFIX.length + ID_LENGTH);
+}
+
+/** When a key expires, in ms since the epoch. */
+function endOf({ expires }: Pick<KeyInfo, "expires">): number {
+  return expires === null ? Number.POSITIVE_INFINITY : Date.parse(expires);
 }
 
 function pepperLost(): ServiceError {
@@ -266,22 +302,4 @@ function tooMany(account: string): ServiceError {
 
 function invalid(option: string, was: unknown, mayBe: string): ServiceError {
   return new ServiceError("ERR_OPTION_INVALID", `${option} is ${String(was)}; it may be ${mayBe}`);
-}
-
-/** Whether a text can be a key at all: its checksum tells most typing errors without a look-up. */
-export function isWellFormed(key: string): boolean {
-  const [, text, sum] = FORM.exec(key) ?? [];
-  return text !== undefined && sum === checksum(text);
-}
-
-function checksum(text: string): string {
-  return base62(BigInt(crc32(text)), CHECKSUM_LENGTH);
-}
-
-const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-function base62(value: bigint, length: number): string {
-  let text = "";
-  for (let rest = value; text.length < length; rest /= 62n) text = DIGITS.charAt(Number(rest % 62n)) + text;
-  return text;
 }

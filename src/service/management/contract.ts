@@ -18,7 +18,7 @@ const problemDocument = z
 /** Statuses of problems, and what they mean on every route. */
 const PROBLEMS = {
   400: "The body, a parameter or the call itself can't be used; `errors` has the path of each field.",
-  401: "No API key, or one that is malformed, unknown or revoked.",
+  401: "No API key, or one that is malformed, unknown, revoked or expired.",
   403: "The API key may not be used for this, or the address of the call can't be known.",
   404: "There is nothing of that name.",
   409: "It contradicts what is there.",
@@ -108,8 +108,13 @@ export const keyInfo = z
   .object({
     id: z.string().meta({ description: "Names the key where it is managed; it is no secret." }),
     account: z.string(),
+    name: z.string().nullable().meta({ description: "For people." }),
     scopes: z.array(scopeName),
     created: isoDate,
+    expires: isoDate.nullable().meta({ description: "From when on it is refused; null if that is never." }),
+    lastUsed: isoDate
+      .nullable()
+      .meta({ description: "To the minute, and up to an hour late; null if no use is known." }),
     revoked: isoDate.nullable().meta({ description: "Since when the key is refused; null while it is good." }),
   })
   .meta({ id: "Key" });

@@ -64,6 +64,9 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     const { scope } = request.routeOptions.config;
     if (!keys.isFresh) return { refusal: KEYS_UNKNOWN, headers: { "retry-after": "1" } };
     const key = keys.verify(text);
+    if (key === undefined && keys.isExpired(text)) {
+      return refuse(address(), "api_key_expired", "The API key has expired.");
+    }
     if (key === undefined) {
       return refuse(address(), "api_key_invalid", "The API key is malformed, unknown or revoked.");
     }

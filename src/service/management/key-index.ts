@@ -8,7 +8,8 @@ export class KeyIndex {
   readonly #accounts = new Map<string, string>();
   /** In order: an account has few enough for one more to move the others. */
   readonly #all = new Map<string, string[]>();
-  readonly #live = new Map<string, Set<string>>();
+  /** Those that were not revoked, with when they expire, in ms since the epoch. */
+  readonly #live = new Map<string, Map<string, number>>();
 
   /** Made of the records whose names begin with `prefix`; it follows their changes from then on. */
   constructor(records: RecordStore, prefix: string) {
@@ -32,14 +33,15 @@ export class KeyIndex {
     return names.slice(from, from + size);
   }
 
-  /** Those of its keys that were not revoked. */
-  liveOf(account: string): string[] {
-    return [...(this.#live.get(account) ?? [])];
+  /** Those of its keys that were not revoked, and have not expired at an instant. */
+  liveOf(account: string, nowMs: number): string[] {
+    const live = this.#live.get(account) ?? new Map<string, number>();
+    return [...live].flatMap(([name, endMs]) => (nowMs < endMs ? [name] : []));
   }
 
   #note(name: string, value: string | undefined): void {
     const before = this.#accounts.get(name);
-    const { account, revoked } = value === undefined ? {} : ownerOf(value);
+    const { account, revoked, expires } = value === undefined ? {} : ownerOf(value);
     if (before !== undefined && before !== account) this.#forget(name, before);
     if (account === undefined) return;
     this.#accounts.set(name, account);
@@ -47,8 +49,8 @@ export class KeyIndex {
     const index = indexIn(all, name);
     if (all[index] !== name) all.splice(index, 0, name);
     this.#all.set(account, all);
-    const live = this.#live.get(account) ?? new Set();
-    if (revoked === null) live.add(name);
+    const live = this.#live.get(account) ?? new Map<string, number>();
+    if (revoked === null) live.set(name, expires ? Date.parse(expires) : Number.POSITIVE_INFINITY);
     else live.delete(name);
     if (live.size > 0) this.#live.set(account, live);
     else this.#live.delete(account);
@@ -75,7 +77,7 @@ function indexIn(names: readonly string[], name: string): number {
 }
 
 /** Nothing of a record that something else has overwritten: that fails the key alone. */
-function ownerOf(value: string): { account?: string; revoked?: string | null } {
+function ownerOf(value: string): { account?: string; revoked?: string | null; expires?: string | null } {
   try {
     return JSON.parse(value) ?? {};
   } catch {

@@ -2,8 +2,11 @@ import type { FastifyInstance } from "fastify";
 import { sendProblem } from "tollkeeper/fastify";
 import { z } from "zod";
 import { serviceProblem } from "../problem-codes.js";
+import { lineOf } from "./account-schemas.js";
+import { SCOPES } from "./api-keys.js";
 import { whoCalls } from "./caller.js";
 import { accountName, answers, keyInfo, managed, pageOfItems, pageQuery, scopeName, tierName } from "./contract.js";
+import { instant } from "./instant.js";
 import type { ManagementOptions } from "./options.js";
 import { tierUnknown } from "./problems.js";
 
@@ -13,7 +16,11 @@ const listQuery = pageQuery.extend({ account: accountName.optional() });
 const createBody = z.strictObject({
   account: accountName,
   tier: tierName.optional().meta({ description: "Makes the account, on this tier, if it is new." }),
-  scopes: z.array(scopeName).min(1).max(3).default(["fingerprint"]),
+  name: lineOf(128)
+    .optional()
+    .meta({ description: "For people.", examples: ["CI of the shop"] }),
+  expires: instant.optional().meta({ description: "From when on it is refused; ahead. Never, if left out." }),
+  scopes: z.array(scopeName).min(1).max(SCOPES.length).default(["fingerprint"]),
   environment: z
     .string()
     .regex(/^[a-z]{1,16}$/, "an environment is 1 to 16 letters a to z")
@@ -51,7 +58,7 @@ export async function keyRoutes(app: FastifyInstance, { keys, limiter }: Managem
     PATH,
     { ...create, config: { ...create.config, audit: "keys.create" } },
     async ({ body }, reply) => {
-      const { account, tier, environment, scopes } = body;
+      const { account, tier, environment, scopes, name, expires } = body;
       const present = accounts.get(account);
       if (tier !== undefined && !Object.hasOwn(limiter.tiers, tier)) {
         return sendProblem(reply, tierUnknown(tier, Object.keys(limiter.tiers)));
@@ -61,7 +68,8 @@ export async function keyRoutes(app: FastifyInstance, { keys, limiter }: Managem
         return sendProblem(reply, serviceProblem("tier_contradicts", detail));
       }
       if (tier !== undefined && present === undefined) await accounts.setTier(account, tier);
-      return reply.code(201).send(await keys.create(environment, { account, scopes: [...new Set(scopes)] }));
+      const wanted = { account, scopes: [...new Set(scopes)], name: name ?? null, expires: expires ?? null };
+      return reply.code(201).send(await keys.create(environment, wanted));
     },
   );
 

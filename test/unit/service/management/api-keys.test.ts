@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { describe, expect, it, vi } from "vitest";
 import type { RecordStore } from "../../../../src/engine/record-store.js";
 import { MemoryRecords } from "../../../../src/engine/records.js";
-import { ApiKeys, isWellFormed } from "../../../../src/service/management/api-keys.js";
+import { ApiKeys } from "../../../../src/service/management/api-keys.js";
+import { isWellFormed } from "../../../../src/service/management/key-text.js";
 
 const NOW = Date.UTC(2026, 10, 10);
 const OWNER = { account: "42", scopes: ["fingerprint" as const] };
@@ -167,6 +168,149 @@ describe("a key that was found", () => {
   });
 });
 
+describe("a key that expires", () => {
+  const HOUR = 3_600_000;
+  const at = (ms: number) => new Date(NOW + ms).toISOString();
+
+  function withClock(records = new MemoryRecords()) {
+    const clock = { nowMs: NOW };
+    return { records, clock, keys: new ApiKeys({ records, pepper: "a pepper", clock: () => clock.nowMs }) };
+  }
+
+  it("is good to its last millisecond, and then refused for that, though it was just found", async () => {
+    const { keys, clock } = withClock();
+    await keys.accounts.setTier("42", "pro");
+    const { key, id, ...made } = await keys.create("live", { ...OWNER, name: "CI", expires: at(1500) });
+    expect(made).toMatchObject({ account: "42", name: "CI", expires: at(1500), revoked: null, lastUsed: null });
+    clock.nowMs = NOW + 1499;
+    expect([keys.verify(key)?.id, keys.isExpired(key)]).toEqual([id, false]);
+    clock.nowMs++;
+    expect([keys.verify(key)?.id, keys.isExpired(key)]).toEqual([undefined, true]);
+    await keys.revoke(id);
+    expect([keys.verify(key)?.id, keys.isExpired(key)]).toEqual([undefined, false]);
+    expect([keys.isExpired("made-up"), keys.isExpired(await make((await openKeys()).keys))]).toEqual([false, false]);
+  });
+
+  it("makes room for another one, of the two that an account may have", async () => {
+    const { keys, clock, records } = withClock();
+    await keys.accounts.setTier("42", "pro");
+    await keys.create("live", { ...OWNER, expires: at(HOUR) });
+    await make(keys);
+    await expect(make(keys)).rejects.toThrow(expect.objectContaining({ code: "ERR_KEY_LIMIT" }));
+    clock.nowMs += HOUR;
+    const third = await make(keys);
+    expect(keys.verify(third)).toBeDefined();
+    expect(keys.live("42")).toBe(2);
+    const read = new ApiKeys({ records, pepper: "a pepper", clock: () => clock.nowMs });
+    expect(read.live("42")).toBe(2);
+    expect(await keys.revokeAccount("42")).toBe(2);
+    expect(keys.list(10, { account: "42" }).items.filter(({ revoked }) => revoked === null)).toHaveLength(1);
+  });
+
+  it.each([
+    at(0),
+    at(-1),
+    "2020-01-01T00:00:00Z",
+    "2026-11-10T00:59:59+01:00",
+    "2027-02-30T00:00:00Z",
+    "2027-01-01",
+    "2027-01-01T00:00:00",
+    "never",
+    "",
+  ])("does not do so at %j", async (expires) => {
+    const { keys } = await openKeys();
+    const making = keys.create("live", { ...OWNER, expires });
+    await expect(making).rejects.toThrow(expect.objectContaining({ code: "ERR_EXPIRY_INVALID" }));
+    expect(keys.live("42")).toBe(0);
+  });
+
+  it("of an earlier release never does, and has no name", async () => {
+    const { keys, records } = await openKeys();
+    const key = await make(keys);
+    const [[name, value] = ["", ""]] = records.page("key:", 1);
+    const { account, scopes, created, revoked } = JSON.parse(value);
+    await records.put(name, JSON.stringify({ account, scopes, created, revoked }));
+    expect(keys.verify(key)).toBeDefined();
+    expect(keys.list(1).items).toMatchObject([{ name: null, expires: null, lastUsed: null }]);
+  });
+});
+
+describe("the last use of a key", () => {
+  /** Two replicas over the same records, and the writes of uses so far. */
+  async function used() {
+    const records = new MemoryRecords();
+    const clock = { nowMs: NOW + 59_999 };
+    const open = () => new ApiKeys({ records, pepper: "a pepper", clock: () => clock.nowMs });
+    const replicas = [open(), open()] as const;
+    const [keys] = replicas;
+    await keys.accounts.setTier("42", "pro");
+    const { key, id } = await keys.create("live", OWNER);
+    const put = vi.spyOn(records, "put");
+    const writes = () => put.mock.calls.filter(([name]) => name === `key-used:${id}`).map(([, value]) => value);
+    const settled = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+    const use = async () => {
+      for (const replica of replicas) {
+        replica.verify(key);
+        await settled();
+      }
+    };
+    const told = () => keys.list(1).items[0]?.lastUsed;
+    return { keys, records, clock, key, id, put, writes, use, told, settled };
+  }
+  const at = (ms: number) => new Date(NOW + ms).toISOString();
+
+  it("is told to the minute, and written once an hour by all replicas together", async () => {
+    const { clock, writes, use, told } = await used();
+    expect(told()).toBeNull();
+    for (let call = 0; call < 1000; call++) await use();
+    expect([told(), writes()]).toEqual([at(0), [at(0)]]);
+    for (let minute = 1; minute < 60; minute++) {
+      clock.nowMs = NOW + minute * 60_000;
+      await use();
+    }
+    expect(writes()).toEqual([at(0)]);
+    clock.nowMs = NOW + 3_600_000;
+    await use();
+    expect([told(), writes()]).toEqual([at(3_600_000), [at(0), at(3_600_000)]]);
+  });
+
+  it("is not in the way: a call that notes it has its answer before anything is written, and keeps what was found", async () => {
+    const { keys, key, writes, settled } = await used();
+    const found = keys.verify(key);
+    expect([found?.account.name, writes()]).toEqual(["42", []]);
+    await settled();
+    expect(writes()).toHaveLength(1);
+    expect(keys.verify(key)).toBe(found);
+  });
+
+  it("that could not be written is written at a later use, and no call fails of it", async () => {
+    const { put, clock, use, told } = await used();
+    put.mockRejectedValue(new Error("away"));
+    await use();
+    put.mockRestore();
+    expect(told()).toBeNull();
+    clock.nowMs += 2000;
+    await use();
+    expect(told()).toBe(at(60_000));
+  });
+
+  it("is gone with the key", async () => {
+    const { keys, records, use } = await used();
+    await use();
+    expect(records.page("key-used:", 10)).toHaveLength(1);
+    expect(await keys.deleteAccount("42")).toBe(1);
+    expect([...records.page("key-used:", 10), ...records.page("key:", 10)]).toEqual([]);
+  });
+
+  it("of a key that is refused is none", async () => {
+    const { keys, key, id, writes, settled } = await used();
+    await keys.revoke(id);
+    keys.verify(key);
+    await settled();
+    expect(writes()).toEqual([]);
+  });
+});
+
 describe("an account", () => {
   it("has at most two good keys: one in use, and one to change to", async () => {
     const { keys } = await openKeys();
@@ -241,16 +385,17 @@ describe("20,000 keys", { timeout: 30_000 }, () => {
 
   it("are listed by the page, of all or of one account, made and revoked, at the cost of what is shown", async () => {
     const { keys, work, ids } = await many();
+    // Of each key its record, and its last use.
     const rows: [string, number, () => unknown][] = [
-      ["the first page", 101, () => keys.list(100)],
-      ["a page in the middle", 101, () => keys.list(100, { after: ids[10_000] ?? "" })],
-      ["the last page", 101, () => keys.list(100, { after: ids[19_990] ?? "" })],
-      ["an account's page", 101, () => keys.list(100, { account: "busy" })],
-      ["an account's two", 2, () => keys.list(100, { account: "account-5000" })],
+      ["the first page", 202, () => keys.list(100)],
+      ["a page in the middle", 202, () => keys.list(100, { after: ids[10_000] ?? "" })],
+      ["the last page", 202, () => keys.list(100, { after: ids[19_990] ?? "" })],
+      ["an account's page", 202, () => keys.list(100, { account: "busy" })],
+      ["an account's two", 4, () => keys.list(100, { account: "account-5000" })],
       ["nobody's", 0, () => keys.list(100, { account: "nobody" })],
-      ["a revocation", 2, () => keys.revoke(ids[14_000] ?? "")],
-      ["one of an id that is none", 2, () => keys.revoke("0")],
-      ["an account's revocation", 4, () => keys.revokeAccount("account-9000")],
+      ["a revocation", 4, () => keys.revoke(ids[14_000] ?? "")],
+      ["one of an id that is none", 4, () => keys.revoke("0")],
+      ["an account's revocation", 8, () => keys.revokeAccount("account-9000")],
       ["whether there are any", 2, () => keys.isFirst()],
       [
         "a new key",
