@@ -30,10 +30,11 @@ export const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   "service/errors": [],
   "service/json-path": [],
   "service/problem-codes": [],
-  "service/management": ["service/errors", "service/problem-codes"],
+  "service/webhooks": ["service/errors"],
+  "service/management": ["service/webhooks", "service/errors", "service/problem-codes"],
   "service/config": ["service/errors", "service/json-path"],
-  service: ["service/management", "service/config", "service/errors", "service/json-path", "service/problem-codes"],
-  "service/cli": ["service", "service/management", "service/config", "service/errors"],
+  service: ["service/management", "service/webhooks", "service/config", "service/errors", "service/json-path", "service/problem-codes"],
+  "service/cli": ["service", "service/webhooks", "service/management", "service/config", "service/errors"],
 });
 
 /**
@@ -53,6 +54,7 @@ const ONLY_IN = /** @type {Record<string, string[]>} */ ({
   "ipaddr.js": ["http"],
   "openapi-types": ["service"],
   "prom-client": ["prometheus", "service"],
+  standardwebhooks: ["service"],
   "structured-headers": ["http"],
   yaml: ["service"],
   zod: ["service"],

@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import cors, { type FastifyCorsOptions } from "@fastify/cors";
 import fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions, LogController } from "fastify";
 import { collectDefaultMetrics, Registry } from "prom-client";
-import type { Limiter, SharedLimiter } from "tollkeeper";
+import type { Limiter, RecordStore, SharedLimiter } from "tollkeeper";
 import tollkeeper, { keepToll, LIMIT_FIELDS, sendProblem } from "tollkeeper/fastify";
 import { type FingerprintText, loadFingerprintText } from "tollkeeper/fingerprint";
 import { AddressIdentity, type FieldOptions, hasBody, isPreflight } from "tollkeeper/http";
@@ -24,6 +24,7 @@ import { serviceProblem } from "./problem-codes.js";
 import { answerProblems } from "./problems.js";
 import { boundedServer } from "./server.js";
 import { VERSION } from "./version.js";
+import { openWebhooks } from "./webhooks/open.js";
 
 /** UTF-16 units of a parameter in an address: the name of an account, whose characters may be written as three each. */
 const MAX_PARAMETER = 512;
@@ -39,6 +40,8 @@ export interface AppOptions {
   /** Open, with the tiers of the configuration; closed by whoever opened it. */
   limiter: Limiter | SharedLimiter;
   keys: ApiKeys;
+  /** Where keys and accounts are kept, and with them webhooks. */
+  records: RecordStore;
   /** Gives the fingerprint computations, or throws why they can't be had; from the native binary by default. */
   loadFingerprint?: () => FingerprintText;
   /** Fastify's own option; nothing is logged by default. */
@@ -51,7 +54,15 @@ export interface AppOptions {
 
 /** Makes the service `fingerprint-api`, ready to listen or to be called by `inject`. */
 export async function createApp(options: AppOptions): Promise<FastifyInstance> {
-  const { config, limiter, keys, logger = false, registry = new Registry(), isDraining = () => false } = options;
+  const {
+    config,
+    limiter,
+    keys,
+    records,
+    logger = false,
+    registry = new Registry(),
+    isDraining = () => false,
+  } = options;
   const app: FastifyInstance = fastify({
     logger,
     // The framework's lines hold the address as called, in which there may be a key.
@@ -130,9 +141,13 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(fingerprintRoutes, { load, costs, prefix: "/v1" });
   await app.register(ownQuota, { limiter, fields: fieldsOfAnswers(config) });
   const addresses = () => callers().addresses;
+  const { webhookNetworks: networks } = config;
+  const outgoing = openWebhooks({ records, networks, userAgent: `tollkeeper/${VERSION}`, registry, log: app.log });
+  app.addHook("onReady", async () => outgoing.courier.start());
+  app.addHook("onClose", () => outgoing.courier.stop());
   await app.register(async (app) => {
     takeJson(app, true);
-    await management(app, { version: VERSION, limiter, keys, registry, addresses, isShadow, endpoints });
+    await management(app, { version: VERSION, limiter, keys, outgoing, registry, addresses, isShadow, endpoints });
   });
   await app.register(documentationRoutes);
   await app.ready();

@@ -12,6 +12,8 @@ export const SERVICE_ERROR_CODES = {
   ERR_EXTERNAL_ID_TAKEN: "another account has that external id",
   ERR_KEY_LIMIT: "the account has as many good API keys as it may have",
   ERR_EXPIRY_INVALID: "an API key can't expire then",
+  ERR_WEBHOOK_INVALID: "no webhook can have that address",
+  ERR_WEBHOOK_LIMIT: "there are as many webhooks as there may be",
   ERR_CONFIG_INVALID: "the configuration can't be used as it is",
   ERR_ADDRESS_IN_USE: "the port is taken",
   ERR_ADDRESS_UNAVAILABLE: "the address can't be listened on",

@@ -76,6 +76,8 @@ const BY_OWN_CODE: Partial<Record<ServiceErrorCode, ProblemCode>> = {
   ERR_EXTERNAL_ID_TAKEN: "external_id_taken",
   ERR_KEY_LIMIT: "key_limit_reached",
   ERR_EXPIRY_INVALID: "expiry_invalid",
+  ERR_WEBHOOK_INVALID: "webhook_invalid",
+  ERR_WEBHOOK_LIMIT: "webhook_limit_reached",
   ERR_OVERRIDES_INVALID: "overrides_invalid",
   ERR_TIER_UNKNOWN: "tier_unknown",
   ERR_COST_INVALID: "cost_invalid",

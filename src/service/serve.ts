@@ -68,10 +68,10 @@ export async function serve({ environment, print, logStream }: ServeOptions): Pr
   let metrics: MetricsPort | undefined;
   try {
     directory = await openKeys(config, limiter.engine === "redis" ? undefined : limiter.records);
-    const { keys, close: closeDirectory } = directory;
+    const { keys, records, close: closeDirectory } = directory;
     const faults = new LogBudget((omitted) => app?.log.warn({ omitted }, "lines that are left out"));
     const logger = loggerOptions(config, logStream, faults);
-    app = await createApp({ config, limiter, keys, registry, logger, isDraining: () => draining });
+    app = await createApp({ config, limiter, keys, records, registry, logger, isDraining: () => draining });
     const { log, server, close } = app;
     // Calls that come before Redis has answered would be decided by the outage policy, or not find their keys.
     const ready = Promise.all([directory.ready(REDIS_PATIENCE_MS), limiter.ready(REDIS_PATIENCE_MS)]);

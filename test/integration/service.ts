@@ -34,7 +34,7 @@ export async function startService(
   const keys = new ApiKeys({ records: limiter.records, clock: () => clock.nowMs });
   const log: string[] = [];
   const logger = { level: "trace", stream: { write: (text: string) => void log.push(text) } };
-  const app = await createApp({ config, limiter, keys, loadFingerprint, logger });
+  const app = await createApp({ config, limiter, keys, records: limiter.records, loadFingerprint, logger });
   const key = async (tier: string) => {
     const account = `test-${tier}`;
     await keys.accounts.setTier(account, tier);

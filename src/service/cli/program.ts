@@ -20,6 +20,7 @@ import { addQuota } from "./quota-command.js";
 import { serveUntilStopped } from "./serve.js";
 import { ServiceClient, type ServiceOptions } from "./service.js";
 import { listTiers } from "./tiers.js";
+import { addWebhooks } from "./webhooks-command.js";
 
 const EXIT_CODES = `
 Exit codes: ${EXIT.ok} done, ${EXIT.failure} failed, ${EXIT.usage} not understood. Results go to the standard output, all else to the standard error.
@@ -94,6 +95,7 @@ function programOf(environment: Environment, output: Output, failLater: (error: 
 
   addKeys(program, environment, output);
   addQuota(program, environment, output);
+  addWebhooks(program, environment, output);
 
   withUrl(withJson(program.command("tiers")))
     .summary("print the tiers in force")

@@ -196,6 +196,10 @@ export const SETTINGS = {
     "once",
     "Demo keys: made when there are no keys yet, made anew at this start (the old ones are revoked), or not at all; then those of earlier starts are refused too.",
   ),
+  webhookNetworks: networks(
+    "RATE_LIMIT_WEBHOOK_NETWORKS",
+    "Networks of one's own that webhooks may go to, also by `http://`; else only addresses of the internet, by `https://`.",
+  ),
   logLevel: choice(
     "RATE_LIMIT_LOG_LEVEL",
     ["trace", "debug", "info", "warn", "error", "fatal", "silent"],

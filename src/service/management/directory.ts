@@ -4,6 +4,8 @@ import { ApiKeys } from "./api-keys.js";
 /** The API keys and accounts of a service. */
 export interface Directory {
   keys: ApiKeys;
+  /** Where they are kept, and what else all replicas share. */
+  records: RecordStore;
   /**
    * Resolves when the keys can be read and written.
    *
@@ -30,11 +32,12 @@ export interface DirectoryOptions {
 export async function openDirectory({ storage, ...options }: DirectoryOptions): Promise<Directory> {
   if (!("type" in storage)) {
     const nothing = async (): Promise<void> => undefined;
-    return { keys: new ApiKeys({ records: storage, ...options }), ready: nothing, close: nothing };
+    return { keys: new ApiKeys({ records: storage, ...options }), records: storage, ready: nothing, close: nothing };
   }
   const records = await openRecords(storage);
   return {
     keys: new ApiKeys({ records, ...options }),
+    records,
     ready: (patienceMs) => records.ready(patienceMs),
     close: () => records.close(),
   };

@@ -1,6 +1,7 @@
 import type { Registry } from "prom-client";
 import type { Limiter, SharedLimiter } from "tollkeeper";
 import type { AddressIdentity } from "tollkeeper/http";
+import type { OpenedWebhooks } from "../webhooks/open.js";
 import type { ApiKeys } from "./api-keys.js";
 
 /** A route, and what a call of it costs. */
@@ -25,6 +26,7 @@ export interface ManagementOptions {
   isShadow: () => boolean;
   limiter: Limiter | SharedLimiter;
   keys: ApiKeys;
+  outgoing: OpenedWebhooks;
   registry: Registry;
   /** How callers are told apart by address, as it is at the time of the call. */
   addresses: () => AddressIdentity;

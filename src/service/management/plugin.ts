@@ -5,6 +5,7 @@ import { keyRoutes } from "./key-routes.js";
 import type { ManagementOptions } from "./options.js";
 import { quotaRoutes } from "./quota-routes.js";
 import { statusRoutes } from "./status-routes.js";
+import { webhookRoutes } from "./webhook-routes.js";
 
 /**
  * The management API: `/api/v1/…`, for callers whose key has the scope. Bodies are parsed as the app around it has it; one of
@@ -19,4 +20,5 @@ export async function management(app: FastifyInstance, options: ManagementOption
   await quotaRoutes(app, options);
   await keyRoutes(app, options);
   await accountRoutes(app, options);
+  await webhookRoutes(app, options);
 }

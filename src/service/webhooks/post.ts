@@ -1,0 +1,90 @@
+import { request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+import { Webhook as Signer } from "standardwebhooks";
+import { ReceiverRefused, type Receivers } from "./receiver.js";
+
+/** How long, in ms, a receiver may take from the first byte to its status. */
+const TIMEOUT_MS = 15_000;
+/** Seconds that a receiver may ask to be left alone for, at most. */
+const MAX_RETRY_AFTER_S = 86_400;
+
+/** What has become of one attempt. */
+export interface Attempt {
+  readonly isDelivered: boolean;
+  /** `200`, or why there was no status: for people. */
+  readonly outcome: string;
+  /** Whether the receiver says that it is there no more. */
+  readonly isGone: boolean;
+  /** For how many ms it wants to be left alone; 0 if it does not say. */
+  readonly retryAfterMs: number;
+}
+
+/** What is posted, and where to. */
+export interface Posted {
+  readonly url: string;
+  readonly id: string;
+  readonly body: string;
+  /** Each signs it: the present one first, and the one before while it is still good. */
+  readonly secrets: readonly string[];
+  readonly nowMs: number;
+  /** How the sender names itself. */
+  readonly userAgent: string;
+}
+
+/**
+ * Posts a body as Standard Webhooks has it: `webhook-id`, `webhook-timestamp`, and a signature by each secret. Follows no
+ * redirect, and reads nothing of an answer but its status. Never rejects.
+ */
+export async function post(
+  { url, id, body, secrets, nowMs, userAgent }: Posted,
+  receivers: Receivers,
+): Promise<Attempt> {
+  let checked: URL;
+  try {
+    checked = receivers.check(url);
+  } catch (error) {
+    return failed(`refused: ${(error as ReceiverRefused).message}`);
+  }
+  const at = new Date(nowMs);
+  const headers = {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+    "user-agent": userAgent,
+    "webhook-id": id,
+    "webhook-timestamp": String(Math.floor(nowMs / 1000)),
+    "webhook-signature": secrets.map((secret) => new Signer(secret).sign(id, at, body)).join(" "),
+  };
+  const request = checked.protocol === "https:" ? requestHttps : requestHttp;
+  return new Promise((resolve) => {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const call = request(checked, { method: "POST", headers, signal, agent: false, lookup: receivers.lookup });
+    call.once("response", ({ statusCode = 0, headers: { "retry-after": after } }) => {
+      resolve(answered(statusCode, after));
+      call.destroy(); // What else it says is of no use, and may have no end.
+    });
+    call.on("error", (error) => resolve(failed(reasonOf(error, signal))));
+    call.end(body);
+  });
+}
+
+function answered(status: number, after: string | undefined): Attempt {
+  const isDelivered = status >= 200 && status < 300;
+  const isRedirect = status >= 300 && status < 400;
+  const seconds = after !== undefined && /^\d{1,9}$/.test(after) ? Number(after) : 0;
+  return {
+    isDelivered,
+    outcome: isRedirect ? `${status}, and redirects are not followed` : String(status),
+    isGone: status === 410,
+    retryAfterMs: isDelivered ? 0 : Math.min(seconds, MAX_RETRY_AFTER_S) * 1000,
+  };
+}
+
+function failed(outcome: string): Attempt {
+  return { isDelivered: false, outcome, isGone: false, retryAfterMs: 0 };
+}
+
+function reasonOf(error: Error, signal: AbortSignal): string {
+  if (signal.aborted) return `no answer within ${TIMEOUT_MS / 1000} seconds`;
+  if (error instanceof ReceiverRefused) return `refused: ${error.message}`;
+  return "code" in error ? String(error.code) : error.message;
+}

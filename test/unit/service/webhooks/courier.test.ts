@@ -1,0 +1,228 @@
+import { Webhook as Verifier } from "standardwebhooks";
+import { describe, expect, it } from "vitest";
+import { MemoryRecords } from "../../../../src/engine/records.js";
+import { Courier, WAITS_MS } from "../../../../src/service/webhooks/courier.js";
+import { CLAIM_MS, Deliveries, KEPT_MS } from "../../../../src/service/webhooks/deliveries.js";
+import { eventOf } from "../../../../src/service/webhooks/event.js";
+import { Receivers } from "../../../../src/service/webhooks/receiver.js";
+import { Webhooks } from "../../../../src/service/webhooks/webhooks.js";
+import { HookServer } from "./hook-server.js";
+
+const HOUR_MS = 3_600_000;
+
+/** Replicas that share records and a clock. */
+function replicas(count: number) {
+  const records = new MemoryRecords();
+  const clock = { nowMs: Date.now() };
+  const now = () => clock.nowMs;
+  const receivers = new Receivers(["127.0.0.0/8"]);
+  const webhooks = new Webhooks(records, receivers, now);
+  const outcomes: string[] = [];
+  const errors: unknown[] = [];
+  const couriers = Array.from({ length: count }, (_, replica) => {
+    const deliveries = new Deliveries(records, `replica${replica}`, now);
+    const courier = new Courier({
+      ...{ webhooks, deliveries, receivers, userAgent: "test/1", clock: now, random: () => 0.5 },
+      onAttempt: (_pending, { outcome }, isGivenUp) => void outcomes.push(isGivenUp ? `${outcome}, given up` : outcome),
+      onError: (error) => void errors.push(error),
+    });
+    return { courier, deliveries };
+  });
+  const [first] = couriers;
+  if (first === undefined) throw new Error("there is none");
+  const look = async () => {
+    for (const { courier } of couriers) {
+      await courier.look();
+      await courier.settled();
+    }
+  };
+  return { ...first, couriers, records, clock, webhooks, outcomes, errors, look };
+}
+
+const event = (account = "acme") =>
+  eventOf("usage.threshold", [account, "month", "2026-11", 80], Date.UTC(2026, 10, 30), { account, threshold: 80 });
+
+async function withHook(count = 1) {
+  const hooks = await HookServer.start();
+  const all = replicas(count);
+  const webhook = await all.webhooks.create({ url: hooks.url, events: ["usage.threshold"] });
+  return { hooks, webhook, ...all };
+}
+
+describe("an event", () => {
+  it("is posted with a signature that another library verifies", async () => {
+    const { hooks, webhook, courier } = await withHook();
+    await courier.publish(event());
+    await courier.settled();
+    const [heard] = hooks.heard;
+    expect(new Verifier(webhook.secret).verify(heard?.body ?? "", heard?.headers as never)).toEqual({
+      type: "usage.threshold",
+      timestamp: "2026-11-30T00:00:00.000Z",
+      data: { account: "acme", threshold: 80 },
+    });
+    expect(heard?.headers["webhook-id"]).toBe(event().id);
+    expect(() => new Verifier(webhook.secret).verify(`${heard?.body} `, heard?.headers as never)).toThrow();
+  });
+
+  it("that three replicas notice at once is posted once", async () => {
+    const { hooks, couriers, look } = await withHook(3);
+    await Promise.all(couriers.map(({ courier }) => courier.publish(event())));
+    await Promise.all(couriers.map(({ courier }) => courier.settled()));
+    await look();
+    for (const { courier } of couriers) await courier.publish(event());
+    await look();
+    expect(hooks.heard).toHaveLength(1);
+  });
+
+  it("whose replica ends before it has posted it is posted by another, with the same id and body", async () => {
+    const { hooks, couriers, webhooks, clock, look } = await withHook(3);
+    const [dying] = couriers.splice(0, 1);
+    // Written down and claimed, and then its process ends.
+    await dying?.deliveries.add(
+      event(),
+      webhooks.list().map(({ id }) => id),
+    );
+    await look();
+    expect(hooks.heard).toEqual([]);
+    clock.nowMs += CLAIM_MS + 10_000;
+    await look();
+    await look();
+    expect(hooks.heard.map(({ headers }) => headers["webhook-id"])).toEqual([event().id]);
+  });
+
+  it("goes to the webhooks that want its type, and are enabled", async () => {
+    const { hooks, webhook, webhooks, courier } = await withHook();
+    const other = await HookServer.start();
+    await webhooks.create({ url: other.url, events: ["quota.exhausted"] });
+    await webhooks.change(webhook.id, { enabled: false });
+    await courier.publish(event());
+    await webhooks.change(webhook.id, { enabled: true });
+    await courier.publish(event("other"));
+    await courier.settled();
+    expect([hooks.heard.length, other.heard.length]).toEqual([1, 0]);
+  });
+});
+
+describe("a delivery that fails", () => {
+  it("is tried again after growing waits of three days in all, and then given up and kept", async () => {
+    const { hooks, courier, deliveries, clock, look, outcomes, errors } = await withHook();
+    hooks.answer = (response) => void response.writeHead(500).end();
+    await courier.publish(event());
+    await courier.settled();
+    for (const [index, waitMs] of WAITS_MS.entries()) {
+      clock.nowMs += waitMs - 1000;
+      await look();
+      expect(hooks.heard).toHaveLength(index + 1);
+      clock.nowMs += 1000;
+      await look();
+      expect(hooks.heard).toHaveLength(index + 2);
+    }
+    expect(WAITS_MS.reduce((sum, waitMs) => sum + waitMs, 0)).toBeGreaterThan(72 * HOUR_MS);
+    expect(outcomes.at(-1)).toBe("500, given up");
+    expect(deliveries.counts).toEqual({ pending: 0, dead: 1 });
+    const [dead] = deliveries.page(10, "", () => true);
+    expect(dead).toMatchObject({ state: "dead", attempts: 10, outcome: "500", next: null });
+    expect(new Set(hooks.heard.map(({ headers, body }) => `${headers["webhook-id"]} ${body}`)).size).toBe(1);
+    expect(errors).toEqual([]);
+  });
+
+  it("is sent again when somebody asks, and forgotten after 35 days", async () => {
+    const { hooks, courier, deliveries, clock, look, records } = await withHook();
+    hooks.answer = (response) => void response.writeHead(410).end();
+    await courier.publish(event());
+    await courier.settled();
+    const [dead] = deliveries.page(10, "", () => true);
+    expect(await deliveries.redeliver(dead?.id ?? "")).toBe(true);
+    expect(await deliveries.redeliver(dead?.id ?? "")).toBe(false);
+    await look();
+    clock.nowMs += KEPT_MS + 1000;
+    await look();
+    expect(records.list("webhook-delivery:")).toEqual([]);
+  });
+
+  it.each<[name: string, answer: HookServer["answer"], outcome: RegExp]>([
+    [
+      "redirects inside",
+      (response) => void response.writeHead(302, { location: "http://127.0.0.1:1/" }).end(),
+      /^302, and redirects/,
+    ],
+    ["breaks off", (response) => void response.destroy(), /ECONNRESET/],
+    ["refuses", (response) => void response.writeHead(404).end(), /^404$/],
+  ])("where the receiver %s says so", async (_, answer, outcome) => {
+    const { hooks, courier, deliveries } = await withHook();
+    hooks.answer = answer;
+    await courier.publish(event());
+    await courier.settled();
+    expect(deliveries.page(1, "", () => true)[0]).toMatchObject({ state: "pending", attempts: 1 });
+    expect(deliveries.page(1, "", () => true)[0]?.outcome).toMatch(outcome);
+    expect(hooks.heard).toHaveLength(1);
+  });
+
+  it("waits as long as the receiver wants, up to a day", async () => {
+    const { hooks, courier, deliveries, clock } = await withHook();
+    hooks.answer = (response) => void response.writeHead(429, { "retry-after": "999999999" }).end();
+    await courier.publish(event());
+    await courier.settled();
+    const next = Date.parse(deliveries.page(1, "", () => true)[0]?.next ?? "");
+    expect(next - clock.nowMs).toBe(24 * HOUR_MS);
+  });
+});
+
+describe("a receiver", () => {
+  it("that answers a gigabyte is delivered to, and read no further than its status", async () => {
+    const { hooks, courier, deliveries } = await withHook();
+    let written = 0;
+    hooks.answer = (response) => {
+      const more = () => {
+        while (!response.destroyed && response.write(Buffer.alloc(1 << 16))) written += 1 << 16;
+      };
+      response.on("drain", more).on("error", () => undefined);
+      more();
+    };
+    await courier.publish(event());
+    await courier.settled();
+    expect(deliveries.page(1, "", () => true)[0]?.state).toBe("delivered");
+    expect(written).toBeLessThan(64 << 20);
+  });
+
+  it("that is gone is told nothing more, until somebody enables it", async () => {
+    const { hooks, webhook, webhooks, courier, deliveries } = await withHook();
+    hooks.answer = (response) => void response.writeHead(410).end();
+    await courier.publish(event());
+    await courier.settled();
+    expect(webhooks.get(webhook.id)).toMatchObject({
+      enabled: false,
+      disabled_because: "the receiver answered 410 Gone",
+    });
+    expect(deliveries.counts).toEqual({ pending: 0, dead: 1 });
+    expect(await webhooks.change(webhook.id, { enabled: true })).toMatchObject({
+      enabled: true,
+      disabled_because: null,
+    });
+  });
+
+  it("that never answers keeps no other one waiting", async () => {
+    const { hooks, webhooks, courier } = await withHook();
+    hooks.answer = () => undefined;
+    const other = await HookServer.start();
+    await webhooks.create({ url: other.url, events: ["usage.threshold"] });
+    for (let account = 0; account < 40; account++) await courier.publish(event(`account ${account}`));
+    await expect.poll(() => other.heard.length).toBe(40);
+    expect(hooks.heard.length).toBe(4);
+  });
+});
+
+describe("a secret", () => {
+  it("is rotated without a delivery that the old or the new one refuses", async () => {
+    const { hooks, webhook, webhooks, courier, clock } = await withHook();
+    const rotated = await webhooks.rotate(webhook.id, HOUR_MS);
+    await courier.publish(event("in between"));
+    await courier.settled();
+    const verify = (secret = "", index = 0) =>
+      new Verifier(secret).verify(hooks.heard[index]?.body ?? "", hooks.heard[index]?.headers as never);
+    expect(verify(webhook.secret)).toEqual(verify(rotated?.secret));
+    clock.nowMs += HOUR_MS;
+    expect(webhooks.get(webhook.id)?.previous_secret_until).toBeNull();
+    expect(webhooks.secrets(webhook.id)).toEqual([rotated?.secret]);
+  });
+});
