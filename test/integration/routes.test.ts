@@ -4,6 +4,7 @@ import { identify, startService, type TestService } from "./service.js";
 
 const SIGNALS = { http: { headers: [["user-agent", "curl/8.5.0"]] } };
 const MANAGED = "/api/v1/rate-limit";
+const NO_HOOK = "0123456789abcdef";
 const UNKNOWN_KEY = "fpk_test_0000000000000000000000000000000000000000000_000000";
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -227,7 +228,72 @@ const ROUTES: Route[] = [
       [["DELETE", "/api/v1/accounts/test-free?force=yes"], 400, "parameter_invalid"],
     ],
   },
+  { ...administered, good: ["GET", "/api/v1/webhooks"], bad: [] },
+  {
+    ...administered,
+    status: 201,
+    good: ["POST", "/api/v1/webhooks", { url: "https://example.com/hooks", events: ["usage.threshold"] }],
+    bad: [
+      [["POST", "/api/v1/webhooks", { url: "https://example.com/", events: [] }], 400, "body_invalid"],
+      [["POST", "/api/v1/webhooks", { url: "https://10.0.0.1/", events: ["usage.threshold"] }], 422, "webhook_invalid"],
+    ],
+  },
+  ...(["PATCH", "DELETE"] as const).map(
+    (method): Route => ({
+      ...administered,
+      good: [method, "/api/v1/webhooks/HOOK", method === "PATCH" ? { description: "of the shop" } : undefined],
+      bad: [
+        [
+          [method, `/api/v1/webhooks/${NO_HOOK}`, method === "PATCH" ? { enabled: true } : undefined],
+          404,
+          "webhook_unknown",
+        ],
+        [
+          [method, "/api/v1/webhooks/short", method === "PATCH" ? { enabled: true } : undefined],
+          400,
+          "parameter_invalid",
+        ],
+      ],
+    }),
+  ),
+  {
+    ...administered,
+    good: ["POST", "/api/v1/webhooks/HOOK/rotate", { overlap_hours: 1 }],
+    bad: [
+      [["POST", `/api/v1/webhooks/${NO_HOOK}/rotate`, {}], 404, "webhook_unknown"],
+      [["POST", `/api/v1/webhooks/${NO_HOOK}/rotate`, { overlap_hours: 721 }], 400, "body_invalid"],
+    ],
+  },
+  {
+    ...administered,
+    good: ["POST", "/api/v1/webhooks/HOOK/test"],
+    bad: [[["POST", `/api/v1/webhooks/${NO_HOOK}/test`], 404, "webhook_unknown"]],
+  },
+  {
+    ...administered,
+    good: ["GET", "/api/v1/webhook-deliveries?state=dead&limit=1"],
+    bad: [[["GET", "/api/v1/webhook-deliveries?state=lost"], 400, "parameter_invalid"]],
+  },
+  {
+    ...administered,
+    good: ["POST", "/api/v1/webhook-deliveries/DELIVERY/redeliver"],
+    bad: [
+      [["POST", `/api/v1/webhook-deliveries/evt_${"0".repeat(32)}.${NO_HOOK}/redeliver`], 404, "delivery_unknown"],
+      [["POST", "/api/v1/webhook-deliveries/short/redeliver"], 400, "parameter_invalid"],
+    ],
+  },
 ];
+
+/** A webhook, and a delivery to it that was given up. */
+async function webhookOf(service: TestService): Promise<{ hook: string; delivery: string }> {
+  const body = { url: "https://example.com/hooks", events: ["usage.threshold"] };
+  const { id: hook } = (await send(service, ["POST", "/api/v1/webhooks", body], service.admin)).json();
+  const delivery = `evt_${"1".repeat(32)}.${hook}`;
+  const dead = { type: "usage.threshold", state: "dead", attempts: 10, outcome: "500", body: "{}", by: "another" };
+  const times = { createdMs: Date.now(), endedMs: Date.now(), dueMs: Date.now() };
+  await service.limiter.records.put(`webhook-delivery:${delivery}`, JSON.stringify({ ...dead, ...times }));
+  return { hook, delivery };
+}
 
 function send(
   { app }: TestService,
@@ -278,7 +344,9 @@ describe.each(ROUTES)("$good.0 $good.1", ({ good, status, bad, scope, keyless })
     const service = await startService();
     const [id] = service.keys.list(1, { account: "test-pro" }).items.map((key) => key.id);
     const [method, url, payload] = good;
-    const answer = await send(service, [method, url.replace("ID", `${id}`), payload], service.admin);
+    const { hook, delivery } = await webhookOf(service);
+    const named = url.replace("DELIVERY", delivery).replace("HOOK", hook).replace("ID", `${id}`);
+    const answer = await send(service, [method, named, payload], service.admin);
     expect(answer.statusCode, answer.body).toBe(status);
     if (url.startsWith("/api/")) expect(answer.headers["cache-control"]).toBe("no-store");
   });
@@ -309,7 +377,7 @@ it("management routes unauthenticated: none is, and every route of the service i
       .replace(/\?.*$/, "")
       .replace(/quota\/[^/]+/, "quota/:subject")
       .replace(/accounts\/[^/]+/, "accounts/:account")
-      .replace("ID", ":id")}`;
+      .replace(/ID|HOOK|DELIVERY/, ":id")}`;
   const tabled = ROUTES.map(({ good: [method, url] }) => shape(method, url));
   const undescribed = ["GET /openapi.json", "GET /docs"];
   expect([...all, ...undescribed].sort()).toEqual(tabled.sort());

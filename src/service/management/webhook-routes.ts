@@ -19,14 +19,9 @@ const events = z
   .max(Object.keys(EVENT_TYPES).length)
   .transform((types) => [...new Set(types)])
   .meta({ description: "What it is told of." });
-const url = z
-  .string()
-  .max(2048)
-  .meta({
-    description:
-      "Where deliveries are posted: an https:// address of the internet, or one of a network that is allowed.",
-    examples: ["https://example.com/hooks"],
-  });
+const url = z.string().max(2048).meta({
+  description: "Where deliveries are posted: an address of the internet, by TLS, or one of a network that is allowed.",
+});
 const description = z.string().max(256);
 const webhookInfo = z
   .object({

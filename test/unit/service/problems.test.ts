@@ -47,7 +47,9 @@ it.each([...Object.keys(ERROR_CODES), ...Object.keys(SERVICE_ERROR_CODES)] as Se
     expect(answer.statusCode).toBeGreaterThanOrEqual(500);
     expect(answer.body).not.toContain("secret");
     const isTold =
-      /TIER_UNKNOWN|OVERRIDES|COST_INVALID|GRANT_INVALID|TABLE_FULL|ACCOUNT|EXTERNAL_ID|EXPIRY|KEY_LIMIT/.test(code);
+      /TIER_UNKNOWN|OVERRIDES|COST_INVALID|GRANT_INVALID|TABLE_FULL|ACCOUNT|WEBHOOK|EXTERNAL_ID|EXPIRY|KEY_LIMIT/.test(
+        code,
+      );
     expect((await app.inject("/managed")).body.includes("secret")).toBe(isTold);
   },
 );
