@@ -103,7 +103,7 @@ async function commands(server: RedisServer, builds: readonly Build[], rounds: n
   );
   for (let round = 0; round < rounds; round++) {
     for (const { build, sent } of lanes) {
-      const task = { name: "steady", keys: STEADY.keys, url: server.url };
+      const task = { name: "leased-steady", keys: STEADY.keys, url: server.url };
       const threads = await startAll(build, sent.threads, task);
       const stretch = { what: "steady", perSecond: STEADY.perSecond / sent.threads } as const;
       await together(threads, { ...stretch, ms: 1000 });
@@ -119,7 +119,7 @@ async function commands(server: RedisServer, builds: readonly Build[], rounds: n
 }
 
 async function exactRuns(server: RedisServer, build: Build, count: number, runs: number): Promise<Exactness> {
-  const threads = await startAll(build, count, { name: "exact", keys: 1, url: server.url, limit: LIMIT });
+  const threads = await startAll(build, count, { name: "leased-exact", keys: 1, url: server.url, limit: LIMIT });
   const admitted: number[] = [];
   for (let run = 0; run < runs; run++) {
     admitted.push(sum(await together(threads, { what: "all of", key: `${build.name} ${count} ${run}` })));
