@@ -186,3 +186,22 @@ it("changes of different fields that two replicas make at once are all there", a
     await vi.waitFor(async () => expect(await manage(replica, "GET", url)).toMatchObject(all), SOON);
   }
 });
+
+it("a consumer that both replicas see first at once is one account, and stays suspended as its group changes", async () => {
+  const { first, second, ask, manage, consume } = await twoReplicas();
+  await Promise.all([consume(first, "42", "free"), consume(second, "42", "free"), consume(first, "43", "pro")]);
+  const url = `${ACCOUNTS}/42`;
+  for (const replica of [first, second]) {
+    await vi.waitFor(async () => {
+      expect((await ask(replica, "GET", url)).body).toMatchObject({ plan: "free", source: "gateway", state: "active" });
+      expect((await manage(replica, "GET", `${ACCOUNTS}?plan=pro`))["items"]).toMatchObject([{ account: "43" }]);
+    }, SOON);
+  }
+  expect((await ask(first, "GET", url)).body).toEqual((await ask(second, "GET", url)).body);
+  await manage(first, "POST", `${url}/suspend`);
+  await vi.waitFor(async () => {
+    expect(await consume(second, "42", "pro")).toMatchObject({ status: 403, code: "account_suspended" });
+  }, SOON);
+  expect(await consume(first, "42", "enterprise")).toMatchObject({ status: 403, code: "account_suspended" });
+  expect((await ask(second, "GET", url)).body).toMatchObject({ source: "gateway", state: "suspended" });
+});

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { identify, startService } from "./service.js";
 
 const SECRET = "a secret of the gateway";
@@ -83,6 +83,31 @@ describe("a consumer of the gateway", () => {
     await keys.accounts.setTier("42", "free");
     await keys.accounts.setOverrides("42", { minute: { limit: 7 } });
     expect(await call(CONSUMER)).toMatchObject({ tier: "pro", left: "6" });
+  });
+
+  it("becomes an account at first sight, which follows its group, and may be suspended", async () => {
+    const { app, call, keys, admin } = await behindGateway();
+    expect(await call(CONSUMER)).toMatchObject({ status: 200, tier: "pro" });
+    await vi.waitFor(() => expect(keys.accounts.get("42")).toMatchObject({ tier: "pro", source: "gateway" }));
+    const headers = { "x-api-key": admin };
+    const { items } = (await app.inject({ url: "/api/v1/accounts?search=42", headers })).json();
+    expect(items).toMatchObject([{ account: "42", plan: "pro", source: "gateway", state: "active" }]);
+    await app.inject({ method: "POST", url: "/api/v1/accounts/42/suspend", headers });
+    const suspended = { status: 403, code: "account_suspended", tier: undefined, left: undefined };
+    for (const groups of ["pro", "free"]) {
+      expect(await call({ ...CONSUMER, ...CLIENT, "x-consumer-groups": groups })).toEqual(suspended);
+    }
+    await app.inject({ method: "POST", url: "/api/v1/accounts/42/archive", headers });
+    expect(await call(CONSUMER)).toMatchObject({ status: 403, code: "account_archived" });
+    await app.inject({ method: "POST", url: "/api/v1/accounts/42/resume", headers });
+    expect(await call({ ...CONSUMER, "x-consumer-groups": "free" })).toMatchObject({ status: 200, tier: "free" });
+  });
+
+  it("is decided by its group while its account can't be written", async () => {
+    const { call, keys } = await behindGateway();
+    vi.spyOn(keys.accounts, "follow").mockRejectedValue(new Error("away"));
+    for (let calls = 1; calls < 4; calls++) expect(await call(CONSUMER)).toMatchObject({ left: `${1000 - calls}` });
+    expect(keys.accounts.get("42")).toBeUndefined();
   });
 
   it("whose name can't be an account's is refused", async () => {

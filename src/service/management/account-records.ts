@@ -9,8 +9,7 @@ const OVERRIDES_END = "overrides-end:";
 const PLAN = "account-plan:";
 const PROFILE = "account-profile:";
 const STATE = "account-state:";
-const BESIDE = [OVERRIDES, OVERRIDES_END, PLAN, PROFILE, STATE];
-const ALL = [ACCOUNT, ...BESIDE];
+const ALL = [ACCOUNT, OVERRIDES, OVERRIDES_END, PLAN, PROFILE, STATE];
 
 interface AccountRecord {
   tier: string;
@@ -18,22 +17,29 @@ interface AccountRecord {
   from?: string;
 }
 
+/** Of the account that was made then, and of no other that has got its name since. */
+interface RecordBeside {
+  created: string;
+}
+
 /** What is scheduled for an account that is on its plan since then; void if somebody has put it on one since. */
-interface PlanRecord {
+interface PlanRecord extends RecordBeside {
   from: string;
   scheduled: PlanTerms["scheduled"];
 }
 
 /** When the overrides of that text end; void if they were replaced since. */
-interface OverridesEndRecord {
+interface OverridesEndRecord extends RecordBeside {
   of: string;
   until: string;
 }
 
-interface StateRecord {
+interface StateRecord extends RecordBeside {
   state: AccountState;
   since: string;
 }
+
+type ProfileRecord = RecordBeside & Partial<AccountProfile>;
 
 /** What an account without a profile has, such as one of an earlier release. */
 const NO_PROFILE: AccountProfile = {
@@ -76,19 +82,15 @@ export class AccountRecords {
     return this.#records.page(ACCOUNT, size, past).map(([record]) => record.slice(ACCOUNT.length));
   }
 
-  has(name: string): boolean {
-    return this.#records.get(ACCOUNT + name) !== undefined;
-  }
-
   read(name: string, nowMs: number): ReadAccount | undefined {
     const record = this.#get<AccountRecord>(ACCOUNT, name);
     if (record === undefined) return undefined;
     const terms = planAt(this.#termsOf(name, record), nowMs);
-    const { overrides, overridesUntil } = this.#overridesOf(name, nowMs);
-    const { state, since } = this.#get<StateRecord>(STATE, name) ?? { state: "active", since: record.created };
-    const profile = { ...NO_PROFILE, ...this.#get<Partial<AccountProfile>>(PROFILE, name) };
-    const { plan: tier, from, scheduled } = terms;
     const { created } = record;
+    const { overrides, overridesUntil } = this.#overridesOf(name, created, nowMs);
+    const { state, since } = this.#beside<StateRecord>(STATE, name, created) ?? { state: "active", since: created };
+    const profile = { ...NO_PROFILE, ...this.#beside<ProfileRecord>(PROFILE, name, created) };
+    const { plan: tier, from, scheduled } = terms;
     const account = { name, tier, from, scheduled, overrides, overridesUntil, state, since, ...profile, created };
     const untilMs = Math.min(...[scheduled?.at, overridesUntil].map((end) => (end ? Date.parse(end) : Infinity)));
     return { account, untilMs };
@@ -96,8 +98,6 @@ export class AccountRecords {
 
   /** Writes an account that is on a plan from now on; gives whether it was new. */
   async make(name: string, plan: string, now: string): Promise<boolean> {
-    // What a deletion has left that did not come to its end.
-    await this.clear(name);
     // Two that are made at once are told apart.
     const text = JSON.stringify({ tier: plan, created: now, from: now, made: crypto.randomUUID() });
     return (await this.#records.putNew(ACCOUNT + name, text)) === text;
@@ -111,7 +111,7 @@ export class AccountRecords {
       await this.#put(ACCOUNT, name, { tier: plan, created: record?.created ?? now, from });
     }
     if (scheduled !== null || this.#get(PLAN, name) !== undefined) {
-      await this.#put(PLAN, name, scheduled === null ? undefined : ({ from, scheduled } satisfies PlanRecord));
+      await this.#putBeside<PlanRecord>(PLAN, name, scheduled === null ? undefined : { from, scheduled });
     }
   }
 
@@ -119,40 +119,40 @@ export class AccountRecords {
     const of = overrides === null ? undefined : JSON.stringify(overrides);
     await this.#records.put(OVERRIDES + name, of);
     if (until !== null || this.#get(OVERRIDES_END, name) !== undefined) {
-      await this.#put(OVERRIDES_END, name, of === undefined || until === null ? undefined : { of, until });
+      const end = of === undefined || until === null ? undefined : { of, until };
+      await this.#putBeside<OverridesEndRecord>(OVERRIDES_END, name, end);
     }
   }
 
   async setProfile(name: string, profile: AccountProfile): Promise<void> {
-    await this.#put(PROFILE, name, profile);
+    await this.#putBeside<ProfileRecord>(PROFILE, name, profile);
   }
 
   async setState(name: string, state: AccountState, since: string): Promise<void> {
-    await this.#put(STATE, name, { state, since } satisfies StateRecord);
+    await this.#putBeside<StateRecord>(STATE, name, { state, since });
   }
 
-  /** Deletes an account: last what keeps its calls out, so that nothing of it ever counts without that. */
+  /**
+   * Deletes an account: its limits first, which the next one of the name would take for its own; last what keeps its calls
+   * out, so that nothing of it ever counts without that.
+   */
   async delete(name: string): Promise<void> {
-    for (const prefix of [OVERRIDES, OVERRIDES_END, PLAN, PROFILE, ACCOUNT, STATE]) await this.#delete(prefix, name);
-  }
-
-  /** Deletes what stands beside an account that there is not. */
-  async clear(name: string): Promise<void> {
-    if (this.has(name)) return;
-    for (const prefix of BESIDE) await this.#delete(prefix, name);
+    for (const prefix of [OVERRIDES, OVERRIDES_END, PLAN, PROFILE, ACCOUNT, STATE]) {
+      if (this.#records.get(prefix + name) !== undefined) await this.#put(prefix, name, undefined);
+    }
   }
 
   #termsOf(name: string, { tier, created, from }: AccountRecord): PlanTerms {
-    const ahead = this.#get<PlanRecord>(PLAN, name);
+    const ahead = this.#beside<PlanRecord>(PLAN, name, created);
     const scheduled = ahead !== undefined && ahead.from === from ? ahead.scheduled : null;
     return { plan: tier, from: from ?? created, scheduled };
   }
 
-  #overridesOf(name: string, nowMs: number): Pick<Account, "overrides" | "overridesUntil"> {
+  #overridesOf(name: string, created: string, nowMs: number): Pick<Account, "overrides" | "overridesUntil"> {
     const text = this.#records.get(OVERRIDES + name);
     const nothing = { overrides: null, overridesUntil: null };
     if (text === undefined) return nothing;
-    const end = this.#get<OverridesEndRecord>(OVERRIDES_END, name);
+    const end = this.#beside<OverridesEndRecord>(OVERRIDES_END, name, created);
     const overridesUntil = end?.of === text ? end.until : null;
     if (overridesUntil !== null && nowMs >= Date.parse(overridesUntil)) return nothing;
     return { overrides: JSON.parse(text) as Overrides, overridesUntil };
@@ -163,11 +163,21 @@ export class AccountRecords {
     return text === undefined ? undefined : (JSON.parse(text) as T);
   }
 
-  async #put(prefix: string, name: string, value: object | undefined): Promise<void> {
-    await this.#records.put(prefix + name, value === undefined ? undefined : JSON.stringify(value));
+  #beside<T extends RecordBeside>(prefix: string, name: string, created: string): T | undefined {
+    const record = this.#get<T>(prefix, name);
+    return record?.created === created ? record : undefined;
   }
 
-  async #delete(prefix: string, name: string): Promise<void> {
-    if (this.#records.get(prefix + name) !== undefined) await this.#put(prefix, name, undefined);
+  async #putBeside<T extends RecordBeside>(
+    prefix: string,
+    name: string,
+    value: Omit<T, "created"> | undefined,
+  ): Promise<void> {
+    const created = this.#get<AccountRecord>(ACCOUNT, name)?.created;
+    await this.#put(prefix, name, value === undefined ? undefined : { created, ...value });
+  }
+
+  async #put(prefix: string, name: string, value: object | undefined): Promise<void> {
+    await this.#records.put(prefix + name, value === undefined ? undefined : JSON.stringify(value));
   }
 }

@@ -145,6 +145,25 @@ export class Accounts {
   }
 
   /**
+   * Has an account be on the plan that a gateway's group names; makes the account if it is new. One that was made otherwise
+   * is left alone, and whether it may call stays as it is.
+   *
+   * @throws {ServiceError} `ERR_ACCOUNT_INVALID`
+   */
+  follow(name: string, plan: string): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#checkName(name);
+      const now = this.#now();
+      const account = this.get(name);
+      if (account === undefined) {
+        if (await this.#records.make(name, plan, now)) await this.#setProfile(this.#known(name), { source: "gateway" });
+      } else if (account.source === "gateway" && account.tier !== plan) {
+        await this.#records.setPlan(name, { plan, from: now, scheduled: null }, now);
+      }
+    });
+  }
+
+  /**
    * Gives an account limits of its own from its next call on, in place of those that it had; null for none.
    *
    * @param until When they end, in ISO 8601; null if they don't.

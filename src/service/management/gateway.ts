@@ -8,6 +8,7 @@ import { ACCOUNT_NAME, LEAST_TIER, limiterKeyOf } from "./account.js";
 import { refusalOf } from "./account-refusal.js";
 import type { Accounts } from "./accounts.js";
 import type { Caller } from "./caller.js";
+import { Consumers } from "./consumers.js";
 
 /** Which of a consumer's names is its account's: its own id, its user name, or the id if it has one. */
 export type GatewayAccount = "either" | "custom-id" | "username";
@@ -50,6 +51,7 @@ export class Gateway {
   readonly #account: GatewayAccount;
   readonly #tiers: () => Tiers;
   readonly #accounts: Accounts;
+  readonly #consumers: Consumers;
   /** User names of consumers that have an id of their own, which is then their account's name for good. */
   readonly #withId = new Set<string>();
 
@@ -58,6 +60,7 @@ export class Gateway {
     this.#account = gatewayAccount;
     this.#tiers = tiers;
     this.#accounts = accounts;
+    this.#consumers = new Consumers(accounts);
   }
 
   /** Whether a call carries the secret. All are compared, in a time that says nothing of how far they agree. */
@@ -78,6 +81,9 @@ export class Gateway {
     if (!ACCOUNT_NAME.test(name)) return UNUSABLE;
     if (tier === undefined) return WITHOUT_TIER;
     const account = this.#accounts.get(name);
+    if (account === undefined || (account.source === "gateway" && account.tier !== tier)) {
+      this.#consumers.note(name, tier);
+    }
     const refusal = refusalOf(account);
     if (refusal !== undefined) return refusal;
     return { key: limiterKeyOf(name), tier: overriddenTier(tier, account?.overrides ?? null), account };

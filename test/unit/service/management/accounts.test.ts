@@ -98,6 +98,25 @@ describe("an account", () => {
     });
   });
 
+  it("that is not read yet is neither made anew nor changed by what is, in the order of the log: a view that is half read", async () => {
+    const whole = opened();
+    await whole.accounts.create("acme", { plan: "pro", displayName: "ACME" });
+    await whole.accounts.setState("acme", "suspended");
+    await whole.accounts.setTier("acme", "free");
+    // The store gives what it has when something new is to be written, as the one over Redis does.
+    const records = new MemoryRecords();
+    for (const [name, value] of whole.records.list("account-")) await records.put(name, value);
+    const putNew = records.putNew.bind(records);
+    vi.spyOn(records, "putNew").mockImplementation(async (...record) => {
+      for (const [name, value] of whole.records.list("")) await records.put(name, value);
+      return putNew(...record);
+    });
+    const { accounts } = opened(records);
+    await accounts.follow("acme", "enterprise");
+    const all = { tier: "free", displayName: "ACME", state: "suspended", source: "management" };
+    expect(accounts.get("acme")).toMatchObject(all);
+  });
+
   it("that is deleted leaves nothing to one that gets its name, wherever the deletion ended", async () => {
     const names = [
       "overrides:acme",
@@ -114,7 +133,7 @@ describe("an account", () => {
     await whole.accounts.setState("acme", "suspended");
     expect(names.map((name) => whole.records.get(name) !== undefined)).toEqual(names.map(() => true));
     for (let writes = 0; writes <= 8; writes++) {
-      const { records, accounts } = opened();
+      const { records, accounts, clock } = opened();
       for (const [name, value] of whole.records.list("")) await records.put(name, value);
       const put = records.put.bind(records);
       let left = writes;
@@ -133,6 +152,7 @@ describe("an account", () => {
         expect(accounts.get("acme")?.state).toBe("suspended");
         await accounts.delete("acme");
       }
+      clock.nowMs++;
       const next = await accounts.create("acme", { plan: "free" });
       expect(next).toMatchObject({
         tier: "free",
@@ -334,5 +354,33 @@ describe("an external id", () => {
     await expect(create()).rejects.toThrow(failure("ERR_EXTERNAL_ID_TAKEN"));
     clock.nowMs++;
     expect(await create()).toMatchObject({ externalId: "e1" });
+  });
+});
+
+describe("an account that follows a gateway", () => {
+  it("is made on the plan of the group, and follows it", async () => {
+    const { accounts, clock } = opened();
+    await accounts.follow("42", "free");
+    expect(accounts.get("42")).toMatchObject({ tier: "free", source: "gateway", state: "active" });
+    clock.nowMs += DAY;
+    await accounts.follow("42", "pro");
+    expect(accounts.get("42")).toMatchObject({ tier: "pro", from: iso(START + DAY), created: iso(START) });
+  });
+
+  it("stays suspended, or archived, whatever its group", async () => {
+    const { accounts } = opened();
+    for (const state of ["suspended", "archived"] as const) {
+      await accounts.follow(state, "free");
+      await accounts.setState(state, state);
+      await accounts.follow(state, "pro");
+      expect(accounts.get(state)).toMatchObject({ tier: "pro", state });
+    }
+  });
+
+  it("is left alone if somebody made it", async () => {
+    const { accounts } = opened();
+    await accounts.create("42", { plan: "enterprise" });
+    await accounts.follow("42", "free");
+    expect(accounts.get("42")).toMatchObject({ tier: "enterprise", source: "management" });
   });
 });
