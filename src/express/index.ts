@@ -12,6 +12,7 @@ import {
   type Answer,
   Call,
   checkedToll,
+  countUsage,
   type Denial,
   decisionsOf,
   type Fields,
@@ -53,6 +54,8 @@ type Called<Request> = Request & Tolled & { [kCall]?: Call<Request> | undefined 
 
 /** Answers at whose end places are given back. */
 const releasing = new WeakSet<ServerResponse>();
+/** Answers at whose end calls are counted. */
+const counting = new WeakSet<ServerResponse>();
 
 /**
  * Middleware that charges every call, says in the answer what is left, and denies what is too much.
@@ -88,6 +91,7 @@ export function tollkeeper<
     request[kCall] = call;
     // Only then is the status final; it does not come where the caller has gone away.
     response.once("finish", () => isGone(request) || end(call, response.statusCode));
+    if (layer.ledger !== undefined) countAtEnd(request, response);
     act(request, response, call.begin(), next, () => {
       if (toll.total === undefined) call.keep();
       next();
@@ -119,6 +123,7 @@ export function tollkeeper<
     request.tolls = call && decisionsOf(call);
     if (answer.type !== "pass" && answer.cause !== undefined) tell(answer.cause);
     if (call?.holdsPlace) releaseAtEnd(request, response);
+    countIfOver(request, response);
     if (answer.type === "fault") {
       next(answer.error);
       return;
@@ -150,6 +155,33 @@ export function tollkeeper<
     if (response.destroyed || releasing.has(response)) return;
     releasing.add(response);
     response.once("close", release);
+  }
+
+  /** Has a call counted when its answer is sent, after all that gives something back, or when its caller has gone. */
+  function countAtEnd(request: Called<Request>, response: Response): void {
+    if (counting.has(response)) return;
+    counting.add(response);
+    let isSent = false; // `writableFinished` says so of answers to nobody, too.
+    response.once("finish", () => {
+      isSent = true;
+      queueMicrotask(() => count(request));
+    });
+    // Whoever hears of it beside us may settle what the call has cost so far.
+    response.once("close", () => isSent || setImmediate(() => count(request)));
+  }
+
+  /** Counts a call that was over before it was known what it costs. */
+  function countIfOver(request: Called<Request>, response: Response): void {
+    if (layer.ledger !== undefined && response.destroyed) count(request);
+  }
+
+  function count(request: Called<Request>): void {
+    const call = request[kCall];
+    try {
+      if (call !== undefined) countUsage(call);
+    } catch (error) {
+      tell(error);
+    }
   }
 
   function deny(request: Request, response: Response, { problem, decision }: Denial, next: Next): void {

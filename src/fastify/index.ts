@@ -9,6 +9,7 @@ import {
   type Answer,
   Call,
   checkedToll,
+  countUsage,
   decisionsOf,
   faultOf,
   hasBody,
@@ -93,7 +94,10 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
 
   decorateRequests(app);
   // Routes registered earlier are checked when they are first called.
-  app.addHook("onRoute", ({ config }) => void checkedToll(config?.toll));
+  app.addHook("onRoute", ({ config }) => {
+    const { meter } = checkedToll(config?.toll);
+    layer.checkMeter("config.toll.meter", meter);
+  });
 
   if (hook === "onRequest") {
     app.addHook("onRequest", (request, reply, done) => {
@@ -132,6 +136,7 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
       if (before === undefined) reply.raw.on("finish", () => end(request, reply));
       const call = new Call(layer, request, toll, before);
       request[kCall] = call;
+      if (layer.ledger !== undefined) countAtEnd(request, reply);
       act(request, reply, call.begin(isWhole), done);
     } else done();
   }
@@ -150,6 +155,7 @@ const tollkeeper: FastifyPluginAsync<TollkeeperOptions> = async (app, options) =
     }
     writeFields(reply, answer.fields);
     if (request[kCall]?.holdsPlace) releaseAtEnd(request, reply);
+    if (layer.ledger !== undefined && reply.raw.destroyed) count(request); // It was over before it was known what it costs.
     if (answer.type === "pass") done();
     else deny(request, reply, answer, done);
   }
@@ -231,6 +237,31 @@ function releaseAtEnd(request: FastifyRequest, { raw }: FastifyReply): void {
   releasing.add(raw);
   raw.once("close", release);
   raw.once("finish", release); // The only one of both that there is under `inject`.
+}
+
+/** Answers at whose end calls are counted. */
+const counting = new WeakSet<FastifyReply["raw"]>();
+
+/** Has a call counted when its answer is sent, after all that gives something back, or when its caller has gone. */
+function countAtEnd(request: FastifyRequest, { raw }: FastifyReply): void {
+  if (counting.has(raw)) return;
+  counting.add(raw);
+  let isSent = false; // `writableFinished` says so of answers to nobody, too.
+  raw.once("finish", () => {
+    isSent = true;
+    queueMicrotask(() => count(request));
+  });
+  // Whoever hears of it beside us may settle what the call has cost so far.
+  raw.once("close", () => isSent || setImmediate(() => count(request)));
+}
+
+function count(request: FastifyRequest): void {
+  const call = request[kCall];
+  try {
+    if (call !== undefined) countUsage(call);
+  } catch (error) {
+    request.log.error({ err: error }, "the call can't be counted");
+  }
 }
 
 /** Whether the caller has not waited for the answer: else a client could have all the work done and never pay. */

@@ -12,6 +12,7 @@ import {
   Call,
   type Cost,
   checkedToll,
+  countUsage,
   decisionsOf,
   type Fields,
   faultOf,
@@ -183,17 +184,41 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
     else signal.addEventListener("abort", () => releaseNow(call), { once: true });
   }
 
-  /** The answer of a call that gives its places back when that is sent, or its caller has gone. */
+  /** The answer of a call that gives its places back, and is counted, when that is sent, or its caller has gone. */
   function untilSent(call: Call<Asked>, { request }: Asked, response: Response): Response {
+    const isCounted = isCountedAt(call);
     const { body } = response;
-    if (body && call.holdsPlace && request.method !== "HEAD") {
+    if (body && request.method !== "HEAD" && (call.holdsPlace || (isCounted && isStreamed(response)))) {
+      if (isCounted) countOnceGone(call, request);
       return new Response(
-        watched(body, () => releaseNow(call)),
+        watched(body, () => finish(call)),
         response,
       );
     }
-    releaseNow(call);
+    finish(call);
     return response;
+  }
+
+  /** Has a call that runs no more give its places back, and counts it if it is to be counted here. */
+  function finish(call: Call<Asked>): void {
+    releaseNow(call);
+    if (isCountedAt(call)) countNow(call);
+  }
+
+  /** Counts a call, of all layers that it has come to. */
+  function countNow({ last }: Call<Asked>): void {
+    try {
+      countUsage(last);
+    } catch (error) {
+      tell(error);
+    }
+  }
+
+  /** Whoever hears of it beside us may settle what the call has cost so far. */
+  function countOnceGone(first: Call<Asked>, { signal }: Request): void {
+    const count = () => setImmediate(() => countNow(first));
+    if (signal.aborted) count();
+    else signal.addEventListener("abort", count, { once: true });
   }
 
   return (handler) =>
@@ -210,7 +235,7 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
         response = (await refusalBefore(call, asked, told)) ?? (await handler(request, ...rest));
       } catch (error) {
         end(call, asked, statusOf(error));
-        releaseNow(call);
+        finish(call);
         throw error;
       } finally {
         answered.add(call);
@@ -219,11 +244,24 @@ export function tollkeeper<Rest extends unknown[] = []>(options: TollkeeperOptio
       const status = (response as Response | undefined)?.status ?? 101;
       end(call, asked, status || 500);
       if (status < 200) {
-        releaseNow(call);
+        finish(call);
         return response;
       }
       return untilSent(call, asked, withFields(response, new Map(told)));
     };
+}
+
+/** Whether a call is counted at its end: by the layer around all others, if any of them has a ledger. */
+function isCountedAt({ previous, last }: Call<Asked>): boolean {
+  for (let call = previous === undefined ? last : undefined; call !== undefined; call = call.previous) {
+    if (call.layer.ledger !== undefined) return true;
+  }
+  return false;
+}
+
+/** Whether a body may still be in the making: of one whose length or form is known, all is known that it costs. */
+function isStreamed({ headers }: Response): boolean {
+  return !headers.has("content-length") && !headers.get("content-type")?.startsWith("application/json");
 }
 
 /** Whether it is an answer, of whichever realm, and no cost: such has a number as status, too, where a limit is called so. */

@@ -16,7 +16,7 @@ import type { Decision } from "../limiter/decision.js";
  */
 export interface TollkeeperOptions<Rest extends unknown[] = []>
   extends AddressIdentityOptions,
-    Pick<LayerOptions<never>, "limiter" | "shadow"> {
+    Pick<LayerOptions<never>, "limiter" | "shadow" | "ledger" | "meter"> {
   /** Says who calls. By default callers are told apart by address, and the options for that stand beside this one. */
   identify?: ((request: Request, ...rest: Rest) => MaybePromise<Identified>) | undefined;
   /** The address of the connection's other end, which a `Request` does not tell; needed where `identify` is left out. */

@@ -5,13 +5,24 @@ import type { JointDecision } from "../limiter/joint-decision.js";
 import { plainTier } from "../limiter/overrides.js";
 import type { Subject } from "../limiter/subjects.js";
 import { type Answer, type Denial, denial, faultOf, PASS } from "./answer.js";
-import { type Charged, costUnder, difference, exceededOf, exceedingOf, isAtLeast, isNothing, summed } from "./costs.js";
+import {
+  type Charged,
+  costUnder,
+  difference,
+  exceededOf,
+  exceedingOf,
+  isAnyCost,
+  isAtLeast,
+  isNothing,
+  summed,
+} from "./costs.js";
 import { denialFields, type Fields, stateFields, tighterOf } from "./headers.js";
 import { type Caller, checkedCaller, type Identified, type Identity, type Refusal } from "./identity.js";
 import type { Layer } from "./layer.js";
 import { allOf, andThen, isThenable, type MaybePromise, mute } from "./maybe-promise.js";
 import { costExceedsCapacity, quotaExceeded, temporaryReducedCapacity } from "./problem.js";
 import { checkedCost, checkedTotal, type Toll } from "./toll.js";
+import { amountsOf, type CallUsage } from "./usage.js";
 
 /** After how many seconds a call is worth trying again that could not be decided. */
 const RETRY_AFTER: Fields = [["retry-after", "1"]];
@@ -31,6 +42,8 @@ export class Call<Request> {
   declare joint: JointDecision | undefined;
   /** What it was charged last, as its route has it. */
   declare private cost: Cost;
+  /** What it costs that went on in shadow mode without spending it; there only then. */
+  declare private unspent?: Cost;
   /** The limits that it passes. */
   declare readonly layer: Layer<Request>;
   /** The same call at the layer before, and at the next. */
@@ -45,7 +58,13 @@ export class Call<Request> {
   /** Whether it was good enough to be handled, and its whole cost spent. */
   declare private isHandled: boolean;
   /** Whether it runs no more: a place that it gets after that is nobody's. */
-  declare private isOver: boolean;
+  declare isOver: boolean;
+  /** Whether it is being decided just now, and what it costs is not known yet. */
+  declare private isPending: boolean;
+  /** Whether this layer has denied it. */
+  declare wasDenied: boolean;
+  /** Whether this layer's ledger has it. */
+  declare isCounted: boolean;
 
   /** `previous` is this call at the layer before, if there are several. */
   constructor(layer: Layer<Request>, request: Request, toll: Toll<Request>, previous?: Call<Request>) {
@@ -62,7 +81,15 @@ export class Call<Request> {
     this.isWhole = false;
     this.isHandled = false;
     this.isOver = false;
+    this.isPending = false;
+    this.wasDenied = false;
+    this.isCounted = false;
     if (previous !== undefined) previous.next = this;
+  }
+
+  /** The same call at the last layer that it has come to. */
+  get last(): Call<Request> {
+    return this.next?.last ?? this;
   }
 
   /** Who calls, as `identify` has said; undefined where nobody was asked, or was refused. */
@@ -80,7 +107,7 @@ export class Call<Request> {
     try {
       const identity = (this.toll.identify ?? this.layer.identify)(this.request);
       const answer = isThenable(identity) ? andThen(identity, (later) => this.enter(later)) : this.enter(identity);
-      return isThenable(answer) ? answer.then(undefined, faultOf) : answer;
+      return isThenable(answer) ? this.awaited(answer, (answer) => answer) : answer;
     } catch (error) {
       return faultOf(error);
     }
@@ -99,10 +126,23 @@ export class Call<Request> {
     };
     try {
       const answer = andThen(this.presentCaller(), (caller) => this.chargeWhole(caller));
-      return isThenable(answer) ? answer.then(handled, faultOf) : handled(answer);
+      return isThenable(answer) ? this.awaited(answer, handled) : handled(answer);
     } catch (error) {
       return faultOf(error);
     }
+  }
+
+  /** An answer that comes later, be it a fault. */
+  private awaited(answer: PromiseLike<Answer>, told: (answer: Answer) => Answer): PromiseLike<Answer> {
+    this.isPending = true;
+    const decided = (answer: Answer): Answer => {
+      this.isPending = false;
+      return answer;
+    };
+    return answer.then(
+      (answer) => decided(told(answer)),
+      (error: unknown) => decided(faultOf(error)),
+    );
   }
 
   /** Has nothing given back for a fault of the call's own that it is refused for before it is handled. */
@@ -117,10 +157,12 @@ export class Call<Request> {
    * @throws {TollkeeperError} as `decision.refund` does, or what a function given as `refundOn` throws.
    */
   end(status: number): void {
-    if (!this.isLetIn || this.decision === undefined) return;
+    if (!this.isLetIn || (this.decision ?? this.unspent) === undefined) return;
     const part = this.partFor(status);
     mute(part);
-    if (part) this.refund(part);
+    if (!part) return;
+    this.refund(part);
+    if (this.unspent !== undefined) this.unspent = 0;
   }
 
   /** Gives back what it has spent, of all subjects. */
@@ -136,6 +178,28 @@ export class Call<Request> {
   release(): boolean {
     this.isOver = true;
     return (this.joint ?? this.decision)?.release() ?? false;
+  }
+
+  /**
+   * What is to be counted of it, once its outcome is final; undefined where that is nothing, or not known yet.
+   *
+   * @param isDenied Whether some layer has denied it, this one or another.
+   */
+  usage(isDenied: boolean): CallUsage | undefined {
+    const { identity, toll, layer, isPending } = this;
+    const meter = toll.meter ?? layer.meter ?? false;
+    if (isPending || meter === false || identity === undefined || identity.refusal !== undefined) return undefined;
+    const { subjects, index = 0 } = identity;
+    const { key, tier, account = key } = subjects?.[index] ?? identity;
+    const { name, limit } = typeof meter === "string" ? { name: meter, limit: undefined } : meter;
+    const of = { account, meter: name, plan: plainTier(tier) };
+    if (isDenied) return { ...of, denied: true };
+    if (!this.isLetIn) return undefined;
+    const { unspent, joint } = this;
+    const decision = joint === undefined ? this.decision : joint.decisions[index];
+    const cost = unspent === 0 ? 0 : (subjects?.[index]?.cost ?? unspent ?? this.cost);
+    const { units, refunded } = amountsOf(unspent === undefined ? decision : undefined, cost, limit);
+    return units === 0 && refunded === 0 ? undefined : { ...of, units, refunded };
   }
 
   /** Whether it holds places of limits of concurrency, here or at a layer before: its end is to be told to each of these. */
@@ -185,22 +249,29 @@ export class Call<Request> {
   private chargeTotal(identity: Caller, given: unknown): MaybePromise<Answer> {
     const { decision, layer } = this;
     // In shadow mode a call goes on that was denied, and is not denied twice.
-    if (decision === undefined || !decision.allowed) return PASS;
+    if (decision === undefined || !decision.allowed) {
+      if (layer.ledger !== undefined && isAnyCost(given)) this.unspent = given;
+      return PASS;
+    }
     if (identity.subjects !== undefined) return this.chargeTotalOfAll(identity, given);
     const { limiter } = layer;
     const { key, tier } = this.chargedTo(identity);
     const { cost } = decision;
     const names = () => limiter.costNames(tier);
-    const total = costUnder(tier, checkedTotal(given, cost, names), limiter);
-    if (isAtLeast(cost, total, names)) return PASS;
+    const asked = checkedTotal(given, cost, names);
+    const total = costUnder(tier, asked, limiter);
+    if (isAtLeast(cost, total, names)) {
+      this.cost = asked;
+      return PASS;
+    }
     const most = exceededOf(tier, total, limiter);
-    if (most !== undefined) return this.exceeded(tier, total, most, stateFields(decision, layer.fields, total));
+    if (most !== undefined) return this.exceeded(tier, total, most, stateFields(decision, layer.fields, total), asked);
     // If it is to be denied, the first cost keeps its place in the rate; else large bodies could be sent for nothing.
     // Its own place would deny it, where there is but one; it takes one anew.
     decision.release();
     return andThen(limiter.peek(key, tier, difference(total, cost, names)), ({ allowed }) => {
       decision.refund(allowed ? "all" : "quotas");
-      return this.charge(identity, total);
+      return this.charge(identity, asked);
     });
   }
 
@@ -214,7 +285,8 @@ export class Call<Request> {
     const charged = this.sumsFor(caller, total);
     const over = exceedingOf(charged, limiter);
     if (over !== undefined) {
-      return this.exceeded(over.tier, over.cost, over.most, stateFields(decision as Decision, layer.fields, total));
+      const fields = stateFields(decision as Decision, layer.fields, total);
+      return this.exceeded(over.tier, over.cost, over.most, fields, total);
     }
     this.joint?.release();
     const paid = this.sumsFor(caller, cost);
@@ -328,7 +400,7 @@ export class Call<Request> {
     const code = error instanceof TollkeeperError ? error.code : undefined;
     const { limiter } = this.layer;
     if (code === "ERR_COST_EXCEEDS_CAPACITY") {
-      return this.exceeded(tier, cost, exceededOf(tier, cost, limiter) ?? limiter.maxCost(tier), NO_FIELDS);
+      return this.exceeded(tier, cost, exceededOf(tier, cost, limiter) ?? limiter.maxCost(tier), NO_FIELDS, this.cost);
     }
     if (code === "ERR_ENGINE_FAILED" || code === "ERR_LIMITER_CLOSED" || code?.startsWith("ERR_STORE_")) {
       return this.deny(denial(temporaryReducedCapacity(), RETRY_AFTER, { cause: error }));
@@ -336,8 +408,8 @@ export class Call<Request> {
     throw error;
   }
 
-  /** Answers a call that can never pass. */
-  private exceeded(tier: string, cost: Cost, most: Cost, fields: Fields): Answer {
+  /** Answers a call that can never pass, and costs so much as its route has it. */
+  private exceeded(tier: string, cost: Cost, most: Cost, fields: Fields, asked: Cost): Answer {
     const { limiter, isShadow, fields: told } = this.layer;
     const plain = plainTier(tier);
     if (!isShadow()) {
@@ -345,11 +417,13 @@ export class Call<Request> {
       return this.deny(denial(document, fields));
     }
     limiter.countShadow(plain, "");
+    this.unspent = asked;
     return this.isLetIn || this.identity === undefined ? PASS : this.admit(this.identity, NO_FIELDS);
   }
 
   /** Gives back what the call has spent at other layers. */
   private deny(answer: Denial): Denial {
+    this.wasDenied = answer.problem.status !== 503; // What can't be decided is no denial.
     const part = this.isWhole ? "quotas" : "all";
     for (let call = this.previous; call !== undefined; call = call.previous) call.refund(part);
     for (let call = this.next; call !== undefined; call = call.next) call.refund(part);
@@ -373,8 +447,7 @@ export function tightestOf<Request>(
   isMeant: (call: Call<Request>) => boolean = () => true,
 ): Decision | undefined {
   if (call.previous === undefined && call["next"] === undefined) return call.decision;
-  let at: Call<Request> | undefined = call;
-  while (at["next"] !== undefined) at = at["next"];
+  let at: Call<Request> | undefined = call.last;
   let least: Decision | undefined;
   for (; at !== undefined; at = at.previous) {
     if (at.decision !== undefined && isMeant(at)) least = least ? tighterOf(at.decision, least) : at.decision;

@@ -21,13 +21,24 @@ export interface Identity extends Partial<Refusal> {
   key: string;
   /** The tier whose limits are asked, from your own data, or what `overriddenTier` made of it. */
   tier: string;
+  /** Whose usage a ledger counts: 1 to 512 UTF-16 units; the key by default. */
+  account?: string | undefined;
+}
+
+/** One of several who pay for a call. */
+export interface PayingSubject extends Subject {
+  /**
+   * Whose usage a ledger counts: 1 to 512 UTF-16 units. A call is counted for the first subject that has it, and if none does,
+   * for the first subject's key.
+   */
+  readonly account?: string | undefined;
 }
 
 /**
  * Who was identified: one caller, a refusal, or several subjects, such as a user and the organisation. All of these pay what
  * the call costs, each at its own `cost` if it has one, or none does.
  */
-export type Identified = Identity | Refusal | readonly Subject[];
+export type Identified = Identity | Refusal | readonly PayingSubject[];
 
 /** Says who calls; without a key nothing is charged and the call is refused. */
 export type Identify<Request> = (request: Request) => MaybePromise<Identified>;
@@ -35,7 +46,9 @@ export type Identify<Request> = (request: Request) => MaybePromise<Identified>;
 /** Who calls: of several subjects the first, and all of them. */
 export interface Caller extends Identity {
   /** All who pay for the call, where there are several. */
-  readonly subjects?: readonly Subject[] | undefined;
+  readonly subjects?: readonly PayingSubject[] | undefined;
+  /** Which of these the call is counted for. */
+  readonly index?: number;
 }
 
 /**
@@ -50,16 +63,20 @@ export function checkedCaller(identified: Identified): Caller | Refusal {
   }
   const [first] = identified;
   if (first === undefined) throw notIdentified();
-  for (const subject of identified as readonly (Subject & Partial<Refusal>)[]) {
+  for (const subject of identified as readonly (PayingSubject & Partial<Refusal>)[]) {
     checkIdentity(subject);
     const { refusal, cost = 0 } = subject;
     if (refusal !== undefined) throw optionInvalid("identify()[].refusal", "given", "left out of several subjects");
     if (!isAnyCost(cost)) throw optionInvalid("identify()[].cost", cost, COST);
   }
-  return { key: first.key, tier: first.tier, subjects: identified };
+  const index = Math.max(
+    0,
+    identified.findIndex(({ account }) => account !== undefined),
+  );
+  return { key: first.key, tier: first.tier, subjects: identified, index };
 }
 
-function isSeveral(identified: Identified): identified is readonly Subject[] {
+function isSeveral(identified: Identified): identified is readonly PayingSubject[] {
   return Array.isArray(identified);
 }
 
@@ -70,7 +87,7 @@ function notIdentified(): TollkeeperError {
   );
 }
 
-function checkIdentity(identity: Identity | Refusal | Subject): void {
+function checkIdentity(identity: Identity | Refusal | PayingSubject): void {
   const { key, tier, refusal } = (identity ?? {}) as Partial<Identity & Refusal>;
   if (refusal === undefined && (typeof key !== "string" || typeof tier !== "string")) throw notIdentified();
   if (refusal === undefined) return;

@@ -18,6 +18,7 @@ export {
   type Identified,
   type Identify,
   type Identity,
+  type PayingSubject,
   type Refusal,
 } from "./identity.js";
 export { type FinalAnswer, Layer, type LayerOptions, type RefundOn } from "./layer.js";
@@ -28,3 +29,12 @@ export type { AdapterOptions } from "./options.js";
 export { hasBody, isPreflight, type PreflightCall } from "./preflight.js";
 export { costExceedsCapacity, type Problem, type ProblemOptions, problem, problemOf } from "./problem.js";
 export { checkedToll, type FixedToll, type RouteToll, type Toll } from "./toll.js";
+export {
+  type CallUsage,
+  type CountedCall,
+  type CountingLayer,
+  countUsage,
+  type LimitMeter,
+  type Meter,
+  type UsageLedger,
+} from "./usage.js";

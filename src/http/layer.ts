@@ -2,6 +2,7 @@ import { optionInvalid } from "../errors.js";
 import type { FieldOptions } from "./headers.js";
 import type { Identify } from "./identity.js";
 import type { Limits } from "./limits.js";
+import { checkMeter, checkMeterOf, type Meter, type UsageLedger } from "./usage.js";
 
 /** The answer to a call, when its status is final. */
 export interface FinalAnswer {
@@ -36,10 +37,14 @@ export interface LayerOptions<Request> {
   shadow?: boolean | (() => boolean) | undefined;
   /** What of its cost an answered call gets back; `"failure"` by default. Nothing, where the caller has gone away. */
   refundOn?: RefundOn<Request> | undefined;
+  /** Counts what was served: what `openLedger` of `tollkeeper/ledger` returned. */
+  ledger?: UsageLedger | undefined;
+  /** Under which meter calls are counted whose route names none; without it, those are not counted. */
+  meter?: Meter | undefined;
 }
 
 /** Names of the options that a {@link Layer} checks. */
-export const LAYER_OPTIONS = ["limiter", "identify", "fields", "shadow", "refundOn"] as const;
+export const LAYER_OPTIONS = ["limiter", "identify", "fields", "shadow", "refundOn", "ledger", "meter"] as const;
 
 const FIELDS = ["draft", "x", "tier"];
 
@@ -55,9 +60,14 @@ export class Layer<Request> {
   readonly refundOn: RefundOn<Request>;
   /** Whether nobody is denied just now. */
   readonly isShadow: () => boolean;
+  /** Counts what was served. */
+  readonly ledger: UsageLedger | undefined;
+  /** Under which meter, where a route names none. */
+  readonly meter: Meter | undefined;
 
   /** @throws {TollkeeperError} `ERR_OPTION_INVALID` */
-  constructor({ limiter, identify, fields = {}, shadow = false, refundOn = "failure" }: LayerOptions<Request>) {
+  constructor(options: LayerOptions<Request>) {
+    const { limiter, identify, fields = {}, shadow = false, refundOn = "failure", ledger, meter } = options;
     if (typeof limiter?.consume !== "function") throw optionInvalid("limiter", limiter, "what createLimiter returned");
     if (typeof identify !== "function") throw optionInvalid("identify", identify, "a function");
     if (typeof shadow !== "boolean" && typeof shadow !== "function") {
@@ -66,12 +76,29 @@ export class Layer<Request> {
     if (refundOn !== "failure" && refundOn !== "success" && typeof refundOn !== "function") {
       throw optionInvalid("refundOn", refundOn, '"failure", "success" or a function of the answer');
     }
+    if (ledger !== undefined && (typeof ledger?.record !== "function" || !Array.isArray(ledger.meters))) {
+      throw optionInvalid("ledger", ledger, "what openLedger returned");
+    }
+    checkMeter("meter", meter);
+    if (meter !== undefined && ledger === undefined) throw optionInvalid("meter", meter, "left out without a ledger");
     this.limiter = limiter;
+    this.ledger = ledger;
+    this.meter = meter;
+    this.checkMeter("meter", meter);
     this.identify = identify;
     this.fields = fields === false ? { draft: false } : checkedFields(fields);
     this.refundOn = refundOn;
     // A promise is no yes: a function that is async by mistake would let everybody in.
     this.isShadow = typeof shadow === "function" ? () => shadow() === true : () => shadow;
+  }
+
+  /**
+   * Checks that the ledger, if there is one, has a meter that a route names.
+   *
+   * @throws {TollkeeperError} `ERR_OPTION_INVALID`
+   */
+  checkMeter(path: string, meter: Meter | undefined): void {
+    if (this.ledger !== undefined) checkMeterOf(path, meter, this.ledger, this.limiter);
   }
 }
 

@@ -4,6 +4,7 @@ import { optionInvalid } from "../errors.js";
 import { COST, isAnyCost, isAtLeast, isNothing, textOf } from "./costs.js";
 import type { Identify } from "./identity.js";
 import { type MaybePromise, mute } from "./maybe-promise.js";
+import { checkMeter, type Meter } from "./usage.js";
 
 /** What a route costs; one that says nothing costs 1. */
 export type RouteToll<Request> = FixedToll<Request> | (() => FixedToll<Request>);
@@ -31,6 +32,8 @@ export type FixedToll<Request> =
       tier?: string | undefined;
       /** Says who calls, in place of the layer's own. */
       identify?: Identify<Request> | undefined;
+      /** Under which meter a ledger counts calls, in place of the layer's own. */
+      meter?: Meter | undefined;
     }
   /** Free: nobody is identified and nothing is counted. */
   | false;
@@ -49,13 +52,15 @@ export interface Toll<Request> {
   tier: string | undefined;
   /** Says who calls here. */
   identify: Identify<Request> | undefined;
+  /** Under which meter calls are counted here. */
+  meter: Meter | undefined;
 }
 
-const NOTHING_ELSE = { costOf: undefined, total: undefined, tier: undefined, identify: undefined };
+const NOTHING_ELSE = { costOf: undefined, total: undefined, tier: undefined, identify: undefined, meter: undefined };
 const ONE: Toll<never> = { cost: 1, identified: true, ...NOTHING_ELSE };
 const FREE: Toll<never> = { cost: 0, identified: false, ...NOTHING_ELSE };
 
-const FIELDS = ["cost", "total", "identified", "tier", "identify"];
+const FIELDS = ["cost", "total", "identified", "tier", "identify", "meter"];
 
 /** Checked tolls by the route's own object, so that each is checked once. */
 const checked = new WeakMap<object, Toll<never>>();
@@ -87,7 +92,7 @@ function read<Request>(toll: Exclude<FixedToll<Request>, false>, where: string):
   const invalid = (field: string, was: unknown, mayBe: string) => optionInvalid(where + field, was, mayBe);
   const unknown = Object.keys(toll).find((field) => !FIELDS.includes(field));
   if (unknown !== undefined) throw invalid(unknown, "an unknown field", `one of ${FIELDS.join(", ")}`);
-  const { cost = 1, total, tier, identify } = toll;
+  const { cost = 1, total, tier, identify, meter } = toll;
   const costOf = typeof cost === "function" ? cost : undefined;
   if (costOf === undefined && !isAnyCost(cost)) {
     throw invalid("cost", cost, `${COST}, or a function of the request`);
@@ -101,8 +106,9 @@ function read<Request>(toll: Exclude<FixedToll<Request>, false>, where: string):
   if (tier !== undefined && typeof tier !== "string") throw invalid("tier", tier, "the name of a tier");
   if (identify !== undefined && typeof identify !== "function")
     throw invalid("identify", identify, "a function of the request");
+  checkMeter(`${where}meter`, meter);
   const own: Cost = typeof cost === "function" ? 1 : typeof cost === "number" ? cost : { ...cost };
-  return { cost: own, costOf, total, identified, tier, identify };
+  return { cost: own, costOf, total, identified, tier, identify, meter };
 }
 
 /**

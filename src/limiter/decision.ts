@@ -76,6 +76,8 @@ export class Decision {
   declare private open: boolean;
   /** There only once it was undone: its cost is then no part of what is spent. */
   declare private isUndone?: boolean;
+  /** There only once it was refunded or settled, or was to be charged more though it was denied: what it has cost in the end. */
+  declare private netMilli?: CostMilli;
 
   /**
    * Made by a limiter; copies a row of the engine's frame, which begins at `at`. `spends` is false for a peek.
@@ -253,8 +255,9 @@ export class Decision {
       throw optionInvalid("part", part, '"all" or "quotas"');
     }
     const nowMs = this.correctableAt();
-    if (nowMs === undefined) return false;
+    if (nowMs === undefined) return this.unlessAllowed(0);
     this.open = false;
+    this.netMilli = 0;
     this.correct(negated(this.costMilli), part === "quotas" ? ADJUST.QUOTAS_ONLY : 0, nowMs);
     return true;
   }
@@ -375,7 +378,7 @@ export class Decision {
    */
   chargeMilli(moreMilli: CostMilli): boolean {
     const nowMs = this.correctableAt();
-    if (nowMs === undefined) return false;
+    if (nowMs === undefined) return this.unlessAllowed(sum(this.netMilli ?? this.costMilli, moreMilli));
     this.correct(moreMilli, 0, nowMs);
     this.costMilli = sum(this.costMilli, moreMilli);
     return true;
@@ -388,10 +391,38 @@ export class Decision {
    */
   settleMilli(actualMilli: CostMilli): boolean {
     const nowMs = this.correctableAt();
-    if (nowMs === undefined) return false;
+    if (nowMs === undefined) return this.unlessAllowed(actualMilli);
     this.open = false;
+    this.netMilli = actualMilli;
     this.correct(sum(actualMilli, negated(this.costMilli)), 0, nowMs);
     return true;
+  }
+
+  /** Of a call that goes on though it was denied, as in shadow mode, only what it has cost is noted. */
+  private unlessAllowed(netMilli: CostMilli): false {
+    if (!this.allowed) this.netMilli = netMilli;
+    return false;
+  }
+
+  /**
+   * What it has cost in the end, and at first with all that was charged since, in thousandths: of a limit, or without one of
+   * that of which it is most. undefined of one that a cost by name can't name here.
+   *
+   * @internal
+   */
+  usedMilli(limit: string | undefined): { net: number; charged: number } | undefined {
+    const { costMilli, netMilli = costMilli } = this;
+    const charged = this.ofLimit(costMilli, limit);
+    const net = this.ofLimit(netMilli, limit);
+    // Of a denied call that was charged more it is more than at first.
+    return charged === undefined || net === undefined
+      ? undefined
+      : { net, charged: Math.max(charged, this.allowed ? 0 : net) };
+  }
+
+  private ofLimit(cost: CostMilli, limit: string | undefined): number | undefined {
+    if (typeof cost === "number") return cost;
+    return limit === undefined ? Math.max(0, ...cost) : cost[this.boundTier.costNames.indexOf(limit)];
   }
 
   /**

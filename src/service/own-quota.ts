@@ -33,14 +33,14 @@ export async function ownQuota(
       },
     },
     async (request, reply) => {
-      const { key, tier, account } = callerOf(request) as Caller;
+      const { key, tier, owner } = callerOf(request) as Caller;
       const look = looks.consume(key, "looks");
       reply.header("cache-control", "no-store");
       const problem = problemOf(look, fields);
       if (problem !== undefined) return sendProblem(reply, problem, Object.fromEntries(fieldsOf(look, fields)));
       const decision = await limiter.peek(key, tier, 0);
       for (const [name, text] of fieldsOf(decision, fields)) reply.header(name, text);
-      return quotaStateOf(key, decision, account?.overrides ?? null, limiter.tiers);
+      return quotaStateOf(key, decision, owner?.overrides ?? null, limiter.tiers);
     },
   );
 }

@@ -1,5 +1,13 @@
 import type { IncomingMessage } from "node:http";
-import type { Cost, FieldOptions, FinalAnswer, Identified, MaybePromise } from "../../src/http/index.js";
+import type {
+  Cost,
+  FieldOptions,
+  FinalAnswer,
+  Identified,
+  MaybePromise,
+  Meter,
+  UsageLedger,
+} from "../../src/http/index.js";
 import type { Decision, Limiter, SharedLimiter } from "../../src/index.js";
 
 /** Reads a header field of a call, whatever the framework. */
@@ -14,6 +22,8 @@ export interface Layer {
   shadow?: boolean;
   fields?: FieldOptions | false;
   refundOn?: "failure" | "success" | ((answer: FinalAnswer) => "all" | "quotas" | false);
+  ledger?: UsageLedger;
+  meter?: Meter;
   /** Answers a denial with this in place of the problem. */
   onDenied?: (decision: Decision) => Reply;
 }

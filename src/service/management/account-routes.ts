@@ -145,6 +145,6 @@ export async function accountRoutes(app: FastifyInstance, { keys, limiter }: Man
 
 /** Nobody is locked out by a call of one's own. */
 function ownProblem(request: FastifyRequest, account: string): Problem | undefined {
-  if (whoCalls(request)?.account?.name !== account) return undefined;
+  if (whoCalls(request)?.account !== account) return undefined;
   return serviceProblem("account_in_use", "The call itself is made by this account. Use a key of another.");
 }

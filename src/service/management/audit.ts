@@ -27,7 +27,7 @@ export function auditCalls(app: FastifyInstance): void {
     const body = (request.body ?? {}) as { account?: string };
     const audit = {
       action,
-      by: caller?.account?.name ?? null,
+      by: caller?.owner?.name ?? null,
       with: caller?.keyId ?? null,
       on: withoutKeys(subject ?? account ?? id ?? body.account) ?? null,
       // What was asked for, once it is known to be well-formed.
@@ -36,7 +36,7 @@ export function auditCalls(app: FastifyInstance): void {
       request: request.id,
     };
     const write = () => log.info({ audit }, "audit");
-    const isLetIn = (callerOf(request) as Caller | undefined)?.account !== undefined;
+    const isLetIn = (callerOf(request) as Caller | undefined)?.owner !== undefined;
     if (isLetIn) write();
     else refusals.write(`${action} ${reply.statusCode} ${audit.by ?? "nobody"}`, write);
     done();

@@ -6,7 +6,8 @@ import type { Account } from "./account.js";
 export interface Caller extends Identity {
   /** The API key that was shown; undefined for a consumer of the gateway, or an address. */
   keyId?: string | undefined;
-  account?: Account | undefined;
+  /** Whose tokens are spent, where that is an account; `account` is its name. */
+  owner?: Account | undefined;
 }
 
 /** Who calls, or why that is not said. */

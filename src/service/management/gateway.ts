@@ -86,7 +86,8 @@ export class Gateway {
     }
     const refusal = refusalOf(account);
     if (refusal !== undefined) return refusal;
-    return { key: limiterKeyOf(name), tier: overriddenTier(tier, account?.overrides ?? null), account };
+    const own = { key: limiterKeyOf(name), tier: overriddenTier(tier, account?.overrides ?? null) };
+    return { ...own, account: name, owner: account };
   }
 
   /** The address of the client, as the gateway has seen it. */

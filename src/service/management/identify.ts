@@ -54,7 +54,8 @@ export function identifyCaller(options: CallerOptions): (request: FastifyRequest
     let caller = callers.get(key);
     if (caller === undefined) {
       const { id, account } = key;
-      caller = { key: limiterKeyOf(account.name), tier: limiterTierOf(account, tiers), keyId: id, account };
+      const tier = limiterTierOf(account, tiers);
+      caller = { key: limiterKeyOf(account.name), tier, keyId: id, account: account.name, owner: account };
       callers.set(key, caller);
     }
     return caller;
