@@ -42,6 +42,9 @@ export const ERROR_CODES = {
   ERR_PRICE_INVALID: "a price can't be used as it is",
   ERR_USAGE_INVALID: "usage can't be counted or priced so",
   ERR_RECORD_INVALID: "no record can have that name or value",
+  ERR_METER_UNKNOWN: "the ledger has no meter of that name",
+  ERR_REPORT_INVALID: "a report of usage can't be asked for so",
+  ERR_LEDGER_CLOSED: "the ledger is closed",
 } as const;
 
 /** A stable code of a {@link TollkeeperError}. */

@@ -13,6 +13,7 @@ import { Calls, type Many } from "./calls.js";
 import { eachMilliOf, maxCostOf, tokensOf } from "./costs.js";
 import { Decision } from "./decision.js";
 import { type GrantOptions, grantOf } from "./grant.js";
+import type { Host } from "./host.js";
 import { decideTogether } from "./joint-call.js";
 import { JointDecision } from "./joint-decision.js";
 import { checkedKey, checkedNow, invalidCost, limiterClosed } from "./misuse.js";
@@ -62,7 +63,7 @@ export class Limiter {
   constructor({ engine, fallbackReason, clock, flushMs, onStorageError }: LimiterSettings) {
     this.fallbackReason = fallbackReason;
     this.#engine = engine;
-    this.#clock = clock === undefined ? () => -1 : () => checkedNow(clock());
+    this.#clock = clock === undefined ? systemClock : () => checkedNow(clock());
     this.#boundTiers = new BoundTiers(engine, {
       correct: ({ version, tierId: tier }, key, deltaMilli, atMs, flags, nowMs) =>
         engine.adjust(key, deltaMilli, { version, tier, atMs }, flags, nowMs),
@@ -80,6 +81,17 @@ export class Limiter {
   /** Which engine decides. */
   get engine(): Engine["kind"] {
     return this.#engine.kind;
+  }
+
+  /**
+   * For a ledger, which counts beside the keys.
+   *
+   * @internal
+   * @throws {TollkeeperError} `ERR_LIMITER_CLOSED`
+   */
+  get host(): Host {
+    this.#checkOpen();
+    return { engine: this.#engine, clock: this.#clock === systemClock ? Date.now : this.#clock };
   }
 
   /** The tiers in force. */
@@ -403,4 +415,9 @@ export class Limiter {
   #checkOpen(): void {
     if (this.#closed) throw limiterClosed();
   }
+}
+
+/** Has the engine read the system's clock. */
+function systemClock(): number {
+  return -1;
 }

@@ -130,7 +130,7 @@ describe("installed where a binary is packed for", () => {
     expect(await node(project, code("auto"))).toEqual({ stdout: '["native",true,8]\n', stderr: "", status: 0 });
   });
 
-  it.each(["fastify", "express", "fetch", "http", "prometheus", "fingerprint"])(
+  it.each(["fastify", "express", "fetch", "http", "prometheus", "fingerprint", "ledger"])(
     "has the same exports of tollkeeper/%s for both",
     async (entry) => {
       const print =
@@ -224,7 +224,7 @@ describe("installed alone", () => {
     expect(stderr).toContain("Cannot find package 'prom-client'");
   });
 
-  it.each(["fastify", "express", "fetch", "http", "fingerprint"])("loads tollkeeper/%s", async (entry) => {
+  it.each(["fastify", "express", "fetch", "http", "fingerprint", "ledger"])("loads tollkeeper/%s", async (entry) => {
     const code = `import "tollkeeper/${entry}"; require("tollkeeper/${entry}")`;
     const args = [
       "--input-type=module",

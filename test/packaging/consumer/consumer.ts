@@ -17,6 +17,7 @@ import tollkeeper from "tollkeeper/fastify";
 import { tollkeeper as layer } from "tollkeeper/fetch";
 import { type Identification, loadFingerprint, type Signals } from "tollkeeper/fingerprint";
 import { fieldsOf } from "tollkeeper/http";
+import { type Ledger, openLedger, type UsageReport } from "tollkeeper/ledger";
 import { registerLimiterMetrics } from "tollkeeper/prometheus";
 
 const tiers: Tiers = {
@@ -39,6 +40,9 @@ const before = middleware({ limiter, identify });
 export const server = createServer((request, response) => before(request, response, () => response.end()));
 const registry = new Registry();
 registerLimiterMetrics(registry, limiter);
+
+const ledger: Ledger = openLedger({ limiter, meters: ["compare"] });
+export const usage = (): Promise<UsageReport> => ledger.report({ from: "2026-11-01", to: "2026-12-01", by: "day" });
 
 export const storage = (client: Redis): RedisStorage => ({ type: "redis", client });
 
