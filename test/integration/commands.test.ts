@@ -4,9 +4,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { outputOf } from "../../src/service/cli/output.js";
-import { run } from "../../src/service/cli/program.js";
 import { serve } from "../../src/service/serve.js";
+import { command } from "./command.js";
 
 const COMMANDS = [
   "serve",
@@ -15,6 +14,15 @@ const COMMANDS = [
   "keys create",
   "keys list",
   "keys revoke",
+  "accounts",
+  "accounts list",
+  "accounts show",
+  "accounts create",
+  "accounts set",
+  "accounts suspend",
+  "accounts resume",
+  "accounts archive",
+  "accounts delete",
   "quota",
   "quota show",
   "quota check",
@@ -24,22 +32,6 @@ const COMMANDS = [
   "tiers",
   "bench",
 ];
-
-/** Runs a command line in this process, on streams of its own. */
-async function command(args: string[], environment: Record<string, string> = {}, isTTY = false) {
-  const written = { stdout: "", stderr: "" };
-  const stream = (name: keyof typeof written) =>
-    ({
-      isTTY,
-      write: (text: string) => {
-        written[name] += text;
-        return true;
-      },
-    }) as unknown as NodeJS.WriteStream & { fd: 1 & 2 };
-  const env = { PORT: "0", RATE_LIMIT_STORAGE: "memory", ...environment };
-  const code = await run(args, env, outputOf({ stdout: stream("stdout"), stderr: stream("stderr"), env }));
-  return { code, ...written };
-}
 
 it.each(COMMANDS)("%s --help has examples, and exits with 0", async (name) => {
   const { code, stdout } = await command([...name.split(" "), "--help"]);
@@ -149,7 +141,7 @@ describe("tollkeeper keys", () => {
     const made = JSON.parse((await command(create, environment)).stdout);
     expect(made).toMatchObject({ account: "ops", scopes: ["admin", "quota:read"], revoked: null });
     const listed = await command(["keys", "list"], environment);
-    expect(listed.stdout).toMatch(new RegExp(`^${made.id} +ops +admin,quota:read +\\S+ +-$`, "m"));
+    expect(listed.stdout).toMatch(new RegExp(`^${made.id} +ops +admin,quota:read +\\S+ +- +- +- +-$`, "m"));
     expect(listed.stdout).not.toContain(made.key);
     expect((await command(["keys", "revoke", made.id], environment)).stdout).toBe(
       `revoked ${made.id} of account ops\n`,
@@ -162,6 +154,9 @@ describe("tollkeeper keys", () => {
   it.each([
     [["--account", "a"], "ERR_ACCOUNT_UNKNOWN: there is no account a; with a tier it is made"],
     [["--account", "a", "--tier", "gold"], "ERR_TIER_UNKNOWN: tier is gold; it may be one of free,"],
+    [["--account", "a", "--tier", "free", "--expires", "2020-01-01T00:00:00Z"], "ERR_EXPIRY_INVALID: expires is"],
+    [["--account", "a", "--tier", "free", "--expires", "tomorrow"], "ERR_EXPIRY_INVALID: expires is"],
+    [["--account", "a", "--tier", "free", "--name", "a\nb"], "body_invalid: name: it may be text on one line"],
   ])("refuses %j with exit code 1", async (options, message) => {
     const { code, stderr } = await command(["keys", "create", ...options], environmentWithFile());
     expect(code).toBe(1);
@@ -213,10 +208,19 @@ describe("commands that ask a running service", () => {
 
   it("make, list and revoke keys", async () => {
     const ask = await running();
-    const made = await ask("keys", "create", "--account", "acme", "--tier", "free");
+    const lasting = ["--name", "CI of the shop", "--expires", "2199-01-31T00:00:00+01:00"];
+    const made = await ask("keys", "create", "--account", "acme", "--tier", "free", ...lasting);
     expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/^fpk_live_\w+\n$/) });
     const [key] = JSON.parse((await ask("keys", "list", "--account", "acme", "--json")).stdout);
-    expect(key).toMatchObject({ account: "acme", scopes: ["fingerprint"], revoked: null });
+    const expires = "2199-01-30T23:00:00.000Z";
+    expect(key).toMatchObject({
+      account: "acme",
+      scopes: ["fingerprint"],
+      revoked: null,
+      name: "CI of the shop",
+      expires,
+    });
+    expect((await ask("keys", "list")).stdout).toMatch(/ 2199-01-30T23:00:00.000Z +- +- +CI of the shop$/m);
     expect((await ask("keys", "revoke", key.id)).stdout).toBe(`revoked ${key.id} of account acme\n`);
     const unknown = await ask("keys", "revoke", "0123456789abcdef");
     expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("tollkeeper: key_unknown: DELETE") });

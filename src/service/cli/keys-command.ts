@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Scope } from "../management/api-keys.js";
-import { keysOfService, SCOPE_NAMES, withStoredKeys } from "./key-stores.js";
+import { keysOfService, SCOPE_NAMES, storedKeys } from "./key-stores.js";
 import { createKey, type KeyStore, listKeys, type NewKey, revokeKey } from "./keys.js";
 import {
   type CommonOptions,
@@ -8,12 +8,14 @@ import {
   configured,
   type Environment,
   examples,
+  STORED,
   withConfig,
   withJson,
   withUrl,
 } from "./options.js";
 import type { Output } from "./output.js";
-import { ServiceClient, type ServiceOptions } from "./service.js";
+import { isAsked, ServiceClient, type ServiceOptions } from "./service.js";
+import { withStored } from "./stored.js";
 
 /** `tollkeeper keys`: of a running service, or where it keeps them. */
 export function addKeys(program: Command, environment: Environment, output: Output): void {
@@ -24,9 +26,7 @@ export function addKeys(program: Command, environment: Environment, output: Outp
     .addHelpText(
       "after",
       `
-With --url, TOLLKEEPER_URL or TOLLKEEPER_API_KEY a running service is asked, with a key of the scope admin. Without any of
-them the keys are changed where the configuration says that they are kept: in Redis, or in the storage file of a service
-that is stopped. The first admin key is made so.${examples(
+${STORED} The first admin key is made so.${examples(
         "tollkeeper keys create --account ops --tier enterprise --scope admin",
         "tollkeeper keys list --account acme --url https://api.example.com",
         "tollkeeper keys revoke 0123456789abcdef",
@@ -35,9 +35,8 @@ that is stopped. The first admin key is made so.${examples(
   type Options = ServiceOptions & ConfigOptions & CommonOptions;
   const command = (name: string) => withConfig(withUrl(withJson(keys.command(name))));
   const using = async ({ url, config }: Options, use: (keys: KeyStore) => Promise<void>): Promise<void> => {
-    const isAsked = [url, environment["TOLLKEEPER_URL"], environment["TOLLKEEPER_API_KEY"]].some((value) => value);
-    if (isAsked) return use(keysOfService(new ServiceClient(url, environment, output)));
-    return withStoredKeys(configured(environment, config), output, use);
+    if (isAsked(url, environment)) return use(keysOfService(new ServiceClient(url, environment, output)));
+    return withStored(configured(environment, config), output, (places) => use(storedKeys(places)));
   };
 
   command("create")
@@ -50,11 +49,26 @@ that is stopped. The first admin key is made so.${examples(
         .choices(SCOPE_NAMES)
         .default(["fingerprint"], "fingerprint"),
     )
+    .option("--name <text>", "what it is for, for people")
+    .option("--expires <instant>", "from when on it is refused, such as 2027-01-31T00:00:00Z")
     .option("--environment <name>", "shown in the key: 1 to 16 letters a to z", "live")
-    .addHelpText("after", examples("tollkeeper keys create --account acme --tier free"))
+    .addHelpText(
+      "after",
+      examples(
+        "tollkeeper keys create --account acme --tier free",
+        'tollkeeper keys create --account acme --name "CI of the shop" --expires 2027-01-31T00:00:00Z',
+      ),
+    )
     .action(({ scope, ...options }: Options & Omit<NewKey, "scopes"> & { scope: Scope[] }) => {
-      const { account, tier, environment: shown, json = false } = options;
-      const key = { account, scopes: scope, environment: shown, ...(tier === undefined ? {} : { tier }) };
+      const { account, tier, name, expires, environment: shown, json = false } = options;
+      const key = {
+        account,
+        scopes: scope,
+        environment: shown,
+        ...(tier === undefined ? {} : { tier }),
+        ...(name === undefined ? {} : { name }),
+        ...(expires === undefined ? {} : { expires }),
+      };
       return using(options, (store) => createKey(store, key, json, output));
     });
   command("list")

@@ -7,6 +7,10 @@ export interface NewKey {
   /** Of the account, which is made if it is new; a key puts none on another. */
   tier?: string;
   scopes: Scope[];
+  /** For people. */
+  name?: string;
+  /** ISO 8601. */
+  expires?: string;
   environment: string;
 }
 
@@ -33,8 +37,12 @@ export async function listKeys(
 ): Promise<void> {
   const keys = await store.list(account);
   if (json) return output.print(JSON.stringify(keys, undefined, 2));
-  const rows = keys.map((key) => [key.id, key.account, key.scopes.join(","), key.created, key.revoked ?? "-"]);
-  for (const line of columns([["ID", "ACCOUNT", "SCOPES", "CREATED", "REVOKED"], ...rows])) output.print(line);
+  const rows = keys.map(({ id, account, scopes, created, ...key }) => {
+    const { expires, lastUsed, revoked, name } = key;
+    return [id, account, scopes.join(","), created, expires ?? "-", lastUsed ?? "-", revoked ?? "-", name ?? "-"];
+  });
+  const head = ["ID", "ACCOUNT", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "REVOKED", "NAME"];
+  for (const line of columns([head, ...rows])) output.print(line);
 }
 
 export async function revokeKey(store: KeyStore, id: string, json: boolean, output: Output): Promise<void> {

@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { VERSION } from "../version.js";
+import { addAccounts } from "./accounts-command.js";
 import { bench } from "./bench.js";
 import { checkConfig } from "./check-config.js";
 import { EXIT, UsageError } from "./exit.js";
@@ -94,6 +95,7 @@ function programOf(environment: Environment, output: Output, failLater: (error: 
     );
 
   addKeys(program, environment, output);
+  addAccounts(program, environment, output);
   addQuota(program, environment, output);
   addWebhooks(program, environment, output);
 

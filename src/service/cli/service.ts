@@ -10,6 +10,11 @@ export interface ServiceOptions {
   url?: string;
 }
 
+/** Whether a running service is to be asked, since somebody has said where it is, or shown a key. */
+export function isAsked(url: string | undefined, environment: NodeJS.ProcessEnv): boolean {
+  return [url, environment["TOLLKEEPER_URL"], environment["TOLLKEEPER_API_KEY"]].some((value) => value);
+}
+
 /** A running service, asked by its management API. */
 export class ServiceClient {
   readonly #base: URL;
