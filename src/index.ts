@@ -20,6 +20,7 @@ export {
   type ConcurrencySpec,
   capacityOf,
   type LimitSpec,
+  type OverageSpec,
   type QuotaSpec,
   type TierSpec,
   type Tiers,

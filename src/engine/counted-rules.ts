@@ -57,7 +57,8 @@ function told(spec: BucketSpec | QuotaSpec): CountedRule {
   const { name } = spec;
   const limitMilli = toMilli(spec.limit);
   if (spec.type === "quota") {
-    return { name, type: "quota", limitMilli, period: spec.period, ...anchorsOf(spec) };
+    const overageMilli = toMilli(spec.overage?.max ?? 0);
+    return { name, type: "quota", limitMilli: limitMilli + overageMilli, period: spec.period, ...anchorsOf(spec) };
   }
   const { windowSeconds, burst, blockSeconds } = spec;
   const bucket = { windowMs: toMilli(windowSeconds), burstMilli: toMilli(burst) };

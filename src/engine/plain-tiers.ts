@@ -4,6 +4,8 @@ import type { LimitSpec, TierSpec, Tiers } from "./spec.js";
 /** Tiers of a limiter, and limits of one: more than anybody has, and few enough to be looked at. */
 const MAX_TIERS = 10_000;
 const MAX_LIMITS = 64;
+/** What a quota's overage may be, in words. */
+export const OVERAGE_MAY_BE = "an object with max, the tokens beyond the limit";
 /** UTF-16 units that are told of what is wrong. */
 const MAX_SHOWN = 100;
 
@@ -34,8 +36,17 @@ function plainLimits(path: string, limits: unknown): LimitSpec[] {
   // Not by its own methods: they leave gaps out.
   return Array.from({ length: limits.length }, (_, index) => {
     const place = `${path}[${index}]`;
-    return Object.fromEntries(fieldsOf(place, ownValue(place, limits, index), "an object")) as unknown as LimitSpec;
+    const fields = fieldsOf(place, ownValue(place, limits, index), "an object");
+    return Object.fromEntries(
+      fields.map(([name, value]) => [name, plainField(place, name, value)]),
+    ) as unknown as LimitSpec;
   });
+}
+
+/** The only field of a limit that has fields itself is its overage. */
+function plainField(path: string, name: string, value: unknown): unknown {
+  if (name !== "overage" || value === undefined) return value;
+  return Object.fromEntries(fieldsOf(placeOf(path, name), value, OVERAGE_MAY_BE));
 }
 
 /** The fields of a plain object; of any realm, since test runners have several. */

@@ -79,8 +79,32 @@ export interface QuotaSpec {
   anchorDay?: number | undefined;
   /** Month, 1 to 12, with whose first day a year begins; 1 by default. Left out for other periods. */
   anchorMonth?: number | undefined;
+  /** How far calls may go beyond the limit, as what is used there is paid for; left out, not at all. */
+  overage?: OverageSpec | undefined;
   /** Whether it only counts what it would deny, and denies nothing; false by default. */
   shadow?: boolean | undefined;
+}
+
+/**
+ * What a quota allows beyond its limit: it denies at `limit + max`. What is left is told up to the limit, and what is beyond it
+ * apart, as `overage`.
+ *
+ * @example
+ * ```ts
+ * import { createLimiter } from "tollkeeper";
+ *
+ * const month = { name: "month", type: "quota", limit: 1000, period: "month", overage: { max: 500 } } as const;
+ * const limiter = createLimiter({ tiers: { pro: { limits: [month] } }, clock: () => 0 });
+ *
+ * const { remaining, overage } = limiter.consume("acct:42", "pro", 1200).limits[0] ?? {};
+ * console.log(remaining, overage); // 0 200
+ * console.log(limiter.consume("acct:42", "pro", 301).allowed); // false
+ * await limiter.close();
+ * ```
+ */
+export interface OverageSpec {
+  /** Tokens of one period beyond the limit: above 0, at most three decimals. */
+  max: number;
 }
 
 /**
@@ -121,9 +145,11 @@ export interface ConcurrencySpec {
  */
 export type LimitSpec = BucketSpec | QuotaSpec | ConcurrencySpec;
 
-/** Tokens that a limit can hold, rounded down to thousandths; places of one of concurrency. */
+/** Tokens that a limit can hold, rounded down to thousandths, of a quota with its overage; places of one of concurrency. */
 export function capacityOf(limit: LimitSpec): number {
-  return limit.type === "bucket" ? Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3 : limit.limit;
+  if (limit.type === "bucket") return Math.floor(Math.round(limit.limit * limit.burst * 1e6) / 1e3) / 1e3;
+  const overage = limit.type === "quota" ? (limit.overage?.max ?? 0) : 0;
+  return Math.round((limit.limit + overage) * 1e3) / 1e3;
 }
 
 /** Where a quota's periods begin, where they have a choice. */

@@ -3,7 +3,7 @@ import { MAX_CAPACITY, toMilli } from "./amount.js";
 import { BlockTooLong, Bucket } from "./bucket.js";
 import { Concurrency, MAX_PLACES, MAX_TIMEOUT_MS } from "./concurrency.js";
 import type { PeriodName } from "./period.js";
-import { invalidTiers, placeOf, plainTiers } from "./plain-tiers.js";
+import { invalidTiers, OVERAGE_MAY_BE, placeOf, plainTiers } from "./plain-tiers.js";
 import { Quota } from "./quota.js";
 import { shadowedTier } from "./shadow-tiers.js";
 import {
@@ -39,6 +39,8 @@ export interface TierLimit {
   readonly slot: number;
   /** Tokens, or places, as configured. */
   readonly limit: number;
+  /** Thousandths that a quota allows beyond its limit, which its arithmetic knows nothing of; undefined where it has no overage. */
+  readonly overageMilli: number | undefined;
   readonly rule: Rule;
 }
 
@@ -163,11 +165,12 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
   if (shadow !== undefined && typeof shadow !== "boolean")
     throw invalidTiers(`${path}.shadow`, shadow, "true or false");
   const limitMilli = () => milliOf(`${path}.limit`, limit, 0);
+  const overageMilli = spec.type === "quota" ? overageMilliOf(`${path}.overage`, spec, limitMilli()) : undefined;
   const rule =
     spec.type === "bucket"
       ? compileBucket(path, spec, limitMilli())
       : spec.type === "quota"
-        ? compileQuota(path, spec, limitMilli())
+        ? compileQuota(path, spec, limitMilli() + (overageMilli ?? 0))
         : spec.type === "concurrency"
           ? compileConcurrency(path, spec)
           : undefined;
@@ -189,7 +192,7 @@ function compileLimit(path: string, spec: LimitSpec, slots: SlotNames, maxSlots:
     throw invalidTiers(`${path}.name`, name, `one of ${known}: ${reason}`);
   }
   slots.set(name, kind);
-  return { name, slot: [...slots.keys()].indexOf(name), limit, rule };
+  return { name, slot: [...slots.keys()].indexOf(name), limit, overageMilli, rule };
 }
 
 function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Bucket {
@@ -210,7 +213,7 @@ function compileBucket(path: string, spec: BucketSpec, limitMilli: number): Buck
 }
 
 function compileQuota(path: string, spec: QuotaSpec, limitMilli: number): Quota {
-  rejectUnknown(path, spec, ["name", "type", "limit", "period", "anchorDay", "anchorMonth", "shadow"]);
+  rejectUnknown(path, spec, ["name", "type", "limit", "period", "anchorDay", "anchorMonth", "overage", "shadow"]);
   const { period } = spec;
   if (typeof period !== "string" || !Object.hasOwn(PERIODS, period)) {
     throw invalidTiers(`${path}.period`, period, Object.keys(PERIODS).join(", "));
@@ -218,6 +221,21 @@ function compileQuota(path: string, spec: QuotaSpec, limitMilli: number): Quota 
   for (const field of ["anchorDay", "anchorMonth"] as const)
     checkAnchor(`${path}.${field}`, period, field, spec[field]);
   return new Quota(limitMilli, period, anchorOf(spec));
+}
+
+/** How much a quota allows beyond its limit: with that no more than any limit can hold. */
+function overageMilliOf(path: string, { overage }: QuotaSpec, limitMilli: number): number | undefined {
+  if (overage === undefined) return undefined;
+  if (typeof overage !== "object" || overage === null) throw invalidTiers(path, overage, OVERAGE_MAY_BE);
+  rejectUnknown(path, overage, ["max"]);
+  const milli = typeof overage.max === "number" ? toMilli(overage.max) : Number.NaN;
+  const most = MAX_CAPACITY - limitMilli;
+  if (milli > 0 && milli <= most) return milli;
+  throw invalidTiers(
+    `${path}.max`,
+    overage.max,
+    `a number above 0, at most ${most / 1000}, with at most three decimals`,
+  );
 }
 
 function checkAnchor(path: string, period: PeriodName, field: "anchorDay" | "anchorMonth", anchor: unknown): void {

@@ -15,6 +15,7 @@ export const LIMIT_FIELDS = [
   "X-RateLimit-Reset",
   "X-Quota-Tier",
   "X-Quota-Monthly-Remaining",
+  "X-Quota-Overage",
   "X-Request-Cost",
   "X-Should-Retry",
 ];
@@ -27,8 +28,8 @@ export interface FieldOptions {
   /** Whether `RateLimit` and `RateLimit-Policy` are sent; true by default. */
   draft?: boolean | undefined;
   /**
-   * Has `X-RateLimit-Limit`, `-Remaining` and `-Reset`, `X-Quota-Monthly-Remaining` and `X-Request-Cost` sent as well, the
-   * reset in seconds since 1970 (`"epoch"`) or from now (`"delta"`); none of them by default.
+   * Has `X-RateLimit-Limit`, `-Remaining` and `-Reset`, `X-Quota-Monthly-Remaining`, `X-Quota-Overage` and `X-Request-Cost` sent
+   * as well, the reset in seconds since 1970 (`"epoch"`) or from now (`"delta"`); none of them by default.
    */
   x?: "epoch" | "delta" | undefined;
   /** Whether callers are told the name of their tier: in `X-Quota-Tier`, and in problem documents; false by default. */
@@ -104,6 +105,8 @@ export function stateFields(
   }
   if (tier) fields.push(["x-quota-tier", decision.tier]);
   if (policy.monthly >= 0) fields.push(["x-quota-monthly-remaining", policy.remainingIn(state, policy.monthly)]);
+  // Rounded up, so that whoever is told 0 has nothing to pay for.
+  if (policy.overage >= 0) fields.push(["x-quota-overage", String(Math.ceil(decision.overageOf(policy.overage)))]);
   const asked = cost ?? decision.cost;
   fields.push(["x-request-cost", typeof asked === "number" ? costs.textOf(asked) : textOf(asked)]);
   return fields;

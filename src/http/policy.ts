@@ -19,6 +19,8 @@ const field = new FieldWriter();
 export class TierPolicy {
   /** Index of the limit that is a monthly quota; -1 if there is none. */
   readonly monthly: number;
+  /** Index of the quota whose overage is told: the monthly one if it has any, or else the first that has; -1 if none has. */
+  readonly overage: number;
   /** The tokens of each limit, whole, as text. */
   readonly limitTexts: readonly string[];
   readonly #limits: readonly LimitSpec[];
@@ -40,20 +42,22 @@ export class TierPolicy {
     this.#starts = limits.map(() => 0);
     this.#ends = limits.map(() => 0);
     this.monthly = limits.findIndex((limit) => limit.type === "quota" && limit.period === "month");
+    const hasOverage = limits.map((limit) => limit.type === "quota" && limit.overage !== undefined);
+    this.overage = hasOverage[this.monthly] === true ? this.monthly : hasOverage.indexOf(true);
   }
 
   /** What the limit of that name has used up when it denies for itself alone; undefined if there is none. */
   exhaustedOf(name: string | null): Exhausted | undefined {
     const limit = this.#limits.find((limit) => limit.name === name);
     if (limit === undefined) return undefined;
-    if (limit.limit === 0) return "nothing";
+    if (capacityOf(limit) === 0) return "nothing";
     if (limit.type === "concurrency") return "places";
     return limit.type === "quota" ? limit.period : "rate";
   }
 
   /**
-   * The field `RateLimit-Policy`: per limit what it can hold and the seconds it takes to fill, or its period lasts, if it does
-   * end; of one of concurrency its places, which is a unit of its own.
+   * The field `RateLimit-Policy`: per limit what it can hold, without overage, and the seconds it takes to fill, or its period
+   * lasts, if it does end; of one of concurrency its places, which is a unit of its own.
    */
   policyField(nowMs: number): string {
     if (nowMs < this.#holds.startMs || nowMs >= this.#holds.endMs) this.#write(nowMs);
@@ -87,7 +91,7 @@ export class TierPolicy {
       const period = currentPeriod(limit, nowMs);
       holds.startMs = Math.max(holds.startMs, period.startMs);
       holds.endMs = Math.min(holds.endMs, period.endMs);
-      const q = Math.floor(capacityOf(limit));
+      const q = Math.floor(limit.type === "quota" ? limit.limit : capacityOf(limit));
       if (limit.type === "concurrency") return [limit.name, new Map<string, BareItem>([["q", q], CONCURRENT])];
       const w = limit.type === "bucket" ? limit.windowSeconds * limit.burst : (period.endMs - period.startMs) / 1000;
       const parameters = new Map<string, BareItem>([["q", q]]);

@@ -17,13 +17,15 @@ export interface LimitState {
   name: string;
   /** Tokens of one window or period, or places, as configured. */
   limit: number;
-  /** Tokens or free places left, rounded down to a thousandth; never below 0. */
+  /** Tokens or free places left, rounded down to a thousandth; never below 0. Of a quota with overage up to its limit. */
   remaining: number;
   /**
    * Milliseconds until the bucket is full, the quota's period ends, or the first place is free again at the latest; infinite if
    * that is never, or the limit is 0.
    */
   resetMs: number;
+  /** Tokens of the period that were used beyond the limit; there only where the quota has overage. */
+  overage?: number;
 }
 
 const NONE: readonly string[] = [];
@@ -159,8 +161,9 @@ export class Decision {
     // Of its length from the start: an array that grows is made for more than four.
     const states = new Array<LimitState>(limits.length);
     for (let index = 0; index < limits.length; index++) {
-      const { name, limit } = limits[index] as TierLimit;
-      states[index] = { name, limit, remaining: this.remainingOf(index), resetMs: this.resetMsOf(index) };
+      const { name, limit, overageMilli } = limits[index] as TierLimit;
+      const state = { name, limit, remaining: this.remainingOf(index), resetMs: this.resetMsOf(index) };
+      states[index] = overageMilli === undefined ? state : { ...state, overage: this.overageOf(index) };
     }
     return states;
   }
@@ -171,8 +174,19 @@ export class Decision {
    * @internal
    */
   remainingOf(index: number): number {
-    const { rule } = this.boundTier.tier.limits[index] as TierLimit;
-    return rule.remainingMilli(this.spent(index)) / 1000;
+    const { rule, overageMilli = 0 } = this.boundTier.tier.limits[index] as TierLimit;
+    return Math.max(0, rule.remainingMilli(this.spent(index)) - overageMilli) / 1000;
+  }
+
+  /**
+   * `limits[index].overage`, likewise; 0 where the limit has none.
+   *
+   * @internal
+   */
+  overageOf(index: number): number {
+    const { rule, overageMilli } = this.boundTier.tier.limits[index] as TierLimit;
+    if (overageMilli === undefined) return 0;
+    return Math.max(0, this.spent(index) - (rule.maxCostMilli - overageMilli)) / 1000;
   }
 
   /**

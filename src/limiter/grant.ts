@@ -7,7 +7,7 @@ import { shown } from "./misuse.js";
 export interface GrantOptions {
   /** Of which quota, by name; may be left out where the tier has one quota only. A shadow limit can be named, too. */
   limit?: string | undefined;
-  /** Whether what is left of them when the period ends is there in the next; false by default. */
+  /** Whether what is left of them when the period ends is there in the next; false by default. Not of a quota with overage. */
   keep?: boolean | undefined;
 }
 
@@ -37,7 +37,17 @@ export function grantOf(boundTier: BoundTier, tokens: number, options: GrantOpti
   if (!(milli > 0)) {
     throw grantInvalid(`tokens is ${shown(tokens)}; it may be a number above 0 with at most three decimals`);
   }
-  return { ...quotaOf(boundTier, limit), milli, keeps: keep };
+  const quota = quotaOf(boundTier, limit);
+  if (keep && hasOverage(quota)) {
+    throw grantInvalid(
+      `keep is true; it may be left out for ${quota.limit}, since what is beyond its limit is overage`,
+    );
+  }
+  return { ...quota, milli, keeps: keep };
+}
+
+function hasOverage({ boundTier, limit }: Pick<Grant, "boundTier" | "limit">): boolean {
+  return boundTier.tier.limits.some(({ name, overageMilli }) => name === limit && overageMilli !== undefined);
 }
 
 function quotaOf(boundTier: BoundTier, limit: string | undefined): Pick<Grant, "boundTier" | "limit"> {

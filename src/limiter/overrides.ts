@@ -1,5 +1,5 @@
 import { MAX_CAPACITY, toMilli } from "../engine/amount.js";
-import type { LimitSpec, TierSpec, Tiers } from "../engine/spec.js";
+import type { LimitSpec, OverageSpec, TierSpec, Tiers } from "../engine/spec.js";
 import { compileTiers, LIMIT_NAME, type SlotNames, type Tier } from "../engine/tier.js";
 import { TollkeeperError } from "../errors.js";
 
@@ -11,7 +11,17 @@ export interface LimitOverride {
   readonly burst?: number | undefined;
   /** Of a bucket: for how many seconds a denial for want of tokens in it denies all others; above 0, at most three decimals. */
   readonly blockSeconds?: number | undefined;
+  /** Of a quota: how far beyond the limit calls may go, or null for not at all; left out, as far as the tier's. */
+  readonly overage?: OverageSpec | null | undefined;
 }
+
+/** Fields that the limits of one type have alone. */
+const ONLY_OF: Partial<Record<keyof LimitOverride, LimitSpec["type"]>> = {
+  burst: "bucket",
+  blockSeconds: "bucket",
+  overage: "quota",
+};
+const TYPES = { bucket: "a bucket", quota: "a quota", concurrency: "a limit of concurrency" };
 
 /**
  * Limits of one caller that differ from those of its tier, by name; `null` takes a limit away. A name that the tier lacks
@@ -81,11 +91,10 @@ function compiled(tier: string, overrides: Overrides, tiers: Tiers, slots: SlotN
     const limit = known.get(name);
     const names = known.size === 0 ? "nothing, since no tier has a limit" : `one of ${[...known.keys()].join(", ")}`;
     if (limit === undefined) throw invalid(name, "the name of no limit of any tier", names);
-    for (const field of ["burst", "blockSeconds"] as const) {
+    for (const field of ["burst", "blockSeconds", "overage"] as const) {
       const own = override?.[field];
-      if (limit.type !== "bucket" && own !== undefined) {
-        const what = limit.type === "quota" ? "a quota" : "a limit of concurrency";
-        throw invalid(`${name}.${field}`, shown(own), `left out for ${what}`);
+      if (limit.type !== ONLY_OF[field] && own !== undefined) {
+        throw invalid(`${name}.${field}`, shown(own), `left out for ${TYPES[limit.type]}`);
       }
     }
   }
@@ -118,11 +127,12 @@ function checked(overrides: unknown): Overrides {
 
 function checkedOverride(name: string, override: unknown): LimitOverride {
   if (!isObject(override))
-    throw invalid(name, shown(override), "an object with limit, burst or blockSeconds, or null for no limit");
+    throw invalid(name, shown(override), "an object with limit, burst, blockSeconds or overage, or null for no limit");
   const own = Object.entries(override).filter(([, value]) => value !== undefined);
-  const { limit, burst, blockSeconds, ...unknown } = Object.fromEntries(own);
+  const { limit, burst, blockSeconds, overage, ...unknown } = Object.fromEntries(own);
   const [field] = Object.keys(unknown);
-  if (field !== undefined) throw invalid(`${name}.${field}`, "an unknown field", "limit, burst or blockSeconds");
+  if (field !== undefined)
+    throw invalid(`${name}.${field}`, "an unknown field", "limit, burst, blockSeconds or overage");
   if (limit !== undefined && !inThousandths(limit, 0)) {
     const mayBe = `a number from 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`;
     throw invalid(`${name}.limit`, shown(limit), mayBe);
@@ -137,7 +147,19 @@ function checkedOverride(name: string, override: unknown): LimitOverride {
     ...(limit !== undefined && { limit }),
     ...(burst !== undefined && { burst }),
     ...(blockSeconds !== undefined && { blockSeconds }),
+    ...(overage !== undefined && { overage: checkedOverage(`${name}.overage`, overage) }),
   };
+}
+
+function checkedOverage(path: string, overage: unknown): OverageSpec | null {
+  if (overage === null) return null;
+  if (!isObject(overage)) throw invalid(path, shown(overage), "an object with max, or null for none");
+  const { max, ...unknown } = overage;
+  const [field] = Object.keys(unknown);
+  if (field !== undefined) throw invalid(`${path}.${field}`, "an unknown field", "max");
+  if (inThousandths(max, 0.001)) return { max };
+  const mayBe = `a number above 0, at most ${MAX_CAPACITY / 1000}, with at most three decimals`;
+  throw invalid(`${path}.max`, shown(max), mayBe);
 }
 
 function inThousandths(value: unknown, least: number): value is number {
@@ -165,8 +187,13 @@ function overriddenSpec(plain: TierSpec, overrides: Overrides, tiers: Tiers): Ti
   return { limits: [...own, ...others] };
 }
 
-function overridden(limit: LimitSpec, { limit: tokens = limit.limit, burst, blockSeconds }: LimitOverride): LimitSpec {
-  if (limit.type !== "bucket") return { ...limit, limit: tokens };
+function overridden(limit: LimitSpec, override: LimitOverride): LimitSpec {
+  const { limit: tokens = limit.limit, burst, blockSeconds, overage } = override;
+  if (limit.type === "concurrency") return { ...limit, limit: tokens };
+  if (limit.type === "quota") {
+    const quota = { ...limit, limit: tokens };
+    return overage === undefined ? quota : { ...quota, overage: overage ?? undefined };
+  }
   const bucket = { ...limit, limit: tokens, burst: burst ?? limit.burst };
   return blockSeconds === undefined ? bucket : { ...bucket, blockSeconds };
 }

@@ -24,6 +24,7 @@ const quota = (name: string, period: "day" | "month") =>
     type: fc.constant("quota" as const),
     limit: fc.oneof(milli(20), fc.integer({ min: 1, max: 100 })),
     period: fc.constant(period),
+    overage: fc.option(fc.record({ max: milli(20) }), { nil: undefined, freq: 3 }),
     ...(period === "month" ? { anchorDay: fc.integer({ min: 1, max: 31 }) } : {}),
   });
 

@@ -66,10 +66,13 @@ export function compare(decision: Said, expected: Expected, at: string): void {
 export function compareLimits(limits: Said["limits"], expected: Expected["limits"], at: string): void {
   const configured = limits.map(({ name, limit }) => [name, limit]);
   expect(configured, at).toEqual(expected.map(({ name, limit }) => [name, limit]));
-  expected.forEach(({ name, remaining, resetMs }, index) => {
+  expected.forEach(({ name, remaining, resetMs, overage }, index) => {
     const limit = limits[index] as Said["limits"][number];
     expect(Math.abs(limit.remaining - Number(remaining)), `${at}: ${name}.remaining`).toBeLessThanOrEqual(0.002);
     compareMs(limit.resetMs, resetMs, `${at}: ${name}.resetMs`);
+    expect(typeof limit.overage, `${at}: ${name}.overage`).toBe(typeof overage);
+    const beyond = Math.abs((limit.overage ?? 0) - (overage ?? 0));
+    expect(beyond, `${at}: ${name}.overage is ${limit.overage}`).toBeLessThanOrEqual(0.002);
   });
 }
 

@@ -55,7 +55,8 @@ describe("tollkeeper check-config", () => {
   };
 
   it("prints every value with its source, and no secret", async () => {
-    const path = fileOf("preset: staging\nfreeMinuteLimit: 7\n");
+    const month = "{ name: month, type: quota, limit: 10, period: month, overage: { max: 5 } }";
+    const path = fileOf(`preset: staging\nfreeMinuteLimit: 7\ntiers: { paid: { limits: [${month}] } }\n`);
     const { code, stdout, stderr } = await command(["check-config", "--config", path], secrets);
     expect([code, stderr]).toEqual([0, ""]);
     expect(stdout).toMatch(new RegExp(`^freeMinuteLimit +7 +${path}:2$`, "m"));
@@ -63,6 +64,7 @@ describe("tollkeeper check-config", () => {
     expect(stdout).toMatch(/^port +0 +PORT$/m);
     expect(stdout).toMatch(/^keyPepper +\*{6} +RATE_LIMIT_KEY_PEPPER$/m);
     expect(stdout).toMatch(/^ {2}free +minute 7 in 60 s, burst 1\.5; month 50000 a month$/m);
+    expect(stdout).toMatch(/^ {2}paid +month 10 a month, then 5 of overage$/m);
     expect(stdout).not.toMatch(/hunter2|pepper that/);
   });
 
@@ -195,7 +197,9 @@ describe("commands that ask a running service", () => {
       RATE_LIMIT_CONFIG: join(folder, "config.json"),
     };
     const nothing = { name: "month", type: "quota", limit: 0, period: "month" };
-    writeFileSync(environment.RATE_LIMIT_CONFIG, JSON.stringify({ tiers: { stopped: { limits: [nothing] } } }));
+    const beyond = { ...nothing, limit: 10, overage: { max: 5 } };
+    const tiers = { stopped: { limits: [nothing] }, paid: { limits: [beyond] } };
+    writeFileSync(environment.RATE_LIMIT_CONFIG, JSON.stringify({ tiers }));
     const create = ["keys", "create", "--account", "ops", "--tier", "enterprise", "--scope", "admin", "quota:read"];
     const key = (await command(create, environment)).stdout.trim();
     const service = await serve({ environment, print: () => undefined, logStream: { write: () => undefined } });
@@ -250,6 +254,11 @@ describe("commands that ask a running service", () => {
       expect(await ask("quota", "check", "acme", `--cost=${cost}`), cost).toMatchObject({ code: 2 });
     }
     expect(await check("--tier", "stopped", "--cost", "1001")).toBe("denied by month; no wait helps");
+    await ask("quota", "set-tier", "zenith", "paid");
+    expect((await ask("quota", "show", "zenith")).stdout).toMatch(
+      /^LIMIT +TOKENS +LEFT +FULL AT +OVERAGE\nmonth +10 +10 +\S+ +0\n/m,
+    );
+    expect((await ask("quota", "grant", "zenith", "5", "--keep")).stderr).toContain("grant_invalid");
     const refused = await ask("quota", "set-tier", "acme", "gold", "--json");
     expect(refused.code).toBe(1);
     expect(JSON.parse(refused.stderr).error.code).toBe("tier_unknown");
@@ -259,9 +268,10 @@ describe("commands that ask a running service", () => {
     const ask = await running();
     const { stdout } = await ask("tiers");
     expect(stdout).toMatch(/^free +minute 100, at most 150; month 50000$/m);
+    expect(stdout).toMatch(/^paid +month 10, at most 15$/m);
     expect(stdout).toMatch(/^partner +unlimited$/m);
     const names = JSON.parse((await ask("tiers", "--json")).stdout).map(({ name }: { name: string }) => name);
-    expect(names.sort()).toEqual(["anonymous", "enterprise", "free", "partner", "pro", "stopped", "trusted"]);
+    expect(names.sort()).toEqual(["anonymous", "enterprise", "free", "paid", "partner", "pro", "stopped", "trusted"]);
   });
 
   it("want a key in the environment, and an address that is one", async () => {

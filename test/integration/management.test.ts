@@ -126,6 +126,31 @@ describe.each(["native", "js"] as const)("limits of an account's own, %s engine"
     expect(denied.headers["x-quota-tier"]).toBe("enterprise");
   });
 
+  it("can let calls go beyond the quota's limit, which the answers and whoever asks are told", async () => {
+    const service = await startService(environment);
+    const { app, free } = service;
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, {
+      limits: { month: { limit: 3, overage: { max: 2 } } },
+    });
+    expect(await spend(service, free)).toBe(5);
+    const denied = await app.inject(identify(free));
+    expect(denied.json()).toMatchObject({ code: "monthly_quota_exceeded" });
+    expect(denied.headers).toMatchObject({ "x-quota-monthly-remaining": "0", "x-quota-overage": "2" });
+    const month = { name: "month", limit: 3, capacity: 5, remaining: 0, overage: 2 };
+    const managed = await manage(service, "GET", `${MANAGED}/quota/test-free`);
+    expect(managed).toMatchObject({
+      overrides: { month: { overage: { max: 2 } } },
+      limits: [{ name: "minute" }, month],
+    });
+    const own = (await app.inject({ url: "/v1/quota", headers: { "x-api-key": free } })).json();
+    expect(own.limits[1]).toMatchObject(month);
+    await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, {
+      limits: { month: { limit: 6, overage: null } },
+    });
+    expect((await manage(service, "GET", `${MANAGED}/quota/test-free`)).limits[1]).not.toHaveProperty("overage");
+    expect(await spend(service, free)).toBe(1);
+  });
+
   it("bound what a batch may cost, under the tier's name", async () => {
     const service = await startService(environment);
     await manage(service, "PUT", `${MANAGED}/quota/test-free/overrides`, {

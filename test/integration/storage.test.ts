@@ -31,6 +31,19 @@ it("what was spent is there after a close, in every limit, and the file is its o
   expect(readFileSync(path).includes("acct:42")).toBe(false);
 });
 
+it("what was used beyond a limit is there after a close, be it overage by then or not", async () => {
+  const path = join(temporaryFolder(), "limits.redb");
+  const month = { name: "month", type: "quota", limit: 10, period: "month", overage: { max: 5 } } as const;
+  const first = openFile(path, { tiers: { free: { limits: [month] } } });
+  first.consume("k", "free", 13);
+  await first.close();
+  const second = openFile(path, { tiers: { free: { limits: [{ ...month, limit: 12 }] } } });
+  expect(second.consume("k", "free", 3).limits).toMatchObject([{ limit: 12, remaining: 0, overage: 4 }]);
+  await second.close();
+  const third = openFile(path, { tiers: { free: { limits: [{ ...month, overage: undefined }] } } });
+  expect(third.consume("k", "free").allowed).toBe(false);
+});
+
 it.each([0, 10])(
   "a block goes on where it was after a close, of a key that was granted %i of a quota",
   async (granted) => {

@@ -79,12 +79,19 @@ enum Limit {
         period: PeriodName,
         anchor_day: Option<u8>,
         anchor_month: Option<u8>,
+        overage: Option<Overage>,
     },
     Concurrency {
         name: String,
         limit: f64,
         timeout_seconds: f64,
     },
+}
+
+/// What a quota allows beyond its limit, in tokens. It decides by the sum; only JavaScript tells the two apart.
+#[derive(Deserialize)]
+struct Overage {
+    max: f64,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -134,6 +141,7 @@ fn limit(limit: Limit) -> LimitSpec {
             period,
             anchor_day,
             anchor_month,
+            overage,
         } => {
             let anchor_day = anchor_day.unwrap_or(1);
             let period = match period {
@@ -149,7 +157,7 @@ fn limit(limit: Limit) -> LimitSpec {
             LimitSpec {
                 name,
                 rule: Rule::Quota {
-                    limit_milli: milli(limit),
+                    limit_milli: milli(limit) + overage.map_or(0, |Overage { max }| milli(max)),
                     period,
                 },
             }

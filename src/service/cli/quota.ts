@@ -12,6 +12,7 @@ interface QuotaState {
     limit: number | null;
     remaining: number | null;
     resets_at: string | null;
+    overage?: number;
   }[];
 }
 
@@ -115,8 +116,10 @@ function print(state: QuotaState, json: boolean, output: Output): void {
   output.print(`${state.subject}, tier ${state.tier}${state.limits.length === 0 ? ", unlimited" : ""}`);
   if (state.limits.length === 0) return;
   const text = (value: unknown) => (value === null ? "-" : String(value));
-  const rows = state.limits.map(({ name, limit, remaining, resets_at: resets }) =>
-    [name, limit, remaining, resets].map(text),
+  const hasOverage = state.limits.some(({ overage }) => overage !== undefined);
+  const rows = state.limits.map(({ name, limit, remaining, resets_at: resets, overage = null }) =>
+    [name, limit, remaining, resets, ...(hasOverage ? [overage] : [])].map(text),
   );
-  for (const line of columns([["LIMIT", "TOKENS", "LEFT", "FULL AT"], ...rows])) output.print(line);
+  const titles = ["LIMIT", "TOKENS", "LEFT", "FULL AT", ...(hasOverage ? ["OVERAGE"] : [])];
+  for (const line of columns([titles, ...rows])) output.print(line);
 }

@@ -42,7 +42,10 @@ export function limitsText(limits: readonly LimitSpec[]): string {
 
 function limitText(spec: LimitSpec): string {
   const shadow = spec.shadow === true ? ", shadow" : "";
-  if (spec.type === "quota") return `${spec.name} ${spec.limit} ${OFTEN[spec.period]}${shadow}`;
+  if (spec.type === "quota") {
+    const overage = spec.overage === undefined ? "" : `, then ${spec.overage.max} of overage`;
+    return `${spec.name} ${spec.limit} ${OFTEN[spec.period]}${overage}${shadow}`;
+  }
   if (spec.type === "concurrency") {
     return `${spec.name} ${spec.limit} at the same time, ${spec.timeoutSeconds} s at most${shadow}`;
   }

@@ -26,6 +26,7 @@ const quota = z.strictObject({
   period: z.enum(PERIODS, { error: `${PERIODS.slice(0, -1).join(", ")} or ${PERIODS.at(-1)}` }),
   anchorDay: z.int({ error: "a day of the week, 1 to 7, or of the month, 1 to 31" }).optional(),
   anchorMonth: z.int({ error: "a month, 1 to 12" }).optional(),
+  overage: z.strictObject({ max: positive }, { error: "a mapping with max" }).optional(),
   shadow,
 });
 

@@ -129,6 +129,11 @@ export const overrides = z
         limit: amount.optional(),
         burst: z.number().min(0.001).max(1000).optional(),
         blockSeconds: z.number().positive().max(1e12).optional(),
+        overage: z
+          .strictObject({ max: z.number().positive().max(1e12) })
+          .nullable()
+          .optional()
+          .meta({ description: "Tokens beyond the limit of a quota; null for none." }),
       })
       .nullable(),
   )
@@ -149,11 +154,15 @@ export const limitState = z
     capacity: z
       .number()
       .nullable()
-      .meta({ description: `Tokens that it can hold; ${unlimited}` }),
+      .meta({ description: `Tokens that it can hold, of a quota with its overage; ${unlimited}` }),
     remaining: z
       .number()
       .nullable()
-      .meta({ description: `Tokens or places left; ${unlimited}` }),
+      .meta({ description: `Tokens or places left, of a quota up to its limit; ${unlimited}` }),
+    overage: z
+      .number()
+      .optional()
+      .meta({ description: "Tokens that were used beyond the limit; there only where the quota has overage." }),
     resets_at: isoDate.nullable().meta({
       description:
         "When it is full, its period ends, or the first place is free at the latest; null if unlimited, or if that is never.",

@@ -14,9 +14,10 @@ export function quotaStateOf(
 
 function limitsOf(decision: Decision, tiers: Tiers): z.infer<typeof limitState>[] {
   const own = decision.tierSpec.limits.map((spec, index) => {
-    const { limit = 0, remaining = 0, resetMs = 0 } = decision.limits[index] ?? {};
+    const { limit = 0, remaining = 0, resetMs = 0, overage } = decision.limits[index] ?? {};
     const resets_at = Number.isFinite(resetMs) ? new Date(decision.clockMs + resetMs).toISOString() : null;
-    return { name: spec.name, type: spec.type, limit, capacity: capacityOf(spec), remaining, resets_at };
+    const state = { name: spec.name, type: spec.type, limit, capacity: capacityOf(spec), remaining, resets_at };
+    return overage === undefined ? state : { ...state, overage };
   });
   const others = unlimitedOf(tiers).filter(({ name }) => !own.some((limit) => limit.name === name));
   return [...own, ...others];

@@ -490,6 +490,84 @@ function grants(): Vector[] {
   ];
 }
 
+function overage(): Vector[] {
+  const beyond = (limit: number, max: number, period: QuotaRule["period"] = "month") => {
+    return tier(quota(period, limit, period, { overage: { max } }));
+  };
+  const nextMonth = Date.UTC(2026, 3, 1);
+  return [
+    steps("calls go on beyond the limit, and end with the overage", beyond(10, 5), (trace) => {
+      trace.peek("u", "a", 0);
+      trace.consume("u", "a", 9.5);
+      trace.consume("u", "a", 1);
+      trace.consume("u", "a", 4);
+      trace.consume("u", "a", 1);
+      trace.consume("u", "a", 0.5);
+      trace.consume("u", "a", 0.001);
+      trace.now = nextMonth - 1;
+      trace.consume("u", "a", 0.001);
+      trace.now = nextMonth;
+      trace.consume("u", "a", 1);
+    }),
+    steps("a call may cost as much as the limit and its overage, and no more", beyond(10, 5), (trace) => {
+      trace.consume("u", "a", 15.001);
+      trace.consume("u", "a", 15);
+    }),
+    steps("what is refunded and settled is of the overage first", beyond(10, 5), (trace) => {
+      trace.consume("u", "a", 8);
+      const spent = made(trace.consume("u", "a", 5));
+      trace.settle(spent, 2.5).peek("u", "a", 0);
+      const more = made(trace.consume("u", "a", 4));
+      trace.refund(more).peek("u", "a", 0);
+    }),
+    steps("what is charged past the overage is told", beyond(10, 5), (trace) => {
+      const spent = made(trace.consume("u", "a", 14));
+      trace.charge(spent, 7).peek("u", "a", 0);
+      trace.consume("u", "a", 0.001);
+    }),
+    steps("a plan of overage alone", beyond(0, 3), (trace) => {
+      times(4, () => trace.consume("u", "a"));
+      trace.now = nextMonth;
+      trace.consume("u", "a");
+    }),
+    steps("tokens that are given are used before the overage", beyond(10, 5, "day"), (trace) => {
+      trace.consume("u", "a", 8);
+      trace.grant("u", "a", 4, "day").consume("u", "a", 5);
+      trace.consume("u", "a", 3);
+      trace.consume("u", "a", 4);
+      trace.consume("u", "a", 3);
+      trace.now = Date.UTC(2026, 2, 18);
+      trace.peek("u", "a", 0);
+    }),
+    steps(
+      "a change of plan takes what is used along: what is beyond the one limit may lie within the other",
+      {
+        ...beyond(10, 5),
+        b: beyond(20, 5)["a"] ?? { limits: [] },
+        c: tier(quota("month", 10, "month"))["a"] ?? { limits: [] },
+      },
+      (trace) => {
+        trace.consume("u", "a", 13);
+        trace.consume("u", "b", 2);
+        trace.peek("u", "c", 0);
+        trace.consume("u", "c", 1);
+        trace.consume("u", "b", 7);
+        trace.peek("u", "a", 0);
+        trace.consume("u", "a", 1);
+      },
+    ),
+    steps(
+      "an hourly and a monthly one, each with its own",
+      tier(quota("hour", 4, "hour", { overage: { max: 4 } }), quota("month", 10, "month", { overage: { max: 100 } })),
+      (trace) => {
+        times(3, () => trace.consume("u", "a", 3));
+        trace.pass(HOUR);
+        times(3, () => trace.consume("u", "a", 3));
+      },
+    ),
+  ];
+}
+
 function severalSubjects(): Vector[] {
   const plans: TierRules = {
     user: { limits: [bucket("minute", 3, 60)] },
@@ -546,5 +624,6 @@ export const CASES: Readonly<Record<string, () => Vector[]>> = {
   blocks,
   places: concurrency,
   grants,
+  overage,
   "several subjects": severalSubjects,
 };

@@ -22,7 +22,7 @@ export interface Said {
   allowed: boolean;
   deniedBy: string | null;
   retryAfterMs: number;
-  limits: { name: string; limit: number; remaining: number; resetMs: number }[];
+  limits: { name: string; limit: number; remaining: number; resetMs: number; overage?: number }[];
 }
 
 /** A call that was decided, and what it may still correct. */
@@ -266,9 +266,11 @@ function costsOf(rules: readonly LimitRule[], cost: Cost, isBounded = true): Map
 
 /** Tokens that a limit can hold, if a single call may not cost more; one that holds nothing denies it. */
 export function capacityOf(rule: LimitRule): number | undefined {
-  if (rule.type === "concurrency" || rule.limit === 0) return undefined;
-  const capacity = Fraction.of(rule.limit).times(Fraction.of(rule.type === "bucket" ? rule.burst : 1));
-  return milliOf(capacity);
+  if (rule.type === "concurrency") return undefined;
+  const limit = Fraction.of(rule.limit);
+  const capacity =
+    rule.type === "bucket" ? limit.times(Fraction.of(rule.burst)) : limit.plus(Fraction.of(rule.overage?.max ?? 0));
+  return capacity.isZero ? undefined : milliOf(capacity);
 }
 
 function verdictOf(rules: readonly LimitRule[], answers: readonly Answer[]): Omit<Said, "limits"> {

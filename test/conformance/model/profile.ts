@@ -48,6 +48,14 @@ function quota(name: string, period: "hour" | "day" | "week" | "month" | "year" 
   };
 }
 
+/** A quota that mostly has overage, and now and then nothing else. */
+const beyond = (name: string, period: "day" | "month" | "once") => {
+  return (random: Random): LimitRule => {
+    const rule = quota(name, period, random.chance(0.1) ? [0] : FEW)(random);
+    return random.chance(0.8) ? ({ ...rule, overage: { max: random.pick([0.5, 3, 20, 60]) } } as LimitRule) : rule;
+  };
+};
+
 const FEW: readonly [number, ...number[]] = [7, 15, 30, 60, 120];
 const RATES: readonly [number, ...number[]] = [3, 7, 45, 100];
 const second = bucket("second", 1, [3, 7]);
@@ -177,6 +185,14 @@ export const PROFILES: readonly Profile[] = [
     hasCosts: false,
     pauses: [300, 300, MINUTE, 20 * HOUR, 40 * DAY],
     weights: { peek: 6, refund: 6, settle: 3, grant: 6 },
+  },
+  {
+    name: "overage",
+    pool: { minute, day: beyond("day", "day"), month: beyond("month", "month"), once: beyond("once", "once") },
+    changesTier: true,
+    hasCosts: false,
+    pauses: [300, 300, MINUTE, 12 * HOUR, 20 * DAY],
+    weights: { peek: 8, refund: 5, quotas: 2, settle: 5, charge: 5, reset: 1 },
   },
   {
     name: "several subjects",

@@ -11,12 +11,15 @@ export interface QuotaRule {
   period: Calendar["period"];
   anchorDay?: number;
   anchorMonth?: number;
+  overage?: { max: number };
 }
 
 /** What is used of one quota. */
 export class Quota implements Slot {
   readonly rule: QuotaRule;
   readonly #limit: Fraction;
+  /** The limit and what is allowed beyond it. */
+  readonly #most: Fraction;
   #span: Span;
   /** Below 0 where more was granted than used. */
   #used = Fraction.ZERO;
@@ -28,6 +31,7 @@ export class Quota implements Slot {
   constructor(rule: QuotaRule, now: number) {
     this.rule = rule;
     this.#limit = Fraction.of(rule.limit);
+    this.#most = this.#limit.plus(Fraction.of(rule.overage?.max ?? 0));
     this.#span = spanOf(calendarOf(rule), now);
   }
 
@@ -44,7 +48,7 @@ export class Quota implements Slot {
       converted.#granted = this.#granted;
       converted.#kept = this.#kept;
     } else {
-      converted.#kept = smaller(this.#kept, larger(this.#limit.minus(this.#used), Fraction.ZERO));
+      converted.#kept = smaller(this.#kept, larger(this.#most.minus(this.#used), Fraction.ZERO));
       converted.#granted = converted.#kept;
       converted.#used = converted.#kept.negated();
     }
@@ -52,8 +56,8 @@ export class Quota implements Slot {
   }
 
   answer({ now, cost }: Ask): Answer {
-    const isAllowed = cost.isZero || !this.#used.plus(cost).isAbove(this.#limit);
-    const isHopeless = this.#limit.isZero;
+    const isAllowed = cost.isZero || !this.#used.plus(cost).isAbove(this.#most);
+    const isHopeless = this.#most.isZero;
     const waitMs = isAllowed ? 0 : isHopeless ? Number.POSITIVE_INFINITY : this.#span.end - now;
     return { waitMs, hangsOnRounding: false };
   }
@@ -79,8 +83,10 @@ export class Quota implements Slot {
   }
 
   standing(now: number): Standing {
-    const resetMs = this.#limit.isZero ? Number.POSITIVE_INFINITY : this.#span.end - now;
-    return { remaining: milliOf(larger(this.#limit.minus(this.#used), Fraction.ZERO)), resetMs };
+    const resetMs = this.#most.isZero ? Number.POSITIVE_INFINITY : this.#span.end - now;
+    const standing = { remaining: milliOf(larger(this.#limit.minus(this.#used), Fraction.ZERO)), resetMs };
+    if (this.rule.overage === undefined) return standing;
+    return { ...standing, overage: milliOf(larger(this.#used.minus(this.#limit), Fraction.ZERO)) };
   }
 }
 

@@ -21,6 +21,8 @@ export interface Standing {
   remaining: number;
   /** As `LimitState.resetMs`; infinite if it never ends. */
   resetMs: number;
+  /** Tokens used beyond the limit, of a quota with overage. */
+  overage?: number;
 }
 
 /** What a key has spent of one limit, counted exactly. */

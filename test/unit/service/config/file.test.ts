@@ -68,6 +68,14 @@ describe("a configuration file", () => {
     expect(read("# nothing yet\n").config.port).toBe(8080);
   });
 
+  it("lets a quota have overage", () => {
+    const month = "{ name: month, type: quota, limit: 1000000, period: month, overage: { max: 500000 } }";
+    const { gold } = tiersOf(read(`tiers:\n  gold:\n    limits: [${month}]\n`).config);
+    expect(gold?.limits).toEqual([
+      { name: "month", type: "quota", limit: 1_000_000, period: "month", overage: { max: 500_000 } },
+    ]);
+  });
+
   it("adds tiers and replaces built-in ones; a bucket without a burst has that of burstMultiplier", () => {
     const tiers = tiersOf(read(`burstMultiplier: 2${GOLD}`).config);
     const bucket = { name: "minute", type: "bucket", windowSeconds: 60 };
@@ -121,6 +129,14 @@ tiers:
     [
       "tiers:\n  a:\n    limits:\n      - { name: m, type: bucket, limit: 1, windowSeconds: 60, burst: 0 }",
       "FILE:4: tiers.a.limits[0].burst is 0; it may be a number above 0 with at most three decimals",
+    ],
+    [
+      "tiers:\n  a:\n    limits:\n      - { name: month, type: quota, limit: 1, period: month, overage: { max: 0 } }",
+      "FILE:4: tiers.a.limits[0].overage.max is 0; it may be a number above 0 with at most three decimals",
+    ],
+    [
+      "tiers:\n  a:\n    limits:\n      - { name: month, type: quota, limit: 1, period: month, overage: 500 }",
+      "FILE:4: tiers.a.limits[0].overage is 500; it may be a mapping with max",
     ],
     [
       "tiers:\n  a:\n    limits:\n      - { name: minute, type: quota, limit: 1, period: day }",
