@@ -264,7 +264,7 @@ export class JsLeases implements LeaseEngine {
       if (teaches) lease.disbelieve();
       return APPLIED.STALE;
     }
-    lease.learn(snapshot);
+    lease.learn(snapshot, this.#rows.read(at, LEASE_FRAME.RACES) > 0);
     if (isTake) this.#took(key, lease, at, monoMs);
     const waitMs = this.#rows.read(at, LEASE_FRAME.WAIT);
     if (waitMs > 0) lease.rememberDenial(waitMs, this.#rows.read(at, LEASE_FRAME.IS_PROVISIONAL) === 1, monoMs);

@@ -68,9 +68,10 @@ export interface LeaseEngine extends Pick<Engine, "version" | "tiersOf" | "tierI
   /**
    * Takes in what the store has answered, of the first `count` rows; `keys` is their keys, joined. In per row: KEY_LENGTH,
    * TIER and VERSION that were asked about, NOW and LAG (the key's time and its lag), SERVER, EPOCH, SPENT in the order of the
-   * tier's limits, HELD, AHEAD (lasts), WAIT, IS_PROVISIONAL, MONO. Out: CODE, one of `APPLIED`.
+   * tier's limits, HELD, AHEAD (lasts), WAIT, IS_PROVISIONAL, MONO, RACES. Out: CODE, one of `APPLIED`.
    *
-   * An answer about the epoch that is known, but from before what is known, teaches nothing; one with SERVER -1 neither.
+   * An answer about the epoch that is known, but from before what is known, teaches nothing; one with SERVER -1 neither. Of
+   * one of the same instant that RACES, each limit's amount is learned if it is the larger.
    * A take stops asking ahead for a sixteenth of `leaseMs`, or for a quarter if nothing was to be had.
    */
   apply(keys: string, count: number): void;

@@ -58,6 +58,8 @@ export const LEASE_FRAME = {
   LAG: 28,
   /** In to `apply`: whether the reply's denial is provisional, 1 or 0. */
   IS_PROVISIONAL: 29,
+  /** In to `apply`: 1 if others tell the same table of answers, by connections of their own: of two of one instant, the older may come last. */
+  RACES: 30,
   /** Numbers of a row. */
-  ROW: 30,
+  ROW: 31,
 } as const;

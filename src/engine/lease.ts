@@ -143,12 +143,15 @@ export class Lease {
     return gone;
   }
 
-  /** Takes in what the store has said, unless it is from before what is known. */
-  learn(snapshot: LeaseSnapshot): void {
-    const { server, epoch, atMs } = this.snapshot;
+  /** Takes in what the store has said, unless it is from before what is known; where answers race, nothing less of the same instant. */
+  learn(snapshot: LeaseSnapshot, races: boolean): void {
+    const { server, epoch, atMs, spent } = this.snapshot;
     const isOfSameEpoch = snapshot.server === server && snapshot.epoch === epoch;
     if (snapshot.server < 0 || (isOfSameEpoch && atMs > snapshot.atMs)) return;
-    this.snapshot = snapshot;
+    this.snapshot =
+      races && isOfSameEpoch && atMs === snapshot.atMs
+        ? { ...snapshot, spent: this.rules.bySlot.map((_, slot) => larger(spent[slot], snapshot.spent[slot])) }
+        : snapshot;
   }
 
   /** Remembers a denial that stands for `waitMs`. */
@@ -214,4 +217,10 @@ export class Lease {
       return (rule.type === "bucket" ? rule.refilled(amount, nowMs - atMs) : rule.rolled(amount, atMs, nowMs)) === 0;
     });
   }
+}
+
+/** The larger of two amounts, of which one that is not known says nothing. */
+function larger(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Math.max(one, other);
 }

@@ -8,7 +8,7 @@ import type { Clocks } from "./clocks.js";
 import type { Outcome } from "./outcome.js";
 
 const { TIER, COST, KEY_LENGTH, NOW, CODE, VERSION, SPENT } = LEASE_FRAME;
-const { MONO, WAIT, HELD, AHEAD, SERVER, EPOCH, LAG, IS_PROVISIONAL, ROW } = LEASE_FRAME;
+const { MONO, WAIT, HELD, AHEAD, SERVER, EPOCH, LAG, IS_PROVISIONAL, RACES, ROW } = LEASE_FRAME;
 
 /** What the store has granted for a take. */
 export interface Taken {
@@ -45,6 +45,8 @@ export class Replies {
   #arrivals: Arrival[] = [];
   #isClosed = false;
   #hasTaught = false;
+  /** Whether others have ever told the table what they were answered, whom this thread's answers may still come after. */
+  #races = false;
 
   constructor(engine: LeaseEngine, clocks: Clocks) {
     this.#engine = engine;
@@ -84,6 +86,7 @@ export class Replies {
     if (!this.#isClosed) {
       const { frame } = this.#engine;
       const monoMs = this.#clocks.monoMs();
+      this.#races ||= this.#engine.users > 1;
       arrivals.forEach((arrival, index) => void this.#write(index * ROW, arrival, held[index] ?? 0, monoMs));
       this.#engine.apply(arrivals.map(({ key }) => key).join(""), arrivals.length);
       codes = arrivals.map((_, index) => frame[index * ROW + CODE] as number);
@@ -106,6 +109,7 @@ export class Replies {
     frame[at + AHEAD] = taken?.lastsMs ?? 0;
     frame[at + WAIT] = taken === undefined ? -1 : (denial?.waitMs ?? 0);
     frame[at + IS_PROVISIONAL] = denial?.isProvisional ? 1 : 0;
+    frame[at + RACES] = this.#races ? 1 : 0;
     boundTier?.tier.limits.forEach(({ rule }, index) => {
       // Which calls run changes without a word.
       const amount = rule.type === "concurrency" ? undefined : reply.spent[index];

@@ -7,6 +7,7 @@ import { jump } from "./jump.js";
 import { moved } from "./moved.js";
 import { OLD_FAULTS, PLACE_FAULTS } from "./mutations.js";
 import { places } from "./places.js";
+import { races } from "./races.js";
 import { routing } from "./routing.js";
 import { seedsOf } from "./seeds.js";
 import { threads } from "./threads.js";
@@ -54,6 +55,11 @@ const SCENARIOS: Record<string, Scenario> = {
     promise: "threads of one process are one replica, and what those leave that end is settled once by the others",
     seeds: 40,
     run: async (seed, mutation) => ({ violations: await threads(seed, mutation) }),
+  },
+  races: {
+    promise: "answers that overtake each other on the connections of threads leave nothing unknown that was spent",
+    seeds: 20,
+    run: async (seed, mutation) => ({ violations: await races(seed, mutation) }),
   },
   ends: {
     promise: "what is taken ahead is handed out until its end, and no longer",

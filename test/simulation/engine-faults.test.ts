@@ -3,6 +3,7 @@ import { changes } from "./changes.js";
 import { ends } from "./ends.js";
 import { ENGINE_FAULTS } from "./engine-mutations.js";
 import { moved } from "./moved.js";
+import { races } from "./races.js";
 import { simulate } from "./simulation.js";
 import { threads } from "./threads.js";
 import type { Mutation } from "./world.js";
@@ -20,6 +21,9 @@ const CAUGHT: Record<string, { fault: keyof typeof ENGINE_FAULTS; by: Run; as: R
   "by tiers that change": [
     { fault: "a grant carried to another tier as it is", by: changed, as: /over, .* allowed/, within: 20 },
     { fault: "amounts carried to another tier as they are", by: moved, as: /not charged/, within: 5 },
+  ],
+  "by what a server is told that has lost all": [
+    { fault: "the last answer of an instant believed", by: races, as: /not charged/, within: 10 },
   ],
   "by what threads leave": [
     { fault: "debts that nobody inherits", by: threads, as: /not charged/, within: 60 },

@@ -3,7 +3,7 @@ import { APPLIED, LEASE_FRAME, LEASE_OUTCOME } from "../../src/engine/lease-fram
 import { Delegate, type Told } from "./delegate.js";
 
 const { ROW, TIER, COST, KEY_LENGTH, NOW, CODE, VERSION, MONO, WAIT, HELD, AHEAD, SERVER } = LEASE_FRAME;
-const { IS_PROVISIONAL, LAG, RULES } = LEASE_FRAME;
+const { IS_PROVISIONAL, LAG, RACES, RULES } = LEASE_FRAME;
 
 /** Makes an engine that does something wrong of one that does not: for each lane of a process, which have a table in common. */
 export type Spoil = (engine: LeaseEngine, table: object, leaseMs: number) => LeaseEngine;
@@ -168,6 +168,7 @@ class Unconverted extends Spoilt {
       this.frame[HELD] = 0;
       this.frame[WAIT] = -1;
       this.frame[IS_PROVISIONAL] = 0;
+      this.frame[RACES] = 0;
       this.inner.apply(key, 1);
     });
   }
@@ -178,6 +179,14 @@ class Unconverted extends Spoilt {
       this.inner.look(key);
       return this.read(CODE) === 0 && this.read(SERVER) >= 0 ? this.frame.slice(0, ROW) : undefined;
     });
+  }
+}
+
+/** Takes the answer that comes last for the younger of one instant, whoever else tells of answers. */
+class LastOfAnInstant extends Spoilt {
+  override apply(keys: string, count: number): void {
+    for (let at = 0; at < count * ROW; at += ROW) this.frame[at + RACES] = 0;
+    this.inner.apply(keys, count);
   }
 }
 
@@ -203,6 +212,7 @@ export const ENGINE_FAULTS = {
   "a grant that outlives its end": (engine) => new Endless(engine),
   "a grant carried to another tier as it is": (engine, table, leaseMs) => new CarriedOver(engine, table, leaseMs),
   "amounts carried to another tier as they are": (engine) => new Unconverted(engine),
+  "the last answer of an instant believed": (engine) => new LastOfAnInstant(engine),
   "debts that nobody inherits": (engine) => new Disinherited(engine),
   "debts that two inherit": (engine) => new InheritedTwice(engine),
 } satisfies Record<string, Spoil>;

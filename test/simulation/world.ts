@@ -47,16 +47,17 @@ export class World implements Ground {
   readonly garble: Garble;
   readonly spoil: Spoil | undefined;
 
-  /** `maxKeys` is what a replica has room for, and `nowMs` when it begins. */
+  /** `maxKeys` is what a replica has room for, `nowMs` when it begins, and `mode` what else the seed decides. */
   constructor(
     seed: number,
     { sabotage, garble, spoil, isUnguarded = false, isHoarding = false }: Mutation,
-    { maxKeys = 1000, nowMs = NOON } = {},
+    { maxKeys = 1000, nowMs = NOON, mode }: { maxKeys?: number; nowMs?: number; mode?: World["mode"] } = {},
   ) {
     this.time = new SimulatedTime(nowMs);
     this.random = new Random(seed);
     this.aside = new Random(~seed);
-    this.mode = this.random.chance(0.15) ? "exact" : "leased";
+    const drawn = this.random.chance(0.15) ? "exact" : "leased";
+    this.mode = mode ?? drawn;
     this.leaseMs = this.random.pick([200, 500, 1000]);
     this.maxKeys = maxKeys;
     this.sabotage = sabotage?.() ?? ((command) => command);

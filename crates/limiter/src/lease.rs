@@ -285,17 +285,23 @@ impl<const N: usize> Lease<N> {
         }
     }
 
-    /// Learns what the store says of the key: not what was so before that which is known of the same epoch.
+    /// Learns what the store says of the key: not what was so before that which is known of the same epoch, and where answers
+    /// race, nothing less of the same instant.
     pub(crate) fn learn(&mut self, tier: &Tier, reply: &StoreReply) {
         let now_ms = held(reply.now_ms);
         let Some(epoch) = reply.epoch else { return };
-        if self.epoch == epoch && self.stamp.at_ms() > now_ms {
+        let (is_known, known_ms) = (self.epoch == epoch, self.stamp.at_ms());
+        if is_known && known_ms > now_ms {
             return;
         }
+        let keeps_larger = reply.races && is_known && known_ms == now_ms;
         self.epoch = epoch;
         self.stamp = Stamp::new(now_ms, tier.rule_set);
         for (spent, limit) in reply.spent.iter().zip(&tier.limits) {
-            self.spent[limit.slot] = spent.map_or(UNKNOWN, possible);
+            let (known, told) = (&mut self.spent[limit.slot], spent.map_or(UNKNOWN, possible));
+            if !keeps_larger || known.cast_signed() < told.cast_signed() {
+                *known = told;
+            }
         }
     }
 

@@ -31,6 +31,9 @@ pub struct StoreReply {
     pub is_provisional: bool,
     /// When the answer came, by the monotonic clock.
     pub mono_ms: u64,
+    /// Whether others tell the same table of answers, by connections of their own: of two of one instant, the older may
+    /// come last.
+    pub races: bool,
 }
 
 impl StoreReply {

@@ -80,6 +80,7 @@ fn granted(leases: &Leases, tier: &str, tokens: u64, mono_ms: u64) -> StoreReply
         wait_ms: Some(0),
         is_provisional: false,
         mono_ms,
+        races: false,
     }
 }
 
@@ -443,6 +444,58 @@ fn an_earlier_answer_of_the_same_epoch_teaches_nothing_and_its_grant_is_held() {
         },
     );
     assert_eq!(spent(), Some((1 << 53) - 1), "more than can be");
+}
+
+#[test]
+fn of_two_answers_of_one_instant_the_larger_amount_of_each_limit_counts_if_they_race() {
+    let below = |milli: u64| 0_u64.wrapping_sub(milli);
+    for (races, known, told, then) in [
+        (
+            true,
+            [Some(7), Some(5_000)],
+            [Some(9), Some(4_000)],
+            [Some(9), Some(5_000)],
+        ),
+        (true, [None, Some(5_000)], [Some(9), None], [Some(9), Some(5_000)]),
+        (
+            true,
+            [Some(0), Some(below(3_000))],
+            [Some(0), Some(below(4_000))],
+            [Some(0), Some(below(3_000))],
+        ),
+        (
+            true,
+            [Some(0), Some(below(3_000))],
+            [Some(1), Some(0)],
+            [Some(1), Some(0)],
+        ),
+        (
+            false,
+            [Some(7), Some(5_000)],
+            [Some(9), Some(4_000)],
+            [Some(9), Some(4_000)],
+        ),
+        (false, [Some(7), Some(5_000)], [None, Some(4_000)], [None, Some(4_000)]),
+    ] {
+        let leases = leases(10);
+        let free = leases.tier_id("free").unwrap();
+        let apply = |spent: [Option<u64>; 2], at_ms, epoch| {
+            let reply = StoreReply {
+                spent: std::array::from_fn(|limit| spent.get(limit).copied().flatten()),
+                epoch: Epoch::new(1, epoch),
+                races,
+                ..granted(&leases, "free", 1, at_ms)
+            };
+            kept(&leases, "k", &reply);
+            let spent = leases.look(&units("k"), free, 0).unwrap().snapshot.unwrap().spent;
+            [spent[0], spent[1]]
+        };
+        apply(known, 50, 1);
+        assert_eq!(apply(told, 50, 1), then, "{races} {known:?} {told:?}");
+        assert_eq!(apply(told, 51, 1), told, "of a later instant");
+        apply(known, 52, 1);
+        assert_eq!(apply(told, 52, 2), told, "of another epoch");
+    }
 }
 
 #[test]

@@ -246,6 +246,7 @@ fn reply_of(row: &Row, mono_ms: u64) -> StoreReply {
         wait_ms: given(row[at::WAIT]),
         is_provisional: row[at::IS_PROVISIONAL] > 0.0,
         mono_ms,
+        races: row[at::RACES] > 0.0,
     }
 }
 

@@ -33,7 +33,8 @@ pub(crate) mod at {
     pub(crate) const RULES: usize = 28;
     pub(crate) const LAG: usize = 28;
     pub(crate) const IS_PROVISIONAL: usize = 29;
-    pub(crate) const ROW: usize = 30;
+    pub(crate) const RACES: usize = 30;
+    pub(crate) const ROW: usize = 31;
 }
 
 /// One row.

@@ -32,6 +32,8 @@ export interface Answer {
   readonly spent: readonly number[];
   readonly wait: number;
   readonly isProvisional: boolean;
+  /** Whether another thread's answer may have come before it that is younger. */
+  readonly races: boolean;
 }
 
 /** What a consume or a peek has told. */
@@ -86,10 +88,11 @@ export class LeaseCaller {
   apply(answers: readonly Answer[], { mono }: Instant): number[] {
     this.engine.frame.fill(UNTOUCHED);
     for (const [row, answer] of answers.entries()) {
-      const { key, tier, granted, held, lasts, server, epoch, at, lag, spent, wait, isProvisional } = answer;
+      const { key, tier, granted, held, lasts, server, epoch, at, lag, spent, wait, isProvisional, races } = answer;
       const [TIER, VERSION, KEY_LENGTH, NOW, LAG] = [tier.id, tier.version, key.length, at, lag];
       const of = { TIER, VERSION, KEY_LENGTH, NOW, LAG, COST: granted, HELD: held, AHEAD: lasts, SERVER: server };
-      this.#write(row, { ...of, EPOCH: epoch, WAIT: wait, IS_PROVISIONAL: Number(isProvisional), MONO: mono });
+      const [IS_PROVISIONAL, RACES] = [Number(isProvisional), Number(races)];
+      this.#write(row, { ...of, EPOCH: epoch, WAIT: wait, IS_PROVISIONAL, RACES, MONO: mono });
       spent.forEach((amount, index) => {
         this.engine.frame[row * LEASE_FRAME.ROW + LEASE_FRAME.SPENT + index] = amount;
       });
@@ -220,5 +223,5 @@ export function answerTo(key: string, tier: NumberedTier, more: Partial<Answer> 
   const [granted, lasts, server, epoch, lag, wait] = [1000, 1000, 0, 7, 0, 0];
   const spent = Array.from({ length: tier.limits }, () => 0);
   const answer = { key, tier, granted, held: granted, lasts, server, epoch, at: NOON, lag, spent, wait };
-  return { ...answer, isProvisional: false, ...more };
+  return { ...answer, isProvisional: false, races: false, ...more };
 }

@@ -48,6 +48,7 @@ const answer = fc.record({
     { weight: 2, arbitrary: fc.constant(-1) },
   ),
   isProvisional: fc.boolean(),
+  races: fc.boolean(),
   /** Whether all is spent, and the answer a denial. */
   denies: fc.oneof({ weight: 4, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   /** Whether it may come once more. */

@@ -56,8 +56,18 @@ const faults: Record<string, Partial<Lease> & ThisType<Lease>> = {
     },
   },
   "an answer of another epoch from before what is known is not believed": {
+    learn(snapshot, races) {
+      if (snapshot.atMs >= this.snapshot.atMs) learn.call(this, snapshot, races);
+    },
+  },
+  "of two answers of one instant the last is believed, though they race": {
     learn(snapshot) {
-      if (snapshot.atMs >= this.snapshot.atMs) learn.call(this, snapshot);
+      learn.call(this, snapshot, false);
+    },
+  },
+  "of two answers of one instant the larger is believed, though they do not race": {
+    learn(snapshot) {
+      learn.call(this, snapshot, true);
     },
   },
   "a denial is believed for as long as it says": {

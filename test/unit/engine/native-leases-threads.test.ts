@@ -15,7 +15,7 @@ const SPEND = { TIER: 0, COST: 1000, NOW: AT.now, MONO: AT.mono };
 /** Five tokens of the key "hot", as a row of `apply` has them. */
 const GRANT = {
   ...{ TIER: 0, VERSION: 0, KEY_LENGTH: 3, COST: 5000, HELD: 5000, AHEAD: 1000, SPENT: 5000 },
-  ...{ SERVER: 0, EPOCH: 7, NOW: NOON, LAG: 0, WAIT: 0, IS_PROVISIONAL: 0, MONO: AT.mono },
+  ...{ SERVER: 0, EPOCH: 7, NOW: NOON, LAG: 0, WAIT: 0, IS_PROVISIONAL: 0, RACES: 1, MONO: AT.mono },
 };
 
 function optionsFor(name: string, more: Partial<LeaseEngineOptions> = {}): LeaseEngineOptions {
@@ -35,7 +35,7 @@ function open(name: string, more: Partial<LeaseEngineOptions> = {}): LeaseCaller
 /** Has tokens of the key "hot" held, in thousandths. */
 function hold(caller: LeaseCaller, held: number): void {
   const answer = { key: "hot", tier: PRO, granted: held, held, lasts: 1000, server: 0, epoch: 7, at: NOON, lag: 0 };
-  expect(caller.apply([{ ...answer, spent: [held], wait: 0, isProvisional: false }], AT)).toEqual([0]);
+  expect(caller.apply([{ ...answer, spent: [held], wait: 0, isProvisional: false, races: true }], AT)).toEqual([0]);
 }
 
 describe("threads of one name", () => {

@@ -51,7 +51,7 @@ function at(ms: number) {
 function granted(tier: NumberedTier, held: number, more: Partial<Answer> = {}): Answer {
   const spent = Array.from({ length: tier.limits }, () => 0);
   const answer = { key: "k", tier, granted: held, held, lasts: 1000, server: 0, epoch: 7, at: NOON, lag: 0, spent };
-  return { ...answer, wait: 0, isProvisional: false, ...more };
+  return { ...answer, wait: 0, isProvisional: false, races: false, ...more };
 }
 
 describe("a key", () => {

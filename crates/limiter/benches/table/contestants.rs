@@ -153,6 +153,7 @@ fn decide_by_leases(keys: usize) -> Decide {
         wait_ms: Some(0),
         is_provisional: false,
         mono_ms: times(NOW_MS).mono_ms,
+        races: false,
     };
     for number in 0..keys {
         assert_eq!(leases.apply(&text(number), &reply), Applied::Kept);

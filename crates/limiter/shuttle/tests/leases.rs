@@ -92,6 +92,7 @@ fn take(leases: &Leases, key: &str, tier: TierId, tokens: u64, mono_ms: u64) -> 
         wait_ms: Some(0),
         is_provisional: false,
         mono_ms,
+        races: true,
     };
     match leases.apply(&key, &reply) {
         Applied::Kept => tokens,

@@ -126,8 +126,9 @@ fn replies() -> impl Strategy<Value = StoreReply> {
         MAX_LIMITS,
     );
     let about = (0..6_u64, 0..2_usize, prop_oneof![8 => Just(0), 2 => 1..3_000_u64]);
-    (granted, wait, any::<bool>(), spent, about, 0..3_u64, -10..3_000_i64).prop_map(
-        |(granted, wait_ms, is_provisional, spent, (tier, version, behind_ms), epoch, lasts_ms)| StoreReply {
+    let flags = (any::<bool>(), any::<bool>());
+    (granted, wait, flags, spent, about, 0..3_u64, -10..3_000_i64).prop_map(
+        |(granted, wait_ms, (is_provisional, races), spent, (tier, version, behind_ms), epoch, lasts_ms)| StoreReply {
             tier,
             version,
             now_ms: 0,
@@ -140,6 +141,7 @@ fn replies() -> impl Strategy<Value = StoreReply> {
             wait_ms,
             is_provisional,
             mono_ms: 0,
+            races,
         },
     )
 }

@@ -235,12 +235,18 @@ impl Model {
         if let Some(epoch) = reply.epoch
             && (lease.epoch != epoch || lease.at <= reply.now_ms)
         {
+            let before = std::mem::take(&mut lease.spent);
+            let known = before
+                .into_iter()
+                .filter(|_| reply.races && (lease.epoch, lease.at) == (epoch, reply.now_ms));
+            lease.spent = known.collect();
             lease.epoch = epoch;
             lease.at = reply.now_ms;
-            let spent = tier.limits.iter().zip(reply.spent);
-            lease.spent = spent
-                .filter_map(|(limit, spent)| Some((limit.name.clone(), spent?)))
-                .collect();
+            for (limit, spent) in tier.limits.iter().zip(reply.spent) {
+                let Some(spent) = spent else { continue };
+                let known = lease.spent.entry(limit.name.clone()).or_insert(spent);
+                *known = spent.max(*known);
+            }
         }
         if let Some(granted) = reply.granted_milli {
             lease.asked_until = 0;

@@ -29,7 +29,7 @@ impl Run {
             3 => input.number(5),
             _ => 1 + input.below(20_000),
         };
-        let reply = StoreReply {
+        let mut reply = StoreReply {
             tier: id,
             version,
             now_ms: self.times.store_ms + input.below(3_000) - input.below(3_000),
@@ -53,7 +53,14 @@ impl Run {
             },
             is_provisional: input.below(2) == 0,
             mono_ms: self.times.mono_ms,
+            races: input.below(2) == 0,
         };
+        // Now and then it is of the very instant that is known.
+        if let Some(entry) = self.entries.get(&key)
+            && input.below(4) == 0
+        {
+            reply.now_ms = entry.at_ms;
+        }
         let applied = self.leases.apply(&units(key), &reply);
         self.heard = Some(Times {
             store_ms: reply.now_ms - reply.behind_ms,
@@ -157,7 +164,7 @@ impl Run {
     }
 }
 
-/// Learns what is told, unless it is from before what is known.
+/// Learns what is told, unless it is from before what is known; of the same instant what is larger, where answers race.
 fn learn(entry: &mut Entry, tier: &TierSpec, reply: &StoreReply) {
     let Some(epoch) = reply.epoch else {
         return;
@@ -165,8 +172,12 @@ fn learn(entry: &mut Entry, tier: &TierSpec, reply: &StoreReply) {
     if entry.epoch == epoch && entry.at_ms > reply.now_ms {
         return;
     }
+    let races = reply.races && entry.epoch == epoch && entry.at_ms == reply.now_ms;
     entry.epoch = epoch;
     entry.at_ms = reply.now_ms;
-    let amounts = tier.limits.iter().zip(reply.spent);
-    entry.spent = amounts.map(|(limit, amount)| (limit.name.clone(), amount)).collect();
+    let before = std::mem::take(&mut entry.spent);
+    for (limit, told) in tier.limits.iter().zip(reply.spent) {
+        let known = before.get(&limit.name).copied().flatten().filter(|_| races);
+        entry.spent.insert(limit.name.clone(), told.max(known));
+    }
 }
