@@ -324,6 +324,8 @@ export class JsEngine implements Engine {
         state = this.#shared(name, state, now);
       }
     }
+    // What a call of nothing cost after all is the first that its key spends, be it that it has held places.
+    if (charges && state?.countsNothing) state.bringTo(charged, rules, now);
     state?.advance(now);
     state?.correct(charged, deltaMilli, atMs, (flags & ADJUST.QUOTAS_ONLY) !== 0);
     return true;

@@ -148,6 +148,11 @@ export class KeyState {
     }
   }
 
+  /** Whether nothing of it was ever counted: it was under limits of concurrency alone. */
+  get countsNothing(): boolean {
+    return this.rules.every((rule) => rule === undefined || rule.type === "concurrency");
+  }
+
   /** Whether every bucket is full and no quota is used at `nowMs`, nor anything left of what was granted. */
   isIdle(nowMs: number): boolean {
     return this.rules.every((rule, slot) => {

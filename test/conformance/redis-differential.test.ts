@@ -26,14 +26,6 @@ function correct(decision: Decision, kind: Operation["kind"], cost: Cost): boole
   return decision.refund(kind === "quotas" ? "quotas" : "all");
 }
 
-/**
- * Whether a call cost nothing. Where its key was only ever under limits of concurrency, of which Redis keeps no amounts, the
- * store charges it afterwards as a new key and an engine not at all.
- */
-function wasFree({ cost }: Decision): boolean {
-  return typeof cost === "number" ? cost === 0 : Object.values(cost).every((tokens) => tokens === 0);
-}
-
 /** What a caller sees of one operation. */
 async function perform(
   limiter: Limiter | SharedLimiter,
@@ -56,8 +48,7 @@ async function perform(
         return limiter.reload(tiers);
       default: {
         const decision = made[of % made.length];
-        const charges = kind === "settle" || kind === "charge";
-        if (decision === undefined || (charges && wasFree(decision))) return undefined;
+        if (decision === undefined) return undefined;
         const done = correct(decision, kind, cost);
         // A correction is on its way by now; what is asked next is answered after it, and time must not go on before.
         await limiter.reset("nobody");

@@ -338,7 +338,12 @@ impl<const N: usize> Keyspace<N> {
         correction: Correction,
         (now_ms, room_ms): (u64, u64),
     ) {
+        let charges = correction.delta.charges(tier.limits.len());
         let apply = |state: &mut State<N>, mut credits: Option<&mut Credits<N>>| {
+            // What a call of nothing cost after all is the first that its key spends, be it that it has held places.
+            if charges && state.counts_nothing(tiers) {
+                state.bring_to(tier, tiers, now_ms, || credits.as_deref_mut());
+            }
             state.advance(tiers, now_ms, credits.as_deref_mut());
             state.correct(tier, tiers, correction, credits.as_deref());
         };
@@ -349,7 +354,6 @@ impl<const N: usize> Keyspace<N> {
         if !correction.overflow && self.table.update(key, apply_and_mark).is_some() {
             return;
         }
-        let charges = correction.delta.charges(tier.limits.len());
         let new = State::new(tier, now_ms);
         if charges && !correction.overflow && self.insert(tiers, key, new, room_ms, apply_and_mark).is_ok() {
             return;
@@ -423,7 +427,7 @@ impl<const N: usize> Keyspace<N> {
                 let state = self.table.update(key, |state, credits| {
                     state.mark_clean();
                     let rule_set = tiers.rule_set(state.rule_set())?;
-                    if !rule_set.slots.iter().flatten().any(|slot| slot.rule.is_kept()) {
+                    if rule_set.counts_nothing() {
                         return None;
                     }
                     let mut used = [0; MAX_LIMITS];

@@ -42,6 +42,11 @@ impl RuleSet {
         }
     }
 
+    /// Whether nothing is counted of a key under it, which holds places at most.
+    pub(crate) fn counts_nothing(&self) -> bool {
+        self.slots.iter().flatten().all(|slot| !slot.rule.is_kept())
+    }
+
     pub(crate) fn rules(&self) -> Rules {
         std::array::from_fn(|slot| self.slots[slot].as_ref().map(|slot| slot.rule))
     }

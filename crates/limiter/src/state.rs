@@ -197,6 +197,12 @@ impl<const N: usize> State<N> {
         true
     }
 
+    /// Whether nothing of it was ever counted: it was under limits of concurrency alone.
+    pub(crate) fn counts_nothing(&self, tiers: &TierVersions) -> bool {
+        let rule_set = tiers.rule_set(self.rule_set());
+        rule_set.is_none_or(|rule_set| rule_set.counts_nothing())
+    }
+
     /// Whether every bucket is full and no quota is used at `now_ms`, nor anything left of what was granted.
     pub(crate) fn is_idle(&self, tiers: &TierVersions, now_ms: u64, credits: Option<&Credits<N>>) -> bool {
         let is_idle = |(index, (slot, &spent)): (usize, (&Option<SlotLimit>, &u64))| {

@@ -6,8 +6,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tollkeeper_limiter::{
-    Cost, Costs, Error, LimitSpec, Limiter, MAX_LIMITS, Outcome, Period, Rule, Settings, Subject, TakenPlace, TierId,
-    TierSpec, Verdict,
+    Correction, Cost, Costs, Delta, Error, LimitSpec, Limiter, MAX_LIMITS, Outcome, Period, Rule, Settings, Subject,
+    TakenPlace, TierId, TierSpec, Verdict,
 };
 
 const NOW_MS: u64 = 1_790_000_000_000;
@@ -101,6 +101,33 @@ fn a_call_is_denied_while_as_many_run_as_may_and_a_place_is_given_back_once() {
     assert!(!release(&limiter, "other", &second, NOW_MS + 30), "of its key");
     assert_eq!(consume(&limiter, "key", NOW_MS + 40).verdict, Verdict::Allowed);
     assert_eq!(limiter.stats().tiers[0].denied, [("parallel".to_owned(), 1)]);
+}
+
+#[test]
+fn a_key_that_has_only_held_places_is_charged_as_a_new_one_what_a_call_of_nothing_cost_after_all() {
+    for (delta_milli, left_milli) in [(2_500, 3_500), (-2_500, 6_000)] {
+        let tiers = vec![
+            tier("free", vec![parallel(2, TIMEOUT_MS), minute(6)]),
+            tier("plain", vec![parallel(2, TIMEOUT_MS)]),
+        ];
+        let limiter = limiter_of(tiers, 100);
+        let key = limiter.hash("key");
+        assert_eq!(limiter.consume(key, 0, 0, NOW_MS).unwrap().verdict, Verdict::Allowed);
+        let running = limiter.consume(key, 1, 1_000, NOW_MS).unwrap();
+        let correction = Correction {
+            delta: Delta::Every(delta_milli),
+            version: 0,
+            charged_at_ms: NOW_MS,
+            overflow: false,
+            quotas_only: false,
+        };
+        limiter.correct(key, 0, correction, NOW_MS).unwrap();
+        let standing = limiter.peek(key, 0, 0, NOW_MS).unwrap();
+        let report = standing.report(&limiter.tier(0).unwrap());
+        let left: Vec<_> = report.iter().map(|report| report.remaining_milli).collect();
+        assert_eq!(left, [1_000, left_milli]);
+        assert!(release(&limiter, "key", &running, NOW_MS));
+    }
 }
 
 #[test]

@@ -423,6 +423,27 @@ function concurrency(): Vector[] {
       trace.consume("u", "a", 1);
       trace.peek("u", "a", 0);
     }),
+    steps(
+      "a key that has only held places is charged as a new one what a call of nothing cost after all",
+      {
+        a: { limits: [places(2, 10), bucket("minute", 6, 60, 2), quota("day", 20, "day")] },
+        b: { limits: [places(2, 10)] },
+      },
+      (trace) => {
+        const [settled, charged] = [made(trace.consume("u", "a", 0)), made(trace.consume("u", "a", {}))];
+        trace.consume("u", "b");
+        trace
+          .pass(5 * SECOND)
+          .settle(settled, { minute: 2.5, day: 1 })
+          .peek("u", "a", 0);
+        trace
+          .pass(2 * SECOND)
+          .charge(charged, { day: 4 })
+          .peek("u", "a", 0);
+        trace.consume("u", "a", 3);
+        trace.consume("u", "b");
+      },
+    ),
     steps("places are of the key, under every plan", { ...running, b: { limits: [places(4, 60)] } }, (trace) => {
       const first = made(trace.consume("u", "a"));
       trace.consume("u", "b");

@@ -213,8 +213,11 @@ export class Model {
   #correct(call: Call, name: string, tokens: Fraction, now: number): void {
     const rule = call.rules.find((rule) => rule.name === name);
     if (tokens.isZero || rule === undefined) return;
-    // What a call of nothing costs after all is the first that its key spends.
-    if (!this.#keys.has(call.key)) this.#keys.set(call.key, this.#slotsOf(call.key, call.rules, now));
+    // What a call of nothing costs after all is the first that its key spends, be it that it has held places.
+    const kept = [...(this.#keys.get(call.key) ?? [])];
+    if (kept.every(([, slot]) => slot instanceof Places)) {
+      this.#keys.set(call.key, new Map([...kept, ...this.#slotsOf(call.key, call.rules, now)]));
+    }
     const slot = this.#keys.get(call.key)?.get(name);
     if (slot instanceof Bucket && rule.type === "bucket") {
       slot.correct(tokens.negated(), new Bucket(rule, now).capacity, now);

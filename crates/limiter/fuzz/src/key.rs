@@ -122,6 +122,12 @@ impl Key {
         }
     }
 
+    /// Whether it has held places at most.
+    pub(crate) fn counts_nothing(&self) -> bool {
+        let mut slots = self.slots.iter().flatten();
+        slots.all(|slot| matches!(slot.rule, Rule::Concurrency { .. }))
+    }
+
     /// Charges more, or less, for a call of an earlier instant.
     pub(crate) fn correct(&mut self, tier: &TierSpec, delta: Delta, charged_at_ms: u64, quotas_only: bool) {
         for (index, limit) in tier.limits.iter().enumerate() {

@@ -77,6 +77,9 @@ impl Run {
         } else {
             return;
         };
+        if charges && model.counts_nothing() {
+            model.bring_to(&tier, now_ms);
+        }
         model.advance(now_ms);
         model.correct(&tier, delta, charge.at_ms, quotas_only);
     }
