@@ -132,6 +132,8 @@ class FileRecords implements RecordStore {
   readonly isFresh = true;
   readonly loss = undefined;
   #version = 0;
+  /** New ones are written one after another: a record is there for others once it is in the file. */
+  #newest: Promise<unknown> = Promise.resolve();
 
   constructor(handle: NativeHandle) {
     this.#handle = handle;
@@ -169,8 +171,12 @@ class FileRecords implements RecordStore {
   async putNew(name: string, value: string): Promise<string> {
     checkName(name);
     checkValue(value);
-    const present = this.get(name);
-    if (present === undefined) await this.put(name, value);
-    return present ?? value;
+    const written = this.#newest.then(async () => {
+      const present = this.get(name);
+      if (present === undefined) await this.put(name, value);
+      return present ?? value;
+    });
+    this.#newest = written.catch(() => undefined);
+    return await written;
   }
 }

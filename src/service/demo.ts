@@ -21,6 +21,7 @@ export async function makeDemoKeys(keys: ApiKeys, when: "once" | "new" | "never"
     const account = demoAccount(tier);
     await keys.revokeAccount(account);
     await keys.accounts.setTier(account, tier);
+    await keys.accounts.setState(account, "active");
     const { key } = await keys.create("demo", { account, scopes: ["fingerprint"] });
     made.push({ tier, key });
   }

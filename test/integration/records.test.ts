@@ -69,3 +69,15 @@ it.each(Object.keys(stores))(
     expect(records.list("a:")).toContainEqual(["a:\0 é 😀", "\0 é 😀"]);
   },
 );
+
+it.each(Object.keys(stores))(
+  "of several that write a record first at once one does, and all know whose it is (%s)",
+  async (kind) => {
+    const records = (await stores[kind]?.()) as RecordStore;
+    for (let round = 0; round < 20; round++) {
+      const name = `first:${round}`;
+      const given = await Promise.all(["a", "b", "c", "d"].map((value) => records.putNew(name, value)));
+      expect(new Set(given)).toEqual(new Set([records.get(name)]));
+    }
+  },
+);

@@ -7,6 +7,7 @@ import { ExternalIds } from "./external-ids.js";
 import { ahead } from "./instant.js";
 import type { Page } from "./page.js";
 import type { PlanTerms, ScheduledPlan } from "./plan.js";
+import { Turns } from "./turns.js";
 
 /** What an account is made with. */
 export interface NewAccount extends Partial<Omit<AccountProfile, "source">> {
@@ -43,8 +44,8 @@ export class Accounts {
   readonly #clock: () => number;
   readonly #takesDemo: boolean;
   readonly #found = new Map<string, { account: Account | undefined; untilMs: number }>();
-  /** Accounts are changed one after another: each change reads what the one before has written. */
-  #changing: Promise<unknown> = Promise.resolve();
+  /** The changes of an account come one after another: each reads what the one before has written. */
+  readonly #turns = new Turns();
 
   /**
    * @param clock Gives ms since the epoch.
@@ -94,7 +95,7 @@ export class Accounts {
    * @throws {ServiceError} `ERR_ACCOUNT_EXISTS`, `ERR_EXTERNAL_ID_TAKEN`, `ERR_ACCOUNT_INVALID`
    */
   create(name: string, { plan, scheduled = null, ...profile }: NewAccount): Promise<Account> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(name, async () => {
       this.#checkName(name);
       const now = this.#now();
       const next = this.#ahead(scheduled);
@@ -118,7 +119,7 @@ export class Accounts {
    * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`, `ERR_EXTERNAL_ID_TAKEN`, `ERR_ACCOUNT_INVALID`
    */
   change(name: string, { plan, scheduled, metadata, ...profile }: AccountChange): Promise<Account> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(name, async () => {
       const account = this.#known(name);
       const terms = this.#changedTerms(account, plan, scheduled);
       await this.#setProfile(account, { ...profile, metadata: mergedMetadata(account.metadata, metadata) });
@@ -133,7 +134,7 @@ export class Accounts {
    * @throws {ServiceError} `ERR_ACCOUNT_INVALID`
    */
   setTier(name: string, tier: string): Promise<Account> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(name, async () => {
       this.#checkName(name);
       const now = this.#now();
       if (this.get(name) === undefined && (await this.#records.make(name, tier, now))) return this.#known(name);
@@ -151,7 +152,7 @@ export class Accounts {
    * @throws {ServiceError} `ERR_ACCOUNT_INVALID`
    */
   follow(name: string, plan: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(name, async () => {
       this.#checkName(name);
       const now = this.#now();
       const account = this.get(name);
@@ -170,7 +171,7 @@ export class Accounts {
    * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`, `ERR_OVERRIDES_INVALID`
    */
   setOverrides(name: string, overrides: Overrides | null, until: string | null = null): Promise<Account> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(name, async () => {
       this.#known(name);
       const end = until === null ? null : ahead(until, "until", this.#clock(), "ERR_OVERRIDES_INVALID");
       const isNone = overrides === null || Object.keys(overrides).length === 0;
@@ -183,7 +184,7 @@ export class Accounts {
    * @throws {ServiceError} `ERR_ACCOUNT_UNKNOWN`; `ERR_ACCOUNT_STATE` where an archived account would be suspended
    */
   setState(name: string, state: AccountState): Promise<Account> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(name, async () => {
       const account = this.#known(name);
       if (account.state === state) return account;
       if (account.state === "archived" && state === "suspended") {
@@ -197,17 +198,11 @@ export class Accounts {
 
   /** Deletes all that is known of an account, but for its keys; its name may then be used again. */
   delete(name: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(name, async () => {
       const { externalId } = this.#known(name);
       await this.#records.delete(name);
       if (externalId !== null) await this.#externalIds.release(externalId, name);
     });
-  }
-
-  #inTurn<T>(change: () => Promise<T>): Promise<T> {
-    const changed = this.#changing.then(change);
-    this.#changing = changed.catch(() => undefined);
-    return changed;
   }
 
   #takes(name: string): boolean {
