@@ -32,8 +32,17 @@ export const MAY_IMPORT = /** @type {Record<string, string[]>} */ ({
   "service/problem-codes": [],
   "service/webhooks": ["service/errors"],
   "service/management": ["service/webhooks", "service/errors", "service/problem-codes"],
+  "service/alerts": ["service/webhooks", "service/management"],
   "service/config": ["service/errors", "service/json-path"],
-  service: ["service/management", "service/webhooks", "service/config", "service/errors", "service/json-path", "service/problem-codes"],
+  service: [
+    "service/alerts",
+    "service/management",
+    "service/webhooks",
+    "service/config",
+    "service/errors",
+    "service/json-path",
+    "service/problem-codes",
+  ],
   "service/cli": ["service", "service/webhooks", "service/management", "service/config", "service/errors"],
 });
 

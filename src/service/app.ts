@@ -9,6 +9,7 @@ import tollkeeper, { keepToll, LIMIT_FIELDS, sendProblem } from "tollkeeper/fast
 import { type FingerprintText, loadFingerprintText } from "tollkeeper/fingerprint";
 import { AddressIdentity, type FieldOptions, hasBody, isPreflight } from "tollkeeper/http";
 import { registerLimiterMetrics } from "tollkeeper/prometheus";
+import { addAlerts } from "./alerts/alerts.js";
 import { takeJson } from "./body.js";
 import type { Config } from "./config/schema.js";
 import { costsOf } from "./costs.js";
@@ -145,6 +146,12 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   const outgoing = openWebhooks({ records, networks, userAgent: `tollkeeper/${VERSION}`, registry, log: app.log });
   app.addHook("onReady", async () => outgoing.courier.start());
   app.addHook("onClose", () => outgoing.courier.stop());
+  addAlerts(app, {
+    courier: outgoing.courier,
+    accounts: (size, after) => keys.accounts.find({}, size, after),
+    thresholds: () => config.alertThresholds,
+    noticeDays: config.alertTrialDays,
+  });
   await app.register(async (app) => {
     takeJson(app, true);
     await management(app, { version: VERSION, limiter, keys, outgoing, registry, addresses, isShadow, endpoints });

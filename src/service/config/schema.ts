@@ -9,6 +9,7 @@ import {
   networks,
   optional,
   origins,
+  percentages,
   type Setting,
   secret,
   text,
@@ -196,6 +197,18 @@ export const SETTINGS = {
     "once",
     "Demo keys: made when there are no keys yet, made anew at this start (the old ones are revoked), or not at all; then those of earlier starts are refused too.",
   ),
+  alertThresholds: percentages(
+    "RATE_LIMIT_ALERT_THRESHOLDS",
+    [80, 100],
+    1000,
+    "Percentages of a quota at which webhooks and the log are told that an account has used them.",
+  ),
+  alertTrialDays: integer(
+    "RATE_LIMIT_ALERT_TRIAL_DAYS",
+    3,
+    [1, 90],
+    "How many days before a scheduled change of an account's plan webhooks and the log are told of it.",
+  ),
   webhookNetworks: networks(
     "RATE_LIMIT_WEBHOOK_NETWORKS",
     "Networks of one's own that webhooks may go to, also by `http://`; else only addresses of the internet, by `https://`.",
@@ -244,6 +257,7 @@ export const LIVE: ReadonlySet<keyof Config> = new Set<keyof Config>([
   "batchBaseCost",
   "batchItemCost",
   "shadow",
+  "alertThresholds",
   "logLevel",
 ]);
 

@@ -89,6 +89,19 @@ export function decimal(
   return setting(variable, schema, fallback, numberOf, { mayBe, description });
 }
 
+/** Percentages that rise. */
+export function percentages(
+  variable: string,
+  fallback: number[],
+  most: number,
+  description: string,
+): Setting<number[]> {
+  const mayBe = `up to 10 whole numbers that rise, 1 to ${most}, separated by commas, or empty for none`;
+  const rises = (list: number[]) => list.every((value, index) => index === 0 || value > (list[index - 1] ?? 0));
+  const schema = z.array(z.int().min(1).max(most)).max(10).refine(rises);
+  return setting(variable, schema, fallback, (text) => listOf(text).map(numberOf), { mayBe, description });
+}
+
 /** `true` or `false`. */
 export function flag(variable: string, fallback: boolean, description: string): Setting<boolean> {
   const read = (text: string) => (text === "true" ? true : text === "false" ? false : text);
