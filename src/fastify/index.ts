@@ -75,6 +75,11 @@ export function callerOf(request: FastifyRequest): Identity | undefined {
   return request[kCall]?.caller;
 }
 
+/** The same, also of a call that its limits deny. */
+export function identifiedOf(request: FastifyRequest): Identity | undefined {
+  return request[kCall]?.identified;
+}
+
 /** Has nothing given back of what a call has spent, whatever of its faults it is refused for before it is handled. */
 export function keepToll(request: FastifyRequest): void {
   for (let call = request[kCall]; call !== undefined; call = call.previous) call.keep();

@@ -97,6 +97,11 @@ export class Call<Request> {
     return this.isLetIn ? this.identity : undefined;
   }
 
+  /** The same, also of a call that its limits deny. */
+  get identified(): Identity | undefined {
+    return this.identity?.refusal === undefined ? this.identity : undefined;
+  }
+
   /**
    * Asks who calls, and charges whoever that is. Never throws or rejects.
    *

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import { whoCalls } from "../management/caller.js";
+import { identifiedOf } from "tollkeeper/fastify";
+import type { Caller } from "../management/caller.js";
 import type { Courier } from "../webhooks/courier.js";
 import type { Event } from "../webhooks/event.js";
 import { QuotaWatch } from "./quota-watch.js";
@@ -29,8 +30,8 @@ export function addAlerts(app: FastifyInstance, { courier, accounts, thresholds,
   const trials = new TrialWatch(accounts, noticeDays, publish);
   const failed = (error: unknown) => app.log.error({ err: error }, "an alert can't be told; it is tried again");
   app.addHook("onResponse", (request, _reply, done) => {
-    const account = whoCalls(request)?.account;
-    if (account !== undefined && request.toll !== undefined) quotas.note(account.name, request.toll);
+    const owner = (identifiedOf(request) as Caller | undefined)?.owner;
+    if (owner !== undefined && request.toll !== undefined) quotas.note(owner.name, request.toll);
     done();
   });
   const timers: NodeJS.Timeout[] = [];

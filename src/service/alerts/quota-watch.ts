@@ -76,6 +76,7 @@ export class QuotaWatch {
       const events = reached.map((threshold) => {
         return eventOf("usage.threshold", [...of, threshold], clockMs, { ...about, threshold });
       });
+      if ((state.overage ?? 0) > 0) events.push(eventOf("usage.overage_started", of, clockMs, about));
       if (deniedBy === state.name) events.push(eventOf("quota.exhausted", of, clockMs, about));
       return events;
     });
@@ -83,12 +84,12 @@ export class QuotaWatch {
 }
 
 /** Where a quota stands; its period ends at a whole second. */
-function standingOf({ name, limit, remaining, resetMs }: LimitState, nowMs: number) {
+function standingOf({ name, limit, remaining, overage = 0, resetMs }: LimitState, nowMs: number) {
   const endMs = Math.round((nowMs + resetMs) / 1000) * 1000;
   return {
     limit_name: name,
     limit,
-    used: Math.round((limit - remaining) * 1000) / 1000,
+    used: Math.round((limit - remaining + overage) * 1000) / 1000,
     period_end: Number.isFinite(endMs) ? new Date(endMs).toISOString() : null,
   };
 }

@@ -8,14 +8,14 @@ const NOON = Date.UTC(2026, 10, 30, 12);
 const DAY_MS = 86_400_000;
 
 /** A watch of accounts on a plan of 10 a month and 1,000 a minute. */
-function watched(thresholds = [80, 100]) {
+function watched(thresholds = [80, 100], overage?: { max: number }) {
   const clock = { nowMs: NOON };
   const limiter = createLimiter({
     tiers: {
       free: {
         limits: [
           { name: "minute", type: "bucket", limit: 1000, windowSeconds: 60, burst: 1 },
-          { name: "month", type: "quota", limit: 10, period: "month" },
+          { name: "month", type: "quota", limit: 10, period: "month", ...(overage && { overage }) },
         ],
       },
     },
@@ -75,6 +75,21 @@ describe("a quota", () => {
     call("acme", 9);
     await watch.look();
     expect(told()).toHaveLength(4);
+  });
+
+  it("goes on into its overage, of which is told when it begins, and denies at its end", async () => {
+    const { watch, call, told, published } = watched([100, 120], { max: 2 });
+    for (const cost of [10, 0.5, 1.5, 1]) {
+      call("acme", cost);
+      await watch.look();
+    }
+    expect(told()).toEqual([
+      "usage.threshold acme 100",
+      "usage.overage_started acme",
+      "usage.threshold acme 120",
+      "quota.exhausted acme",
+    ]);
+    expect(published.map(({ data }) => data["used"])).toEqual([10, 10.5, 12, 12]);
   });
 
   it("that has denied is told of, also if a cheaper call passes before it is looked at", async () => {
