@@ -48,6 +48,19 @@ const checked = new WeakMap<Prices, ReadonlyMap<string, CheckedPlan>>();
  *
  * @param meters Names of the meters that there are.
  * @throws {TollkeeperError} `ERR_PRICE_INVALID`, naming the place, what it was and what it may be.
+ *
+ * @example
+ * ```ts
+ * import { checkPrices } from "tollkeeper/ledger";
+ *
+ * const tiers = [{ upTo: 1000, unitAmount: "0.01" }, { upTo: 500, unitAmount: "0.005" }, { unitAmount: "0.001" }];
+ * const identify = { model: "graduated", tiers } as const;
+ * try {
+ *   checkPrices({ pro: { currency: "EUR", meters: { identify } } }, ["identify"]);
+ * } catch (error) {
+ *   console.log((error as Error).message.split(";")[0]); // prices.pro.meters.identify.tiers[1].upTo is 500
+ * }
+ * ```
  */
 export function checkPrices(prices: Prices, meters: readonly string[]): Prices {
   const copy = frozen(prices, MAX_DEPTH) as Prices;

@@ -1,38 +1,8 @@
-import { TollkeeperError, unmistaken } from "../errors.js";
 import { type CheckedPlan, type CheckedPrice, checkedPlans } from "./check-prices.js";
 import { Fraction } from "./fraction.js";
 import { minorText, rounded } from "./money.js";
+import { heldOf, type MonthUsage, type Used, usedOf } from "./month-usage.js";
 import type { Price, Prices } from "./price.js";
-
-/** What was used of one meter under one plan; there may be several of both, which are one. */
-export interface MeterUsage {
-  /** The plan under which it was used, one of those that were held. */
-  readonly plan: string;
-  /** What was used. */
-  readonly meter: string;
-  /** Thousandths of a token that were served, all of them: whole, from 0. */
-  readonly unitsMilli: number;
-  /** How many of these lie beyond the quota's limit: whole, from 0; 0 by default. */
-  readonly overageMilli?: number | undefined;
-}
-
-/** For how long a plan was held; several of one plan add up. */
-export interface HeldPlan {
-  /** The plan. */
-  readonly plan: string;
-  /** Whole hours of the month, from 0. */
-  readonly hours: number;
-}
-
-/** One account's usage of one month, by the calendar or from its anchor day on. */
-export interface MonthUsage {
-  /** Hours that the whole month has: whole, 672 to 744. */
-  readonly hours: number;
-  /** The plans that were held in it, in their order; together no longer than the month. */
-  readonly plans: readonly HeldPlan[];
-  /** What was used under them. */
-  readonly usage: readonly MeterUsage[];
-}
 
 /**
  * One line of a {@link Rating}. Exact numbers are text: a decimal where it ends, and otherwise a fraction in lowest terms such
@@ -71,6 +41,16 @@ export interface RatedTotal {
   amount: string;
 }
 
+/** Usage that has no price. */
+export interface UnpricedUsage {
+  /** The plan under which it was used. */
+  plan: string;
+  /** What was used. */
+  meter: string;
+  /** Units, exactly, as text. */
+  quantity: string;
+}
+
 /** What a month costs: a preview, without tax. */
 export interface Rating {
   /** By plan in the order in which they were held: the fee, then the meters in the order of their prices. */
@@ -78,17 +58,7 @@ export interface Rating {
   /** One for each currency, in the order of the lines. */
   totals: RatedTotal[];
   /** Usage that has no price, and is in no line: whose plan has none, or none of that meter. */
-  unpriced: { plan: string; meter: string; quantity: string }[];
-}
-
-/** The hours of the shortest and the longest month. */
-const SHORTEST = 28 * 24;
-const LONGEST = 31 * 24;
-
-/** What was used of a meter, in thousandths, and how much of that is overage. */
-interface Used {
-  readonly unitsMilli: bigint;
-  readonly overageMilli: bigint;
+  unpriced: UnpricedUsage[];
 }
 
 /** A line whose exact amount is not text yet. */
@@ -103,6 +73,19 @@ type Entry = Omit<RatedLine, "exact" | "amount"> & { exact: Fraction };
  *
  * @param prices Those that {@link checkPrices} gave, or any that it would.
  * @throws {TollkeeperError} `ERR_USAGE_INVALID`, naming the place, what it was and what it may be; `ERR_PRICE_INVALID`
+ *
+ * @example
+ * ```ts
+ * import { checkPrices, rate } from "tollkeeper/ledger";
+ *
+ * const identify = { model: "per_unit", unitAmount: "0.0025", included: 1000 } as const;
+ * const prices = checkPrices({ pro: { currency: "EUR", monthlyFee: "49", meters: { identify } } }, ["identify"]);
+ *
+ * const usage = [{ plan: "pro", meter: "identify", units: 1302 }];
+ * const { lines, totals } = rate({ hours: 720, plans: [{ plan: "pro", hours: 360 }], usage }, prices);
+ * console.log(lines.map(({ billable, exact, amount }) => [billable, exact, amount].join(" "))); // [ '0.5 24.5 24.50', '802 2.005 2.00' ]
+ * console.log(totals); // [ { currency: 'EUR', exact: '26.505', amount: '26.50' } ]
+ * ```
  */
 export function rate(month: MonthUsage, prices: Prices): Rating {
   const plans = checkedPlans(prices);
@@ -166,54 +149,6 @@ function totalsOf(entries: readonly Entry[]): RatedTotal[] {
   });
 }
 
-/** For which part of the month each plan was held. */
-function heldOf({ hours, plans }: MonthUsage): ReadonlyMap<string, Fraction> {
-  if (!Number.isInteger(hours) || hours < SHORTEST || hours > LONGEST) {
-    throw invalid("hours", hours, `the whole hours of a month, ${SHORTEST} to ${LONGEST}`);
-  }
-  const held = new Map<string, number>();
-  let left = hours;
-  plans.forEach(({ plan, hours: own }, index) => {
-    if (!Number.isInteger(own) || own < 0 || own > left) {
-      throw invalid(`plans[${index}].hours`, own, `whole hours from 0, at most the ${left} that are left of the month`);
-    }
-    left -= own;
-    held.set(plan, (held.get(plan) ?? 0) + own);
-  });
-  return new Map([...held].map(([plan, own]) => [plan, Fraction.of(BigInt(own), BigInt(hours))]));
-}
-
-/** What was used under each plan of each meter. */
-function usedOf({ usage }: MonthUsage, held: ReadonlyMap<string, unknown>): Map<string, Map<string, Used>> {
-  const used = new Map<string, Map<string, Used>>();
-  usage.forEach(({ plan, meter, unitsMilli, overageMilli = 0 }, index) => {
-    const path = `usage[${index}]`;
-    if (!held.has(plan)) throw invalid(`${path}.plan`, plan, `a plan that was held: ${[...held.keys()].join(", ")}`);
-    if (!Number.isSafeInteger(unitsMilli) || unitsMilli < 0) {
-      throw invalid(`${path}.unitsMilli`, unitsMilli, "whole thousandths from 0, below 2^53");
-    }
-    if (!Number.isSafeInteger(overageMilli) || overageMilli < 0 || overageMilli > unitsMilli) {
-      throw invalid(
-        `${path}.overageMilli`,
-        overageMilli,
-        `whole thousandths from 0, at most unitsMilli: ${unitsMilli}`,
-      );
-    }
-    const meters = used.get(plan) ?? new Map<string, Used>();
-    const before = meters.get(meter);
-    meters.set(meter, {
-      unitsMilli: (before?.unitsMilli ?? 0n) + BigInt(unitsMilli),
-      overageMilli: (before?.overageMilli ?? 0n) + BigInt(overageMilli),
-    });
-    used.set(plan, meters);
-  });
-  return used;
-}
-
 function tokensOf(milli: bigint): Fraction {
   return Fraction.of(milli, 1000n);
-}
-
-function invalid(path: string, was: unknown, mayBe: string): TollkeeperError {
-  return new TollkeeperError("ERR_USAGE_INVALID", `${path} is ${unmistaken(was)}; it may be ${mayBe}`);
 }

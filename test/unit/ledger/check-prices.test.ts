@@ -135,7 +135,7 @@ describe("checkPrices", () => {
     const month = {
       hours: 720,
       plans: [{ plan: "pro", hours: 720 }],
-      usage: [{ plan: "pro", meter: "identify", unitsMilli: 2000 }],
+      usage: [{ plan: "pro", meter: "identify", units: 2 }],
     };
     given.pro.currency = "JPY";
     given.pro.meters.identify.tiers = [{ unitAmount: "2" }];

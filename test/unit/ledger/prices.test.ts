@@ -1,7 +1,8 @@
 /** Worked examples: what is expected was reckoned by hand, and stands beside what it is of. */
 import { describe, expect, it } from "vitest";
+import type { MonthUsage } from "../../../src/ledger/month-usage.js";
 import type { MeterPrice, Prices } from "../../../src/ledger/price.js";
-import { type MonthUsage, rate } from "../../../src/ledger/rating.js";
+import { rate } from "../../../src/ledger/rating.js";
 
 const perUnit = (unitAmount: string) => ({ model: "per_unit", unitAmount }) as const;
 const tiers = [{ upTo: 1000, unitAmount: "0.01" }, { upTo: 10_000, unitAmount: "0.005" }, { unitAmount: "0.001" }];
@@ -135,9 +136,8 @@ const EXAMPLES: Example[] = [
 
 describe("a month's usage of one meter", () => {
   it.each(EXAMPLES)("%s, %s, %d units: %s, so %s: %s", (price, currency, units, exact, amount) => {
-    const unitsMilli = Math.round(units * 1000);
     const prices = { pro: { currency, meters: { identify: PRICES[price] } } };
-    const usage = [{ plan: "pro", meter: "identify", unitsMilli }];
+    const usage = [{ plan: "pro", meter: "identify", units }];
     const { lines, totals, unpriced } = rate({ hours: 720, plans: [{ plan: "pro", hours: 720 }], usage }, prices);
     const { model } = PRICES[price];
     expect(lines).toMatchObject([{ kind: "usage", plan: "pro", meter: "identify", model, exact, amount, currency }]);
@@ -285,7 +285,7 @@ function monthOf(hours: number, plans: string, usage: string): MonthUsage {
     hours,
     plans: parts(plans).map(([plan = "", own]) => ({ plan, hours: Number(own) })),
     usage: parts(usage).map(([plan = "", meter = "", units, , , overage = 0]) => {
-      return { plan, meter, unitsMilli: Number(units) * 1000, overageMilli: Number(overage) * 1000 };
+      return { plan, meter, units: Number(units), overage: Number(overage) };
     }),
   };
 }
@@ -315,14 +315,14 @@ describe("a month", () => {
   });
 
   it("may hold more than 2^53 thousandths of a meter", () => {
-    const row = { plan: "free", meter: "identify", unitsMilli: Number.MAX_SAFE_INTEGER };
+    const row = { plan: "free", meter: "identify", units: 9_007_199_254_740 };
     const { lines } = rate({ hours: 720, plans: [{ plan: "free", hours: 0 }], usage: [row, row, row] }, PLANS);
-    expect(lines[0]?.quantity).toBe("27021597764222.973");
+    expect(lines[0]?.quantity).toBe("27021597764220");
   });
 });
 
 describe("usage that can't be meant", () => {
-  const used = { plan: "free", meter: "identify", unitsMilli: 1000 };
+  const used = { plan: "free", meter: "identify", units: 1 };
   const month = { hours: 720, plans: [{ plan: "free", hours: 720 }], usage: [used] };
   // biome-ignore format: a table
   it.each<[string, MonthUsage, string]>([
@@ -337,16 +337,22 @@ describe("usage that can't be meant", () => {
       "plans[0].hours is -1; it may be whole hours from 0, at most the 720 that are left of the month"],
     ["a plan that was not held", { ...month, usage: [used, { ...used, plan: "pro" }] },
       "usage[1].plan is pro; it may be a plan that was held: free"],
-    ["half a thousandth", { ...month, usage: [{ ...used, unitsMilli: 0.5 }] },
-      "usage[0].unitsMilli is 0.5; it may be whole thousandths from 0, below 2^53"],
-    ["less than nothing", { ...month, usage: [{ ...used, unitsMilli: -1 }] },
-      "usage[0].unitsMilli is -1; it may be whole thousandths from 0, below 2^53"],
-    ["more than is counted exactly", { ...month, usage: [{ ...used, unitsMilli: 2 ** 53 }] },
-      "usage[0].unitsMilli is 9007199254740992; it may be whole thousandths from 0, below 2^53"],
-    ["more overage than usage", { ...month, usage: [{ ...used, overageMilli: 1001 }] },
-      "usage[0].overageMilli is 1001; it may be whole thousandths from 0, at most unitsMilli: 1000"],
-    ["overage of NaN", { ...month, usage: [{ ...used, overageMilli: Number.NaN }] },
-      "usage[0].overageMilli is NaN; it may be whole thousandths from 0, at most unitsMilli: 1000"],
+    ["no plan, as in a report that tells none apart", { ...month, usage: [{ ...used, plan: undefined }] },
+      "usage[0].plan is undefined; it may be a plan that was held: free"],
+    ["no meter, likewise", { ...month, usage: [{ ...used, meter: undefined }] },
+      "usage[0].meter is undefined; it may be the name of a meter"],
+    ["half a thousandth", { ...month, usage: [{ ...used, units: 0.0005 }] },
+      "usage[0].units is 0.0005; it may be a number from 0 with at most three decimals"],
+    ["less than nothing", { ...month, usage: [{ ...used, units: -1 }] },
+      "usage[0].units is -1; it may be a number from 0 with at most three decimals"],
+    ["more than is counted exactly", { ...month, usage: [{ ...used, units: 2 ** 53 }] },
+      "usage[0].units is 9007199254740992; it may be a number from 0 with at most three decimals"],
+    ["text", { ...month, usage: [{ ...used, units: "1" as unknown as number }] },
+      'usage[0].units is "1"; it may be a number from 0 with at most three decimals'],
+    ["more overage than usage", { ...month, usage: [{ ...used, overage: 1.001 }] },
+      "usage[0].overage is 1.001; it may be a number from 0 to units, 1, with at most three decimals"],
+    ["overage of NaN", { ...month, usage: [{ ...used, overage: Number.NaN }] },
+      "usage[0].overage is NaN; it may be a number from 0 to units, 1, with at most three decimals"],
   ])("%s", (_, wrong, message) => {
     expect(() => rate(wrong, PLANS)).toThrow(expect.objectContaining({ code: "ERR_USAGE_INVALID", message }));
   });

@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Fraction } from "../../../src/ledger/fraction.js";
 import { minorText, parseAmount, rounded } from "../../../src/ledger/money.js";
+import type { MeterUsage, MonthUsage } from "../../../src/ledger/month-usage.js";
 import type { MeterPrice, Prices } from "../../../src/ledger/price.js";
-import { type MeterUsage, type MonthUsage, rate } from "../../../src/ledger/rating.js";
+import { rate } from "../../../src/ledger/rating.js";
 
 const HOURS = 720;
 const CURRENCIES = ["EUR", "JPY", "BHD"];
@@ -65,7 +66,7 @@ function pricesOf(identify: MeterPrice, currency = "EUR"): Prices {
 }
 
 const used = (milli: number, overageMilli = 0) => {
-  return { plan: "pro", meter: "identify", unitsMilli: milli, overageMilli };
+  return { plan: "pro", meter: "identify", units: milli / 1000, overage: overageMilli / 1000 };
 };
 
 /** What so many units cost. */
@@ -177,8 +178,9 @@ describe("a rating", () => {
         (price, parts) => {
           const prices = pricesOf({ ...price, overage: { model: "per_unit", unitAmount: "0.007" } });
           const rows = parts.map(([milli, isOver]) => used(milli, isOver ? milli : 0));
-          const total = (of: "unitsMilli" | "overageMilli") => rows.reduce((sum, row) => sum + row[of], 0);
-          const whole = rate(monthOf([used(total("unitsMilli"), total("overageMilli"))]), prices);
+          const total = parts.reduce((sum, [milli]) => sum + milli, 0);
+          const over = parts.reduce((sum, [milli, isOver]) => (isOver ? sum + milli : sum), 0);
+          const whole = rate(monthOf([used(total, over)]), prices);
           expect(rate(monthOf(rows), prices)).toEqual(whole);
           expect(rate(monthOf(rows.reverse()), prices)).toEqual(whole);
         },
@@ -194,8 +196,8 @@ describe("a rating", () => {
           return {
             plan: "pro",
             meter: `m${index}`,
-            unitsMilli: milli,
-            overageMilli: index % 2 === 0 ? Math.floor(milli / 3) : 0,
+            units: milli / 1000,
+            overage: index % 2 === 0 ? Math.floor(milli / 3) / 1000 : 0,
           };
         });
         const whole = parts.reduce((sum, milli) => sum + milli, 0);
@@ -214,7 +216,7 @@ describe("a rating", () => {
           { plan: "before", hours },
           { plan: "after", hours: HOURS - hours },
         ];
-        const usage = plans.map(({ plan }) => ({ plan, meter: "identify", unitsMilli: 0 }));
+        const usage = plans.map(({ plan }) => ({ plan, meter: "identify", units: 0 }));
         const { lines } = rate(monthOf(usage, plans), { before: own, after: own });
         const sum = (kind: string, of: "exact" | "included") => {
           return lines.filter((line) => line.kind === kind).reduce((all, line) => all + exactOf(line[of]), 0n);
