@@ -17,7 +17,7 @@ const PATH = "/api/v1/accounts";
 export function accountsOfService(service: ServiceClient): AccountStore {
   const pathOf = (account: string, rest = "") => `${PATH}/${encodeURIComponent(account)}${rest}`;
   return {
-    list: (query) => service.all(PATH, new URLSearchParams({ ...query }).toString()),
+    list: (query) => service.all(PATH, new URLSearchParams({ limit: "100", ...query }).toString()),
     show: (account) => service.call("GET", pathOf(account)),
     create: (fields) => service.call("POST", PATH, fields),
     change: (account, fields) => service.call("PATCH", pathOf(account), fields),

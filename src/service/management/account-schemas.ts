@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ACCOUNT_NAME, ACCOUNT_STATES, type Account } from "./account.js";
-import { MOST_METADATA } from "./accounts.js";
+import { MOST_METADATA } from "./account-profile.js";
 import { accountName, overrides, pageQuery, tierName } from "./contract.js";
 import { instant } from "./instant.js";
 

@@ -2,6 +2,7 @@ import type { Overrides, RecordStore } from "tollkeeper";
 import { ServiceError } from "../errors.js";
 import { ACCOUNT_NAME, type Account, type AccountProfile, type AccountState, isDemo } from "./account.js";
 import { AccountIndex, type AccountQuery } from "./account-index.js";
+import { type MetadataChange, mergedMetadata, type Possibly, profileOf } from "./account-profile.js";
 import { AccountRecords } from "./account-records.js";
 import { ExternalIds } from "./external-ids.js";
 import { ahead } from "./instant.js";
@@ -15,20 +16,13 @@ export interface NewAccount extends Partial<Omit<AccountProfile, "source">> {
   scheduled?: ScheduledPlan | null;
 }
 
-/** All of it, or nothing, or less. */
-type Possibly<T> = { [Field in keyof T]?: T[Field] | undefined };
-
 /** What is to become different about an account; the rest stays as it is. */
 export interface AccountChange extends Possibly<Omit<AccountProfile, "source" | "metadata">> {
   /** From now on; what was scheduled goes, unless `scheduled` is given too. */
   plan?: string | undefined;
   scheduled?: ScheduledPlan | null | undefined;
-  /** By name of the entry; null takes one away, and in the place of all of them each. */
-  metadata?: Record<string, string | null> | null | undefined;
+  metadata?: MetadataChange;
 }
-
-/** Entries of an account's metadata. */
-export const MOST_METADATA = 20;
 
 /** Accounts remembered, and for how long, in ms: what another thread has changed in the file is seen after that. */
 const CACHE_ACCOUNTS = 10_000;
@@ -99,7 +93,8 @@ export class Accounts {
       this.#checkName(name);
       const now = this.#now();
       const next = this.#ahead(scheduled);
-      if (this.get(name) !== undefined || !(await this.#records.make(name, plan, now))) throw exists(name);
+      const isNew = this.get(name) === undefined && (await this.#records.make(name, plan, now));
+      if (!isNew) throw exists(this.get(name) ?? { name, state: "active" });
       const made = this.#known(name);
       try {
         await this.#setProfile(made, profile);
@@ -270,28 +265,9 @@ export class Accounts {
   }
 }
 
-function mergedMetadata(
-  before: AccountProfile["metadata"],
-  change: AccountChange["metadata"],
-): AccountProfile["metadata"] {
-  if (change === null) return {};
-  const entries = Object.entries({ ...before, ...change }).filter((entry): entry is [string, string] => {
-    return entry[1] !== null;
-  });
-  if (entries.length <= MOST_METADATA) return Object.fromEntries(entries);
-  const mayBe = `at most ${MOST_METADATA}`;
-  throw new ServiceError("ERR_ACCOUNT_INVALID", `metadata would have ${entries.length} entries; it may have ${mayBe}`);
-}
-
-/** The profile of an account, with what is given of it changed. */
-function profileOf(account: AccountProfile, change: Possibly<AccountProfile>): AccountProfile {
-  const { displayName = account.displayName, externalId = account.externalId, metadata = account.metadata } = change;
-  const { anchorDay = account.anchorDay, source = account.source } = change;
-  return { displayName, externalId, metadata, anchorDay, source };
-}
-
-function exists(name: string): ServiceError {
-  return new ServiceError("ERR_ACCOUNT_EXISTS", `there is an account ${name} already`);
+function exists({ name, state }: Pick<Account, "name" | "state">): ServiceError {
+  const what = state === "active" ? "" : `, ${state}`;
+  return new ServiceError("ERR_ACCOUNT_EXISTS", `there is an account ${name} already${what}`);
 }
 
 function invalid(name: string, mayBe: string): ServiceError {

@@ -39,7 +39,7 @@ export class ExternalIds {
     if (there.account === account) return;
     // What was written before it is known by now. A claim that nothing has come of is left by whoever ended in between.
     this.#refuseTaken(externalId, account);
-    if (this.#clock() - there.atMs < CLAIM_MS) throw taken(externalId);
+    if (this.#clock() - there.atMs < CLAIM_MS) throw taken(externalId, there.account);
     await this.#records.put(CLAIM + externalId, own);
   }
 
@@ -50,7 +50,8 @@ export class ExternalIds {
    */
   confirm(externalId: string, account: string): void {
     this.#refuseTaken(externalId, account);
-    if (this.#claimantOf(externalId) !== account) throw taken(externalId);
+    const claimant = this.#claimantOf(externalId);
+    if (claimant !== account) throw taken(externalId, claimant ?? "that is made now");
   }
 
   /** Once an account does not have the id any more. */
@@ -59,7 +60,8 @@ export class ExternalIds {
   }
 
   #refuseTaken(externalId: string, account: string): void {
-    if (this.#holders(externalId).some((holder) => holder !== account)) throw taken(externalId);
+    const other = this.#holders(externalId).find((holder) => holder !== account);
+    if (other !== undefined) throw taken(externalId, other);
   }
 
   #claimantOf(externalId: string): string | undefined {
@@ -68,6 +70,6 @@ export class ExternalIds {
   }
 }
 
-function taken(externalId: string): ServiceError {
-  return new ServiceError("ERR_EXTERNAL_ID_TAKEN", `another account has the external id ${externalId}`);
+function taken(externalId: string, by: string): ServiceError {
+  return new ServiceError("ERR_EXTERNAL_ID_TAKEN", `account ${by} has the external id ${externalId} already`);
 }

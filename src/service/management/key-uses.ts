@@ -9,8 +9,8 @@ const MOST_WAITING = 10_000;
 
 /**
  * When API keys were last used, to the minute and at most an hour late: 24 small writes a day for a key that is always in
- * use, however many calls and replicas there are. They are written one after another once the call is on its way, and what
- * fails is forgotten: the next use notes it anew.
+ * use, however many calls and replicas there are. They are written one after another once the call is on its way; what
+ * fails is written after a later use.
  */
 export class KeyUses {
   readonly #records: RecordStore;
@@ -31,8 +31,7 @@ export class KeyUses {
   note(id: string, nowMs: number): void {
     const known = this.lastOf(id);
     if (known !== null && nowMs - Date.parse(known) < BEHIND_MS) return;
-    if (this.#waiting.size === MOST_WAITING) return;
-    this.#waiting.set(id, new Date(nowMs - (nowMs % MINUTE_MS)).toISOString());
+    if (this.#waiting.size < MOST_WAITING) this.#waiting.set(id, new Date(nowMs - (nowMs % MINUTE_MS)).toISOString());
     if (this.#isWriting) return;
     this.#isWriting = true;
     setImmediate(() => void this.#write());
@@ -51,7 +50,7 @@ export class KeyUses {
         await this.#records.put(USED + id, used);
       }
     } catch {
-      this.#waiting.clear();
+      // Whoever keeps the records says so. The rest waits for the next use.
     } finally {
       this.#isWriting = false;
     }

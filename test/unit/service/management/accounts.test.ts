@@ -52,6 +52,10 @@ describe("an account", () => {
     const made = await Promise.allSettled([1, 2, 3].map(() => accounts.create("acme", { plan: "pro" })));
     expect(made.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected"]);
     await expect(accounts.create("acme", { plan: "pro" })).rejects.toThrow(failure("ERR_ACCOUNT_EXISTS"));
+    await accounts.setState("acme", "archived");
+    await expect(accounts.create("acme", { plan: "pro" })).rejects.toThrow(
+      /there is an account acme already, archived/,
+    );
   });
 
   it("is changed by what is given, and null takes away", async () => {
@@ -79,8 +83,13 @@ describe("an account", () => {
     expect(Object.keys(accounts.get("acme")?.metadata ?? {})).toHaveLength(20);
   });
 
-  it("loses nothing when all its changes come at once", async () => {
-    const { accounts } = opened();
+  it("loses nothing when all its changes come at once, however long each takes", async () => {
+    const { accounts, records } = opened();
+    const put = records.put.bind(records);
+    vi.spyOn(records, "put").mockImplementation(async (...record) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      await put(...record);
+    });
     await accounts.create("acme", { plan: "pro" });
     await Promise.all([
       accounts.change("acme", { displayName: "ACME" }),
@@ -179,7 +188,7 @@ describe("the plan of an account", () => {
   });
 
   it("that is chosen drops what was scheduled, unless that is given too", async () => {
-    const { accounts } = opened();
+    const { accounts, clock } = opened();
     const later = (days: number) => ({ plan: "free", at: iso(START + days * DAY) });
     await accounts.create("acme", { plan: "pro", scheduled: later(14) });
     expect(await accounts.change("acme", { displayName: "ACME" })).toMatchObject({ scheduled: later(14) });
@@ -188,6 +197,7 @@ describe("the plan of an account", () => {
     expect(await accounts.change("acme", { plan: "pro", scheduled: later(3) })).toMatchObject({ scheduled: later(3) });
     expect(await accounts.change("acme", { scheduled: null })).toMatchObject({ tier: "pro", scheduled: null });
     await accounts.change("acme", { scheduled: later(3) });
+    clock.nowMs += DAY;
     expect(await accounts.setTier("acme", "pro")).toMatchObject({ tier: "pro", from: iso(START), scheduled: null });
   });
 
@@ -306,6 +316,7 @@ describe("an external id", () => {
     await accounts.create("acme", { plan: "pro", externalId: "e1" });
     const second = accounts.create("other", { plan: "pro", externalId: "e1" });
     await expect(second).rejects.toThrow(failure("ERR_EXTERNAL_ID_TAKEN"));
+    await expect(second).rejects.toThrow("account acme has the external id e1 already");
     expect(accounts.get("other")).toBeUndefined();
     await accounts.create("other", { plan: "pro", displayName: "Other" });
     const third = accounts.change("other", { externalId: "e1", displayName: "Changed" });

@@ -4,6 +4,7 @@ import type { RecordStore } from "../../../../src/engine/record-store.js";
 import { MemoryRecords } from "../../../../src/engine/records.js";
 import { ApiKeys } from "../../../../src/service/management/api-keys.js";
 import { isWellFormed } from "../../../../src/service/management/key-text.js";
+import { KeyUses } from "../../../../src/service/management/key-uses.js";
 
 const NOW = Date.UTC(2026, 10, 10);
 const OWNER = { account: "42", scopes: ["fingerprint" as const] };
@@ -292,6 +293,19 @@ describe("the last use of a key", () => {
     clock.nowMs += 2000;
     await use();
     expect(told()).toBe(at(60_000));
+  });
+
+  it("of more keys than can wait while the store is away is written for each that is used after that", async () => {
+    const { records, put, settled } = await used();
+    const uses = new KeyUses(records);
+    put.mockRejectedValue(new Error("away"));
+    for (let each = 0; each < 10_001; each++) uses.note(`key${each}`, NOW);
+    await settled();
+    put.mockRestore();
+    uses.note("key20000", NOW);
+    await settled();
+    uses.note("key20000", NOW);
+    await vi.waitFor(() => expect(uses.lastOf("key20000")).toBe(at(0)));
   });
 
   it("is gone with the key", async () => {

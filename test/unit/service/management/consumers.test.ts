@@ -26,6 +26,7 @@ it("a consumer is written once the call that noted it is over, and not again for
   expect(accounts.get("42")).toMatchObject({ tier: "free", source: "gateway" });
   clock.nowMs += 59_999;
   consumers.note("42", "pro");
+  await settled(1, followed);
   clock.nowMs++;
   consumers.note("42", "enterprise");
   await settled(2, followed);
