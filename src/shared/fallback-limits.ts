@@ -1,6 +1,6 @@
 import { Concurrency } from "../engine/concurrency.js";
 import { type CostMilli, costAt } from "../engine/cost.js";
-import type { Rule, Tier } from "../engine/tier.js";
+import type { Rule, Tier, TierLimit } from "../engine/tier.js";
 import type { OutagePolicies } from "./outage-policy.js";
 import type { Outcome } from "./outcome.js";
 
@@ -13,8 +13,8 @@ interface Part {
    * stands by the places that the replica's own calls hold.
    */
   amount: number;
-  /** Bucket: its part of what was spent when the outage began. */
-  readonly base: number;
+  /** Bucket: its part of what was spent when the outage began. Quota: all that was spent by then of the present period. */
+  base: number;
   /** Thousandths admitted, in the present period if it is a quota. */
   admitted: number;
   /** Bucket: until when it is blocked, by the store's time; 0 if it is not. */
@@ -54,7 +54,7 @@ export class FallbackLimits {
       if (rule.type === "concurrency") return { amount: 0, base: 0, admitted: 0, blockedUntilMs: 0 };
       if (rule.type === "quota") {
         const amount = Math.floor(Math.max(0, rule.maxCostMilli - before) / replicas);
-        return { amount, base: 0, admitted: 0, blockedUntilMs: 0 };
+        return { amount, base: before, admitted: 0, blockedUntilMs: 0 };
       }
       const leftMs = rule.blockLeftMs(before);
       const base = (leftMs > 0 ? rule.initial : before) / replicas;
@@ -128,6 +128,7 @@ export class FallbackLimits {
         part.amount = Math.max(0, part.amount - (refilledMs * rule.perMs) / this.#replicas);
       } else if (rule.type === "quota" && this.#atMs < rule.periodOf(nowMs).startMs) {
         part.amount = Math.floor(rule.maxCostMilli / this.#replicas);
+        part.base = 0;
         part.admitted = 0;
       }
     });
@@ -162,7 +163,12 @@ export class FallbackLimits {
   /** What the whole limit would have to have spent to leave as much. */
   #shown(part: Part, index: number): number {
     const rule = this.#rule(index);
-    if (rule.type === "quota") return rule.maxCostMilli - Math.max(0, part.amount);
+    if (rule.type === "quota") {
+      const { overageMilli = 0 } = this.tier.limits[index] as TierLimit;
+      const spent = rule.maxCostMilli - overageMilli - Math.max(0, part.amount);
+      // What others may use is no overage of which anybody knows.
+      return overageMilli > 0 ? Math.max(part.base + part.admitted, spent) : spent;
+    }
     if (rule.type === "concurrency") {
       const free = Math.max(0, this.#partOf(rule) - rule.taken(part.amount));
       return Concurrency.amount(rule.limit - free, rule.resetMs(part.amount));
