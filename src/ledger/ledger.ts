@@ -5,6 +5,7 @@ import type { Cells } from "./cells.js";
 import { HOUR_MS, isoOf, openHour } from "./hours.js";
 import { JsCells } from "./js-cells.js";
 import { checkedHost, type LedgerOptions } from "./options.js";
+import { type Preview, type PreviewQuery, previewOf } from "./preview.js";
 import { checkedReport, checkedTop, checkWhole, type ReportQuery, type TopQuery, textOf } from "./query.js";
 import { readRows, readTop } from "./reading.js";
 import {
@@ -111,6 +112,15 @@ export class Ledger {
       rows: rows.map((row) => rowOf(row, shape, report.account)),
       next: isLast || last === undefined ? null : textOf(last),
     };
+  }
+
+  /**
+   * What an account's month costs by the prices of the plans that it was on: a preview, without tax.
+   *
+   * @throws {TollkeeperError} as {@link Ledger.report} does, and `ERR_PRICE_INVALID`.
+   */
+  preview(query: PreviewQuery): Promise<Preview> {
+    return previewOf((asked) => this.report(asked), query);
   }
 
   /**

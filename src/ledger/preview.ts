@@ -1,0 +1,133 @@
+import { toMilli } from "../engine/amount.js";
+import { type PeriodName, periodAt } from "../engine/period.js";
+import { unmistaken } from "../errors.js";
+import { HOUR_MS, hoursOf, isoOf, reportInvalid } from "./hours.js";
+import type { Prices } from "./price.js";
+import type { ReportQuery } from "./query.js";
+import { type HeldPlan, type MeterUsage, type Rating, rate } from "./rating.js";
+import type { UsageKnown, UsageReport } from "./report.js";
+
+/** A quota that goes on beyond its limit. */
+export interface OverageQuota {
+  /** Tokens of a period, beyond which all is overage. */
+  limit: number;
+  /** What it counts by. */
+  period: PeriodName;
+  /** As of the quota: the day on which its weeks or months begin, or the month in which its years do; 1 by default. */
+  anchor?: number | undefined;
+}
+
+/** What is to be previewed. */
+export interface PreviewQuery {
+  /** Whose month. */
+  account: string;
+  /** An instant of the month, in ISO 8601 or in ms since the epoch. */
+  at: string | number;
+  /** The day on which the account's months begin, 1 to 31, clamped to the last day of the month; 1 by default. */
+  anchorDay?: number | undefined;
+  /** The plans that the account was on, each since when, in their order; the last one goes on. */
+  plans: readonly { readonly plan: string; readonly from: string | number }[];
+  /** Prices of plans, as `checkPrices` gives them. */
+  prices: Prices;
+  /** By plan, the quota of which something is overage; of others nothing is. */
+  overage?: Readonly<Record<string, OverageQuota>> | undefined;
+}
+
+/** What a month has cost so far, or did. */
+export interface Preview extends UsageKnown, Rating {
+  /** When the month begins, in ISO 8601. */
+  from: string;
+  /** When it ends. */
+  to: string;
+}
+
+/** Reads what was counted. */
+type Read = (query: ReportQuery) => Promise<UsageReport>;
+
+/** Rows read at a time. */
+const PAGE = 10_000;
+
+/**
+ * What an account's month costs by the prices of the plans that it was on.
+ *
+ * Which units are overage is told by the hours in which they were used, and within an hour in the order of the meters' names.
+ */
+export async function previewOf(read: Read, query: PreviewQuery): Promise<Preview> {
+  const { account, anchorDay = 1, prices, overage = {} } = query;
+  if (!Number.isInteger(anchorDay) || anchorDay < 1 || anchorDay > 31) {
+    throw reportInvalid("anchorDay", unmistaken(anchorDay), "a day of the month, 1 to 31");
+  }
+  const at = Math.floor(instantOf("at", query.at) / HOUR_MS);
+  const month = hoursOf(at, "month", anchorDay);
+  const plans = heldIn(month.from, month.to, query.plans);
+  const [from, to] = [isoOf(month.from), isoOf(month.to)];
+  const usage: MeterUsage[] = [];
+  const beyond = new Beyond(overage);
+  let known: UsageKnown | undefined;
+  // By hours where it matters in which of them something was used.
+  const division = Object.keys(overage).length === 0 ? { by: "month" as const, anchorDay } : { by: "hour" as const };
+  const asked = { account, from, to, ...division, group: ["meter", "plan"] as const, page: PAGE };
+  for (let after: string | null = null; ; ) {
+    const report = await read({ ...asked, after });
+    known ??= { complete: report.complete, bound: report.bound };
+    for (const { from: rowFrom, meter = "", plan = "", units } of report.rows) {
+      const unitsMilli = toMilli(units);
+      usage.push({ plan, meter, unitsMilli, overageMilli: beyond.of(plan, unitsMilli, Date.parse(rowFrom)) });
+    }
+    after = report.next;
+    if (after === null) break;
+  }
+  // What was used under a plan that the account is not known to have been on is priced, with nothing included.
+  const others = [...new Set(usage.map(({ plan }) => plan))].filter(
+    (plan) => !plans.some((held) => held.plan === plan),
+  );
+  const held = [...plans, ...others.map((plan) => ({ plan, hours: 0 }))];
+  return { from, to, ...known, ...rate({ hours: month.to - month.from, plans: held, usage }, prices) };
+}
+
+/** What lies beyond the quotas of plans, told in the order in which it was used. */
+class Beyond {
+  readonly #quotas: Readonly<Record<string, OverageQuota>>;
+  /** Thousandths used of a plan in a period, by plan and the period's start. */
+  readonly #used = new Map<string, number>();
+
+  constructor(quotas: Readonly<Record<string, OverageQuota>>) {
+    this.#quotas = quotas;
+  }
+
+  /** How many of these thousandths are overage. */
+  of(plan: string, unitsMilli: number, atMs: number): number {
+    const quota = Object.hasOwn(this.#quotas, plan) ? this.#quotas[plan] : undefined;
+    if (quota === undefined) return 0;
+    const period = `${periodAt(atMs, quota.period, quota.anchor ?? 1).startMs} ${plan}`;
+    const before = this.#used.get(period) ?? 0;
+    this.#used.set(period, before + unitsMilli);
+    const limitMilli = toMilli(quota.limit);
+    return Math.max(0, before + unitsMilli - limitMilli) - Math.max(0, before - limitMilli);
+  }
+}
+
+/** For how many hours of a month each plan was held, in their order. */
+function heldIn(from: number, to: number, plans: PreviewQuery["plans"]): HeldPlan[] {
+  const starts = plans.map((one, index) => Math.floor(instantOf(`plans[${index}].from`, one.from) / HOUR_MS));
+  starts.forEach((start, index) => {
+    if (index > 0 && start < (starts[index - 1] ?? 0)) {
+      throw reportInvalid(
+        `plans[${index}].from`,
+        unmistaken(plans[index]?.from),
+        "an instant that is not before the one before",
+      );
+    }
+  });
+  return plans.flatMap(({ plan }, index) => {
+    const begins = Math.max(from, starts[index] ?? from);
+    const ends = Math.min(to, starts[index + 1] ?? to);
+    return ends > begins ? [{ plan, hours: ends - begins }] : [];
+  });
+}
+
+function instantOf(name: string, instant: string | number): number {
+  const ms = typeof instant === "string" ? Date.parse(instant) : instant;
+  if (Number.isFinite(ms) && ms >= 0) return ms;
+  throw reportInvalid(name, unmistaken(instant), "an instant, in ISO 8601 or in ms since the epoch");
+}
