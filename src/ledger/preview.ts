@@ -1,20 +1,21 @@
-import { toMilli } from "../engine/amount.js";
 import { type PeriodName, periodAt } from "../engine/period.js";
 import { unmistaken } from "../errors.js";
 import { HOUR_MS, hoursOf, isoOf, reportInvalid } from "./hours.js";
+import type { HeldPlan } from "./month-usage.js";
+import { splitOverage } from "./overage.js";
 import type { Prices } from "./price.js";
 import type { ReportQuery } from "./query.js";
-import { type HeldPlan, type MeterUsage, type Rating, rate } from "./rating.js";
-import type { UsageKnown, UsageReport } from "./report.js";
+import { type Rating, rate } from "./rating.js";
+import type { UsageKnown, UsageReport, UsageRow } from "./report.js";
 
 /** A quota that goes on beyond its limit. */
 export interface OverageQuota {
-  /** Tokens of a period, beyond which all is overage. */
-  limit: number;
   /** What it counts by. */
   period: PeriodName;
   /** As of the quota: the day on which its weeks or months begin, or the month in which its years do; 1 by default. */
   anchor?: number | undefined;
+  /** Tokens of a period before overage begins, by name of the plan; a plan that is left out has no limit. */
+  limits: Readonly<Record<string, number>>;
 }
 
 /** What is to be previewed. */
@@ -29,8 +30,8 @@ export interface PreviewQuery {
   plans: readonly { readonly plan: string; readonly from: string | number }[];
   /** Prices of plans, as `checkPrices` gives them. */
   prices: Prices;
-  /** By plan, the quota of which something is overage; of others nothing is. */
-  overage?: Readonly<Record<string, OverageQuota>> | undefined;
+  /** The quota that all meters spend together, where one goes on beyond its limit; else nothing is overage. */
+  overage?: OverageQuota | undefined;
 }
 
 /** What a month has cost so far, or did. */
@@ -53,7 +54,7 @@ const PAGE = 10_000;
  * Which units are overage is told by the hours in which they were used, and within an hour in the order of the meters' names.
  */
 export async function previewOf(read: Read, query: PreviewQuery): Promise<Preview> {
-  const { account, anchorDay = 1, prices, overage = {} } = query;
+  const { account, anchorDay = 1, prices, overage } = query;
   if (!Number.isInteger(anchorDay) || anchorDay < 1 || anchorDay > 31) {
     throw reportInvalid("anchorDay", unmistaken(anchorDay), "a day of the month, 1 to 31");
   }
@@ -61,50 +62,37 @@ export async function previewOf(read: Read, query: PreviewQuery): Promise<Previe
   const month = hoursOf(at, "month", anchorDay);
   const plans = heldIn(month.from, month.to, query.plans);
   const [from, to] = [isoOf(month.from), isoOf(month.to)];
-  const usage: MeterUsage[] = [];
-  const beyond = new Beyond(overage);
+  const rows: UsageRow[] = [];
   let known: UsageKnown | undefined;
   // By hours where it matters in which of them something was used.
-  const division = Object.keys(overage).length === 0 ? { by: "month" as const, anchorDay } : { by: "hour" as const };
+  const division = overage === undefined ? { by: "month" as const, anchorDay } : { by: "hour" as const };
   const asked = { account, from, to, ...division, group: ["meter", "plan"] as const, page: PAGE };
   for (let after: string | null = null; ; ) {
     const report = await read({ ...asked, after });
     known ??= { complete: report.complete, bound: report.bound };
-    for (const { from: rowFrom, meter = "", plan = "", units } of report.rows) {
-      const unitsMilli = toMilli(units);
-      usage.push({ plan, meter, unitsMilli, overageMilli: beyond.of(plan, unitsMilli, Date.parse(rowFrom)) });
-    }
+    rows.push(...report.rows);
     after = report.next;
     if (after === null) break;
   }
+  const usage = overage === undefined ? rows : withOverage(rows, overage);
   // What was used under a plan that the account is not known to have been on is priced, with nothing included.
-  const others = [...new Set(usage.map(({ plan }) => plan))].filter(
+  const others = [...new Set(usage.map(({ plan = "" }) => plan))].filter(
     (plan) => !plans.some((held) => held.plan === plan),
   );
   const held = [...plans, ...others.map((plan) => ({ plan, hours: 0 }))];
   return { from, to, ...known, ...rate({ hours: month.to - month.from, plans: held, usage }, prices) };
 }
 
-/** What lies beyond the quotas of plans, told in the order in which it was used. */
-class Beyond {
-  readonly #quotas: Readonly<Record<string, OverageQuota>>;
-  /** Thousandths used of a plan in a period, by plan and the period's start. */
-  readonly #used = new Map<string, number>();
-
-  constructor(quotas: Readonly<Record<string, OverageQuota>>) {
-    this.#quotas = quotas;
+/** Rows in the order of time, with how much of each lies beyond the quota in its period. */
+function withOverage(rows: readonly UsageRow[], { period, anchor = 1, limits }: OverageQuota) {
+  const ofPeriods = new Map<number, UsageRow[]>();
+  for (const row of rows) {
+    const { startMs } = periodAt(Date.parse(row.from), period, anchor);
+    const ofPeriod = ofPeriods.get(startMs) ?? [];
+    ofPeriod.push(row);
+    ofPeriods.set(startMs, ofPeriod);
   }
-
-  /** How many of these thousandths are overage. */
-  of(plan: string, unitsMilli: number, atMs: number): number {
-    const quota = Object.hasOwn(this.#quotas, plan) ? this.#quotas[plan] : undefined;
-    if (quota === undefined) return 0;
-    const period = `${periodAt(atMs, quota.period, quota.anchor ?? 1).startMs} ${plan}`;
-    const before = this.#used.get(period) ?? 0;
-    this.#used.set(period, before + unitsMilli);
-    const limitMilli = toMilli(quota.limit);
-    return Math.max(0, before + unitsMilli - limitMilli) - Math.max(0, before - limitMilli);
-  }
+  return [...ofPeriods.values()].flatMap((ofPeriod) => splitOverage(ofPeriod, limits));
 }
 
 /** For how many hours of a month each plan was held, in their order. */

@@ -87,7 +87,7 @@ describe("a preview", () => {
       [1, 2, "pro", "identify", 10],
       [2, 0, "pro", "identify", 100],
     ]);
-    const overage = { pro: { limit: 100, period: "day" as const } };
+    const overage = { period: "day" as const, limits: { pro: 100 } };
     expect(shortly(await preview({ overage }))).toEqual([
       "fee pro  1 30.00",
       "usage pro identify 190 0.00",
@@ -125,7 +125,7 @@ describe("a preview", () => {
           [1 + Math.floor(hour / 24), hour % 24, "pro", "compare", 1] as [number, number, string, string, number],
       ),
     );
-    const overage = { pro: { limit: 700, period: "month" as const } };
+    const overage = { period: "month" as const, limits: { pro: 700 } };
     expect((await preview({ overage })).complete).toBe(false);
     clock.nowMs = NOVEMBER + 30 * DAY_MS + 20 * 60_000;
     const told = await preview({ overage });
