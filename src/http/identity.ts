@@ -97,6 +97,9 @@ function checkIdentity(identity: Identity | Refusal | PayingSubject): void {
   }
 }
 
+/** The account of callers told apart by address: a ledger counts them together, and holds no address. */
+export const NO_ACCOUNT = "no account";
+
 /** How callers are told apart by address. */
 export interface AddressIdentityOptions extends AddressOptions {
   /** Networks, in CIDR notation, whose callers are of the tier `trusted`; all others are `anonymous`. */
@@ -151,7 +154,8 @@ export class AddressIdentity {
     if (ip === undefined) return ADDRESS_UNKNOWN;
     let identity = this.#known.get(ip);
     if (identity === undefined) {
-      identity = { key: this.#reader.keyOf(ip), tier: isWithin(ip, this.#trusted) ? "trusted" : "anonymous" };
+      const tier = isWithin(ip, this.#trusted) ? "trusted" : "anonymous";
+      identity = { key: this.#reader.keyOf(ip), tier, account: NO_ACCOUNT };
       this.#known.set(ip, identity);
     }
     return identity;

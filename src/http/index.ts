@@ -18,6 +18,7 @@ export {
   type Identified,
   type Identify,
   type Identity,
+  NO_ACCOUNT,
   type PayingSubject,
   type Refusal,
 } from "./identity.js";

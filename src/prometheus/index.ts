@@ -7,8 +7,11 @@ import type { Registry } from "prom-client";
 import { optionInvalid } from "../errors.js";
 import type { Limiter, LimiterStats } from "../limiter/limiter.js";
 import type { SharedLimiter, SharedLimiterStats } from "../shared/shared-limiter.js";
+import { COUNTED, type CountingLedger, registerLedger } from "./ledger.js";
 import { Meter } from "./meter.js";
 import { registerStoreMetrics } from "./store.js";
+
+export type { CountedUsage, CountingLedger } from "./ledger.js";
 
 /** Seconds; a decision in process takes well under a microsecond, one that asks Redis a round trip. */
 const SECONDS = [
@@ -32,7 +35,7 @@ export function registerLimiterMetrics(
   limiter: Limiter | SharedLimiter,
   options: LimiterMetricsOptions = {},
 ): void {
-  const prefix = checkedPrefix(registry, options);
+  const prefix = checkedPrefix(registry, options, DECISIONS, "a limiter");
   const meter = new Meter<LimiterStats | SharedLimiterStats>(registry, limiter, prefix);
   if (limiter.engine === "redis") registerStoreMetrics(registry, limiter, prefix);
   meter.counter(
@@ -78,20 +81,38 @@ export function registerLimiterMetrics(
   );
 }
 
+/**
+ * Registers what a ledger has counted, as {@link registerLimiterMetrics} does a limiter's own counts. No label holds an account.
+ *
+ * @throws {TollkeeperError} `ERR_OPTION_INVALID`, also where the registry has a ledger under that prefix.
+ */
+export function registerLedgerMetrics(
+  registry: Registry,
+  ledger: CountingLedger,
+  options: LimiterMetricsOptions = {},
+): void {
+  registerLedger(registry, ledger, checkedPrefix(registry, options, COUNTED, "a ledger"));
+}
+
 const DECISIONS = "tollkeeper_decisions_total";
 
-function checkedPrefix(registry: Registry, { prefix = "", ...unknown }: LimiterMetricsOptions): string {
+function checkedPrefix(
+  registry: Registry,
+  { prefix = "", ...unknown }: LimiterMetricsOptions,
+  first: string,
+  what: string,
+): string {
   const [option] = Object.keys(unknown);
   if (option !== undefined) throw optionInvalid(option, "unknown", "prefix");
   if (typeof prefix !== "string" || !/^([a-z_][a-z\d_]*)?$/i.test(prefix)) {
     const shown = typeof prefix === "string" ? JSON.stringify(prefix) : prefix;
     throw optionInvalid("prefix", shown, "letters, digits and _, of which no digit comes first");
   }
-  if (registry.getSingleMetric(prefix + DECISIONS) !== undefined) {
+  if (registry.getSingleMetric(prefix + first) !== undefined) {
     throw optionInvalid(
       "prefix",
       JSON.stringify(prefix),
-      "another, such as login_, since the registry has a limiter under that one",
+      `another, such as login_, since the registry has ${what} under that one`,
     );
   }
   return prefix;

@@ -84,11 +84,14 @@ function oncePerScrape<Stats>(limiter: Counting<Stats>): () => Stats | undefined
   };
 }
 
+/** What a limiter and a ledger throw once they are closed. */
+const CLOSED: readonly string[] = ["ERR_LIMITER_CLOSED", "ERR_LEDGER_CLOSED"];
+
 function unlessClosed<Stats>(limiter: Counting<Stats>): Stats | undefined {
   try {
     return limiter.stats();
   } catch (error) {
-    if (error instanceof TollkeeperError && error.code === "ERR_LIMITER_CLOSED") return undefined;
+    if (error instanceof TollkeeperError && CLOSED.includes(error.code)) return undefined;
     throw error;
   }
 }

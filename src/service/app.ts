@@ -8,7 +8,7 @@ import type { Limiter, RecordStore, SharedLimiter } from "tollkeeper";
 import tollkeeper, { keepToll, LIMIT_FIELDS, sendProblem } from "tollkeeper/fastify";
 import { type FingerprintText, loadFingerprintText } from "tollkeeper/fingerprint";
 import { AddressIdentity, type FieldOptions, hasBody, isPreflight } from "tollkeeper/http";
-import { registerLimiterMetrics } from "tollkeeper/prometheus";
+import { registerLedgerMetrics, registerLimiterMetrics } from "tollkeeper/prometheus";
 import { addAlerts } from "./alerts/alerts.js";
 import { takeJson } from "./body.js";
 import type { Config } from "./config/schema.js";
@@ -21,9 +21,11 @@ import { management } from "./management/plugin.js";
 import { describeRoutes, documentationRoutes } from "./openapi.js";
 import { addOperations } from "./operations.js";
 import { ownQuota } from "./own-quota.js";
+import { ownUsage } from "./own-usage.js";
 import { serviceProblem } from "./problem-codes.js";
 import { answerProblems } from "./problems.js";
 import { boundedServer } from "./server.js";
+import { closeUsage, openUsage } from "./usage.js";
 import { VERSION } from "./version.js";
 import { openWebhooks } from "./webhooks/open.js";
 
@@ -119,8 +121,14 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   }
   const callers = followingCallers(options, app);
   const isShadow = () => config.shadow;
+  const ledger = openUsage(config, limiter, app.log);
+  if (ledger !== undefined) {
+    registerLedgerMetrics(registry, ledger);
+    app.addHook("onClose", () => closeUsage(ledger, app.log));
+  }
   await app.register(tollkeeper, {
     limiter,
+    ledger,
     identify: (request) => callers().identify(request),
     fields: fieldsOfAnswers(config),
     shadow: isShadow,
@@ -141,6 +149,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(fingerprintRoutes, { load, costs });
   await app.register(fingerprintRoutes, { load, costs, prefix: "/v1" });
   await app.register(ownQuota, { limiter, fields: fieldsOfAnswers(config) });
+  if (ledger !== undefined) await app.register(ownUsage, { ledger, fields: fieldsOfAnswers(config) });
   const addresses = () => callers().addresses;
   const { webhookNetworks: networks } = config;
   const outgoing = openWebhooks({ records, networks, userAgent: `tollkeeper/${VERSION}`, registry, log: app.log });
@@ -154,7 +163,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await app.register(async (app) => {
     takeJson(app, true);
-    await management(app, { version: VERSION, limiter, keys, outgoing, registry, addresses, isShadow, endpoints });
+    const managed = { version: VERSION, limiter, keys, outgoing, ledger, registry, addresses, isShadow, endpoints };
+    await management(app, managed);
   });
   await app.register(documentationRoutes);
   await app.ready();

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import type { FixedToll } from "tollkeeper/fastify";
 import type { Config } from "./config/schema.js";
+import type { METERS } from "./usage.js";
 
 /** What the fingerprint routes cost, as the configuration has it at the time of a call. */
 export interface Costs {
@@ -12,8 +13,14 @@ export interface Costs {
 /** Costs that follow a configuration; `items` counts those of a batch. */
 export function costsOf(config: Config, items: (request: FastifyRequest) => number): Costs {
   return {
-    identify: following(() => config.identifyCost, flat),
-    compare: following(() => config.compareCost, flat),
+    identify: following(
+      () => config.identifyCost,
+      (cost) => flat("identify", cost),
+    ),
+    compare: following(
+      () => config.compareCost,
+      (cost) => flat("compare", cost),
+    ),
     batch: following(
       () => `${config.batchBaseCost} ${config.batchItemCost}`,
       () => perItem(config, items),
@@ -21,15 +28,15 @@ export function costsOf(config: Config, items: (request: FastifyRequest) => numb
   };
 }
 
-function flat(cost: number): FixedToll {
-  return cost === 0 ? { cost, identified: true } : { cost };
+function flat(meter: (typeof METERS)[number], cost: number): FixedToll {
+  return cost === 0 ? { cost, identified: true, meter } : { cost, meter };
 }
 
 /** A batch pays for its first item before it is read, and for the others after. */
 function perItem({ batchBaseCost, batchItemCost }: Config, items: (request: FastifyRequest) => number): FixedToll {
   const first = rounded(batchBaseCost + batchItemCost);
-  if (batchItemCost === 0) return flat(first);
-  return { cost: first, total: (request) => rounded(batchBaseCost + batchItemCost * items(request)) };
+  if (batchItemCost === 0) return flat("batch", first);
+  return { cost: first, meter: "batch", total: (request) => rounded(batchBaseCost + batchItemCost * items(request)) };
 }
 
 function rounded(cost: number): number {

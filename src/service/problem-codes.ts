@@ -51,6 +51,7 @@ export const PROBLEM_CODES = {
   grant_invalid: 422,
   subject_is_address: 422,
   webhook_invalid: 422,
+  report_invalid: 422,
   header_too_large: 431,
   internal_error: 500,
   keys_unavailable: 503,

@@ -78,6 +78,8 @@ const BY_OWN_CODE: Partial<Record<ServiceErrorCode, ProblemCode>> = {
   ERR_EXPIRY_INVALID: "expiry_invalid",
   ERR_WEBHOOK_INVALID: "webhook_invalid",
   ERR_WEBHOOK_LIMIT: "webhook_limit_reached",
+  ERR_REPORT_INVALID: "report_invalid",
+  ERR_METER_UNKNOWN: "report_invalid",
   ERR_OVERRIDES_INVALID: "overrides_invalid",
   ERR_TIER_UNKNOWN: "tier_unknown",
   ERR_COST_INVALID: "cost_invalid",

@@ -15,7 +15,7 @@ interface Route {
   status: number;
   bad: [call: Call, status: number, code: string][];
   /** What a key must be good for; undefined where one of no scope in particular, or none, will do. */
-  scope: "fingerprint" | "quota:read" | "admin" | undefined;
+  scope: "fingerprint" | "quota:read" | "usage:read" | "admin" | undefined;
   /** Whether a call without a key is let in. */
   keyless: boolean;
 }
@@ -53,6 +53,39 @@ const ROUTES: Route[] = [
     },
   ]),
   { ...open, status: 200, good: ["GET", "/v1/quota"] },
+  {
+    ...open,
+    keyless: false,
+    status: 200,
+    good: ["GET", "/v1/usage?from=2026-11-01&to=2026-12-01&by=month&group=meter,plan"],
+    bad: [
+      [["GET", "/v1/usage?group=account"], 400, "parameter_invalid"],
+      [["GET", "/v1/usage?by=day&anchorDay=31"], 422, "report_invalid"],
+    ],
+  },
+  ...["usage", "accounts/test-free/usage"].map(
+    (name): Route => ({
+      ...readable,
+      scope: "usage:read",
+      good: ["GET", `/api/v1/${name}?from=2026-11-01&to=2026-12-01&by=month&anchorDay=31`],
+      bad: [
+        [["GET", `/api/v1/${name}?by=week`], 400, "parameter_invalid"],
+        [["GET", `/api/v1/${name}?group=tier`], 400, "parameter_invalid"],
+        [["GET", `/api/v1/${name}?from=2026-11-01T00:30Z`], 422, "report_invalid"],
+        [["GET", `/api/v1/${name}?from=2026-11-01&to=2026-11-01`], 422, "report_invalid"],
+        [["GET", `/api/v1/${name}?after=nonsense`], 422, "report_invalid"],
+      ],
+    }),
+  ),
+  {
+    ...readable,
+    scope: "usage:read",
+    good: ["GET", "/api/v1/usage/top?meter=compare&by=calls&size=3"],
+    bad: [
+      [["GET", "/api/v1/usage/top?size=0"], 400, "parameter_invalid"],
+      [["GET", "/api/v1/usage/top?meter=search"], 422, "report_invalid"],
+    ],
+  },
   { ...open, status: 200, good: ["GET", "/health"] },
   { ...open, status: 200, good: ["GET", "/ready"] },
   { ...open, status: 200, good: ["GET", "/metrics"] },
@@ -314,7 +347,7 @@ function expectProblem(answer: LightMyRequestResponse, status: number, code: str
 }
 
 describe.each(ROUTES)("$good.0 $good.1", ({ good, status, bad, scope, keyless }) => {
-  const isOpen = scope === undefined && good[1] !== "/v1/quota";
+  const isOpen = scope === undefined && !/^\/v1\/(quota|usage)/.test(good[1]);
 
   it(`without a key is ${keyless ? "let in" : "401"}`, async () => {
     const answer = await send(await startService(), good, undefined);

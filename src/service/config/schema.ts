@@ -76,6 +76,12 @@ export const SETTINGS = {
   ),
   file: text("RATE_LIMIT_FILE", "./tollkeeper.redb", "the path of a file", "The storage file."),
   flushMs: integer("RATE_LIMIT_FLUSH_MS", 1000, [10, 60_000], "Usage, in ms, that a crash may forget."),
+  usage: choice(
+    "RATE_LIMIT_USAGE",
+    ["on", "off"],
+    "on",
+    "Whether what is served is counted, where `RATE_LIMIT_STORAGE` is; with Redis it is not, yet.",
+  ),
   redisUrl: secret(
     "RATE_LIMIT_REDIS_URL",
     1,

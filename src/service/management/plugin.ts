@@ -5,6 +5,7 @@ import { keyRoutes } from "./key-routes.js";
 import type { ManagementOptions } from "./options.js";
 import { quotaRoutes } from "./quota-routes.js";
 import { statusRoutes } from "./status-routes.js";
+import { usageRoutes } from "./usage-routes.js";
 import { webhookRoutes } from "./webhook-routes.js";
 
 /**
@@ -20,5 +21,6 @@ export async function management(app: FastifyInstance, options: ManagementOption
   await quotaRoutes(app, options);
   await keyRoutes(app, options);
   await accountRoutes(app, options);
+  await usageRoutes(app, options);
   await webhookRoutes(app, options);
 }

@@ -47,7 +47,7 @@ it.each([...Object.keys(ERROR_CODES), ...Object.keys(SERVICE_ERROR_CODES)] as Se
     expect(answer.statusCode).toBeGreaterThanOrEqual(500);
     expect(answer.body).not.toContain("secret");
     const isTold =
-      /TIER_UNKNOWN|OVERRIDES|COST_INVALID|GRANT_INVALID|TABLE_FULL|ACCOUNT|WEBHOOK|EXTERNAL_ID|EXPIRY|KEY_LIMIT/.test(
+      /TIER_UNKNOWN|OVERRIDES|COST_INVALID|GRANT_INVALID|TABLE_FULL|REPORT|METER|ACCOUNT|WEBHOOK|EXTERNAL_ID|EXPIRY|KEY_LIMIT/.test(
         code,
       );
     expect((await app.inject("/managed")).body.includes("secret")).toBe(isTold);

@@ -1,0 +1,30 @@
+import { setImmediate } from "node:timers/promises";
+import type { FastifyBaseLogger } from "fastify";
+import type { Limiter, SharedLimiter } from "tollkeeper";
+import { type Ledger, openLedger } from "tollkeeper/ledger";
+import type { Config } from "./config/schema.js";
+
+/** What is sold: calls of a route, whichever of its addresses they are made by. */
+export const METERS = ["identify", "compare", "batch"] as const;
+
+/**
+ * Opens the ledger of the service beside its limits; undefined where none is wanted, or can be had: over Redis there is none yet.
+ *
+ * @throws {TollkeeperError} as `openLedger` does
+ */
+export function openUsage(
+  { usage, flushMs }: Config,
+  limiter: Limiter | SharedLimiter,
+  log: FastifyBaseLogger,
+): Ledger | undefined {
+  if (usage === "off" || limiter.engine === "redis") return undefined;
+  const onError = (error: unknown) => log.error({ err: error }, "usage can't be written; it is tried again");
+  return openLedger({ limiter, meters: METERS, flushMs, onError });
+}
+
+/** Writes what was counted and lets go, once all calls are: of callers who have just gone that is a turn later. */
+export async function closeUsage(ledger: Ledger, log: FastifyBaseLogger): Promise<void> {
+  await setImmediate();
+  // What can't be written now the limiter tries to when it is closed.
+  await ledger.close().catch((error: unknown) => log.error({ err: error }, "usage can't be written"));
+}
