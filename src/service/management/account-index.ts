@@ -1,4 +1,5 @@
-import { ACCOUNT_STATES, type Account, type AccountState } from "./account.js";
+import { ACCOUNT_STATES, type AccountState } from "./account.js";
+import type { FoundAccount } from "./account-records.js";
 import type { Page } from "./page.js";
 import { merged, SortedTexts } from "./sorted-texts.js";
 
@@ -35,7 +36,7 @@ const SHOWN: readonly AccountState[] = ["active", "suspended"];
  * beginning of a term; only a search among those of one plan looks at others, and at no more than 2,000 a page.
  */
 export class AccountIndex {
-  readonly #read: (name: string) => Account | undefined;
+  readonly #read: (name: string) => FoundAccount | undefined;
   readonly #noted = new Map<string, Noted>();
   /** Names by state, and by state and plan. */
   readonly #names = new Map<string, SortedTexts>();
@@ -46,7 +47,7 @@ export class AccountIndex {
   readonly #due = new SortedTexts();
 
   /** @param read Gives an account as it is at the time. */
-  constructor(read: (name: string) => Account | undefined) {
+  constructor(read: (name: string) => FoundAccount | undefined) {
     this.#read = read;
   }
 
@@ -54,7 +55,7 @@ export class AccountIndex {
   note(name: string): void {
     const after = this.#look(name);
     const before = this.#noted.get(name);
-    if (JSON.stringify(before) === JSON.stringify(after)) return;
+    if (before !== undefined && JSON.stringify(before) === JSON.stringify(after)) return;
     if (before !== undefined) this.#forget(name, before);
     if (after !== undefined) this.#add(name, after);
   }

@@ -50,6 +50,8 @@ const NO_PROFILE: AccountProfile = {
   source: "management",
 };
 
+export type FoundAccount = Omit<Account, "overrides" | "overridesUntil">;
+
 /** An account as it is at an instant, and until when it stays so by itself, in ms since the epoch. */
 export interface ReadAccount {
   account: Account;
@@ -83,17 +85,22 @@ export class AccountRecords {
   }
 
   read(name: string, nowMs: number): ReadAccount | undefined {
+    const found = this.find(name, nowMs);
+    if (found === undefined) return undefined;
+    const { overrides, overridesUntil } = this.#overridesOf(name, found.created, nowMs);
+    const ends = [found.scheduled?.at, overridesUntil].map((end) => (end ? Date.parse(end) : Infinity));
+    return { account: { ...found, overrides, overridesUntil }, untilMs: Math.min(...ends) };
+  }
+
+  /** The same without its limits, by which nobody is found. */
+  find(name: string, nowMs: number): FoundAccount | undefined {
     const record = this.#get<AccountRecord>(ACCOUNT, name);
     if (record === undefined) return undefined;
-    const terms = planAt(this.#termsOf(name, record), nowMs);
     const { created } = record;
-    const { overrides, overridesUntil } = this.#overridesOf(name, created, nowMs);
+    const { plan: tier, from, scheduled } = planAt(this.#termsOf(name, record), nowMs);
     const { state, since } = this.#beside<StateRecord>(STATE, name, created) ?? { state: "active", since: created };
     const profile = { ...NO_PROFILE, ...this.#beside<ProfileRecord>(PROFILE, name, created) };
-    const { plan: tier, from, scheduled } = terms;
-    const account = { name, tier, from, scheduled, overrides, overridesUntil, state, since, ...profile, created };
-    const untilMs = Math.min(...[scheduled?.at, overridesUntil].map((end) => (end ? Date.parse(end) : Infinity)));
-    return { account, untilMs };
+    return { name, tier, from, scheduled, state, since, ...profile, created };
   }
 
   /** Writes an account that is on a plan from now on; gives whether it was new. */

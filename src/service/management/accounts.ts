@@ -3,7 +3,7 @@ import { ServiceError } from "../errors.js";
 import { ACCOUNT_NAME, type Account, type AccountProfile, type AccountState, isDemo } from "./account.js";
 import { AccountIndex, type AccountQuery } from "./account-index.js";
 import { type MetadataChange, mergedMetadata, type Possibly, profileOf } from "./account-profile.js";
-import { AccountRecords } from "./account-records.js";
+import { AccountRecords, type FoundAccount } from "./account-records.js";
 import { ExternalIds } from "./external-ids.js";
 import { ahead } from "./instant.js";
 import type { Page } from "./page.js";
@@ -209,9 +209,9 @@ export class Accounts {
   }
 
   /** Nothing of a record that something else has overwritten: that fails the account alone. */
-  #readForIndex(name: string): Account | undefined {
+  #readForIndex(name: string): FoundAccount | undefined {
     try {
-      return this.#read(name, this.#clock())?.account;
+      return this.#takes(name) ? this.#records.find(name, this.#clock()) : undefined;
     } catch {
       return undefined;
     }
