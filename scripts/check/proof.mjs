@@ -8,10 +8,10 @@ import { memcheck } from "./memcheck.mjs";
 
 const FUZZED = ["crates/limiter/fuzz", "crates/storage/fuzz", "crates/fingerprint/fuzz"];
 const CROSS_CHECK = "crates/fingerprint/cross-check";
-const SHUTTLE = "crates/limiter/shuttle";
+const SHUTTLE = ["crates/limiter/shuttle", "crates/ledger/shuttle"];
 
 /** Each is a workspace of its own, since the product is to be built without what they need. */
-const WORKSPACES = [...FUZZED, CROSS_CHECK, SHUTTLE, "crates/fuzz-driver"];
+const WORKSPACES = [...FUZZED, CROSS_CHECK, ...SHUTTLE, "crates/fuzz-driver"];
 
 /** Operations that both engines of leases are compared by. */
 const LEASE_OPERATIONS = "200000";
@@ -40,7 +40,7 @@ export const proofSteps = [
     run: () => each(FUZZED, (at) => test(at, { FUZZ_SECONDS: process.env["FUZZ_SECONDS"] ?? "10" })),
   },
   { name: "JA4 by another implementation", run: () => each([CROSS_CHECK], (at) => test(at, {})) },
-  { name: "orders of threads", run: () => each([SHUTTLE], (at) => test(at, {})) },
+  { name: "orders of threads", run: () => each(SHUTTLE, (at) => test(at, {})) },
   { name: "memcheck", run: memcheck },
   { name: "both engines of leases", run: compareLeases },
   { name: "Next, Deno and Bun", run: () => runTool("vitest", ["run", "--project=runtimes"]) },

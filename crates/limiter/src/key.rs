@@ -15,15 +15,19 @@ pub struct KeyHash(pub [u64; 2]);
 
 /// Hashes keys under one secret.
 #[derive(Debug, Clone)]
-pub(crate) struct KeyHasher(SipHasher13);
+pub struct KeyHasher(SipHasher13);
 
 impl KeyHasher {
-    pub(crate) fn new(secret: &Secret) -> Self {
+    /// Takes the secret.
+    #[must_use]
+    pub fn new(secret: &Secret) -> Self {
         Self(SipHasher13::new_with_key(secret))
     }
 
+    /// The hash of a key's UTF-16 units.
     #[inline]
-    pub(crate) fn hash(&self, units: &[u16]) -> KeyHash {
+    #[must_use]
+    pub fn hash(&self, units: &[u16]) -> KeyHash {
         let hash = self.0.hash(bytemuck::cast_slice(units));
         // 0 stands for a place without a key.
         KeyHash([hash.h1.max(1), hash.h2])

@@ -1,4 +1,23 @@
-//! An array ordered by hash, with gaps: what a shard of the table, or of the table of leases, finds its keys in.
+//! An array ordered by hash, with gaps: what a shard of the table, of the table of leases or of the ledger finds its keys
+//! in.
+//!
+//! ```
+//! use tollkeeper_limiter::ordered::{Ordered, Placed};
+//!
+//! impl Placed for Named {
+//!     const VACANT: Self = Self { hash: 0, calls: 0 };
+//!
+//!     fn place(&self) -> u64 {
+//!         self.hash
+//!     }
+//! }
+//! # #[derive(Clone, Copy)]
+//! # struct Named { hash: u64, calls: u32 }
+//!
+//! let mut named = Ordered::default();
+//! named.insert(Named { hash: 0xC0FF_EE00_0000_0000, calls: 3 });
+//! assert_eq!(named.get(0xC0FF_EE00_0000_0000, |_| true).map(|named| named.calls), Some(3));
+//! ```
 
 use std::mem;
 
@@ -7,7 +26,7 @@ const TAIL: usize = 8;
 const FIRST_HOMES: u32 = 8;
 
 /// What an ordered array holds.
-pub(crate) trait Placed: Copy {
+pub trait Placed: Copy {
     /// What stands where there is nothing.
     const VACANT: Self;
 
@@ -24,7 +43,7 @@ pub(crate) trait Placed: Copy {
 ///
 /// Small itself, so that a shard's first line of the processor's caches has room for more.
 #[derive(Debug)]
-pub(crate) struct Ordered<E> {
+pub struct Ordered<E> {
     entries: Box<[E]>,
     /// Indices to which a place can lead; 0 as long as nothing has come.
     homes: u32,
@@ -44,7 +63,7 @@ impl<E> Default for Ordered<E> {
 impl<E: Placed> Ordered<E> {
     /// The entry of a place that `is` the one looked for.
     #[inline]
-    pub(crate) fn get(&self, place: u64, is: impl Fn(&E) -> bool) -> Option<&E> {
+    pub fn get(&self, place: u64, is: impl Fn(&E) -> bool) -> Option<&E> {
         match self.find(place, is) {
             Ok(index) => Some(&self.entries[index]),
             Err(_) => None,
@@ -53,15 +72,15 @@ impl<E: Placed> Ordered<E> {
 
     /// The same, to be changed in anything but its place.
     #[inline]
-    pub(crate) fn get_mut(&mut self, place: u64, is: impl Fn(&E) -> bool) -> Option<&mut E> {
+    pub fn get_mut(&mut self, place: u64, is: impl Fn(&E) -> bool) -> Option<&mut E> {
         match self.find(place, is) {
             Ok(index) => Some(&mut self.entries[index]),
             Err(_) => None,
         }
     }
 
-    /// Inserts an entry that is not there.
-    pub(crate) fn insert(&mut self, entry: E) -> &mut E {
+    /// Inserts an entry that is not there, and shows it where it stands.
+    pub fn insert(&mut self, entry: E) -> &mut E {
         if self.is_crowded() {
             self.grow();
         }
@@ -77,7 +96,7 @@ impl<E: Placed> Ordered<E> {
     }
 
     /// Whether it was there.
-    pub(crate) fn remove(&mut self, place: u64, is: impl Fn(&E) -> bool) -> bool {
+    pub fn remove(&mut self, place: u64, is: impl Fn(&E) -> bool) -> bool {
         match self.find(place, is) {
             Ok(index) => {
                 self.remove_at(index);
@@ -88,7 +107,7 @@ impl<E: Placed> Ordered<E> {
     }
 
     /// Removes what `goes`; each is told to `gone`.
-    pub(crate) fn forget(&mut self, mut goes: impl FnMut(&E) -> bool, mut gone: impl FnMut(E)) {
+    pub fn forget(&mut self, mut goes: impl FnMut(&E) -> bool, mut gone: impl FnMut(E)) {
         // From the end, since a removal moves only entries that were already looked at.
         for index in (0..self.entries.len()).rev() {
             let entry = self.entries[index];
@@ -99,12 +118,43 @@ impl<E: Placed> Ordered<E> {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &E> {
+    /// Forgets every entry, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.entries.fill(E::VACANT);
+        self.len = 0;
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many there is memory for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.homes as usize
+    }
+
+    /// Every entry, in order of place.
+    pub fn iter(&self) -> impl Iterator<Item = &E> {
         self.entries.iter().filter(|entry| !is_vacant(*entry))
     }
 
+    /// Every entry, to be changed in anything but its place.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut E> {
+        self.entries.iter_mut().filter(|entry| !is_vacant(*entry))
+    }
+
     /// Where an entry of a place would be.
-    pub(crate) fn address(&self, place: u64) -> *const u8 {
+    #[must_use]
+    pub fn address(&self, place: u64) -> *const u8 {
         self.entries.as_ptr().wrapping_add(home(place, self.homes)).cast()
     }
 
@@ -168,12 +218,14 @@ impl<E: Placed> Ordered<E> {
     }
 }
 
+#[inline]
 fn is_vacant<E: Placed>(entry: &E) -> bool {
     entry.place() == 0
 }
 
 /// The home of a place among so many.
 #[expect(clippy::cast_possible_truncation, reason = "below `homes`")]
+#[inline]
 fn home(place: u64, homes: u32) -> usize {
     ((u128::from(place) * u128::from(homes)) >> 64) as usize
 }
