@@ -129,6 +129,15 @@ impl Connection {
         result
     }
 
+    /// Calls the database as it was opened, also if its file has no name any more; None if it is closed.
+    pub(crate) fn with_open<T>(
+        &self,
+        call: impl FnOnce(&Database) -> Result<T, StorageError>,
+    ) -> Option<Result<T, StorageError>> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().map(|database| contained(|| call(database)))
+    }
+
     fn revive(&self) -> Result<(), StorageError> {
         if self.database.read().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());

@@ -1,14 +1,21 @@
 //! The file, as the crossing has it: loaded once, saved every few moments, asked for records, each on a thread that may
 //! wait.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tollkeeper_limiter::{Limiter, Secret};
+use redb::{ReadableDatabase, WriteTransaction};
+use tollkeeper_ledger::{Drained, Ledger};
+use tollkeeper_limiter::{KeyHash, Limiter, Secret};
 
+use crate::coarsening::{Retention, coarsen};
 use crate::connection::Connection;
 use crate::database::contained;
 use crate::error::StorageError;
+use crate::ledger_reader::UsageReader;
+use crate::ledger_tables::{self, StoredNames};
+use crate::ledger_write::write_cells;
 use crate::location::Found;
 use crate::records::{Records, write_record};
 use crate::stored_rule_sets::StoredRuleSets;
@@ -17,6 +24,8 @@ use crate::usage::{load, write};
 /// Keys written in one transaction: neighbours in the file, so that none of its pages is written twice. All at once they
 /// would double the file, and their memory, given back in one piece, would hold up every other thread.
 const PART_KEYS: usize = 1 << 15;
+/// Cells written with them.
+const PART_CELLS: usize = 1 << 15;
 
 /// What has happened to a storage file that its owner should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +41,10 @@ pub struct Note {
 pub struct Storage {
     connection: Connection,
     records: Records,
+    /// Names of the ledger that are in the file.
+    names: Mutex<StoredNames>,
+    /// Cells of which nobody knows whether they are in the file, since the write failed; and which save it was.
+    in_doubt: Mutex<Option<(u32, Vec<Drained>)>>,
     /// What is to be told of the file.
     notes: Mutex<Vec<Note>>,
 }
@@ -47,6 +60,7 @@ impl Storage {
 
     pub(crate) fn of(connection: Connection) -> Result<Self, StorageError> {
         let records = connection.with(Records::read)?;
+        let names = connection.with(|database| StoredNames::look(&database.begin_read()?))?;
         let exposed = |text| Note {
             code: "ERR_STORAGE_EXPOSED",
             text,
@@ -55,6 +69,8 @@ impl Storage {
         Ok(Self {
             connection,
             records,
+            names: Mutex::new(names),
+            in_doubt: Mutex::default(),
             notes: Mutex::new(notes),
         })
     }
@@ -62,7 +78,7 @@ impl Storage {
     /// What has happened to the file that its owner should know, since this was asked last.
     #[must_use]
     pub fn drain_notes(&self) -> Vec<Note> {
-        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.notes))
     }
 
     /// The secret under which the stored keys are hashed.
@@ -87,34 +103,126 @@ impl Storage {
     /// [`StorageError::Replaced`] if another file stands in its place; [`StorageError::Io`], or after a failure any of
     /// [`open`](Self::open).
     pub fn save(&self, limiter: &Limiter) -> Result<usize, StorageError> {
-        if let Some(keys) = self.put_back(limiter)? {
-            return Ok(keys);
-        }
-        let keys = limiter.drain_changed();
-        let mut rest = &keys[..];
-        while let Some(part) = rest.chunks(PART_KEYS).next() {
-            let changes = limiter.changes(part);
-            self.connection
-                // Those of the database as it is when it is asked.
-                .with(|database| write(database, limiter, &changes, &mut self.rule_sets()))
-                .inspect_err(|_| limiter.give_back_changed(rest))?;
-            rest = &rest[part.len()..];
-        }
-        Ok(keys.len())
+        self.save_all(limiter, None)
     }
 
-    /// Writes the file anew if it was removed or cut short while open; says how many keys are in it then.
+    /// The same, with what a ledger has counted, in the same transactions.
+    ///
+    /// # Errors
+    /// As of [`save`](Self::save).
+    pub fn save_all(&self, limiter: &Limiter, ledger: Option<&Ledger>) -> Result<usize, StorageError> {
+        let put_back = self.put_back(limiter)?;
+        if let Some(ledger) = ledger {
+            self.settle(ledger)?;
+        }
+        let keys = limiter.drain_changed();
+        let cells = ledger.map(|ledger| ledger.drain(usize::MAX)).unwrap_or_default();
+        let (mut keys_left, mut cells_left) = (&keys[..], &cells[..]);
+        while !(keys_left.is_empty() && cells_left.is_empty()) {
+            let (part, later) = keys_left.split_at(keys_left.len().min(PART_KEYS));
+            let (cells, later_cells) = cells_left.split_at(cells_left.len().min(PART_CELLS));
+            let written = match ledger {
+                Some(ledger) if !cells.is_empty() => self.write_with_cells(limiter, part, ledger, cells),
+                _ => self.write_keys(limiter, part, |_| Ok(())),
+            };
+            if written.is_err() {
+                limiter.give_back_changed(keys_left);
+                if let Some(ledger) = ledger {
+                    ledger.give_back(later_cells);
+                }
+            }
+            written?;
+            (keys_left, cells_left) = (later, later_cells);
+        }
+        Ok(put_back.unwrap_or(keys.len()))
+    }
+
+    fn write_keys(
+        &self,
+        limiter: &Limiter,
+        keys: &[KeyHash],
+        also: impl Fn(&WriteTransaction) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let changes = limiter.changes(keys);
+        self.connection
+            // The rule sets are those of the database as it is when it is asked.
+            .with(|database| write(database, limiter, &changes, &mut self.rule_sets(), &also))
+    }
+
+    /// Cells are added to what is in the file, so that each may come there once: not again after a write that only seems to
+    /// have failed.
+    fn write_with_cells(
+        &self,
+        limiter: &Limiter,
+        keys: &[KeyHash],
+        ledger: &Ledger,
+        cells: &[Drained],
+    ) -> Result<(), StorageError> {
+        let save = Cell::new(None);
+        let names = Cell::new(*self.names());
+        let written = self.write_keys(limiter, keys, |transaction| {
+            let mut now_stored = *self.names();
+            now_stored.write(transaction, ledger)?;
+            names.set(now_stored);
+            write_cells(transaction, cells)?;
+            save.set(Some(ledger_tables::count_save(transaction)?));
+            Ok(())
+        });
+        match (&written, save.get()) {
+            (Ok(()), _) => {
+                *self.names() = names.get();
+                ledger.written(cells);
+            }
+            (Err(_), None) => ledger.give_back(cells),
+            (Err(_), Some(save)) => {
+                *lock(&self.in_doubt) = Some((save, cells.to_vec()));
+                // If that can't be known now, then before anything else is written or read.
+                let _ = self.settle(ledger);
+            }
+        }
+        if written.is_err() {
+            let mut names = self.names();
+            *names = names.unknown();
+        }
+        written
+    }
+
+    /// Finds out what a write that failed has come to: what is not in the file is given back to the ledger.
+    ///
+    /// # Errors
+    /// As of [`save`](Self::save).
+    pub fn settle(&self, ledger: &Ledger) -> Result<(), StorageError> {
+        let mut in_doubt = lock(&self.in_doubt);
+        let Some((save, cells)) = &*in_doubt else {
+            return Ok(());
+        };
+        let saves = self
+            .connection
+            .with(|database| ledger_tables::read_saves(&database.begin_read()?))?;
+        if saves == *save {
+            ledger.written(cells);
+        } else {
+            ledger.give_back(cells);
+        }
+        *in_doubt = None;
+        Ok(())
+    }
+
+    /// Writes the file anew if it was removed or cut short while open; says how many keys are in it then. What was served
+    /// comes along if the file can still be read.
     ///
     /// # Errors
     /// As of [`save`](Self::save).
     pub fn put_back(&self, limiter: &Limiter) -> Result<Option<usize>, StorageError> {
-        let what = match self.connection.found()? {
+        let found = self.connection.found()?;
+        let what = match found {
             Found::Ours => return Ok(None),
             Found::Other | Found::Overwritten => return Err(StorageError::Replaced),
             Found::Gone => "it was removed while open",
             Found::CutShort => "it was cut short while open",
         };
         let draft = self.connection.draft()?;
+        let keeps_usage = found == Found::Gone && self.copy_usage(&draft.database);
         // What was noted is among all that there is.
         let changed = limiter.drain_changed();
         let keys = limiter.keys();
@@ -122,7 +230,9 @@ impl Storage {
             self.records.write(&draft.database)?;
             let mut rule_sets = StoredRuleSets::default();
             for part in keys.chunks(PART_KEYS) {
-                write(&draft.database, limiter, &limiter.changes(part), &mut rule_sets)?;
+                write(&draft.database, limiter, &limiter.changes(part), &mut rule_sets, |_| {
+                    Ok(())
+                })?;
             }
             Ok(rule_sets)
         });
@@ -132,16 +242,67 @@ impl Storage {
                 limiter.give_back_changed(&changed);
                 limiter.give_back_changed(&keys);
             })?;
+        let mut names = self.names();
+        let lost = if names.has_usage && !keeps_usage {
+            "; of what was served, some or all that was counted before is lost"
+        } else {
+            ""
+        };
+        // All of them are written with the next cells.
+        *names = names.unknown();
         let note = Note {
             code: "ERR_STORAGE_REPLACED",
-            text: format!("{what}; it is written anew, with all usage and records"),
+            text: format!("{what}; it is written anew, with all usage and records{lost}"),
         };
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+        lock(&self.notes).push(note);
         Ok(Some(keys.len()))
     }
 
     fn rule_sets(&self) -> MutexGuard<'_, StoredRuleSets> {
-        self.connection.rule_sets.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connection.rule_sets)
+    }
+
+    fn names(&self) -> MutexGuard<'_, StoredNames> {
+        lock(&self.names)
+    }
+
+    /// Has a new ledger know the meters and plans of what is in the file, by their numbers.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`], and as of [`save`](Self::save).
+    pub fn load_names(&self, ledger: &Ledger) -> Result<(), StorageError> {
+        let load = |database: &redb::Database| StoredNames::load(&database.begin_read()?, ledger);
+        *self.names() = self.connection.with(load)?;
+        Ok(())
+    }
+
+    /// What was served, as it is written now.
+    ///
+    /// # Errors
+    /// As of [`save`](Self::save).
+    pub fn usage(&self) -> Result<UsageReader, StorageError> {
+        self.connection
+            .with(|database| Ok(UsageReader::new(database.begin_read()?)))
+    }
+
+    /// Closes days, merges usage that is older than is kept, and lets the oldest go: some of it; says whether anything was
+    /// to be done.
+    ///
+    /// # Errors
+    /// As of [`save`](Self::save); [`StorageError::Replaced`] also if the file was removed, until it is written anew.
+    pub fn coarsen(&self, now_ms: u64, retention: &Retention) -> Result<bool, StorageError> {
+        if self.connection.found()? != Found::Ours {
+            return Err(StorageError::Replaced);
+        }
+        self.connection.with(|database| coarsen(database, now_ms, retention))
+    }
+
+    /// Whether all that was served could be copied out of a file that has no name any more.
+    fn copy_usage(&self, to: &redb::Database) -> bool {
+        let copied = self
+            .connection
+            .with_open(|database| ledger_tables::copy(&database.begin_read()?, to, PART_CELLS));
+        matches!(copied, Some(Ok(())))
     }
 
     /// A record.
@@ -168,6 +329,10 @@ impl Storage {
         self.records.put(name, value);
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

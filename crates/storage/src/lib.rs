@@ -1,4 +1,5 @@
-//! The storage file of a limiter: what each key has spent, under which limits, and small named records beside them.
+//! The storage file of a limiter: what each key has spent, under which limits, and small named records beside them; and
+//! what a ledger has counted.
 //!
 //! It is a [redb](https://docs.rs/redb) database: transactions, page checksums, one process at a time. Keys are in it
 //! only as the keyed hashes that the limiter works with; the secret of the hash is in it too, so the file is readable by
@@ -6,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+mod cell_row;
+mod coarsening;
 mod compaction;
 mod connection;
 mod create;
@@ -19,6 +22,9 @@ mod file;
 #[cfg(test)]
 mod full_disk;
 mod key_row;
+mod ledger_reader;
+mod ledger_tables;
+mod ledger_write;
 mod location;
 mod overlay;
 mod path_lock;
@@ -28,8 +34,10 @@ mod stored_rule_sets;
 mod tables;
 mod usage;
 
+pub use coarsening::Retention;
 pub use error::StorageError;
 pub use file::{Note, Storage};
+pub use ledger_reader::UsageReader;
 pub use tables::random_secret;
 
 /// The version of the format in which files are made.

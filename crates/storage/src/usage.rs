@@ -15,12 +15,13 @@ use crate::rule_set_json;
 use crate::stored_rule_sets::StoredRuleSets;
 use crate::tables::{CREDITS, KEYS, RULE_SETS, WIDE_KEYS, wide_keys};
 
-/// Writes what has become of keys, and the rule sets that they are under.
+/// Writes what has become of keys, and the rule sets that they are under; `also` writes more in the same transaction.
 pub(crate) fn write(
     database: &Database,
     limiter: &Limiter,
     changes: &[Change],
     rule_sets: &mut StoredRuleSets,
+    also: impl FnOnce(&WriteTransaction) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
     // What a write has learnt that fails is not in the file.
     let mut known = std::mem::take(rule_sets);
@@ -52,6 +53,7 @@ pub(crate) fn write(
         }
     }
     write_credits(&transaction, changes)?;
+    also(&transaction)?;
     transaction.commit()?;
     *rule_sets = known;
     Ok(())

@@ -5,6 +5,7 @@
 mod made;
 mod refused;
 mod saved;
+mod served;
 mod wide;
 
 use std::path::PathBuf;
