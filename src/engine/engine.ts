@@ -1,5 +1,6 @@
 import type { CostMilli } from "./cost.js";
 import type { Frame } from "./frame.js";
+import type { LedgerHandle, LedgerSettings } from "./ledger-handle.js";
 import type { TakenPlace } from "./places.js";
 import type { RecordStore } from "./record-store.js";
 import type { TierSpec, Tiers } from "./spec.js";
@@ -114,6 +115,14 @@ export interface Engine {
   flush(): Promise<void>;
   /** Releases the engine, after a last flush; may be called again if that fails, and not if it does not. */
   close(): Promise<void>;
+  /**
+   * Opens the ledger of the table, or joins the one that is open; undefined if there is no binding.
+   *
+   * @throws {TollkeeperError} `ERR_OPTION_INVALID`, `ERR_STORAGE_…`
+   */
+  openLedger(settings: LedgerSettings): LedgerHandle | undefined;
+  /** Whether state is kept in a file. */
+  readonly isDurable: boolean;
   /** Small records kept beside the keys in the storage file, for the API keys of an app. */
   readonly records: RecordStore;
 }

@@ -41,6 +41,7 @@ export class JsEngine implements Engine {
   readonly kind = "js";
   readonly frame: Frame = new Float64Array(FRAME.ROWS * FRAME.ROW);
   readonly records = new MemoryRecords();
+  readonly isDurable = false;
   readonly #name: string;
   #users = 1;
   readonly #tiers: TierVersions<RuleSet>;
@@ -390,6 +391,10 @@ export class JsEngine implements Engine {
   stats(): EngineCounts {
     const { size: keys, evictions } = this.#table;
     return { keys, evictions, places: this.#places.held, tiers: this.#tiers.read() };
+  }
+
+  openLedger(): undefined {
+    // There is no binding; who counts does so in JavaScript, too.
   }
 
   async flush(): Promise<void> {

@@ -2,6 +2,7 @@ import { loadBinding } from "./binding.js";
 import type { CostMilli } from "./cost.js";
 import type { DecisionRef, Engine, EngineCounts, EngineOptions } from "./engine.js";
 import { FRAME, type Frame } from "./frame.js";
+import type { LedgerHandle, LedgerSettings } from "./ledger-handle.js";
 import { errorOf, rethrow, translated } from "./native-errors.js";
 import { type NativeTierCounts, NativeTiers, type TiersHandle, tierCounts } from "./native-tiers.js";
 import type { TakenPlace } from "./places.js";
@@ -30,6 +31,7 @@ interface NativeHandle extends TiersHandle {
   close(): Promise<void>;
   record(name: string): string | null;
   records(prefix: string, size: number, after: string): string[];
+  openLedger(meters: readonly string[], maxCells: number, retention: LedgerSettings["retention"]): LedgerHandle;
   storageNotes(): string[];
   putRecord(name: string, value: string | undefined): Promise<void>;
 }
@@ -66,6 +68,7 @@ class NativeEngine extends NativeTiers<NativeHandle> implements Engine {
     new SharedArrayBuffer(FRAME.ROWS * FRAME.ROW * Float64Array.BYTES_PER_ELEMENT),
   );
   readonly records: RecordStore;
+  readonly isDurable: boolean;
   /** Plain functions and no methods, since the binding makes them so. */
   readonly peek: Decide;
   readonly consume: Decide;
@@ -78,6 +81,7 @@ class NativeEngine extends NativeTiers<NativeHandle> implements Engine {
     super(handle);
     this.#note = onStorageNote;
     [this.peek, this.consume, this.consumeMany, this.consumeAll] = handle.deciders(this.frame);
+    this.isDurable = file !== undefined;
     this.records = file === undefined ? new MemoryRecords() : new FileRecords(handle);
   }
 
@@ -105,6 +109,10 @@ class NativeEngine extends NativeTiers<NativeHandle> implements Engine {
   stats(): EngineCounts {
     const { tiers, ...rest } = this.handle.stats();
     return { ...rest, tiers: tierCounts(tiers) };
+  }
+
+  openLedger({ meters, maxCells, retention }: LedgerSettings): LedgerHandle {
+    return translated(() => this.handle.openLedger(meters, maxCells, retention));
   }
 
   flush(): Promise<void> {

@@ -149,7 +149,7 @@ class CellTable {
     } else {
       this.#counts.overflow += counted[0] + counted[2];
       const overflow = this.#cellsOf(OVERFLOW_ACCOUNT);
-      this.#add(overflow.get(place) ?? newCell(overflow, place), counted);
+      add(overflow.get(place) ?? newCell(overflow, place), counted);
     }
   }
 
@@ -178,7 +178,7 @@ class CellTable {
     const cells: Cell[] = [];
     const from = account === undefined ? this.#names.from(after ?? "") : [account];
     for (const name of from) {
-      const found = name === after ? [] : this.#cellsIn(name, query);
+      const found = after === undefined || name > after ? this.#cellsIn(name, query) : [];
       if (found.length > 0 && cells.length >= max) return { cells, next: cells.at(-1)?.account };
       cells.push(...found);
     }
@@ -240,7 +240,7 @@ class CellTable {
     return {
       cells,
       maxCells: this.#maxCells,
-      accounts: this.#accounts.size,
+      accounts: this.#accounts.size - (this.#accounts.has(OVERFLOW_ACCOUNT) ? 1 : 0),
       unwrittenCalls,
       unwrittenMilli,
       oldestUnwrittenHour: Number.isFinite(oldest) ? oldest : undefined,

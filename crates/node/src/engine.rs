@@ -19,13 +19,14 @@ use napi::bindgen_prelude::{AsyncTask, Utf16String};
 use napi::{Env, Result, Task};
 use napi_derive::napi;
 use tollkeeper_limiter::{Correction, Delta, Limiter, MAX_LIMITS, TakenPlace, TierId};
-use tollkeeper_storage::Storage;
+use tollkeeper_storage::{Retention, Storage};
 
 use crate::clock::instant;
 use crate::decide;
 use crate::error::{self, closed, contained};
 use crate::hot::RawValue;
-use crate::local_table::{LocalTable, Options};
+use crate::ledger::Ledger;
+use crate::local_table::{LedgerOptions, LocalTable, Options};
 use crate::registry::lock;
 use crate::stats::EngineStats;
 use crate::tiers;
@@ -51,6 +52,17 @@ pub struct DecisionRef {
     pub tier: f64,
     /// When it was decided, in ms since the epoch.
     pub at_ms: f64,
+}
+
+/// For how long usage is kept.
+#[napi(object)]
+pub struct LedgerRetention {
+    /// Days of which each hour is known.
+    pub hour_days: u32,
+    /// Days that are known as such.
+    pub day_days: u32,
+    /// Months.
+    pub months: u32,
 }
 
 #[napi]
@@ -192,6 +204,23 @@ impl Engine {
     pub fn sweep(&self, now_ms: f64) {
         // What is closed has no keys.
         let _ = self.with(|limiter| limiter.sweep(instant(now_ms)));
+    }
+
+    /// The ledger of the table, which is made if there is none. Of older usage hours are kept for so many days, days for so
+    /// many, and months; where there is no file, hours only.
+    #[napi(catch_unwind)]
+    pub fn open_ledger(&self, meters: Vec<String>, max_cells: f64, kept: LedgerRetention) -> Result<Ledger> {
+        self.check_open()?;
+        let ledger = self.table.join_ledger(&LedgerOptions {
+            meters,
+            max_cells: max_cells as usize,
+            retention: Retention {
+                hour_days: kept.hour_days,
+                day_days: kept.day_days,
+                months: kept.months,
+            },
+        })?;
+        Ok(Ledger::of(Arc::clone(&self.table), ledger))
     }
 
     /// What was counted.

@@ -4,6 +4,7 @@
 //! and then, and speaks to JavaScript in strings and plain objects.
 
 mod clock;
+mod count;
 mod decide;
 mod engine;
 mod error;
@@ -14,6 +15,7 @@ mod lease_engine;
 mod lease_frame;
 mod lease_rows;
 mod lease_table;
+mod ledger;
 mod local_table;
 mod raw_batch;
 mod registry;
