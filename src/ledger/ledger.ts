@@ -3,7 +3,7 @@ import { guarded } from "../limiter/callback.js";
 import { checkedNow } from "../limiter/misuse.js";
 import type { Cells } from "./cells.js";
 import { HOUR_MS, isoOf, openHour } from "./hours.js";
-import { JsCells } from "./js-cells.js";
+import { openCells } from "./open-cells.js";
 import { checkedHost, type LedgerOptions } from "./options.js";
 import { type Preview, type PreviewQuery, previewOf } from "./preview.js";
 import { checkedReport, checkedTop, checkWhole, type ReportQuery, type TopQuery, textOf } from "./query.js";
@@ -247,7 +247,7 @@ export class Ledger {
 export function openLedger(options: LedgerOptions): Ledger {
   const host = checkedHost(options);
   const { meters, maxCells, retention, clock } = options;
-  const cells = JsCells.open(host.engine, { meters, maxCells, retention });
+  const cells = openCells(host.engine, { meters, maxCells, retention });
   return new Ledger(cells, options, clock === undefined ? host.clock : () => checkedNow(clock()));
 }
 
