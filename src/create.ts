@@ -13,7 +13,7 @@ import { splitTiers } from "./engine/shadow-tiers.js";
 import type { Tiers } from "./engine/spec.js";
 import { checkTiers } from "./engine/tier.js";
 import { optionInvalid, TollkeeperError } from "./errors.js";
-import { guarded } from "./limiter/callback.js";
+import { guarded, oncePerMinute } from "./limiter/callback.js";
 import { Limiter } from "./limiter/limiter.js";
 import { checkedNow } from "./limiter/misuse.js";
 import { PROCESS } from "./shared/runtime.js";
@@ -21,6 +21,7 @@ import { SharedLimiter } from "./shared/shared-limiter.js";
 import { checkRedis, PREFIX, PREFIX_MAY_BE, placeOf, policiesOf, type RedisStorage } from "./shared/storage-options.js";
 import { RedisLink } from "./store/redis-link.js";
 import { redactedUrl } from "./store/redis-url.js";
+import { UsageConnection } from "./store/usage-connection.js";
 
 /** Where the state of keys is kept. */
 export type StorageOptions =
@@ -147,15 +148,11 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     timeoutMs,
     replica: randomBytes(6).toString("base64url"),
   });
+  const reached = { ...place, prefix, tls, timeoutMs, allowEviction, credentials };
   const link = new RedisLink({
-    ...place,
-    prefix,
+    ...reached,
     replica: opened.engine.replica,
-    tls,
-    timeoutMs,
-    allowEviction,
-    credentials,
-    onProblem: once(onStorageError),
+    onProblem: oncePerMinute(onStorageError),
   });
   const given = clock === undefined ? undefined : () => checkedNow(clock());
   return new SharedLimiter({
@@ -170,6 +167,7 @@ function openShared(options: SharedLimiterOptions, maxKeys: number): SharedLimit
     policies: policiesOf(storage.onOutage),
     clock: given,
     link,
+    openUsage: (retention) => new UsageConnection(reached, retention),
     runtime: given === undefined ? PROCESS : { ...PROCESS, now: forward(given) },
   });
 }
@@ -183,21 +181,6 @@ function forward(clock: () => number): () => number {
     nowMs += Math.max(0, reading - last);
     last = reading;
     return nowMs;
-  };
-}
-
-/** How long, in ms, the same message is kept back. */
-const QUIET_MS = 60_000;
-
-/** Passes each message on once a minute, since a store that is away is missed by every call. */
-function once(tell: (error: unknown) => void): (error: TollkeeperError) => void {
-  const told = new Map<string, number>();
-  return (error) => {
-    const now = performance.now();
-    if (now - (told.get(error.message) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
-    if (told.size > 100) told.clear();
-    told.set(error.message, now);
-    tell(error);
   };
 }
 

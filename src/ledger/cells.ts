@@ -112,8 +112,8 @@ export const MAX_CELLS = 1_000_000;
  * The sum of cells over two ranges of hours that meet is that of the range of both, whatever is merged or written meanwhile.
  */
 export interface Cells {
-  readonly kind: Engine["kind"];
-  /** Whether they are written to a file. */
+  readonly kind: Engine["kind"] | "redis";
+  /** Whether they are written to a file, or to Redis. */
   readonly isDurable: boolean;
   /** The number that stands for a meter in {@link count}; -1 if it was not declared. */
   meterId(name: string): number;
@@ -150,6 +150,17 @@ export interface Cells {
    */
   flush(nowMs: number): Promise<void>;
   stats(): CellStats;
+  /** What other processes have not written, where they count apart; those that have not said so of the hours before one. */
+  others?(hour: number): Promise<OtherCells>;
   /** Lets go. What is not written is when the limiter is closed. */
-  close(): void;
+  close(): void | Promise<void>;
+}
+
+/** What other processes hold, as they have said last. */
+export interface OtherCells {
+  /** Those that may hold something of the hours asked about. */
+  waitingFor: { process: string; writtenMs: number }[];
+  /** Calls, and thousandths, that they could not write. */
+  unwrittenCalls: number;
+  unwrittenMilli: number;
 }

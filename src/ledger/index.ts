@@ -35,6 +35,7 @@ export type {
   UsageRow,
   UsageSum,
   UsageTop,
+  WaitingFor,
 } from "./report.js";
 export type { Group } from "./rows.js";
 export type { Usage } from "./usage.js";

@@ -1,5 +1,5 @@
 import { TollkeeperError } from "../errors.js";
-import { guarded } from "../limiter/callback.js";
+import { guarded, oncePerMinute } from "../limiter/callback.js";
 import { checkedNow } from "../limiter/misuse.js";
 import type { Cells } from "./cells.js";
 import { HOUR_MS, isoOf, openHour } from "./hours.js";
@@ -8,12 +8,14 @@ import { checkedHost, type LedgerOptions } from "./options.js";
 import { type Preview, type PreviewQuery, previewOf } from "./preview.js";
 import { checkedReport, checkedTop, checkWhole, type ReportQuery, type TopQuery, textOf } from "./query.js";
 import { readRows, readTop } from "./reading.js";
+import { RedisCells } from "./redis-cells.js";
 import {
   type AccountPage,
   boundOf,
   type CountedCalls,
   type LedgerStats,
   statsOf,
+  type UsageKnown,
   type UsageReport,
   type UsageTop,
 } from "./report.js";
@@ -94,14 +96,14 @@ export class Ledger {
    * What was counted from one hour to another, all up to now, as rows of an hour, a day or a month; those of nothing are left
    * out. However it is divided and grouped, the sum is the same.
    *
-   * @throws {TollkeeperError} `ERR_REPORT_INVALID`, `ERR_LEDGER_CLOSED`, `ERR_LIMITER_CLOSED`, or `ERR_STORAGE_…` where the
-   * file can't be read.
+   * @throws {TollkeeperError} `ERR_REPORT_INVALID`, `ERR_LEDGER_CLOSED`, `ERR_LIMITER_CLOSED`, or `ERR_STORAGE_…` and
+   * `ERR_STORE_…` where the file or Redis can't be read, or what was counted here not be written to Redis before.
    */
   async report(query: ReportQuery): Promise<UsageReport> {
     this.#checkOpen();
     const report = checkedReport(query, { meters: this.#cells.meters().length, plans: this.#cells.plans().length });
     const { shape } = report;
-    const known = this.#knownOf(shape.to);
+    const known = await this.#knownOf(shape.to);
     const { rows, isLast } = await readRows(this.#cells, report);
     const last = rows.at(-1);
     return {
@@ -131,7 +133,7 @@ export class Ledger {
   async top(query: TopQuery): Promise<UsageTop> {
     this.#checkOpen();
     const top = checkedTop(query, this.#cells.meters());
-    const known = this.#knownOf(top.to);
+    const known = await this.#knownOf(top.to);
     const rows = await readTop(this.#cells, top);
     return {
       from: isoOf(top.from),
@@ -164,7 +166,7 @@ export class Ledger {
   /**
    * Writes what is not written yet, with what the limiter has to write. Done on its own every `flushMs`, and by `close`.
    *
-   * @throws {TollkeeperError} `ERR_STORAGE_…`, `ERR_LEDGER_CLOSED`, `ERR_LIMITER_CLOSED`
+   * @throws {TollkeeperError} `ERR_STORAGE_…`, `ERR_STORE_…`, `ERR_LEDGER_CLOSED`, `ERR_LIMITER_CLOSED`
    */
   async flush(): Promise<void> {
     this.#checkOpen();
@@ -216,8 +218,18 @@ export class Ledger {
     return id;
   }
 
-  #knownOf(toHour: number) {
-    return { complete: toHour <= openHour(this.#clock()), bound: boundOf(this.#cells) };
+  async #knownOf(toHour: number): Promise<UsageKnown> {
+    const open = openHour(this.#clock());
+    const others = await this.#cells.others?.(Math.min(toHour, open));
+    const isOver = toHour <= open;
+    const { calls, units } = boundOf(this.#cells);
+    if (others === undefined) return { complete: isOver, bound: { calls, units } };
+    const { unwrittenCalls, unwrittenMilli, waitingFor } = others;
+    return {
+      complete: isOver && waitingFor.length === 0,
+      bound: { calls: calls + unwrittenCalls, units: units + unwrittenMilli / 1000 },
+      waitingFor: waitingFor.map(({ process, writtenMs }) => ({ process, since: new Date(writtenMs).toISOString() })),
+    };
   }
 
   #checkOpen(): void {
@@ -247,8 +259,11 @@ export class Ledger {
 export function openLedger(options: LedgerOptions): Ledger {
   const host = checkedHost(options);
   const { meters, maxCells, retention, clock } = options;
-  const cells = openCells(host.engine, { meters, maxCells, retention });
-  return new Ledger(cells, options, clock === undefined ? host.clock : () => checkedNow(clock()));
+  const readClock = clock === undefined ? host.clock : () => checkedNow(clock());
+  const kept = { meters, maxCells, retention };
+  if (host.openUsage === undefined) return new Ledger(openCells(host.engine, kept), options, readClock);
+  const onError = oncePerMinute(options.onError ?? warn);
+  return new Ledger(RedisCells.open(host.openUsage, kept, readClock), { ...options, onError }, readClock);
 }
 
 /** Has a ledger flushed every so often, for as long as anybody holds it. */

@@ -16,18 +16,18 @@ export interface CountedLimiter {
 export interface LedgerOptions {
   /**
    * What `createLimiter` returned: usage is counted beside its keys, by all threads that share its table, and lasts where it
-   * does: in its file, or as long as the process. One over Redis is not taken yet.
+   * does: in its file, in its Redis, with all that share that, or as long as the process.
    */
   limiter: CountedLimiter;
   /** What is sold, 1 to 32 names, such as of routes. */
   meters: readonly string[];
-  /** How much usage, in ms, a crash may forget where there is a file: 10 to 60,000, 1,000 by default. */
+  /** How much usage, in ms, a crash may forget where there is a file or Redis: 10 to 60,000, 1,000 by default. */
   flushMs?: number | undefined;
   /** Cells in memory at once, 1 to 64,000,000; 1,000,000 by default. What finds no room is counted for no account: `""`. */
   maxCells?: number | undefined;
   /** For how many days hours and days are kept, and for how many months. */
   retention?: Partial<Retention> | undefined;
-  /** Told of each failed write, which is tried again; by default a process warning. */
+  /** Told of each failed write, which is tried again; of one to Redis once a minute. By default a process warning. */
   onError?: ((error: unknown) => void) | undefined;
   /** Milliseconds since the epoch, for tests; the limiter's by default. */
   clock?: (() => number) | undefined;
@@ -46,9 +46,6 @@ export function checkedHost(options: LedgerOptions): Host {
   const unknown = Object.keys(options).find((option) => !NAMES.includes(option));
   if (unknown !== undefined) throw optionInvalid(unknown, "unknown", `one of ${NAMES.join(", ")}`);
   const { limiter, meters, flushMs, maxCells, retention = {}, onError, clock } = options;
-  if (limiter?.engine === "redis") {
-    throw optionInvalid("limiter", "one over Redis", "one over a file or memory: a ledger can't be kept in Redis yet");
-  }
   const { host } = (limiter ?? {}) as { host?: Host };
   if (host === undefined) throw optionInvalid("limiter", limiter, "what createLimiter returned");
   checkMeters(meters, MAX_METERS, (was, mayBe) => optionInvalid("meters", was, mayBe));

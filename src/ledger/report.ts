@@ -39,10 +39,23 @@ export interface UsageBound {
 
 /** What is known of the numbers of an answer. */
 export interface UsageKnown {
-  /** Whether every hour asked about is closed, ten minutes after its end. */
+  /** Whether every hour asked about is closed, ten minutes after its end; over Redis also written by all processes. */
   complete: boolean;
-  /** What of all that is counted is not written to the file yet; it is in the numbers. Nothing where there is no file. */
+  /**
+   * What of all that is counted is not written to the file yet; it is in the numbers. Nothing where there is no file. Over Redis, what
+   * processes could not write, as they have said last: it is not in the numbers; one that was killed takes along what it counted in its last `flushMs`.
+   */
   bound: UsageBound;
+  /** Over Redis: who has not said to have written all of the hours that are over. */
+  waitingFor?: WaitingFor[];
+}
+
+/** A process that a report may lack something of. */
+export interface WaitingFor {
+  /** The name that it has given itself. */
+  process: string;
+  /** When it has written last, in ISO 8601. Who has not for a day is forgotten. */
+  since: string;
 }
 
 /** What was used from one hour to another. */

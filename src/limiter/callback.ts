@@ -26,3 +26,19 @@ export function guarded<Told>(name: string, callback: (told: Told) => unknown): 
     }
   };
 }
+
+/** How long, in ms, the same message is kept back. */
+const QUIET_MS = 60_000;
+
+/** Passes each message on once a minute, since a store that is away is missed by every call. */
+export function oncePerMinute(tell: (error: unknown) => void): (error: unknown) => void {
+  const told = new Map<string, number>();
+  return (error) => {
+    const now = performance.now();
+    const message = error instanceof Error ? error.message : String(error);
+    if (now - (told.get(message) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+    if (told.size > 100) told.clear();
+    told.set(message, now);
+    tell(error);
+  };
+}

@@ -13,6 +13,7 @@ import { Calls, type Many } from "../limiter/calls.js";
 import { eachMilliOf, excessOf, maxCostOf, milliOf, sumOf } from "../limiter/costs.js";
 import type { Decision } from "../limiter/decision.js";
 import { type GrantOptions, grantOf } from "../limiter/grant.js";
+import type { Host, OpenUsage } from "../limiter/host.js";
 import { JointDecision } from "../limiter/joint-decision.js";
 import { checkedKey, invalidCost, limiterClosed } from "../limiter/misuse.js";
 import { type Observe, Observers } from "../limiter/observers.js";
@@ -39,6 +40,8 @@ export interface SharedSettings extends LeaseOptions {
   /** Under which it is counted; for whoever wants to know. */
   prefix?: string;
   link: Link;
+  /** Opens the store of what was served; left out where none is kept. */
+  openUsage?: OpenUsage;
   runtime: Runtime;
 }
 
@@ -159,6 +162,18 @@ export class SharedLimiter {
   /** What the names of its keys in Redis begin with: it shares what it counts with the replicas that have the same. */
   get prefix(): string {
     return this.#settings.prefix ?? "";
+  }
+
+  /**
+   * For a ledger, which counts beside the keys.
+   *
+   * @internal
+   * @throws {TollkeeperError} `ERR_LIMITER_CLOSED`
+   */
+  get host(): Host | undefined {
+    this.#checkOpen();
+    const { openUsage, clock = Date.now } = this.#settings;
+    return openUsage && { openUsage, clock };
   }
 
   /** The tiers in force. */

@@ -35,14 +35,26 @@ export type Client = Redis | Cluster;
  * @throws {TollkeeperError} `ERR_STORE_REFUSED` if there are no credentials to begin with; `ERR_PACKAGE_MISSING`
  */
 export async function pairOf(options: ClientOptions, isWanted: () => boolean): Promise<[Client, Client]> {
+  const make = await makerOf(options, isWanted);
+  return [make(), make()];
+}
+
+/** One client, as {@link pairOf} makes them. */
+export async function clientOf(options: ClientOptions, isWanted: () => boolean): Promise<Client> {
+  return (await makerOf(options, isWanted))();
+}
+
+async function makerOf(options: ClientOptions, isWanted: () => boolean): Promise<() => Client> {
   const { address, client: given, credentials } = options;
   const login = new Login(() => (given === undefined ? address : loginOfClient(given)), credentials);
   await login.renew();
   const manner = mannerOf(options, login);
   const make = given === undefined ? openerOf(await loadIoredis(), options, manner) : () => beside(given, manner);
-  const pair: [Client, Client] = [make(), make()];
-  for (const client of pair) keep(client, login, given, isWanted);
-  return pair;
+  return () => {
+    const client = make();
+    keep(client, login, given, isWanted);
+    return client;
+  };
 }
 
 /** States in which a client does not connect by itself. */

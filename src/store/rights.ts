@@ -8,6 +8,8 @@ const ARGUMENTS: Readonly<Record<string, readonly string[] | undefined>> = {
   HGETALL: [],
   HGET: ["f"],
   HLEN: [],
+  HKEYS: [],
+  HEXISTS: ["f"],
   HMGET: ["f"],
   HSCAN: ["0"],
   HSET: ["f", "1"],
@@ -20,6 +22,7 @@ const ARGUMENTS: Readonly<Record<string, readonly string[] | undefined>> = {
   ZCARD: [],
   ZSCORE: ["m"],
   ZRANGEBYSCORE: ["-inf", "+inf"],
+  ZRANGEBYLEX: ["-", "+"],
   ZREVRANGE: ["0", "0"],
   ZADD: ["1", "m"],
   ZREM: ["m"],
@@ -39,7 +42,8 @@ export interface Need {
 export interface Needs {
   /** Scripts, each with the name of a key such as it is given, and the rule that allows it and its like. */
   readonly scripts: readonly (readonly [script: string, key: string, rule: string])[];
-  readonly channel: string;
+  /** On which messages are sent and heard, if any are. */
+  readonly channel: string | undefined;
   readonly prefix: string;
   readonly isCluster: boolean;
 }
@@ -90,8 +94,12 @@ export function needsOf({ scripts, channel, prefix, isCluster }: Needs): Need[] 
   const plain = (...words: string[]): Need => ({ words, key: undefined, rule: undefined });
   return [
     plain("INFO"),
-    { words: ["PUBLISH", channel, ""], key: undefined, rule: all },
-    { words: ["SUBSCRIBE", channel], key: undefined, rule: all },
+    ...(channel === undefined
+      ? []
+      : [
+          { words: ["PUBLISH", channel, ""], key: undefined, rule: all },
+          { words: ["SUBSCRIBE", channel], key: undefined, rule: all },
+        ]),
     ...(isCluster ? [plain("CLUSTER", "MYID"), plain("CLUSTER", "SLOTS")] : []),
     ...scripts.flatMap(([script, key, rule]) => [
       { words: ["EVAL", "return 1", "1", key], key, rule },

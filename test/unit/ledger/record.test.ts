@@ -113,7 +113,7 @@ describe.each(ENGINES)("on the %s engine", (engine) => {
   it.each<[string, Partial<Record<keyof LedgerOptions, unknown>>]>([
     ["limiter is undefined; it may be what createLimiter returned", { limiter: undefined }],
     ["limiter is { engine: 'js' }", { limiter: { engine: "js" } }],
-    ["limiter is one over Redis; it may be one over a file or memory", { limiter: { engine: "redis" } }],
+    ["limiter is { engine: 'redis' }; it may be what createLimiter returned", { limiter: { engine: "redis" } }],
     ["meters is []; it may be 1 to 32 names", { meters: [] }],
     ["meters is [ 'a', 'a' ]", { meters: ["a", "a"] }],
     ["meters is [ 'a b' ]", { meters: ["a b"] }],
