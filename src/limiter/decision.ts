@@ -337,8 +337,9 @@ export class Decision {
 
   /** The same fields as read one by one, for logs. */
   toJSON(): Record<string, unknown> {
-    const { allowed, deniedBy, retryAfterMs, tier, cost, limits } = this;
-    return { allowed, deniedBy, retryAfterMs, tier, cost, limits };
+    const { allowed, deniedBy, retryAfterMs, tier, cost, limits, shadowDenials } = this;
+    const told = { allowed, deniedBy, retryAfterMs, tier, cost, limits };
+    return this.boundTier.shadows.length === 0 ? told : { ...told, shadowDenials };
   }
 
   private get denier(): TierLimit | undefined {

@@ -3,6 +3,7 @@ import { FRAME, OUTCOME } from "../engine/frame.js";
 import type { BoundTiers } from "./bound-tiers.js";
 import { excessOf, sumOf, tokensOf, writeCost } from "./costs.js";
 import { Decision } from "./decision.js";
+import { jointExcessOf } from "./joint-excess.js";
 import { checkedKey } from "./misuse.js";
 import { PlacedDecision } from "./placed-decision.js";
 import { ShadowedDecision } from "./shadow.js";
@@ -30,6 +31,8 @@ export function decideTogether(engine: Engine, boundTiers: BoundTiers, subjects:
   if (asked.some(({ boundTier }) => boundTier.version !== boundTiers.version)) {
     return decideTogether(engine, boundTiers, subjects, nowMs);
   }
+  const excess = jointExcessOf(asked);
+  if (excess !== undefined) throw subjects.blaming(excess.calls, excess.error);
   asked.forEach(({ key, boundTier, costMilli }, index) => {
     const row = index * ROW;
     frame[row + TIER] = boundTier.tierId;

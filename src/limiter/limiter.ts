@@ -231,14 +231,8 @@ export class Limiter {
    */
   consumeAll(subjects: readonly Subject[]): JointDecision {
     this.#checkOpen();
-    const asked = new Subjects(subjects);
-    const nowMs = this.#clock();
-    const decided = decideTogether(this.#engine, this.#boundTiers, asked, nowMs);
-    const decision = new JointDecision(asked, decided);
-    if (decision.allowed) {
-      for (const one of decided) if (one instanceof ShadowedDecision) this.#askShadows(one, nowMs, true);
-    }
-    return decision;
+    if (!this.#sampler.isDue) return this.#decideTogether(subjects);
+    return this.#sampler.time(() => this.#decideTogether(subjects)) as JointDecision;
   }
 
   /** Forgets a key: its next call is its first, what it was granted is gone, and places that running calls hold are free. */
@@ -331,6 +325,17 @@ export class Limiter {
   /** By itself, since what a function's closures take from it is made at each of its calls. */
   #timed(key: string, tier: string, cost: Cost): Decision {
     return this.#sampler.time(() => this.#decide(key, tier, cost, true)) as Decision;
+  }
+
+  #decideTogether(subjects: readonly Subject[]): JointDecision {
+    const asked = new Subjects(subjects);
+    const nowMs = this.#clock();
+    const decided = decideTogether(this.#engine, this.#boundTiers, asked, nowMs);
+    const decision = new JointDecision(asked, decided);
+    if (decision.allowed) {
+      for (const one of decided) if (one instanceof ShadowedDecision) this.#askShadows(one, nowMs, true);
+    }
+    return decision;
   }
 
   #decide(key: string, tierName: string, cost: Cost, spends: boolean): Decision {

@@ -78,6 +78,14 @@ export function excessiveCostOf(limit: string, cost: number, tier: string, maxCo
   );
 }
 
+/** Costs of one key under several tiers, of which no more than `most`, in tokens or places, can ever be had of one limit. */
+export function excessiveTogether(limit: string, tier: string, most: number): TollkeeperError {
+  return new TollkeeperError(
+    "ERR_COST_EXCEEDS_CAPACITY",
+    `together they can never pass: ${limit} is one count of their key, which holds at most ${most} under tier ${tier}`,
+  );
+}
+
 /** A call after `close`. */
 export function limiterClosed(): TollkeeperError {
   return new TollkeeperError("ERR_LIMITER_CLOSED", "the limiter is closed");

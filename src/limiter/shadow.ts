@@ -48,10 +48,6 @@ export class ShadowedDecision extends PlacedDecision {
     return this.denials;
   }
 
-  override toJSON(): Record<string, unknown> {
-    return { ...super.toJSON(), shadowDenials: this.denials };
-  }
-
   /** Has each shadow limit decide; returns those that would have denied the call. */
   ask(decide: (shadow: BoundTier, key: string, costMilli: number) => ShadowAnswer): readonly string[] {
     for (const { shadow, index, costMilli } of this.asked()) {

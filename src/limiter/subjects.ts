@@ -64,11 +64,15 @@ export class Subjects {
       try {
         return make(call);
       } catch (error) {
-        if (!(error instanceof TollkeeperError)) throw error;
-        const places = this.given.flatMap((_, place) => (this.#callOf[place] === index ? [place] : []));
-        throw new TollkeeperError(error.code, `subjects[${places.join(", ")}]: ${error.message}`);
+        throw error instanceof TollkeeperError ? this.blaming([index], error) : error;
       }
     });
+  }
+
+  /** An error of some of the calls, with the subjects that they are of. */
+  blaming(calls: readonly number[], { code, message }: TollkeeperError): TollkeeperError {
+    const places = this.given.flatMap((_, place) => (calls.includes(this.#callOf[place] as number) ? [place] : []));
+    return new TollkeeperError(code, `subjects[${places.join(", ")}]: ${message}`);
   }
 
   /** What there is of each call, for each of the subjects. */

@@ -1,14 +1,7 @@
-import { type CostMilli, isFree } from "../engine/cost.js";
+import { isFree } from "../engine/cost.js";
 import { Recent } from "../engine/recent.js";
-import type { BoundTier } from "../limiter/bound-tier.js";
 import type { Decision } from "../limiter/decision.js";
-
-/** A key under a tier, and what a call of several subjects is to spend of it. */
-export interface JointCall {
-  readonly key: string;
-  readonly boundTier: BoundTier;
-  readonly costMilli: CostMilli;
-}
+import type { JointCall } from "../limiter/joint-excess.js";
 
 /** Who decides on one call. */
 export interface Deciders {

@@ -15,6 +15,7 @@ import type { Decision } from "../limiter/decision.js";
 import { type GrantOptions, grantOf } from "../limiter/grant.js";
 import type { Host, OpenUsage } from "../limiter/host.js";
 import { JointDecision } from "../limiter/joint-decision.js";
+import { jointExcessOf } from "../limiter/joint-excess.js";
 import { checkedKey, invalidCost, limiterClosed } from "../limiter/misuse.js";
 import { type Observe, Observers } from "../limiter/observers.js";
 import { Sampler } from "../limiter/sampler.js";
@@ -251,17 +252,9 @@ export class SharedLimiter {
    */
   consumeAll(subjects: readonly Subject[]): JointDecision | Promise<JointDecision> {
     this.#checkOpen();
-    const asked = new Subjects(subjects);
-    const calls = asked.map(({ key, tier, costs }) => {
-      const boundTier = this.#boundTiers.of(tier);
-      const costMilli = sumOf(costs, boundTier);
-      const excess = excessOf(costMilli, boundTier);
-      if (excess !== undefined) throw excess;
-      return { key: checkedKey(key), boundTier, costMilli };
-    });
-    const decided = this.#jointCalls.decide(calls);
-    if (!(decided instanceof Promise)) return new JointDecision(asked, decided);
-    return decided.then((decisions) => new JointDecision(asked, decisions));
+    return this.#sampler.isDue
+      ? this.#sampler.time(() => this.#decideTogether(subjects))
+      : this.#decideTogether(subjects);
   }
 
   /**
@@ -428,6 +421,22 @@ export class SharedLimiter {
     if (excess !== undefined) throw excess;
     const decided = this.#ask(boundTier, key, costs, spends);
     return boundTier.shadows.length === 0 ? decided : this.#askShadows(decided, spends);
+  }
+
+  #decideTogether(subjects: readonly Subject[]): JointDecision | Promise<JointDecision> {
+    const asked = new Subjects(subjects);
+    const calls = asked.map(({ key, tier, costs }) => {
+      const boundTier = this.#boundTiers.of(tier);
+      const costMilli = sumOf(costs, boundTier);
+      const excess = excessOf(costMilli, boundTier);
+      if (excess !== undefined) throw excess;
+      return { key: checkedKey(key), boundTier, costMilli };
+    });
+    const excess = jointExcessOf(calls);
+    if (excess !== undefined) throw asked.blaming(excess.calls, excess.error);
+    const decided = this.#jointCalls.decide(calls);
+    if (!(decided instanceof Promise)) return new JointDecision(asked, decided);
+    return decided.then((decisions) => new JointDecision(asked, decisions));
   }
 
   /** Counts what an unlimited tier has spent. */

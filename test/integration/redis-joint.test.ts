@@ -130,6 +130,21 @@ describe.each(["exact", "leased"] as const)("calls of several subjects over Redi
     await vi.waitFor(async () => expect(await call()).toMatchObject({ allowed: true }));
   });
 
+  it("are refused where one key could never spend all that they cost under its tiers", async () => {
+    const [limiter] = await replicas(1, { mode });
+    const subjects = [
+      { key: "t", tier: "team", cost: 15 },
+      { key: "t", tier: "member", cost: { day: 990 } },
+    ];
+    const message = /^subjects\[0, 1\]: together they can never pass: day .* at most 1000 under tier member$/;
+    const refused = expect.objectContaining({
+      code: "ERR_COST_EXCEEDS_CAPACITY",
+      message: expect.stringMatching(message),
+    });
+    expect(() => limiter.consumeAll(subjects)).toThrow(refused);
+    expect(await used(limiter, "t", "team")).toEqual([0]);
+  });
+
   it("leave nothing spent of what one denied after leaseMs, as another replica sees it", async () => {
     const leaseMs = 1000;
     const [one, other] = await replicas(2, { mode, leaseMs });

@@ -113,6 +113,19 @@ describe.each(Object.entries(LIMITERS))("observers with the limiter %s", (_kind,
     for (let call = 0; call < 256; call++) await limiter.consume("k", "free");
     expect(told).toHaveLength(3);
   });
+
+  it("are told of calls of several subjects, each of which is one decision", async () => {
+    const limiter = await open();
+    const told: number[] = [];
+    limiter.onDecision((seconds) => told.push(seconds));
+    const subjects = ["k", "l"].map((key) => ({ key, tier: "free" }));
+    for (let call = 0; call < 257; call++) await limiter.consumeAll(subjects);
+    expect(told).toHaveLength(2);
+    for (let call = 0; call < 256; call++) await limiter.consume("k", "free");
+    expect(told).toHaveLength(3);
+    await expect((async () => await limiter.consumeAll([]))()).rejects.toThrow("subjects");
+    expect(told).toHaveLength(3);
+  });
 });
 
 describe.each(Object.entries(FAILING))("a function that %s", (_what, fails) => {

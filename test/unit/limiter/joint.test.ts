@@ -153,6 +153,62 @@ describe.each(ENGINES)("consumeAll, %s engine", (engine) => {
     expect(left(limiter, "a", "account")).toBe(2);
   });
 
+  describe("of one key under several tiers", () => {
+    const quota = (limit: number, anchorDay = 1) =>
+      ({ name: "month", type: "quota", limit, period: "month", anchorDay }) as const;
+    const running = (limit: number) => ({ name: "running", type: "concurrency", limit, timeoutSeconds: 60 }) as const;
+    const tiers = {
+      small: { limits: [bucket(10), quota(10), running(1)] },
+      large: { limits: [bucket(20), quota(12), running(2)] },
+      steep: { limits: [{ ...bucket(3), burst: 4 }] },
+      nothing: { limits: [bucket(0), quota(0)] },
+      shifted: { limits: [quota(10, 15)] },
+    } as const;
+    const call = (costs: Partial<Record<keyof typeof tiers, Cost>>, key?: string) =>
+      Object.entries(costs).map(([tier, cost]) => ({ key: key ?? "a", tier, cost }));
+
+    it.each([
+      [{ small: { minute: 5 }, large: { minute: 10.001 } }, "minute", 20, "large"],
+      [{ large: { minute: 16 }, small: { minute: 2.001 } }, "minute", 10, "small"],
+      [{ small: { minute: 4 }, large: { minute: 6 }, steep: { minute: 3.601 } }, "minute", 12, "steep"],
+      [{ small: { month: 6 }, large: { month: 6.001 } }, "month", 12, "large"],
+      [{ small: { running: 1 }, large: { running: 1 }, steep: 1, shifted: 1 }, undefined],
+      [{ large: { running: 1 }, small: { running: 1 } }, "running", 1, "small"],
+      [{ small: { minute: 5 }, large: { minute: 10 } }, undefined],
+      [{ small: { month: 6 }, large: { month: 6 } }, undefined],
+      // What costs nothing passes, and what a limit of nothing stops is denied.
+      [{ large: { month: 12 }, small: { minute: 1 } }, undefined],
+      [{ small: { month: 10 }, nothing: { month: 1 } }, undefined, false],
+      // Periods that begin on other days are other counts, as a rule.
+      [{ small: { month: 10 }, shifted: { month: 10 } }, undefined],
+    ] as const)("refuses %j if no wait would let it pass", (costs, limit, most?, tier?) => {
+      const { limiter } = open({ engine, tiers });
+      const subjects = [{ key: "b", tier: "large", cost: 1 }, ...call(costs)];
+      if (limit === undefined) {
+        expect(limiter.consumeAll(subjects).allowed).toBe(most ?? true);
+        return;
+      }
+      const message = `together they can never pass: ${limit} is one count of their key, which holds at most ${most} under tier ${tier}`;
+      expect(() => limiter.consumeAll(subjects)).toThrow(
+        expect.objectContaining({ code: "ERR_COST_EXCEEDS_CAPACITY", message: expect.stringContaining(message) }),
+      );
+      expect(limiter.stats().keys).toBe(0);
+      // By itself each can pass.
+      for (const { tier, cost } of subjects) expect(limiter.peek(tier, tier, cost).retryAfterMs).toBeLessThan(60_000);
+    });
+
+    it("names all subjects whose costs don't fit together, and no others", () => {
+      const { limiter } = open({ engine, tiers });
+      const subjects = [
+        ...call({ small: 4 }),
+        ...call({ large: 1 }, "b"),
+        ...call({ large: 9 }),
+        ...call({ small: 1 }),
+      ];
+      expect(() => limiter.consumeAll(subjects)).toThrow("subjects[0, 2, 3]: together they can never pass: month");
+    });
+  });
+
   it("gives back, and settles, of every subject once", () => {
     const { limiter } = open({ engine });
     const subjects = [
