@@ -1,11 +1,12 @@
 import { Redis } from "ioredis";
 import { afterAll, describe, expect, it, onTestFinished } from "vitest";
 import { type PeriodName, periodAt } from "../../src/engine/period.js";
-import { createLimiter, type LimitSpec, type QuotaSpec, type SharedLimiter } from "../../src/index.js";
+import { createLimiter, type LimitSpec, type SharedLimiter } from "../../src/index.js";
 import { CALENDAR } from "../../src/store/lua/calendar.js";
 import { RULES } from "../../src/store/lua/rules.js";
 import { nameOf } from "../../src/store/wire.js";
 import { redisForFile } from "../redis/server.js";
+import { PERIODS } from "../unit/limiter/period-cases.js";
 
 const redis = await redisForFile();
 const client = new Redis(redis.port);
@@ -15,17 +16,6 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 const NEVER = Number.POSITIVE_INFINITY;
 let prefixes = 0;
-
-/** Every period, as the store has it, an instant at which one begins, and when it ends. */
-const PERIODS: [written: string, period: Pick<QuotaSpec, "period" | "anchorDay" | "anchorMonth">, number, number][] = [
-  ["hour", { period: "hour" }, Date.UTC(2026, 11, 31, 23), Date.UTC(2027, 0, 1)],
-  ["0", { period: "day" }, Date.UTC(2028, 1, 29), Date.UTC(2028, 2, 1)],
-  ["week:1", { period: "week" }, Date.UTC(2026, 5, 15), Date.UTC(2026, 5, 22)],
-  ["week:7", { period: "week", anchorDay: 7 }, Date.UTC(2026, 5, 14), Date.UTC(2026, 5, 21)],
-  ["31", { period: "month", anchorDay: 31 }, Date.UTC(2028, 1, 29), Date.UTC(2028, 2, 31)],
-  ["year:1", { period: "year" }, Date.UTC(2028, 0, 1), Date.UTC(2029, 0, 1)],
-  ["year:4", { period: "year", anchorMonth: 4 }, Date.UTC(2026, 3, 1), Date.UTC(2027, 3, 1)],
-];
 
 interface Shared {
   limiter: SharedLimiter;
@@ -61,8 +51,8 @@ describe.each<Kind>([
   { mode: "leased", engine: "js" },
 ])("over Redis, $mode, $engine", (kind) => {
   it.each(PERIODS)(
-    "a quota `q %s` holds until its period ends, and is kept as long",
-    async (span, period, startMs, endMs) => {
+    "a quota `q $written` of $title holds until its period ends, and is kept as long",
+    async ({ written, period, startMs, endMs }) => {
       const shared = await open(kind, [{ name: "quota", type: "quota", limit: 3, ...period }]);
       const { limiter, clock, prefix } = shared;
       clock.now = startMs - 1;
@@ -71,7 +61,7 @@ describe.each<Kind>([
       clock.now = startMs;
       expect(await admitted(shared, "k", 5)).toBe(3);
       expect((await limiter.consume("k", "t")).retryAfterMs).toBe(endMs - startMs);
-      expect(await client.hget(nameOf(prefix, "k"), "@r:quota")).toBe(`q 3000 ${span}`);
+      expect(await client.hget(nameOf(prefix, "k"), "@r:quota")).toBe(`q 3000 ${written}`);
       const left = await client.pttl(nameOf(prefix, "k"));
       expect(left).toBeGreaterThan(endMs - startMs);
       expect(left).toBeLessThanOrEqual(endMs - startMs + DAY_MS);

@@ -1,38 +1,17 @@
 import { describe, expect, it } from "vitest";
 import type { QuotaSpec, Tiers } from "../../../src/index.js";
 import { admitted, ENGINES, open, remaining } from "./engines.js";
+import { PERIODS, type Period } from "./period-cases.js";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-
-type Period = Pick<QuotaSpec, "period" | "anchorDay" | "anchorMonth">;
 
 const tiersOf = (limit: number, period: Period): Tiers => ({
   t: { limits: [{ name: "quota", type: "quota", limit, ...period }] },
 });
 
-/** A period, when one of it began, and when the next does. */
-const PERIODS: [title: string, period: Period, startMs: number, endMs: number][] = [
-  ["an hour", { period: "hour" }, Date.UTC(2026, 5, 15, 11), Date.UTC(2026, 5, 15, 12)],
-  ["an hour over midnight", { period: "hour" }, Date.UTC(2026, 11, 31, 23), Date.UTC(2027, 0, 1)],
-  ["a day", { period: "day" }, Date.UTC(2028, 1, 29), Date.UTC(2028, 2, 1)],
-  ["a week from Monday", { period: "week" }, Date.UTC(2026, 5, 15), Date.UTC(2026, 5, 22)],
-  ["a week from Sunday", { period: "week", anchorDay: 7 }, Date.UTC(2026, 5, 14), Date.UTC(2026, 5, 21)],
-  ["a week over new year", { period: "week", anchorDay: 4 }, Date.UTC(2026, 11, 31), Date.UTC(2027, 0, 7)],
-  ["a month", { period: "month" }, Date.UTC(2026, 5, 1), Date.UTC(2026, 6, 1)],
-  ["a month from its last day", { period: "month", anchorDay: 31 }, Date.UTC(2028, 1, 29), Date.UTC(2028, 2, 31)],
-  ["a year", { period: "year" }, Date.UTC(2028, 0, 1), Date.UTC(2029, 0, 1)],
-  ["a year from April", { period: "year", anchorMonth: 4 }, Date.UTC(2026, 3, 1), Date.UTC(2027, 3, 1)],
-  [
-    "a year from March, before a leap day",
-    { period: "year", anchorMonth: 3 },
-    Date.UTC(2027, 2, 1),
-    Date.UTC(2028, 2, 1),
-  ],
-];
-
 describe.each(ENGINES)("quotas of the %s engine", (engine) => {
-  it.each(PERIODS)("of %s hold until it ends, and not a millisecond longer", (_, period, startMs, endMs) => {
+  it.each(PERIODS)("of $title hold until it ends, and not a millisecond longer", ({ period, startMs, endMs }) => {
     const { limiter, clock } = open({ engine, tiers: tiersOf(3, period) });
     clock.now = startMs - 1;
     expect(admitted(limiter, "k", "t", 5)).toBe(3);
@@ -48,7 +27,7 @@ describe.each(ENGINES)("quotas of the %s engine", (engine) => {
     expect(admitted(limiter, "k", "t", 5)).toBe(3);
   });
 
-  it.each(PERIODS)("of %s take a refund as long as it lasts", (_, period, startMs, endMs) => {
+  it.each(PERIODS)("of $title take a refund as long as it lasts", ({ period, startMs, endMs }) => {
     const { limiter, clock } = open({ engine, tiers: tiersOf(3, period) });
     clock.now = startMs;
     const [late, timely] = [limiter.consume("k", "t"), limiter.consume("k", "t")];
