@@ -157,7 +157,18 @@ describe("sh snippets", () => {
   beforeAll(async () => {
     const own = { RATE_LIMIT_FILE: join(folder, "state"), RATE_LIMIT_DEMO_KEYS: "new" };
     const env = { ...process.env, HOST: "127.0.0.1", PORT: "0", ...own };
-    const create = ["keys", "create", "--account", "ops", "--tier", "enterprise", "--scope", "admin", "quota:read"];
+    const create = [
+      "keys",
+      "create",
+      "--account",
+      "ops",
+      "--tier",
+      "enterprise",
+      "--scope",
+      "admin",
+      "quota:read",
+      "usage:read",
+    ];
     admin = execFileSync(process.execPath, [cli, ...create], { env, encoding: "utf8" }).trim();
     service = spawn(process.execPath, [cli, "serve"], {
       cwd: folder,

@@ -29,6 +29,10 @@ const COMMANDS = [
   "quota grant",
   "quota reset",
   "quota set-tier",
+  "usage",
+  "usage show",
+  "usage top",
+  "usage export",
   "tiers",
   "bench",
 ];

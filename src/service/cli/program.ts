@@ -21,6 +21,7 @@ import { addQuota } from "./quota-command.js";
 import { serveUntilStopped } from "./serve.js";
 import { ServiceClient, type ServiceOptions } from "./service.js";
 import { listTiers } from "./tiers.js";
+import { addUsage } from "./usage-command.js";
 import { addWebhooks } from "./webhooks-command.js";
 
 const EXIT_CODES = `
@@ -97,6 +98,7 @@ function programOf(environment: Environment, output: Output, failLater: (error: 
   addKeys(program, environment, output);
   addAccounts(program, environment, output);
   addQuota(program, environment, output);
+  addUsage(program, environment, output);
   addWebhooks(program, environment, output);
 
   withUrl(withJson(program.command("tiers")))
