@@ -11,7 +11,7 @@ import { COUNTED, type CountingLedger, registerLedger } from "./ledger.js";
 import { Meter } from "./meter.js";
 import { registerStoreMetrics } from "./store.js";
 
-export type { CountedUsage, CountingLedger } from "./ledger.js";
+export type { CountedMeter, CountedUsage, CountingLedger, UnwrittenUsage } from "./ledger.js";
 
 /** Seconds; a decision in process takes well under a microsecond, one that asks Redis a round trip. */
 const SECONDS = [

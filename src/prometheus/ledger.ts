@@ -12,11 +12,31 @@ export interface CountedUsage {
   /** Cells in memory. */
   cells: number;
   /** Calls and tokens that are in memory only. */
-  unwritten: { calls: number; units: number };
+  unwritten: UnwrittenUsage;
   /** Calls that found no room. */
   overflow: number;
   /** Calls by meter. */
-  counted: readonly { meter: string; served: number; denied: number; refunded: number }[];
+  counted: readonly CountedMeter[];
+}
+
+/** What is in memory only. */
+export interface UnwrittenUsage {
+  /** Calls, served and denied. */
+  calls: number;
+  /** Tokens. */
+  units: number;
+}
+
+/** Calls of one meter, by what has become of them. */
+export interface CountedMeter {
+  /** What was sold. */
+  meter: string;
+  /** Such as have used something. */
+  served: number;
+  /** Such as were denied. */
+  denied: number;
+  /** Such as got everything back. */
+  refunded: number;
 }
 
 /** Registers what a ledger counts, under names that begin with `prefix`. */

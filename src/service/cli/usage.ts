@@ -2,17 +2,21 @@ import type { Output } from "./output.js";
 import { columns } from "./output.js";
 import type { ServiceClient } from "./service.js";
 
-/** From when to when, and how it is divided, as options have it. */
-export interface UsageFlags {
+/** From when to when. */
+export interface RangeFlags {
   from?: string;
   to?: string;
+}
+
+/** How it is divided, and what is told apart. */
+export interface UsageFlags extends RangeFlags {
   by?: string;
   group?: string;
   anchorDay?: string;
 }
 
 /** Of what the largest are wanted. */
-export interface TopFlags extends Pick<UsageFlags, "from" | "to"> {
+export interface TopFlags extends RangeFlags {
   meter?: string;
   by?: string;
   size?: string;
@@ -36,14 +40,14 @@ interface Row {
 }
 
 /** What an answer says of all its rows. */
-interface Known {
+interface Answer {
   from: string;
   to: string;
   complete: boolean;
   bound: { calls: number; units: number };
 }
 
-type Page = Known & { items: Row[]; next: string | null };
+type Page = Answer & { items: Row[]; next: string | null };
 
 /** Rows of a page: as many as the service gives at a time. */
 const PAGE = 1000;
@@ -57,7 +61,7 @@ export async function showUsage(
   output: Output,
 ): Promise<void> {
   const items: Row[] = [];
-  let known: Known | undefined;
+  let known: Answer | undefined;
   for await (const { items: some, next: _, ...page } of pagesOf(service, account, flags)) {
     for (const row of some) items.push(row);
     known = page;
@@ -78,7 +82,7 @@ export async function showUsage(
 /** `tollkeeper usage top`: the accounts that have used most. */
 export async function topUsage(service: ServiceClient, flags: TopFlags, json: boolean, output: Output): Promise<void> {
   const { from, to, meter, by, size } = flags;
-  const top = await service.call<Known & { items: Row[] }>(
+  const top = await service.call<Answer & { items: Row[] }>(
     "GET",
     `/api/v1/usage/top${queryOf({ from, to, meter, by, size })}`,
   );
@@ -97,8 +101,8 @@ export async function exportUsage(
   output: Output,
 ): Promise<void> {
   const group = account === undefined ? "account,meter,plan" : "meter,plan";
-  if (format === "csv") output.print(FIELDS.join(","));
-  let known: Known | undefined;
+  if (format === "csv") output.print(HEADER);
+  let known: Answer | undefined;
   for await (const page of pagesOf(service, account, { ...flags, group })) {
     for (const row of page.items) {
       const whole = account === undefined ? row : { ...row, account };
@@ -111,7 +115,9 @@ export async function exportUsage(
 }
 
 const AMOUNTS = ["CALLS", "UNITS", "DENIED", "REFUNDED"];
-const FIELDS = ["from", "to", "account", "meter", "plan", "calls", "units", "denied", "refunded", "revision"] as const;
+/** The fields of a row, in the order in which they are written. */
+const HEADER = "from,to,account,meter,plan,calls,units,denied,refunded,revision";
+const FIELDS = HEADER.split(",") as (keyof Row)[];
 
 async function* pagesOf(service: ServiceClient, account: string | undefined, flags: UsageFlags): AsyncGenerator<Page> {
   const path = account === undefined ? "/api/v1/usage" : `/api/v1/accounts/${encodeURIComponent(account)}/usage`;
@@ -152,7 +158,7 @@ function cellOf(value: string | number | null | undefined): string {
 }
 
 /** What is to be known beside the numbers. */
-function tell({ complete, bound }: Known, output: Output): void {
+function tell({ complete, bound }: Answer, output: Output): void {
   if (!complete) output.note("not complete: the last hours may still grow");
   if (bound.calls > 0) output.note(`not in the file yet: ${bound.calls} calls, ${bound.units} tokens`);
 }
