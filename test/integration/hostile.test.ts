@@ -37,7 +37,6 @@ describe("a caller that nobody has identified", () => {
   });
 
   it.each([
-    // biome-ignore lint/suspicious/noThenProperty: what a query builder returns
     ["a thenable", () => ({ then: (resolve: (identity: object) => void) => resolve({ key: "k", tier: "t" }) })],
     ["a promise of another realm", () => runInNewContext("Promise.resolve({ key: 'k', tier: 't' })")],
   ])("is waited for: %s", async (_, identify) => {

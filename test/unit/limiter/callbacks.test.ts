@@ -24,13 +24,11 @@ const FAILING: Record<string, () => unknown> = {
   },
   "rejects later": () => Promise.reject(new Error("later")),
   "gives a then that throws": () => ({
-    // biome-ignore lint/suspicious/noThenProperty: as careless code may
     then: () => {
       throw new Error("then");
     },
   }),
   "gives a then that can't be read": () =>
-    // biome-ignore lint/suspicious/noThenProperty: as careless code may
     Object.defineProperty({}, "then", {
       get: () => {
         throw new Error("get");
