@@ -47,14 +47,20 @@ export class Granter {
   async #acknowledged(command: Command): Promise<Reply> {
     const { session, runtime, clocks, options } = this.#parts;
     const untilMs = clocks.nowMs() + PATIENCE_MS;
+    const { server } = session;
     for (;;) {
+      let failure: unknown;
       try {
         return await session.run(command);
       } catch (error) {
         if (isRefusal(error) || isOfOneKey(error)) throw error;
-        if (clocks.nowMs() >= untilMs) throw unavailable("whether the tokens were granted nobody knows", error);
+        failure = error;
       }
       await new Promise<void>((resolve) => void runtime.after(options.timeoutMs, resolve, true));
+      // Another server may have lost it, and be told of what was used less of it: to it it would be granted twice.
+      if (clocks.nowMs() >= untilMs || session.server !== server) {
+        throw unavailable("whether the tokens were granted nobody knows", failure);
+      }
     }
   }
 }

@@ -194,7 +194,8 @@ export class Outbox {
           ...{ deltas: entry.deltas, atMs, quotasOnly, tell, unused, duringOutage },
           ...{ lane: sent.lane, sequence: sent.sequence, isRetry },
         });
-        replies.add({ key: open.key, boundTier, reply, teaches: true, ofOutage: duringOutage });
+        const isNews = sent.snapshot === undefined && entry.deltas.some((delta) => delta > 0);
+        replies.add({ key: open.key, boundTier, reply, teaches: true, isOwn: duringOutage || isNews });
         open.unreconciled.shift();
         this.#drop(entry.debt);
         this.#remember(open.key, tier, sent.lane);

@@ -30,8 +30,8 @@ export interface Arrival {
   readonly teaches: boolean;
   /** Undefined for an answer to anything but a take. */
   readonly taken?: Taken;
-  /** Whether it is of what an outage policy let in: a key of which nothing is known is known from then on, as by a take. */
-  readonly ofOutage?: boolean;
+  /** Whether it is of what this replica has spent without a take: a key of which nothing is known is known from then on, as by one. */
+  readonly isOwn?: boolean;
   /** What it denied. */
   readonly denial?: Outcome | undefined;
   /** Told when it is there, as one of `APPLIED`. */
@@ -96,12 +96,12 @@ export class Replies {
   }
 
   #write(at: number, arrival: Arrival, held: number, monoMs: number): void {
-    const { key, boundTier, reply, teaches, taken, ofOutage, denial } = arrival;
+    const { key, boundTier, reply, teaches, taken, isOwn, denial } = arrival;
     const { frame } = this.#engine;
     frame[at + KEY_LENGTH] = key.length;
     frame[at + TIER] = boundTier?.tierId ?? -1;
     frame[at + VERSION] = boundTier?.version ?? -1;
-    frame[at + COST] = taken?.grantedMilli ?? (ofOutage ? 0 : -1);
+    frame[at + COST] = taken?.grantedMilli ?? (isOwn ? 0 : -1);
     frame[at + NOW] = reply.nowMs;
     frame[at + LAG] = reply.lagMs;
     frame[at + MONO] = monoMs;

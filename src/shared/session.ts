@@ -116,6 +116,11 @@ export class Session {
     return this.#state === "ready";
   }
 
+  /** The server that is connected, or was last: another one may have lost what it was told. A Cluster is one. */
+  get server(): string {
+    return this.#server;
+  }
+
   /** Why the store did not let itself be used when it was asked last; undefined if it did, or is merely not there. */
   get refusal(): TollkeeperError | undefined {
     return this.#refusal;

@@ -26,6 +26,8 @@ export interface Slot {
   kept: number;
   grantedBefore: number;
   keptBefore: number;
+  /** When the last of it was granted. */
+  grantedMs: number;
 }
 
 /** A place that a call has taken of a limit of concurrency. */
@@ -166,10 +168,12 @@ export class KeyState {
       } else if (
         rule.type === "quota" &&
         slot.rule.type === "quota" &&
-        slot.rule.converted(amount, rule, Math.min(snapshot.atMs, this.nowMs), this.nowMs) > slot.restored
+        slot.rule.goesOn(rule, Math.min(snapshot.atMs, this.nowMs), this.nowMs)
       ) {
-        slot.spent = Math.min(MAX_AMOUNT, slot.spent + amount - slot.restored);
-        slot.restored = amount;
+        const used = Math.min(MAX_AMOUNT, amount + (snapshot.atMs >= slot.grantedMs ? slot.granted : 0));
+        if (used <= slot.restored) return;
+        slot.spent = Math.min(MAX_AMOUNT, slot.spent + used - slot.restored);
+        slot.restored = used;
       }
     });
   }
@@ -238,7 +242,7 @@ export class KeyState {
 
 /** What a limit counts that nothing is known of. */
 export function newSlot(rule: Rule): Slot {
-  const none = { granted: 0, kept: 0, grantedBefore: 0, keptBefore: 0 };
+  const none = { granted: 0, kept: 0, grantedBefore: 0, keptBefore: 0, grantedMs: 0 };
   return { rule, spent: rule.initial, initial: rule.initial, restored: 0, was: undefined, ...none };
 }
 

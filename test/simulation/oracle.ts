@@ -1,9 +1,9 @@
 import type { Bucket } from "../../src/engine/bucket.js";
-import { type CostMilli, costAt, mostOf } from "../../src/engine/cost.js";
+import { type CostMilli, mostOf } from "../../src/engine/cost.js";
 import type { Tier } from "../../src/engine/tier.js";
 import { ScriptModel } from "./script-model.js";
 
-/** A call let in: when, and how much it cost, in thousandths. */
+/** A call let in: when, and how much it cost, in thousandths; or what was charged of it later, or given back, which is below 0. */
 export interface Admission {
   readonly atMs: number;
   readonly costMilli: number;
@@ -17,14 +17,6 @@ export interface Arrival {
   readonly costMilli: CostMilli;
 }
 
-/** What of these was let in by one limit of a tier. */
-export function ofLimit(
-  admissions: readonly (Omit<Admission, "costMilli"> & Arrival)[],
-  index: number,
-): readonly Admission[] {
-  return admissions.map((admission) => ({ ...admission, costMilli: costAt(admission.costMilli, index) }));
-}
-
 /**
  * How far, in thousandths, what was let in goes beyond a bucket at worst, over all windows; below 0 if never. A window
  * of w may let in C + L/W·w, so a bucket that is drained at L/W and filled by each admission must never hold more than C.
@@ -35,7 +27,7 @@ export function overBucket(rule: Bucket, admissions: readonly Admission[]): numb
   let worst = Number.NEGATIVE_INFINITY;
   for (const { atMs, costMilli, byPolicy } of admissions) {
     if (byPolicy) continue;
-    level = Math.max(0, level - (atMs - lastMs) * rule.perMs) + costMilli * rule.perMilli;
+    level = Math.max(0, Math.max(0, level - (atMs - lastMs) * rule.perMs) + costMilli * rule.perMilli);
     lastMs = atMs;
     worst = Math.max(worst, level - rule.capacity);
   }
@@ -47,7 +39,7 @@ export function levelAt(rule: Bucket, admissions: readonly Admission[], nowMs: n
   let level = 0;
   let lastMs = admissions[0]?.atMs ?? 0;
   for (const { atMs, costMilli } of admissions) {
-    level = Math.max(0, level - (atMs - lastMs) * rule.perMs) + costMilli * rule.perMilli;
+    level = Math.max(0, Math.max(0, level - (atMs - lastMs) * rule.perMs) + costMilli * rule.perMilli);
     lastMs = atMs;
   }
   return Math.max(0, level - (nowMs - lastMs) * rule.perMs) / rule.perMilli;

@@ -48,6 +48,11 @@ export class ScriptModel {
     return refilled(slot, Math.max(0, nowMs - state.nowMs));
   }
 
+  /** What was granted of a key's quota, as far as the server knows. */
+  granted(key: string, limit: string): number {
+    return this.#keys.get(key)?.slots.get(limit)?.granted ?? 0;
+  }
+
   /** What the server holds of a key; calling the result puts it back. */
   snapshot(key: string): () => void {
     const copy = this.#keys.get(key)?.load();
@@ -149,6 +154,7 @@ export class ScriptModel {
     if (slot === undefined || slot.granted + milli > MAX_AMOUNT) return state.answer(tier, 0, 0, 0);
     slot.granted += milli;
     slot.spent -= milli;
+    slot.grantedMs = state.nowMs;
     if (command.keeps) slot.kept += milli;
     state.corrections.set(asking.caller, { sequence: 1, atMs: asking.nowMs });
     this.#save(key, state, asking);

@@ -53,6 +53,8 @@ export class Server {
   readonly asked = new Map<string, number>();
   /** The call that a refusal has ended, of which no more is done. */
   #ended: { readonly caller: string; readonly atMs: number } | undefined;
+  /** Told of a replica that counts as gone. */
+  dropped: (replica: string) => void = () => undefined;
   /** Told when tokens of a key have been granted. */
   granted: (key: string) => void = () => undefined;
 
@@ -117,6 +119,7 @@ export class Server {
     for (const [replica, heardMs] of registry.heard) {
       if (nowMs - heardMs <= ABSENT_MS) continue;
       registry.heard.delete(replica);
+      this.dropped(replica);
       registry.awaited.delete(replica);
     }
     const waits = registry.awaited.size > 0 ? registry.recoverUntilMs - nowMs : 0;

@@ -1,14 +1,17 @@
 import { SimulatedTime } from "../../bench/simulated-time.js";
 import { type CostMilli, costAt, mostOf } from "../../src/engine/cost.js";
-import type { Tier } from "../../src/engine/tier.js";
-import { compileTiers } from "../../src/engine/tier.js";
+import { compileTiers, type Tier } from "../../src/engine/tier.js";
 import type { Cost, Decision, Tiers } from "../../src/index.js";
+import { Ledger } from "./ledger.js";
 import type { Leaks, Weather } from "./network.js";
-import { type Admission, type Arrival, ideal, levelAt, ofLimit, overBucket } from "./oracle.js";
+import { ideal } from "./oracle.js";
 import { isByPolicy, refilled } from "./policy.js";
 import { type Ground, Process, type Replica } from "./process.js";
 import { Random } from "./random.js";
+import { Running } from "./running.js";
 import { Server } from "./server.js";
+import { placedTier, tiersOf, tokensPerMs } from "./tiers.js";
+import { verdictOn } from "./verdict.js";
 import { type Mutation, NOON, TIMEOUT_MS } from "./world.js";
 
 const MIDNIGHT = Date.UTC(2026, 5, 16);
@@ -35,15 +38,10 @@ export interface Outcome {
   readonly calm: { readonly admitted: number; readonly ideal: number };
 }
 
-interface Ledger {
-  readonly tier: Tier;
-  readonly arrivals: Arrival[];
-  readonly admissions: (Omit<Admission, "costMilli"> & Arrival)[];
-  /** By limit. */
-  readonly admittedMilli: number[];
-  /** Calls that an outage policy has let in or denied. */
-  byPolicy: number;
-}
+/** Makes another seed of one, by which those seeds that once found something mean what they did. */
+const BESIDES = 0x615e5;
+/** The key whose calls take places, which is also its tier. */
+const PLACED = "d";
 
 /** Runs some replicas, their load and their misfortunes, all of which the seed says. */
 export async function simulate(seed: number, mutation: Mutation = {}): Promise<Outcome> {
@@ -59,10 +57,21 @@ class Simulation {
   /** What some calls cost each limit by itself: drawn apart, too. */
   readonly #each: Random;
   readonly #eachShare: number;
+  /** What befalls a key besides calls: drawn apart, too. */
+  readonly #besides: Random;
+  /** How many of the calls are charged more later, or settled; and how many grants there are. */
+  readonly #correctedShare: number;
+  readonly #grants: number;
+  /** Calls that run under a limit of concurrency, if there is one. */
+  readonly #running: Running | undefined;
+  readonly #places: number;
+  /** Whether a thread has ended whose places nobody gives back. */
+  #hasEndedThread = false;
   readonly #time: SimulatedTime;
   readonly #server: Server;
   readonly #processes: Process[] = [];
   readonly #ledgers = new Map<string, Ledger>();
+  readonly #violations: string[] = [];
   readonly #leaks: Leaks = new Map();
   readonly #weather: { delayMs: readonly [number, number]; stall: number; loss: number };
   readonly #faults: Fault[] = [];
@@ -81,6 +90,11 @@ class Simulation {
     this.#isLong = new Random(~seed).chance(0.15);
     this.#each = new Random(seed ^ 0xeac4);
     this.#eachShare = this.#each.pick([0, 0, 0.2, 1]);
+    this.#besides = new Random(seed ^ BESIDES);
+    this.#correctedShare = this.#besides.pick([0, 0, 0, 0.2, 0.7]);
+    this.#grants = this.#besides.pick([0, 0, 0, 3, 12]);
+    this.#places = this.#besides.pick([0, 0, 0, this.#besides.whole(1, 8)]);
+    this.#running = this.#places > 0 ? new Running(this.#places) : undefined;
     this.#crossesMidnight = random.chance(0.1);
     this.#time = new SimulatedTime(this.#crossesMidnight ? MIDNIGHT - random.whole(1000, 7000) : NOON);
     this.#server = new Server(this.#time);
@@ -91,6 +105,7 @@ class Simulation {
       for (const { link } of this.#alive) if (link.caller !== caller) link.wanted(key);
     };
     this.#server.granted = (key) => this.#granted(key);
+    this.#server.dropped = (replica) => this.#running?.drop(replica);
     const isRough = random.chance(0.5);
     this.#weather = {
       delayMs: random.pick([
@@ -110,11 +125,11 @@ class Simulation {
       maxKeys: 1000,
       unlearned: new Map(),
     };
-    this.#tiers = tiersOf(random);
-    for (const [key, tier] of compileTiers(this.#tiers, new Map())) {
-      const admittedMilli = tier.limits.map(() => 0);
-      this.#ledgers.set(key, { tier, arrivals: [], admissions: [], admittedMilli, byPolicy: 0 });
-    }
+    this.#tiers = {
+      ...tiersOf(random),
+      ...(this.#places > 0 && { [PLACED]: placedTier(this.#places, this.#besides) }),
+    };
+    for (const [key, tier] of compileTiers(this.#tiers, new Map())) this.#ledgers.set(key, new Ledger(tier));
   }
 
   get #alive(): readonly Replica[] {
@@ -127,6 +142,7 @@ class Simulation {
     for (let replica = 0; replica < replicas; replica++) this.#start();
     const startMs = this.#time.nowMs;
     this.#time.after(1500, () => this.#load(startMs + 1500));
+    this.#time.after(1500, () => this.#befall());
     const faults = this.#random.chance(0.3) ? 0 : this.#random.whole(1, 2);
     for (let fault = 0; fault < faults; fault++) {
       this.#time.after(2500 + 4000 * fault + this.#random.between(0, 500), () => this.#break());
@@ -135,8 +151,9 @@ class Simulation {
     // All is well again; what was unreconciled is charged, leases are given back, and everybody leaves.
     Object.assign(this.#weather, { stall: 0, loss: 0 });
     await this.#time.runUntil(startMs + LOAD_MS + CALM_MS);
-    const violations = await this.#closeAll();
-    return this.#verdict([...violations, ...this.#blind.values()]);
+    if (this.#running !== undefined) await this.#checkFree();
+    this.#violations.push(...(await this.#closeAll()), ...this.#blind.values());
+    return this.#verdict(this.#violations);
   }
 
   /** Closes every limiter; returns which of them has not closed in good time. */
@@ -157,9 +174,9 @@ class Simulation {
     const ledger = this.#ledgers.get(key);
     if (ledger === undefined || this.#crossesMidnight) return;
     for (const [index, { name, rule }] of ledger.tier.limits.entries()) {
-      if (rule.type === "bucket" || this.#blind.has(key)) continue;
-      const used = this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0;
-      const uncharged = (ledger.admittedMilli[index] ?? 0) - this.#excused() - this.#left - used;
+      if (rule.type !== "quota" || this.#blind.has(key)) continue;
+      const used = (this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0) + ledger.grantedMilli(index).most;
+      const uncharged = ledger.spentMilli(index) - this.#excused() - this.#left - used;
       const missing = uncharged > 0 ? uncharged - this.#unreconciled() : 0;
       if (missing <= 0) continue;
       this.#blind.set(key, `${key}.${name}: granted while ${missing / 1000} were not charged`);
@@ -198,6 +215,7 @@ class Simulation {
     const thread = open[aside.whole(0, open.length - 1)];
     if (thread === undefined || open.length === 1) return;
     this.#left += thread.limiter.stats().store.unreconciled * 1000;
+    this.#hasEndedThread = true;
     if (aside.chance(0.5)) process.end(thread);
     else void process.close(thread);
     if (aside.chance(0.7)) {
@@ -212,8 +230,8 @@ class Simulation {
     const random = this.#random;
     const skew = random.pick([0, 0, 1, 2]);
     const bulk = random.pick([0, 0.2]);
-    for (const [key, { tier }] of this.#ledgers) {
-      const perMs = (tokensPerMs(tier) * random.between(0.5, 3)) / (1 + bulk);
+    for (const [key, { tier }] of [...this.#ledgers].filter(([key]) => key !== PLACED)) {
+      const perMs = (tokensPerMs(tier, LOAD_MS) * random.between(0.5, 3)) / (1 + bulk);
       let atMs = startMs;
       const burstMs = random.pick([0, 0, random.between(200, 1500)]);
       for (;;) {
@@ -240,6 +258,39 @@ class Simulation {
     return Object.fromEntries(costs.filter(([, cost]) => cost > 0));
   }
 
+  /** What befalls keys besides calls that spend: grants, and calls that take places. */
+  #befall(): void {
+    const besides = this.#besides;
+    const lastsMs = LOAD_MS - 1500 - 500;
+    const quotas = [...this.#ledgers].flatMap(([key, { tier }]) =>
+      tier.limits.flatMap(({ rule }, index) => (rule.type === "quota" ? [{ key, index }] : [])),
+    );
+    for (let grant = 0; grant < this.#grants; grant++) {
+      const { key, index } = besides.pick(quotas as [(typeof quotas)[number], ...typeof quotas]);
+      this.#time.after(besides.between(0, lastsMs), () => this.#grant(key, index));
+    }
+    if (this.#running === undefined) return;
+    for (let atMs = 0; atMs < lastsMs; atMs += besides.between(0, 1000 / this.#places)) {
+      const whose = besides.next();
+      this.#time.after(atMs, () => this.#call(PLACED, whose, 1));
+    }
+  }
+
+  #grant(key: string, index: number): void {
+    const besides = this.#besides;
+    const open = this.#alive.filter(({ isOpen }) => isOpen);
+    const replica = open[besides.whole(0, open.length - 1)];
+    const [tokens, keep] = [besides.pick([0.5, 1, 5, 20]), besides.chance(0.3)];
+    const ledger = this.#ledgers.get(key);
+    const { name: limit } = ledger?.tier.limits[index] ?? {};
+    if (replica === undefined || ledger === undefined || limit === undefined) return;
+    const heard = ledger.grant(index, Math.floor(this.#time.nowMs), tokens * 1000);
+    const refused = (error: Error) => {
+      if (error.message.includes("decisions are not shared")) heard(false);
+    };
+    replica.limiter.grant(key, key, tokens, { limit, keep }).then(() => heard(true), refused);
+  }
+
   #call(key: string, whose: number, cost: Cost): void {
     const open = this.#alive.filter(({ isOpen }) => isOpen);
     const replica = open[Math.floor(whose * open.length)];
@@ -255,15 +306,59 @@ class Simulation {
       if (byPolicy) ledger.byPolicy++;
       if (!decision.allowed || !replica.isAlive) return;
       // Where the store decides on a call, its time counts, at which it did; the answer may be long under way.
-      const isExact = this.#ground.mode === "exact" || typeof cost !== "number";
+      const isExact = this.#ground.mode === "exact" || ledger.tier.isExact || typeof cost !== "number";
       const atMs = isExact ? decision.atMs : this.#time.nowMs;
-      ledger.admissions.push({ atMs, costMilli, byPolicy });
-      limits.forEach((_, index) => {
-        ledger.admittedMilli[index] = (ledger.admittedMilli[index] ?? 0) + costAt(costMilli, index);
-      });
+      ledger.admit({ atMs, costMilli, byPolicy });
+      if (ledger.tier.hasPlaces) this.#run(replica, decision);
+      else if (this.#besides.chance(this.#correctedShare)) this.#correct(replica, ledger, decision, costMilli);
     };
     if (decided instanceof Promise) void decided.then(admit);
     else admit(decided);
+  }
+
+  /** Has a call that was let in run for a while. */
+  #run(replica: Replica, decision: Decision): void {
+    const said = (wrong: readonly string[] = []) => {
+      const after = `after ${Math.round(this.#time.nowMs)}`;
+      this.#violations.push(...wrong.map((what) => `${PLACED}: ${what} ${after}`));
+    };
+    said(this.#running?.begin(replica, decision));
+    this.#time.after(this.#besides.between(5, 1500), () => said(this.#running?.end(replica, decision)));
+  }
+
+  /** Charges a call more, or settles it, a while after it was let in. */
+  #correct(replica: Replica, ledger: Ledger, decision: Decision, costMilli: CostMilli): void {
+    const besides = this.#besides;
+    const byPolicy = isByPolicy(decision);
+    // What fallback limits have refilled meanwhile it has not charged; a bucket would get that back twice.
+    const isSettled = besides.chance(0.5) && !byPolicy;
+    const tokens = besides.pick([0, 0.25, 0.5, 1, 2, 3]);
+    this.#time.after(besides.between(0, 800), () => {
+      if (!replica.isAlive) return;
+      const isDone = isSettled ? decision.settle(tokens) : decision.charge(tokens);
+      if (!isDone) return;
+      const before = isSettled ? ledger.tier.limits.map((_, index) => costAt(costMilli, index)) : [];
+      const deltas = ledger.tier.limits.map((_, index) => tokens * 1000 - (before[index] ?? 0));
+      ledger.correct({ atMs: Math.floor(this.#time.nowMs), costMilli: deltas, byPolicy });
+    });
+  }
+
+  /** Once nothing runs any more, every place is free again, of those that were killed as well. */
+  async #checkFree(): Promise<void> {
+    // Longer than it takes until a replica counts as gone and all have heard so.
+    await this.#time.runUntil(this.#time.nowMs + 6000);
+    const [replica] = this.#alive.filter(({ isOpen }) => isOpen);
+    // What a failover has lost of releases is over at the timeout, and so is what threads held that have ended.
+    if (replica === undefined || this.#hasEndedThread || this.#faults.includes("failover")) return;
+    let free = 0;
+    for (let call = 0; call < this.#places; call++) {
+      void Promise.resolve(replica.limiter.consume(PLACED, PLACED)).then(({ allowed }) => {
+        if (allowed) free++;
+      });
+    }
+    await this.#time.runUntil(this.#time.nowMs + 1000);
+    if (free < this.#places)
+      this.#violations.push(`${PLACED}: ${this.#places - free} of ${this.#places} places are still taken`);
   }
 
   #break(): void {
@@ -317,54 +412,30 @@ class Simulation {
     this.#time.after(this.#random.between(200, 2000), () => this.#start());
   }
 
-  // biome-ignore lint/complexity/noExcessiveCognitiveComplexity: the promises one after another, as documented
   #verdict(violations: string[]): Outcome {
     const has = (...faults: Fault[]) => this.#faults.some((fault) => faults.includes(fault));
-    const forgets = has("restart empty", "failover");
     const isCalm = this.#faults.length === 0 && this.#weather.loss === 0 && this.#leaks.size === 0;
-    for (const { admissions } of this.#ledgers.values()) admissions.sort((a, b) => a.atMs - b.atMs);
+    const circumstances = {
+      ...{ keys: this.#server.keys, nowMs: this.#time.nowMs, excused: this.#excused() },
+      aheadMs: this.#ground.mode === "exact" ? 0 : this.#ground.leaseMs,
+      ...{
+        forgets: has("restart empty", "failover"),
+        hasCrashed: has("crash"),
+        crossesMidnight: this.#crossesMidnight,
+      },
+    };
     let overshoot = 0;
     const calm = { admitted: 0, ideal: 0 };
-    for (const [key, { tier, arrivals, admissions: all, byPolicy }] of this.#ledgers) {
-      const excused = this.#excused();
-      for (const [index, { name, rule }] of tier.limits.entries()) {
-        const admissions = ofLimit(all, index);
-        if (rule.type === "bucket") {
-          const allowed = this.#ground.mode === "exact" ? 0 : (rule.perMs / rule.perMilli) * this.#ground.leaseMs;
-          const over = overBucket(rule, admissions);
-          if (over > allowed + excused + 0.001) {
-            violations.push(`${key}.${name}: ${over / 1000} over, ${allowed / 1000} allowed`);
-          }
-          // What replicas hold, and use later than it is taken, drains from the bucket for `leaseMs` less.
-          const level = levelAt(rule, admissions, this.#time.nowMs);
-          const used = this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0;
-          const lost = level - used / rule.perMilli - allowed - excused - (refilled.get(`${key}.${name}`) ?? 0);
-          // What is charged after an outage is rounded to thousandths.
-          if (lost > 1) violations.push(`${key}.${name}: ${lost / 1000} not charged`);
-          if (allowed > 0) overshoot = Math.max(overshoot, over / allowed);
-          continue;
-        }
-        if (rule.type === "concurrency") continue;
-        const byPeriod = new Map<number, number>();
-        for (const { atMs, costMilli, byPolicy } of admissions) {
-          const { startMs } = rule.periodOf(atMs);
-          if (!byPolicy) byPeriod.set(startMs, (byPeriod.get(startMs) ?? 0) + costMilli);
-        }
-        for (const admitted of byPeriod.values()) {
-          if (admitted <= rule.maxCostMilli + excused) continue;
-          violations.push(`${key}.${name}: ${admitted / 1000} of ${rule.maxCostMilli / 1000} admitted`);
-        }
-        if (this.#crossesMidnight) continue;
-        const admitted = admissions.reduce((sum, { costMilli }) => sum + costMilli, 0);
-        const used = this.#server.keys.spent(key, name, this.#time.nowMs) ?? 0;
-        if (used + excused < admitted) violations.push(`${key}.${name}: ${(admitted - used) / 1000} not charged`);
-        const leaked = this.#leaks.get(key) ?? 0;
-        if (!forgets && !has("crash") && used > admitted + leaked) {
-          violations.push(`${key}.${name}: ${(used - admitted - leaked) / 1000} charged too much`);
-        }
-      }
-      if (isCalm && byPolicy === 0) {
-        const admitted = all.reduce((sum, { costMilli }) => sum + mostOf(costMilli, tier.limits.length), 0);
+    for (const [key, ledger] of this.#ledgers) {
+      const { tier, arrivals, byPolicy } = ledger;
+      const verdict = verdictOn(key, ledger, { ...circumstances, leaked: this.#leaks.get(key) ?? 0 });
+      violations.push(...verdict.violations);
+      overshoot = Math.max(overshoot, verdict.overshoot);
+      if (isCalm && byPolicy === 0 && ledger.isOfCalls && !tier.hasPlaces) {
+        const admitted = ledger.admissions.reduce(
+          (sum, { costMilli }) => sum + mostOf(costMilli, tier.limits.length),
+          0,
+        );
         const best = ideal(key, tier, arrivals);
         calm.admitted += admitted;
         calm.ideal += best;
@@ -385,33 +456,4 @@ class Simulation {
       calm,
     };
   }
-}
-
-/** One tier per key, of the same name. */
-function tiersOf(random: Random): Tiers {
-  const bucket = () => {
-    const perSecond = random.between(2, 40);
-    const windowSeconds = random.pick([1, 5, 20, 60]);
-    const limit = Math.max(1, Math.round(perSecond * windowSeconds));
-    return { name: "rate", type: "bucket" as const, limit, windowSeconds, burst: random.pick([1, 1.5, 2]) };
-  };
-  const quota = () => ({
-    name: "day",
-    type: "quota" as const,
-    limit: random.whole(5, 300),
-    period: "day" as const,
-  });
-  return { a: { limits: [bucket()] }, b: { limits: [bucket(), quota()] }, c: { limits: [quota()] } };
-}
-
-/** How fast tokens can be spent that the load is to match. */
-function tokensPerMs({ limits }: Tier): number {
-  return Math.min(
-    ...limits.map(({ rule }) =>
-      rule.type === "bucket"
-        ? Math.max(rule.perMs, rule.capacity / LOAD_MS) / rule.perMilli / 1000
-        : rule.maxCostMilli / 1000 / LOAD_MS,
-    ),
-    0.15,
-  );
 }

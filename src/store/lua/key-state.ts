@@ -22,8 +22,8 @@ export const REMEMBERED_MS = 60_000;
  * block of a bucket ends and what is spent then; it holds if it was to come when the hash was last written. What stands under the
  * limit's name is then the debt that lets nothing pass for as long, for scripts that know no blocks. `@h:<limit>` is the largest
  * amount of a quota that was restored in the epoch, if any was. `@k:<limit>` is what was granted of a quota, how much of
- * that is kept, and when the period began in which that is so; under the quota's name stands what is used, of which the
- * former is taken off to have what is spent: below 0 if less is used. Until `@g` tokens that were granted ahead may still come
+ * that is kept, when the period began in which that is so, and when the last of it was granted; under the quota's name stands
+ * what is used, of which the first is taken off to have what is spent: below 0 if less is used. Until `@g` tokens that were granted ahead may still come
  * back; `@w` is the lane that got them, or `*` if several may give them back. The hash is gone a minute after every bucket is
  * full again or a place is over, or a day after a quota's period; while something granted is kept, and of a quota that never
  * ends, it stays. What stands under `@p:<limit>` tells `places.ts`. One that holds anything but this, or more than
@@ -61,7 +61,7 @@ end
 local function slotOf(rule, spent, was)
   return {
     rule = rule, spent = spent, initial = 0, restored = 0, was = was, stored = false, storedRestored = 0,
-    granted = 0, kept = 0, grantedBefore = 0, keptBefore = 0,
+    granted = 0, kept = 0, grantedBefore = 0, keptBefore = 0, grantedAt = 0,
   }
 end
 
@@ -147,10 +147,10 @@ local function advance(state, asked)
       slot.restored = rolls and 0 or begins and slot.was or slot.storedRestored
       local text = own['@k:' .. name]
       if text then
-        local granted, kept, since = string.match(text, '^(%d+) (%d+) (%d+)$')
-        granted, kept, since = count(granted), count(kept), count(since)
-        if not (granted and kept and since) then return false end
-        slot.grantedBefore, slot.keptBefore = granted, kept
+        local granted, kept, since, last = string.match(text, '^(%d+) (%d+) (%d+) (%d+)$')
+        granted, kept, since, last = count(granted), count(kept), count(since), count(last)
+        if not (granted and kept and since and last) then return false end
+        slot.grantedBefore, slot.keptBefore, slot.grantedAt = granted, kept, last
         if since == start then
           slot.granted, slot.kept, slot.spent = granted, kept, slot.spent - granted
         else
@@ -219,10 +219,13 @@ local function restore(state, command)
           slot.spent = left
           if isBlock then slot.initial = converted(initial, rule, slot.rule, 0) end
         end
-      elseif (periodOf(min(snapshot.at, now), rule)) == (periodOf(now, slot.rule))
-        and amount > slot.restored then
-        slot.spent = min(${MAX}, slot.spent + amount - slot.restored)
-        slot.restored = amount
+      elseif (periodOf(min(snapshot.at, now), rule)) == (periodOf(now, slot.rule)) then
+        -- Who has heard of all that was granted here tells what is used less of that.
+        local used = min(${MAX}, amount + (snapshot.at >= slot.grantedAt and slot.granted or 0))
+        if used > slot.restored then
+          slot.spent = min(${MAX}, slot.spent + used - slot.restored)
+          slot.restored = used
+        end
       end
     end
   end
@@ -254,7 +257,7 @@ local function save(state, command, grants)
       if slot.spent > 0 or slot.granted > 0 then ttl = max(ttl, min(${LASTING}, finish - asked + ${DAY})) end
       if keptOf(slot, rule.capacity) > 0 then ttl = ${LASTING} end
       if slot.granted > 0 then
-        local text = string.format('%.0f %.0f %.0f', slot.granted, slot.kept, start)
+        local text = string.format('%.0f %.0f %.0f %.0f', slot.granted, slot.kept, start, slot.grantedAt)
         fields[n + 1], fields[n + 2], n = '@k:' .. name, text, n + 2
       end
     end

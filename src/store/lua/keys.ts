@@ -332,7 +332,7 @@ local function grant(state, command)
   restore(state, command)
   local slot = state.slots[limit.name]
   if slot.granted + milli > ${MAX} then return answer(state, limits, 0, 0, 0) end
-  slot.granted, slot.spent = slot.granted + milli, slot.spent - milli
+  slot.granted, slot.spent, slot.grantedAt = slot.granted + milli, slot.spent - milli, state.now
   if command.keeps then slot.kept = slot.kept + milli end
   save(state, command)
   try('PUBLISH', channel, caller .. ' change ' .. state.key)
