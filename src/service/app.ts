@@ -163,7 +163,19 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   });
   await app.register(async (app) => {
     takeJson(app, true);
-    const managed = { version: VERSION, limiter, keys, outgoing, ledger, registry, addresses, isShadow, endpoints };
+    const prices = () => config.prices;
+    const managed = {
+      version: VERSION,
+      limiter,
+      keys,
+      outgoing,
+      ledger,
+      prices,
+      registry,
+      addresses,
+      isShadow,
+      endpoints,
+    };
     await management(app, managed);
   });
   await app.register(documentationRoutes);

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import type { FixedToll } from "tollkeeper/fastify";
 import type { Config } from "./config/schema.js";
-import type { METERS } from "./usage.js";
+import type { METERS } from "./meters.js";
 
 /** What the fingerprint routes cost, as the configuration has it at the time of a call. */
 export interface Costs {

@@ -3,9 +3,7 @@ import type { FastifyBaseLogger } from "fastify";
 import type { Limiter, SharedLimiter } from "tollkeeper";
 import { type Ledger, openLedger } from "tollkeeper/ledger";
 import type { Config } from "./config/schema.js";
-
-/** What is sold: calls of a route, whichever of its addresses they are made by. */
-export const METERS = ["identify", "compare", "batch"] as const;
+import { METERS } from "./meters.js";
 
 /**
  * Opens the ledger of the service beside its limits; undefined where none is wanted, or can be had: over Redis there is none yet.

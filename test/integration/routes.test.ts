@@ -261,6 +261,15 @@ const ROUTES: Route[] = [
       [["DELETE", "/api/v1/accounts/test-free?force=yes"], 400, "parameter_invalid"],
     ],
   },
+  {
+    ...administered,
+    scope: "billing",
+    good: ["GET", "/api/v1/accounts/test-free/preview?at=2026-11-10"],
+    bad: [
+      [["GET", "/api/v1/accounts/nobody/preview"], 404, "account_unknown"],
+      [["GET", "/api/v1/accounts/test-free/preview?at=never"], 422, "report_invalid"],
+    ],
+  },
   { ...administered, good: ["GET", "/api/v1/webhooks"], bad: [] },
   {
     ...administered,

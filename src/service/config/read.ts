@@ -1,6 +1,8 @@
 import { checkTiers, maxKeysOf, type TollkeeperError } from "tollkeeper";
+import { checkPrices } from "tollkeeper/ledger";
 import type { z } from "zod";
 import { jsonPath } from "../json-path.js";
+import { METERS } from "../meters.js";
 import { type Environment, readVariables } from "./environment.js";
 import { type ConfigFile, parseFile } from "./file.js";
 import { PRESETS } from "./presets.js";
@@ -61,7 +63,9 @@ export function readConfiguration(environment: Environment): Configuration {
     sources[name] = source;
   }
   sources.tiers = fromFile.tiers === undefined ? { kind: "default" } : fileSource(file, ["tiers"]);
-  const config = { ...merged, tiers: structuredClone(fromFile.tiers ?? {}) } as Config;
+  sources.prices = fromFile.prices === undefined ? { kind: "default" } : fileSource(file, ["prices"]);
+  const given = { tiers: structuredClone(fromFile.tiers ?? {}), prices: fromFile.prices ?? {} };
+  const config = { ...merged, ...given } as Config;
   settleLimits(config, sources as Configuration["sources"], problems);
   if (problems.count === 0) checkTogether(config, file, shownVariable, problems);
   problems.check();
@@ -182,11 +186,11 @@ function problemOf(
   const { path } = issue;
   if (issue.unknownBeside) {
     const field = String(path.at(-1));
-    const meant = path.length === 1 ? nearest(field, [...names, "tiers"]) : undefined;
+    const meant = path.length === 1 ? nearest(field, [...names, "tiers", "prices"]) : undefined;
     const where = describe(path).split(" is ")[0];
     return `${where} is unknown; ${meant === undefined ? "docs/configuration.md lists those that there are" : `did you mean ${meant}?`}`;
   }
-  if (path[0] === "tiers") return `${describe(path)}; it may be ${issue.message}`;
+  if (path[0] === "tiers" || path[0] === "prices") return `${describe(path)}; it may be ${issue.message}`;
   const { mayBe, fallback } = SETTINGS[path[0] as SettingName];
   const isNoList = Array.isArray(fallback) && issue.code === "invalid_type" && path.length === 1;
   const isExplained = issue.code === "custom" && issue.message !== "Invalid input";
@@ -232,6 +236,26 @@ function checkTogether(
     const { message } = error as TollkeeperError;
     const path = (/^tiers\S*/.exec(message)?.[0] ?? "tiers").split(/[.[\]]+/);
     problems.add(() => (file === undefined ? message : `${file.path}:${file.lineOf(path)}: ${message}`));
+  }
+  checkPlans(config, file, problems);
+}
+
+/** Prices are of plans and meters that there are. */
+function checkPlans(config: Config, file: ConfigFile | undefined, problems: Problems): void {
+  const place = (path: readonly string[]) => `${file?.path}:${file?.lineOf(["prices", ...path])}: prices.`;
+  const tiers = Object.keys(tiersOf(config));
+  for (const plan of Object.keys(config.prices)) {
+    const mayBe = `one of ${tiers.join(", ")}`;
+    if (!tiers.includes(plan)) problems.add(() => `${place([plan])}${plan} is of no plan; it may be ${mayBe}`);
+  }
+  try {
+    config.prices = checkPrices(config.prices, METERS);
+  } catch (error) {
+    const { message } = error as TollkeeperError;
+    const path = (/^\S+/.exec(message.replace(/^prices\.?/, ""))?.[0] ?? "")
+      .split(/[.[\]]+/)
+      .filter((part) => part !== "");
+    problems.add(() => `${place(path)}${message.replace(/^prices\.?/, "")}`);
   }
 }
 

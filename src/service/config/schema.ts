@@ -1,4 +1,5 @@
 import { maxKeysOf } from "tollkeeper";
+import type { Prices } from "tollkeeper/ledger";
 import { z } from "zod";
 import {
   choice,
@@ -238,9 +239,11 @@ type Settings = typeof SETTINGS;
 export type Config = { -readonly [Name in keyof Settings]: Settings[Name] extends Setting<infer T> ? T : never } & {
   /** As configured by name, beside or instead of the built-in ones; see `tiersOf`. */
   tiers: ConfiguredTiers;
+  /** What plans cost, by name. */
+  prices: Prices;
 };
 
-/** A setting that has a variable; `tiers` has none. */
+/** A setting that has a variable; `tiers` and `prices` have none. */
 export type SettingName = keyof Settings;
 
 /** Where a setting's value may come from: the environment alone, since the file is found by it. */
@@ -249,6 +252,7 @@ export const NOT_IN_FILE: readonly SettingName[] = ["config"];
 /** What a new version of the file changes while the service runs; all else waits for the next start. */
 export const LIVE: ReadonlySet<keyof Config> = new Set<keyof Config>([
   "tiers",
+  "prices",
   "freeMinuteLimit",
   "freeMonthlyQuota",
   "proMinuteLimit",
@@ -273,4 +277,6 @@ export const layerSchema = z.strictObject({
     [Name in SettingName]: z.ZodOptional<z.ZodType<Config[Name]>>;
   }),
   tiers: tiersSchema.optional(),
+  // What may be in it the library says.
+  prices: z.record(z.string(), z.unknown(), { error: "a mapping of prices by plan" }).optional(),
 });

@@ -1,15 +1,19 @@
 import type { Overrides, RecordStore } from "tollkeeper";
 import type { Account, AccountProfile, AccountState } from "./account.js";
-import { type PlanTerms, planAt } from "./plan.js";
+import { type HeldSince, type PlanTerms, planAt } from "./plan.js";
 
 /** Tier and beginning; all that releases know that came before the other records, which rewrite it without `from`. */
 const ACCOUNT = "account:";
 const OVERRIDES = "overrides:";
 const OVERRIDES_END = "overrides-end:";
 const PLAN = "account-plan:";
+const PAST = "account-past:";
 const PROFILE = "account-profile:";
 const STATE = "account-state:";
-const ALL = [ACCOUNT, OVERRIDES, OVERRIDES_END, PLAN, PROFILE, STATE];
+const ALL = [ACCOUNT, OVERRIDES, OVERRIDES_END, PLAN, PAST, PROFILE, STATE];
+/** Plans that are remembered of an account: the latest, of the last thirteen months. */
+const MOST_PAST = 100;
+const PAST_MS = 400 * 86_400_000;
 
 interface AccountRecord {
   tier: string;
@@ -26,6 +30,11 @@ interface RecordBeside {
 interface PlanRecord extends RecordBeside {
   from: string;
   scheduled: PlanTerms["scheduled"];
+}
+
+/** The plans that an account was on, before that on which it is. */
+interface PastRecord extends RecordBeside {
+  plans: HeldSince[];
 }
 
 /** When the overrides of that text end; void if they were replaced since. */
@@ -115,6 +124,7 @@ export class AccountRecords {
     const record = this.#get<AccountRecord>(ACCOUNT, name);
     // First: should the next one fail, it is on the plan that was asked for.
     if (record?.tier !== plan || record.from !== from) {
+      if (record !== undefined) await this.#remember(name, record, now);
       await this.#put(ACCOUNT, name, { tier: plan, created: record?.created ?? now, from });
     }
     if (scheduled !== null || this.#get(PLAN, name) !== undefined) {
@@ -144,9 +154,34 @@ export class AccountRecords {
    * out, so that nothing of it ever counts without that.
    */
   async delete(name: string): Promise<void> {
-    for (const prefix of [OVERRIDES, OVERRIDES_END, PLAN, PROFILE, ACCOUNT, STATE]) {
+    for (const prefix of [OVERRIDES, OVERRIDES_END, PLAN, PAST, PROFILE, ACCOUNT, STATE]) {
       if (this.#records.get(prefix + name) !== undefined) await this.#put(prefix, name, undefined);
     }
+  }
+
+  /** The plans that an account was on, that on which it is, and that on which it is to be, each since when. */
+  history(name: string): HeldSince[] {
+    const record = this.#get<AccountRecord>(ACCOUNT, name);
+    return record === undefined ? [] : this.#held(name, record, "9");
+  }
+
+  /** Those of them that have begun before an instant. */
+  #held(name: string, record: AccountRecord, before: string): HeldSince[] {
+    const { plans = [] } = this.#beside<PastRecord>(PAST, name, record.created) ?? {};
+    const { plan, from, scheduled } = this.#termsOf(name, record);
+    const present = [{ plan, from }, ...(scheduled === null ? [] : [{ plan: scheduled.plan, from: scheduled.at }])];
+    // What an earlier release has written has no beginning but that of the account.
+    const past = plans.filter((one) => one.from < from);
+    return [...past, ...present.filter((one) => one.from < before)];
+  }
+
+  /** Notes the plans up to now, of which the account is about to leave the last. */
+  async #remember(name: string, record: AccountRecord, now: string): Promise<void> {
+    const held = this.#held(name, record, now);
+    const oldest = new Date(Date.parse(now) - PAST_MS).toISOString();
+    // One that was held into the time that is remembered has to be known.
+    const plans = held.filter((_, index) => (held[index + 1]?.from ?? now) > oldest).slice(-MOST_PAST);
+    await this.#putBeside<PastRecord>(PAST, name, { plans });
   }
 
   #termsOf(name: string, { tier, created, from }: AccountRecord): PlanTerms {

@@ -7,7 +7,7 @@ import { AccountRecords, type FoundAccount } from "./account-records.js";
 import { ExternalIds } from "./external-ids.js";
 import { ahead } from "./instant.js";
 import type { Page } from "./page.js";
-import type { PlanTerms, ScheduledPlan } from "./plan.js";
+import type { HeldSince, PlanTerms, ScheduledPlan } from "./plan.js";
 import { Turns } from "./turns.js";
 
 /** What an account is made with. */
@@ -74,6 +74,11 @@ export class Accounts {
     if (this.#found.size === CACHE_ACCOUNTS) this.#found.delete(this.#found.keys().next().value ?? "");
     this.#found.set(name, { account, untilMs: Math.min(untilMs, nowMs + CACHE_MS) });
     return account;
+  }
+
+  /** The plans that an account was on in the last thirteen months, is on, and is to be, each since when; none if there is no account. */
+  history(name: string): HeldSince[] {
+    return this.#takes(name) ? this.#records.history(name) : [];
   }
 
   /** At most `size` accounts, from after `after` on; a page may be short though there is a next one. */

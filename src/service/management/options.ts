@@ -1,7 +1,7 @@
 import type { Registry } from "prom-client";
 import type { Limiter, SharedLimiter } from "tollkeeper";
 import type { AddressIdentity } from "tollkeeper/http";
-import type { Ledger } from "tollkeeper/ledger";
+import type { Ledger, Prices } from "tollkeeper/ledger";
 import type { OpenedWebhooks } from "../webhooks/open.js";
 import type { ApiKeys } from "./api-keys.js";
 
@@ -30,6 +30,8 @@ export interface ManagementOptions {
   outgoing: OpenedWebhooks;
   /** What was served; undefined where that is not counted. */
   ledger: Ledger | undefined;
+  /** Prices of plans, as they are at the time. */
+  prices: () => Prices;
   registry: Registry;
   /** How callers are told apart by address, as it is at the time of the call. */
   addresses: () => AddressIdentity;

@@ -5,6 +5,12 @@ export interface ScheduledPlan {
   at: string;
 }
 
+/** A plan, and since when it was held, in ISO 8601, UTC. */
+export interface HeldSince {
+  plan: string;
+  from: string;
+}
+
 /** What an account is on, and what it is to be on. A plan is a tier's plain name, without overrides. */
 export interface PlanTerms {
   plan: string;

@@ -3,6 +3,7 @@ import { accountRoutes } from "./account-routes.js";
 import { auditCalls } from "./audit.js";
 import { keyRoutes } from "./key-routes.js";
 import type { ManagementOptions } from "./options.js";
+import { previewRoutes } from "./preview-routes.js";
 import { quotaRoutes } from "./quota-routes.js";
 import { statusRoutes } from "./status-routes.js";
 import { usageRoutes } from "./usage-routes.js";
@@ -22,5 +23,6 @@ export async function management(app: FastifyInstance, options: ManagementOption
   await keyRoutes(app, options);
   await accountRoutes(app, options);
   await usageRoutes(app, options);
+  await previewRoutes(app, options);
   await webhookRoutes(app, options);
 }

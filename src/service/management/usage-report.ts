@@ -72,7 +72,8 @@ const row = z
     revision: z.int().meta({ description: "How often something has come after its day was closed." }),
   })
   .meta({ id: "UsageRow" });
-const known = {
+/** What every answer says of its numbers. */
+export const known = {
   from: isoDate,
   to: isoDate,
   complete: z.boolean().meta({ description: "Whether every hour asked about is closed, ten minutes after its end." }),
