@@ -15,7 +15,7 @@ interface Route {
   status: number;
   bad: [call: Call, status: number, code: string][];
   /** What a key must be good for; undefined where one of no scope in particular, or none, will do. */
-  scope: "fingerprint" | "quota:read" | "usage:read" | "admin" | undefined;
+  scope: "fingerprint" | "quota:read" | "usage:read" | "billing" | "admin" | undefined;
   /** Whether a call without a key is let in. */
   keyless: boolean;
 }
