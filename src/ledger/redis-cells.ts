@@ -24,8 +24,8 @@ import { type SentHour, ToldCells } from "./told-cells.js";
 /** Accounts that are sent in one turn of the event loop, and so many turns whose answers are awaited at once. */
 const AT_ONCE = 128;
 const UNANSWERED = 4;
-/** How often in one flush everything is told to yet another server. */
-const SERVERS = 5;
+/** How often in one flush everything is told, to servers that are others each time. */
+const ATTEMPTS = 6;
 /** Meters that are told apart. */
 const METERS = 256;
 
@@ -137,9 +137,9 @@ class SharedTable {
   readonly #clock: () => number;
   readonly #maxCells: number;
   readonly #hourDays: number;
-  /** The server that was told all that is held here; and whether it still has to take down this process. */
+  /** The server that is told all that is held here, and whether it has taken down this process. */
   #server = "";
-  #joins = true;
+  #isMet = false;
   /** Names that the store is known to have, how many, and the months of which it has anything. */
   readonly #storedNames = new Set<string>();
   #knownNames = -1;
@@ -247,27 +247,34 @@ class SharedTable {
   }
 
   async #flush(nowMs: number): Promise<void> {
-    this.cells.letGo(nowMs, this.#firstHour(nowMs));
-    if (this.#server === "") this.#server = (await this.#report(nowMs)).server;
-    for (let server = 0; server < SERVERS; server++) {
+    this.cells.makeRoom(this.#firstHour(nowMs));
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      // Before it is told anything, so that a server that forgets it afterwards has forgotten this too.
+      if (!this.#isMet && !(await this.#meets(nowMs))) continue;
       const isThere = await this.#write(nowMs);
-      const answer = isThere ? await this.#report(nowMs) : undefined;
-      if (answer?.isKnown) {
-        this.#joins = false;
+      if (isThere && (await this.#meets(nowMs))) {
+        this.cells.letGo(nowMs);
         return;
       }
       // Another server than before, or one that has forgotten.
       this.cells.retell();
-      if (answer === undefined) continue;
-      this.#server = answer.server;
-      this.#joins = true;
-      this.#storedNames.clear();
-      this.#knownNames = -1;
     }
     throw new TollkeeperError(
       "ERR_STORE_UNAVAILABLE",
       "Redis has forgotten what it was told several times; it is told again",
     );
+  }
+
+  /** Reports to the server; says whether it is the one that has met this process before, or that it was to meet. */
+  async #meets(nowMs: number): Promise<boolean> {
+    const { server, isKnown, names } = await this.#report(nowMs);
+    this.#isMet = isKnown;
+    if (names !== undefined) this.#learn(names);
+    if (isKnown) return true;
+    this.#server = server;
+    this.#storedNames.clear();
+    this.#knownNames = -1;
+    return false;
   }
 
   /** Writes all that is to be written; says whether the store still had what it has said to have. */
@@ -328,10 +335,10 @@ class SharedTable {
       names.filter((name) => !this.#storedNames.has(`${kind} ${name}`));
     const [meters, plans] = [own("meter", this.meters.names), own("plan", this.plans.names.slice(1))];
     const hour = Math.floor(nowMs / HOUR_MS);
-    const answer = await this.#store.report({
+    return this.#store.report({
       process: this.#process,
       server: this.#server,
-      joins: this.#joins,
+      joins: !this.#isMet,
       pastHour: Math.min(hour, oldestHour ?? hour),
       unwrittenCalls: calls,
       unwrittenMilli: milli,
@@ -339,8 +346,6 @@ class SharedTable {
       plans,
       knownNames: this.#knownNames,
     });
-    if (answer.names !== undefined) this.#learn(answer.names);
-    return answer;
   }
 
   #learn({ meters, plans, months }: StoredNames): void {

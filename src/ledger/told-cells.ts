@@ -184,13 +184,22 @@ export class ToldCells {
     }
   }
 
-  /** Lets go of hours that are over and written, of what is too old to be kept, and of what is written where memory runs out. */
-  letGo(nowMs: number, firstHour: number): void {
+  /** Lets go of hours that are over and written, once the store has said that it is the one that has them. */
+  letGo(nowMs: number): void {
     for (const [at, hour] of [...this.#hours]) {
-      if (at < firstHour) {
-        this.counts.forgottenCalls += hour.unwrittenCalls;
-        this.#end(at, hour);
-      } else if ((at + 1) * HOUR_MS + KEPT_MS <= nowMs) this.#letGoWritten(at, hour);
+      if ((at + 1) * HOUR_MS + KEPT_MS <= nowMs) this.#letGoWritten(at, hour);
+    }
+  }
+
+  /**
+   * Makes room: what is of hours before the first that is kept is forgotten, and where memory runs out what is written goes, the
+   * oldest first.
+   */
+  makeRoom(firstHour: number): void {
+    for (const [at, hour] of [...this.#hours]) {
+      if (at >= firstHour) continue;
+      this.counts.forgottenCalls += hour.unwrittenCalls;
+      this.#end(at, hour);
     }
     if (this.#cells <= 0.75 * this.#maxCells) return;
     for (const [at, hour] of [...this.#hours].sort(([a], [b]) => a - b)) {
