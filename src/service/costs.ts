@@ -8,6 +8,8 @@ export interface Costs {
   identify: () => FixedToll;
   compare: () => FixedToll;
   batch: () => FixedToll;
+  /** What a batch of so many items costs of which so many have failed; as much as it was charged where these are charged. */
+  settledBatch: (items: number, failed: number) => number;
 }
 
 /** Costs that follow a configuration; `items` counts those of a batch. */
@@ -25,6 +27,12 @@ export function costsOf(config: Config, items: (request: FastifyRequest) => numb
       () => `${config.batchBaseCost} ${config.batchItemCost}`,
       () => perItem(config, items),
     ),
+    settledBatch: (items, failed) => {
+      const { batchBaseCost, batchItemCost, batchFailedItems } = config;
+      // One is always paid for: what fails was read all the same.
+      const paid = batchFailedItems === "free" ? Math.max(1, items - failed) : items;
+      return rounded(batchBaseCost + batchItemCost * paid);
+    },
   };
 }
 

@@ -77,8 +77,12 @@ export async function fingerprintRoutes(
         config: { toll: costs.batch, scope },
       },
       async (request, reply) => {
-        const results = await batchResults(request, request.body.items.length);
-        const [start, end] = envelope(request);
+        const items = itemsOf(request);
+        const results = await batchResults(request, items);
+        const failed = failedIn(results);
+        const settled = failed === 0 ? undefined : costs.settledBatch(items, failed);
+        if (settled !== undefined) request.toll?.settle(settled);
+        const [start, end] = envelope(request, settled);
         return reply.type(JSON_TYPE).send(`${start}"results":${results}${end}`);
       },
     );
@@ -96,9 +100,14 @@ function answer(request: FastifyRequest, reply: FastifyReply, result: string): F
   return reply.type(JSON_TYPE).send(start + result.slice(1, -1) + end);
 }
 
-/** What stands before and after the fields of a result. */
-function envelope(request: FastifyRequest): [start: string, end: string] {
-  return [`{"request_id":${JSON.stringify(request.id)},`, `,"cost":${JSON.stringify(request.toll?.cost ?? 0)}}`];
+/** What stands before and after the fields of a result; `cost` is what the call costs in the end, if it was settled. */
+function envelope(request: FastifyRequest, cost = request.toll?.cost ?? 0): [start: string, end: string] {
+  return [`{"request_id":${JSON.stringify(request.id)},`, `,"cost":${JSON.stringify(cost)}}`];
+}
+
+/** How many of the results of a batch are problems; no text in them can have these signs, since it would be escaped. */
+function failedIn(results: string): number {
+  return results.split('"problem":{').length - 1;
 }
 
 /** Paths of refused fields as the caller sees them, who sent the signals in a field of their own. */

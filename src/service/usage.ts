@@ -6,7 +6,7 @@ import type { Config } from "./config/schema.js";
 import { METERS } from "./meters.js";
 
 /**
- * Opens the ledger of the service beside its limits; undefined where none is wanted, or can be had: over Redis there is none yet.
+ * Opens the ledger of the service beside its limits; undefined where none is wanted.
  *
  * @throws {TollkeeperError} as `openLedger` does
  */
@@ -15,7 +15,7 @@ export function openUsage(
   limiter: Limiter | SharedLimiter,
   log: FastifyBaseLogger,
 ): Ledger | undefined {
-  if (usage === "off" || limiter.engine === "redis") return undefined;
+  if (usage === "off") return undefined;
   const onError = (error: unknown) => log.error({ err: error }, "usage can't be written; it is tried again");
   return openLedger({ limiter, meters: METERS, flushMs, onError });
 }

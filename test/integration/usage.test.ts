@@ -163,3 +163,27 @@ it("is asked for by nobody without an account, and by none too often", async () 
   for (let looks = 0; looks < 61; looks++) statuses.push((await service.app.inject(look)).statusCode);
   expect(statuses).toEqual([...Array(60).fill(200), 429]);
 });
+
+describe.each([
+  ["free", [4, 2, 1]],
+  ["charged", [4, 4, 4]],
+] as const)("items of a batch that fail are %s", (batchFailedItems, costs) => {
+  it("by the configuration, but for one of each batch", async () => {
+    const service = await startService({ RATE_LIMIT_BATCH_FAILED_ITEMS: batchFailedItems });
+    const { app, free, limiter } = service;
+    for (const [index, failing] of [0, 2, 4].entries()) {
+      const call = batch(4, free);
+      const { items: good } = call.payload as { items: object[] };
+      const items = good.map((item, at) => (at < failing ? { ...item, fingerprint: 17 } : item));
+      const answer = await app.inject({ ...call, payload: { items } });
+      expect(answer.json()).toMatchObject({ cost: costs[index] });
+      expect(answer.json().results.filter((result: object) => "problem" in result)).toHaveLength(failing);
+    }
+    const paid = costs.reduce<number>((sum, cost) => sum + cost, 0);
+    const left = await limiter.peek("acct:test-free", "free", 0);
+    expect(left.limits.map(({ limit, remaining }) => limit - remaining)).toEqual([paid, paid]);
+    await expect
+      .poll(async () => (await get(service, `/api/v1/usage?${NOVEMBER}&by=month`, service.admin)).items)
+      .toMatchObject([{ meter: "batch", calls: 3, units: paid, refunded: 12 - paid }]);
+  });
+});

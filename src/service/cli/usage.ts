@@ -45,6 +45,7 @@ interface Answer {
   to: string;
   complete: boolean;
   bound: { calls: number; units: number };
+  waitingFor?: { process: string; since: string }[];
 }
 
 type Page = Answer & { items: Row[]; next: string | null };
@@ -158,7 +159,8 @@ function cellOf(value: string | number | null | undefined): string {
 }
 
 /** What is to be known beside the numbers. */
-function tell({ complete, bound }: Answer, output: Output): void {
+function tell({ complete, bound, waitingFor = [] }: Answer, output: Output): void {
   if (!complete) output.note("not complete: the last hours may still grow");
-  if (bound.calls > 0) output.note(`not in the file yet: ${bound.calls} calls, ${bound.units} tokens`);
+  if (bound.calls > 0) output.note(`not written yet: ${bound.calls} calls, ${bound.units} tokens`);
+  for (const { process, since } of waitingFor) output.note(`${process} has not written since ${since}`);
 }

@@ -81,7 +81,7 @@ export const SETTINGS = {
     "RATE_LIMIT_USAGE",
     ["on", "off"],
     "on",
-    "Whether what is served is counted, where `RATE_LIMIT_STORAGE` is; with Redis it is not, yet.",
+    "Whether what is served is counted, and kept where the usage of limits is.",
   ),
   redisUrl: secret(
     "RATE_LIMIT_REDIS_URL",
@@ -153,6 +153,12 @@ export const SETTINGS = {
   compareCost: decimal("RATE_LIMIT_COMPARE_COST", 2, COST, "Tokens that `POST /v1/compare` costs."),
   batchBaseCost: decimal("RATE_LIMIT_BATCH_BASE_COST", 0, COST, "Tokens that `POST /v1/batch` costs beside its items."),
   batchItemCost: decimal("RATE_LIMIT_BATCH_ITEM_COST", 1, COST, "Tokens that each item of a batch costs."),
+  batchFailedItems: choice(
+    "RATE_LIMIT_BATCH_FAILED_ITEMS",
+    ["free", "charged"],
+    "free",
+    "Whether items of a batch that can't be read get their tokens back; one item of each batch is always paid for.",
+  ),
   shadow: flag(
     "RATE_LIMIT_SHADOW",
     false,
@@ -266,6 +272,7 @@ export const LIVE: ReadonlySet<keyof Config> = new Set<keyof Config>([
   "compareCost",
   "batchBaseCost",
   "batchItemCost",
+  "batchFailedItems",
   "shadow",
   "alertThresholds",
   "logLevel",

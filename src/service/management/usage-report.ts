@@ -77,9 +77,13 @@ export const known = {
   from: isoDate,
   to: isoDate,
   complete: z.boolean().meta({ description: "Whether every hour asked about is closed, ten minutes after its end." }),
-  bound: z
-    .object({ calls: z.int(), units: z.number() })
-    .meta({ description: "What of all that is counted is not in the file yet, and a crash would take along." }),
+  bound: z.object({ calls: z.int(), units: z.number() }).meta({
+    description: "What of all that is counted is not in the file, or in Redis, yet; a crash would take it along.",
+  }),
+  waitingFor: z
+    .array(z.object({ process: z.string(), since: isoDate.meta({ description: "When it has written last." }) }))
+    .optional()
+    .meta({ description: "With Redis: replicas that have not said to have written all hours that are over." }),
 };
 
 /** What all accounts have used. */
