@@ -210,7 +210,7 @@ describe("an account over HTTP", () => {
     for (const action of ["suspend", "resume", "archive"]) await manage(service, "POST", `${ACCOUNTS}/acme/${action}`);
     await manage(service, "GET", `${ACCOUNTS}/acme`);
     await manage(service, "GET", ACCOUNTS);
-    await manage(service, "DELETE", `${ACCOUNTS}/acme`);
+    await manage(service, "DELETE", `${ACCOUNTS}/acme?force=true`);
     const audits = service.log.flatMap((line) => JSON.parse(line).audit ?? []);
     expect(audits.map(({ action, by, on }) => `${action} ${by} ${on}`)).toEqual([
       "account.create ops acme",
@@ -223,6 +223,7 @@ describe("an account over HTTP", () => {
       "account.delete ops acme",
     ]);
     expect(audits[1].change).toEqual({ displayName: "ACME" });
+    expect(audits.at(-1).change).toEqual({ force: "true" });
   });
 });
 

@@ -68,6 +68,29 @@ describe("/openapi.json", () => {
   });
 });
 
+describe("what is managed", () => {
+  it("is described field by field as it is answered: accounts, keys, and what is left of one that is deleted", async () => {
+    const { app, admin } = await startService();
+    const { schemas } = (await app.inject("/openapi.json")).json().components;
+    const ask = async (method: "GET" | "POST" | "DELETE", url: string, payload?: object) => {
+      const body = payload === undefined ? {} : { payload };
+      const answer = await app.inject({ method, url, headers: { "x-api-key": admin }, ...body });
+      expect(answer.statusCode, answer.body).toBeLessThan(300);
+      return answer.json();
+    };
+    const fields = (value: object) => Object.keys(value).sort();
+    const account = await ask("POST", "/api/v1/accounts", { account: "acme", plan: "free" });
+    expect(fields(schemas.Account.properties)).toEqual(fields(account));
+    expect(schemas.Account.required.sort()).toEqual(fields(account));
+    const made = await ask("POST", "/api/v1/keys", { account: "acme" });
+    expect(fields(schemas.NewKey.properties)).toEqual(fields(made));
+    const { items } = await ask("GET", "/api/v1/keys?account=acme");
+    expect(fields(schemas.Key.properties)).toEqual(fields(items[0]));
+    const deleted = await ask("DELETE", "/api/v1/accounts/acme?force=true");
+    expect(fields(schemas.DeletedAccount.properties)).toEqual(fields(deleted));
+  });
+});
+
 describe("/docs", () => {
   it("has every operation, and loads and runs nothing", async () => {
     const { app, document } = await documented();

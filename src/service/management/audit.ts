@@ -1,4 +1,4 @@
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { callerOf } from "tollkeeper/fastify";
 import { type Caller, whoCalls } from "./caller.js";
 import { LogBudget } from "./log-budget.js";
@@ -31,7 +31,7 @@ export function auditCalls(app: FastifyInstance): void {
       with: caller?.keyId ?? null,
       on: withoutKeys(subject ?? account ?? id ?? body.account) ?? null,
       // What was asked for, once it is known to be well-formed.
-      change: reply.statusCode < 400 ? withoutKeys(request.body ?? null) : null,
+      change: reply.statusCode < 400 ? withoutKeys(askedOf(request)) : null,
       status: reply.statusCode,
       request: request.id,
     };
@@ -41,6 +41,12 @@ export function auditCalls(app: FastifyInstance): void {
     else refusals.write(`${action} ${reply.statusCode} ${audit.by ?? "nobody"}`, write);
     done();
   });
+}
+
+/** What a change says that it wants: its body, or, as a deletion, what stands in its address. */
+function askedOf({ method, body, query }: FastifyRequest): unknown {
+  const isInAddress = method === "DELETE" && Object.keys(query ?? {}).length > 0;
+  return body ?? (isInAddress ? query : null);
 }
 
 /** What a call says, but for a key that somebody took for a name. */
