@@ -12,6 +12,7 @@ const ALLOWED = [
   "ISC",
   "MIT",
   "Unicode-3.0",
+  "Unlicense",
   "Zlib",
 ];
 

@@ -102,8 +102,8 @@ it("in Rust and in JavaScript tell the same", async () => {
     seen.scarce += overflow;
     seen.forgotten += forgottenCalls;
     seen.cut += saturated;
-    native.close();
-    js.close();
+    await native.close();
+    await js.close();
     for (const cells of [native, js]) expect(() => cells.stats()).toThrow("the limiter is closed");
     await engine.close();
   }
