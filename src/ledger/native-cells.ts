@@ -71,11 +71,11 @@ export class NativeCells implements Cells {
     frame[COUNT_FRAME.REFUNDED] = refundedMilli;
     this.#count(account);
     const code = frame[COUNT_FRAME.CODE] as number;
-    if (code !== COUNTED.DONE) this.#heed(code, account);
+    if (code !== COUNTED.DONE) this.#refuse(code, account);
   }
 
   /** Throws if nothing was counted. */
-  #heed(code: number, account: string): void {
+  #refuse(code: number, account: string): void {
     if (code < 0) throw refused(code, account);
     if (!this.isDurable || this.#isFlushing) return;
     // Before the limiter does so by itself. What fails is tried again then, and told.
