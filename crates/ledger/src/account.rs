@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 
 /// Bytes that need no memory of their own.
-const SHORT: usize = 22;
+const SHORT: usize = 30;
 
 /// The longest account, in UTF-16 units.
 pub const MAX_ACCOUNT: usize = 512;
@@ -171,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn it_takes_24_bytes() {
-        assert_eq!(size_of::<Account>(), 24);
+    fn it_takes_32_bytes() {
+        assert_eq!(size_of::<Account>(), 32);
         assert!(matches!(Account::new(&[b'a'.into(); SHORT]).0, Bytes::Short(..)));
         assert!(matches!(Account::new(&[b'a'.into(); SHORT + 1]).0, Bytes::Long(_)));
     }

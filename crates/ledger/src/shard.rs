@@ -83,6 +83,10 @@ impl Shard {
         };
         let index = number as usize - 1;
         if index == self.names.len() {
+            if index == self.names.capacity() {
+                // By a fifth, as the others grow.
+                self.names.reserve_exact(index / 5 + 4);
+            }
             self.names.push(None);
         }
         self.names[index] = Some(account());

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Bound;
 
-use redb::{Range, ReadTransaction, ReadableTable};
+use redb::{Range, ReadTransaction};
 use tollkeeper_ledger::{Account, Query, Row};
 
 use crate::error::StorageError;
@@ -41,28 +41,29 @@ impl UsageReader {
         let Some(table) = read_level(&self.transaction, level)? else {
             return Ok(());
         };
-        let (Some(first), Some(last)) = (table.first()?, table.last()?) else {
-            return Ok(());
-        };
-        let (first, last) = (first.0.value().0, last.0.value().0);
-        let mut period = first.max(level.period_of(query.from_hour));
-        while period <= last && period < query.to_hour {
+        let mut from = level.period_of(query.from_hour);
+        // From one period that there is to the next, since a clock may have been far ahead.
+        while let Some(entry) = table.range::<(u32, &[u8])>((from, &[][..])..)?.next() {
+            let period = entry?.0.value().0;
+            if period >= query.to_hour {
+                break;
+            }
             let account = query.account.as_ref().or(query.after.as_ref()).map(Account::as_bytes);
-            let from = (period, account.unwrap_or_default());
-            let (from, to) = if let Some(wanted) = &query.account {
-                (Bound::Included(from), Bound::Included((period, wanted.as_bytes())))
+            let first = (period, account.unwrap_or_default());
+            let (first, end) = if let Some(wanted) = &query.account {
+                (Bound::Included(first), Bound::Included((period, wanted.as_bytes())))
             } else {
                 let is_after = query.after.is_some();
-                let from = if is_after {
-                    Bound::Excluded(from)
+                let first = if is_after {
+                    Bound::Excluded(first)
                 } else {
-                    Bound::Included(from)
+                    Bound::Included(first)
                 };
-                (from, Bound::Excluded((period + 1, &[][..])))
+                (first, Bound::Excluded((period + 1, &[][..])))
             };
-            let rows = table.range::<(u32, &[u8])>((from, to))?;
+            let rows = table.range::<(u32, &[u8])>((first, end))?;
             merged.add(Source { level, period, rows })?;
-            period = level.next_period(period);
+            from = level.next_period(period);
         }
         Ok(())
     }

@@ -299,6 +299,19 @@ fn a_file_of_an_older_release_opens_and_one_with_usage_is_of_the_same_format() {
 }
 
 #[test]
+fn an_hour_of_a_clock_that_was_far_ahead_does_not_hold_a_reader_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = Open::new(&folder.path().join("limits.redb"));
+    for hour in [0, DAY * 24, tollkeeper_ledger::MAX_HOUR - 1] {
+        open.count("a", "identify", "free", hour, calls(1));
+    }
+    open.save();
+    for account in [None, Some(Account::from("a"))] {
+        assert_eq!(open.read(&Query { account, ..all() }).len(), 3);
+    }
+}
+
+#[test]
 fn names_keep_their_numbers_over_restarts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("limits.redb");
