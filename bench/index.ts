@@ -4,6 +4,7 @@ import { attacks } from "./attacks.js";
 import { clients } from "./clients.js";
 import { engine } from "./engine.js";
 import { http } from "./http.js";
+import { ledger } from "./ledger.js";
 import { memory } from "./memory.js";
 import { pauses } from "./pauses.js";
 import { plugin } from "./plugin.js";
@@ -13,7 +14,21 @@ import { scale } from "./scale.js";
 import { storage } from "./storage.js";
 import { workers } from "./workers.js";
 
-const BENCHMARKS = { engine, memory, pauses, workers, http, plugin, clients, storage, accuracy, redis, scale, attacks };
+const BENCHMARKS = {
+  engine,
+  memory,
+  pauses,
+  workers,
+  http,
+  plugin,
+  clients,
+  storage,
+  ledger,
+  accuracy,
+  redis,
+  scale,
+  attacks,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
