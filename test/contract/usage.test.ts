@@ -17,6 +17,7 @@ const TIERS: Tiers = {
   strict: { limits: [minute(1)] },
   tokens: { limits: [minute(60), minute(1000, "tokens")] },
   unlimited: { limits: [] },
+  anonymous: { limits: [minute(3)] },
 };
 
 /** A site whose calls are counted. */
@@ -272,6 +273,14 @@ const CASES: Record<string, Case> = {
   "the account that the identity names": {
     layers: [as({ key: "key:abc", tier: "free", account: "acct:1" })],
     counted: [served()],
+  },
+  "callers told apart by address, together": {
+    layers: [{}],
+    run: async ({ port }) => [await call(port), await call(port, { from: "127.0.0.2" })],
+    counted: [
+      { account: "no account", plan: "anonymous", ...served() },
+      { account: "no account", plan: "anonymous", ...served() },
+    ],
   },
   "a tier with overrides under its own name": {
     layers: [of(overriddenTier("free", { minute: { limit: 1 } }))],
