@@ -17,12 +17,19 @@ import {
   summed,
 } from "./costs.js";
 import { denialFields, type Fields, stateFields, tighterOf } from "./headers.js";
-import { type Caller, checkedCaller, type Identified, type Identity, type Refusal } from "./identity.js";
+import {
+  type Caller,
+  checkedCaller,
+  type Identified,
+  type Identity,
+  type PayingSubject,
+  type Refusal,
+} from "./identity.js";
 import type { Layer } from "./layer.js";
 import { allOf, andThen, isThenable, type MaybePromise, mute } from "./maybe-promise.js";
 import { costExceedsCapacity, quotaExceeded, temporaryReducedCapacity } from "./problem.js";
 import { checkedCost, checkedTotal, type Toll } from "./toll.js";
-import { amountsOf, type CallUsage } from "./usage.js";
+import { type Amounts, amountsOf, askedAmounts, type CallUsage, NOTHING } from "./usage.js";
 
 /** After how many seconds a call is worth trying again that could not be decided. */
 const RETRY_AFTER: Fields = [["retry-after", "1"]];
@@ -191,20 +198,27 @@ export class Call<Request> {
    * @param isDenied Whether some layer has denied it, this one or another.
    */
   usage(isDenied: boolean): CallUsage | undefined {
-    const { identity, toll, layer, isPending } = this;
-    const meter = toll.meter ?? layer.meter ?? false;
+    const { identity, isPending } = this;
+    const meter = this.toll.meter ?? this.layer.meter ?? false;
     if (isPending || meter === false || identity === undefined || identity.refusal !== undefined) return undefined;
     const { subjects, index = 0 } = identity;
-    const { key, tier, account = key } = subjects?.[index] ?? identity;
-    const { name, limit } = typeof meter === "string" ? { name: meter, limit: undefined } : meter;
-    const of = { account, meter: name, plan: plainTier(tier) };
-    if (isDenied) return { ...of, denied: true };
+    const payer = subjects === undefined ? identity : (subjects[index] as PayingSubject);
+    const account = payer.account ?? payer.key;
+    const name = typeof meter === "string" ? meter : meter.name;
+    const plan = plainTier(payer.tier);
+    if (isDenied) return { account, meter: name, plan, denied: true };
     if (!this.isLetIn) return undefined;
-    const { unspent, joint } = this;
+    const limit = typeof meter === "string" ? undefined : meter.limit;
+    const { units, refunded } = this.amounts(limit, index, subjects?.[index]?.cost);
+    return units === 0 && refunded === 0 ? undefined : { account, meter: name, plan, units, refunded };
+  }
+
+  /** What it has used, of a limit or of that of which it is most; `own` is what the subject that is counted costs by itself. */
+  private amounts(limit: string | undefined, index: number, own: Cost | undefined): Amounts {
+    const { joint, unspent } = this;
+    if (unspent !== undefined) return askedAmounts(unspent === 0 ? 0 : (own ?? unspent), limit);
     const decision = joint === undefined ? this.decision : joint.decisions[index];
-    const cost = unspent === 0 ? 0 : (subjects?.[index]?.cost ?? unspent ?? this.cost);
-    const { units, refunded } = amountsOf(unspent === undefined ? decision : undefined, cost, limit);
-    return units === 0 && refunded === 0 ? undefined : { ...of, units, refunded };
+    return decision === undefined ? NOTHING : amountsOf(decision, own ?? this.cost, limit);
   }
 
   /** Whether it holds places of limits of concurrency, here or at a layer before: its end is to be told to each of these. */

@@ -67,19 +67,26 @@ export function checkMeterOf(path: string, meter: Meter | undefined, ledger: Usa
   if (!limits.has(limit)) throw optionInvalid(`${path}.limit`, limit, `one of ${[...limits].join(", ")}`);
 }
 
-/** What a call has used of a meter, in tokens: by its decision, and where that can't say it, by what its route costs. */
-export function amountsOf(
-  decision: Decision | undefined,
-  cost: Cost,
-  limit: string | undefined,
-): { units: number; refunded: number } {
-  const used = decision?.usedMilli(limit);
+/** What a call has used of a meter, in tokens. */
+export interface Amounts {
+  readonly units: number;
+  readonly refunded: number;
+}
+
+export const NOTHING: Amounts = { units: 0, refunded: 0 };
+
+/** What a call has used by its decision, and where that can't say it, since its tier lacks the limit, by what its route costs. */
+export function amountsOf(decision: Decision, cost: Cost, limit: string | undefined): Amounts {
+  const used = decision.usedMilli(limit);
   if (used !== undefined) return { units: used.net / 1000, refunded: Math.max(0, used.charged - used.net) / 1000 };
-  // The caller's tier lacks the limit, or the call costs more than its tier holds, and is in shadow mode.
-  const asked =
-    typeof cost === "number" ? cost : limit === undefined ? Math.max(0, ...Object.values(cost)) : cost[limit];
-  const isGivenBack = decision?.usedMilli(undefined)?.net === 0;
-  return isGivenBack ? { units: 0, refunded: asked ?? 0 } : { units: asked ?? 0, refunded: 0 };
+  const { units } = askedAmounts(cost, limit);
+  return decision.usedMilli(undefined)?.net === 0 ? { units: 0, refunded: units } : { units, refunded: 0 };
+}
+
+/** What a call has used that went on at what its route costs, and has spent nothing. */
+export function askedAmounts(cost: Cost, limit: string | undefined): Amounts {
+  if (typeof cost === "number") return { units: cost, refunded: 0 };
+  return { units: limit === undefined ? Math.max(0, ...Object.values(cost)) : (cost[limit] ?? 0), refunded: 0 };
 }
 
 /** A layer, as far as it counts. */
@@ -112,16 +119,26 @@ export interface CountedCall {
  * @throws {TollkeeperError} as `record` of the ledger does, or whatever that throws.
  */
 export function countUsage(last: CountedCall): void {
+  if (last.previous === undefined) {
+    countAt(last, last.wasDenied);
+    return;
+  }
   const calls: CountedCall[] = [];
   for (let call: CountedCall | undefined = last; call !== undefined; call = call.previous) calls.unshift(call);
   const isDenied = calls.some(({ wasDenied }) => wasDenied);
   for (const call of calls) {
-    call.isOver = true;
     const { ledger } = call.layer;
-    if (ledger === undefined || calls.some((other) => other.isCounted && other.layer.ledger === ledger)) continue;
-    const usage = call.usage(isDenied);
-    if (usage === undefined) continue;
-    call.isCounted = true;
-    ledger.record(usage);
+    if (!calls.some((other) => other.isCounted && other.layer.ledger === ledger)) countAt(call, isDenied);
   }
+}
+
+/** Counts a call at one of its layers, if that has a ledger, which has not counted it. */
+function countAt(call: CountedCall, isDenied: boolean): void {
+  call.isOver = true;
+  const { ledger } = call.layer;
+  if (ledger === undefined || call.isCounted) return;
+  const usage = call.usage(isDenied);
+  if (usage === undefined) return;
+  call.isCounted = true;
+  ledger.record(usage);
 }
