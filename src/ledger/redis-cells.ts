@@ -22,7 +22,7 @@ import { StoredCells } from "./stored-cells.js";
 import { type SentHour, ToldCells } from "./told-cells.js";
 
 /** Accounts that are sent in one turn of the event loop, and so many turns whose answers are awaited at once. */
-const AT_ONCE = 128;
+const AT_ONCE = 64;
 const UNANSWERED = 4;
 /** How often in one flush everything is told, to servers that are others each time. */
 const ATTEMPTS = 6;
@@ -279,7 +279,7 @@ class SharedTable {
 
   /** Writes all that is to be written; says whether the store still had what it has said to have. */
   async #write(nowMs: number): Promise<boolean> {
-    for (const { month, accounts, found } of this.cells.unindexed(4 * AT_ONCE)) {
+    for (const { month, accounts, found } of this.cells.unindexed(8 * AT_ONCE)) {
       await this.#store.index(month, accounts, nowMs);
       found();
       await turn();

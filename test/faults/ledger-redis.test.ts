@@ -95,7 +95,7 @@ const rows: string[] = [];
 // biome-ignore lint/suspicious/noConsole: the figures are what these tests are for
 afterAll(() => console.log(["| fault | served | ledger | bound |", "| --- | --- | --- | --- |", ...rows].join("\n")));
 
-/** Three processes count while something happens; `lost` is what that may have taken along. */
+/** Three processes count while something happens, which says how many calls it may have taken along. */
 async function underLoad(
   fault: string,
   url: string,

@@ -191,6 +191,11 @@ export class UsageNetwork {
     });
   }
 
+  /** Does something after so many milliseconds. */
+  later(delayMs: number, run: () => void): void {
+    this.#after(delayMs, run);
+  }
+
   #after(delayMs: number, run: () => void): void {
     this.#events.push({ atMs: this.nowMs + delayMs, order: this.#order++, run });
   }

@@ -159,6 +159,12 @@ class World {
     ])();
     this.#forgets = true;
     this.#allow();
+    // Once more, while it is being told again.
+    const again = () => {
+      network.flushAll();
+      this.#allow();
+    };
+    if (random.chance(0.5)) network.later(random.between(0, 1000), again);
   }
 
   #disturbProcess(): void {

@@ -27,8 +27,11 @@ local function parse(text, key)
   return {tonumber(calls), tonumber(units), tonumber(denied), tonumber(refunded), tonumber(revision)}
 end
 
+-- Has a key live so long at least; says whether it is not there yet, and has to be told so again.
 local function live(key, ms)
-  if redis.call('PTTL', key) < tonumber(ms) then redis.call('PEXPIRE', key, ms) end
+  local left = redis.call('PTTL', key)
+  if left < tonumber(ms) then redis.call('PEXPIRE', key, ms) end
+  return left == -2
 end
 
 local function add(sums, field, text, key, differences, revision)
@@ -84,15 +87,13 @@ local function tell(day, month, months, at)
   end
   if not next(cells) then return missing end
 
-  if isNew then
-    for key, ms in pairs(lives) do live(key, ms) end
+  for key, ms in pairs(lives) do
+    if not isNew or not live(key, ms) then lives[key] = nil end
   end
   set(day, cells)
   set(month, daySums)
   set(months, monthSums)
-  if isNew then
-    for key, ms in pairs(lives) do live(key, ms) end
-  end
+  for key, ms in pairs(lives) do redis.call('PEXPIRE', key, ms) end
   if isNewMonth then
     for _, field in ipairs(redis.pcall('HKEYS', months)) do
       if string.sub(field, 1, #first) < first then redis.pcall('HDEL', months, field) end
