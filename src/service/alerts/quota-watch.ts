@@ -51,7 +51,10 @@ export class QuotaWatch {
       try {
         await Promise.all(part.flatMap((one) => this.#eventsOf(...one)).map((event) => this.#tell(event)));
       } catch (error) {
-        for (const [account, decision] of noted.slice(at)) this.note(account, decision);
+        // What was noted meanwhile is newer; a denial stays all the same.
+        const newer = this.#noted;
+        this.#noted = new Map(noted.slice(at));
+        for (const [account, decision] of newer) this.note(account, decision);
         throw error;
       }
       if (at + PART < noted.length) await new Promise(setImmediate);

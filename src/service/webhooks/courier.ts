@@ -1,6 +1,6 @@
 import type { Deliveries, Next, Pending } from "./deliveries.js";
 import { bodyOf, type Event } from "./event.js";
-import { type Attempt, post } from "./post.js";
+import { ATTEMPT_MS, type Attempt, post } from "./post.js";
 import type { Receivers } from "./receiver.js";
 import type { Webhook, Webhooks } from "./webhooks.js";
 
@@ -27,11 +27,10 @@ const JITTER = 0.1;
 const GONE = "the receiver answered 410 Gone";
 /** How often, in ms, it is looked for what is due. */
 const LOOK_MS = 1000;
-/** Attempts at a time, and of one webhook: one that never answers must not keep the others waiting. */
-const AT_ONCE = 16;
-const AT_ONCE_OF_ONE = 4;
-/** Deliveries that this replica has claimed and not begun, at most, before it claims more. */
-const AHEAD = 16;
+/** Attempts of one webhook at a time. There is no bound on all together: those that never answer must not keep the others waiting. */
+const AT_ONCE = 4;
+/** Deliveries to one webhook that this replica has claimed and not begun, at most, before it claims more. */
+const AHEAD = 64;
 /** Deliveries forgotten at a look. */
 const FORGOTTEN = 16;
 
@@ -50,14 +49,22 @@ export interface CourierOptions {
   random?: () => number;
 }
 
+/** What this replica has for one webhook. */
+interface Line {
+  /** Claimed, and not yet begun. */
+  waiting: Pending[];
+  /** Attempts under way. */
+  active: number;
+}
+
 /** Sends events to webhooks, until each is delivered or given up. */
 export class Courier {
   readonly #options: CourierOptions;
   readonly #clock: () => number;
   readonly #random: () => number;
-  /** Claimed, and not yet begun. */
-  #waiting: Pending[] = [];
-  readonly #active = new Map<Promise<void>, string>();
+  readonly #lines = new Map<string, Line>();
+  readonly #active = new Set<Promise<void>>();
+  #looking: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isStopped = false;
 
@@ -81,7 +88,7 @@ export class Courier {
 
   /** Resolves when nothing is under way. */
   async settled(): Promise<void> {
-    while (this.#active.size > 0) await Promise.all(this.#active.keys());
+    while (this.#active.size > 0) await Promise.all(this.#active);
   }
 
   /** Has an event sent to every webhook that wants its type. Resolves when it is written down, before it is sent. */
@@ -92,8 +99,7 @@ export class Courier {
       event,
       wanted.map(({ id }) => id),
     );
-    this.#waiting.push(...added);
-    this.#begin();
+    this.#queue(added);
   }
 
   /** Sends an event to one webhook, whatever it wants, and says what became of it; nothing is kept of it. Undefined if there is no such webhook. */
@@ -102,39 +108,56 @@ export class Courier {
     return found && this.#post(found, event.id, bodyOf(event));
   }
 
-  /** Begins what is due; resolves when it has begun. Never rejects. */
-  async look(): Promise<void> {
+  /** Begins what is due; resolves when it has begun. Never rejects. Two at once are one, or both would claim the same. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<void> {
     const { deliveries, onError } = this.#options;
     try {
-      if (this.#waiting.length < AHEAD) this.#waiting.push(...(await deliveries.claim(AHEAD - this.#waiting.length)));
-      this.#begin();
+      this.#queue(await deliveries.claim((webhook) => AHEAD - (this.#lines.get(webhook)?.waiting.length ?? 0)));
       await deliveries.forget(FORGOTTEN);
     } catch (error) {
       onError(error);
     }
   }
 
-  #begin(): void {
-    const nowMs = this.#clock();
-    const waiting: Pending[] = [];
-    for (const pending of this.#waiting) {
-      // Others may be at it by now; it is claimed again when it is due.
-      if (pending.untilMs <= nowMs || this.#isStopped) continue;
-      const ofOne = [...this.#active.values()].filter((webhook) => webhook === pending.webhook).length;
-      if (this.#active.size >= AT_ONCE || ofOne >= AT_ONCE_OF_ONE) waiting.push(pending);
-      else this.#start(pending);
+  #queue(claimed: readonly Pending[]): void {
+    for (const pending of claimed) {
+      const line = this.#lines.get(pending.webhook) ?? { waiting: [], active: 0 };
+      this.#lines.set(pending.webhook, line);
+      line.waiting.push(pending);
     }
-    this.#waiting = waiting;
+    for (const webhook of new Set(claimed.map(({ webhook }) => webhook))) this.#begin(webhook);
   }
 
-  #start(pending: Pending): void {
+  #begin(webhook: string): void {
+    const line = this.#lines.get(webhook);
+    if (line === undefined) return;
+    while (line.active < AT_ONCE) {
+      const pending = line.waiting.shift();
+      if (pending === undefined) break;
+      // Others might be at it before this attempt has ended; it is claimed again when it is due.
+      if (pending.untilMs - ATTEMPT_MS <= this.#clock() || this.#isStopped) continue;
+      line.active++;
+      this.#start(pending, line);
+    }
+    if (line.active === 0) this.#lines.delete(webhook);
+  }
+
+  #start(pending: Pending, line: Line): void {
     const attempt = this.#attempt(pending)
       .catch(this.#options.onError)
       .finally(() => {
         this.#active.delete(attempt);
-        this.#begin();
+        line.active--;
+        this.#begin(pending.webhook);
       });
-    this.#active.set(attempt, pending.webhook);
+    this.#active.add(attempt);
   }
 
   async #attempt(pending: Pending): Promise<void> {

@@ -108,12 +108,18 @@ export class Deliveries {
     return (await Promise.all(added)).flat();
   }
 
-  /** Claims what is due, at most so many. */
-  async claim(max: number): Promise<Pending[]> {
+  /** Claims what is due; of each webhook as many as there is room for, so that what waits for one hides nothing of another. */
+  async claim(roomOf: (webhook: string) => number): Promise<Pending[]> {
     const nowMs = this.#clock();
     const due = [...this.#due].filter(([, dueMs]) => dueMs <= nowMs).sort(([, a], [, b]) => a - b);
-    const claimed = due.slice(0, max).map(([name]) => this.#claim(name, nowMs));
-    return (await Promise.all(claimed)).flat();
+    const rooms = new Map<string, number>();
+    const wanted = due.filter(([name]) => {
+      const webhook = webhookOf(name);
+      const room = rooms.get(webhook) ?? roomOf(webhook);
+      rooms.set(webhook, room - 1);
+      return room > 0;
+    });
+    return (await Promise.all(wanted.map(([name]) => this.#claim(name, nowMs)))).flat();
   }
 
   /** Notes what became of an attempt: it is delivered, due again at an instant, or given up. */
@@ -137,7 +143,7 @@ export class Deliveries {
 
   /** Gives up what is on its way to a webhook that is no more. */
   async abandon(webhook: string, outcome: string): Promise<void> {
-    const names = [...this.#due.keys()].filter((name) => name.endsWith(`.${webhook}`));
+    const names = [...this.#due.keys()].filter((name) => webhookOf(name) === webhook);
     for (const name of names) await this.note(name.slice(PREFIX.length), outcome, { state: "dead" });
   }
 
@@ -199,13 +205,17 @@ export class Deliveries {
   }
 }
 
+function webhookOf(id: string): string {
+  return id.slice(id.indexOf(".") + 1);
+}
+
 function recordOf(value: string): DeliveryRecord {
   return JSON.parse(value) as DeliveryRecord;
 }
 
 function pendingOf(id: string, { body, attempts, dueMs }: DeliveryRecord): Pending {
-  const [event = "", webhook = ""] = id.split(".");
-  return { id, event, webhook, body, attempts, untilMs: dueMs };
+  const webhook = webhookOf(id);
+  return { id, event: id.slice(0, -webhook.length - 1), webhook, body, attempts, untilMs: dueMs };
 }
 
 function deliveryOf(id: string, record: DeliveryRecord): Delivery {

@@ -1,10 +1,10 @@
-import { request as requestHttp } from "node:http";
+import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { Webhook as Signer } from "standardwebhooks";
 import { ReceiverRefused, type Receivers } from "./receiver.js";
 
 /** How long, in ms, a receiver may take from the first byte to its status. */
-const TIMEOUT_MS = 15_000;
+export const ATTEMPT_MS = 15_000;
 /** Seconds that a receiver may ask to be left alone for, at most. */
 const MAX_RETRY_AFTER_S = 86_400;
 
@@ -56,13 +56,17 @@ export async function post(
   };
   const request = checked.protocol === "https:" ? requestHttps : requestHttp;
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const signal = AbortSignal.timeout(ATTEMPT_MS);
     const call = request(checked, { method: "POST", headers, signal, agent: false, lookup: receivers.lookup });
-    call.once("response", ({ statusCode = 0, headers: { "retry-after": after } }) => {
+    const onAnswer = ({ statusCode = 0, headers: { "retry-after": after } }: IncomingMessage) => {
       resolve(answered(statusCode, after));
       call.destroy(); // What else it says is of no use, and may have no end.
-    });
+    };
+    call.once("response", onAnswer);
+    // Another protocol is no delivery; unheard, it would be no answer either, and no error.
+    call.once("upgrade", onAnswer);
     call.on("error", (error) => resolve(failed(reasonOf(error, signal))));
+    call.once("close", () => resolve(failed("closed without an answer")));
     call.end(body);
   });
 }
@@ -84,7 +88,7 @@ function failed(outcome: string): Attempt {
 }
 
 function reasonOf(error: Error, signal: AbortSignal): string {
-  if (signal.aborted) return `no answer within ${TIMEOUT_MS / 1000} seconds`;
+  if (signal.aborted) return `no answer within ${ATTEMPT_MS / 1000} seconds`;
   if (error instanceof ReceiverRefused) return `refused: ${error.message}`;
   return "code" in error ? String(error.code) : error.message;
 }

@@ -8,6 +8,9 @@ export class ReceiverRefused extends Error {}
 /** UTF-16 units of an address at most. */
 const MAX_URL = 2048;
 
+/** Of IPv6 only this much is given out for the internet; the rest holds, among others, IPv4 in another form. */
+const GLOBAL_IPV6 = parseNetwork("2000::/3");
+
 /**
  * Which hosts webhooks may go to: those of the internet, and of networks that are allowed by name. Else whoever may set a
  * webhook could have the service ask what only it can reach: its own network, or the credentials of its machine.
@@ -66,7 +69,7 @@ export class Receivers {
 
   #checkAddress(address: string): void {
     const network = parseNetwork(address.split("%", 1)[0] ?? "");
-    if (typeof network !== "string" && (network[0].range() === "unicast" || this.#isAllowed(address))) return;
+    if (typeof network !== "string" && (isOfInternet(network) || this.#isAllowed(address))) return;
     throw new ReceiverRefused(`${address} is no address of the internet, and of no allowed network`);
   }
 
@@ -74,6 +77,14 @@ export class Receivers {
     const network = parseNetwork(address);
     if (typeof network === "string") return false;
     const [ip] = network;
-    return this.#allowed.some(([of, length]) => of.kind() === ip.kind() && ip.match(of as never, length));
+    return this.#allowed.some((allowed) => isWithin(ip, allowed));
   }
+}
+
+function isOfInternet([ip]: Network): boolean {
+  return ip.range() === "unicast" && (ip.kind() === "ipv4" || isWithin(ip, GLOBAL_IPV6));
+}
+
+function isWithin(ip: Network[0], network: Network | string): boolean {
+  return typeof network !== "string" && network[0].kind() === ip.kind() && ip.match(network[0] as never, network[1]);
 }

@@ -113,6 +113,18 @@ describe("a quota", () => {
     expect(told().sort()).toEqual(["usage.threshold acme 80", "usage.threshold other 80"]);
   });
 
+  it("is told of by what came last, also if that came while it could not be told of", async () => {
+    const { watch, call, told, fail } = watched();
+    call("acme", 8);
+    fail(new Error("the records are away"));
+    const looked = watch.look();
+    call("acme", 2);
+    await expect(looked).rejects.toThrow("the records are away");
+    fail(undefined);
+    await watch.look();
+    expect(told()).toEqual(["usage.threshold acme 80", "usage.threshold acme 100"]);
+  });
+
   it("has the same id on every replica", async () => {
     const [one, other] = [watched(), watched()];
     for (const { watch, call, clock } of [one, other]) {

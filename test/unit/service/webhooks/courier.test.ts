@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import { Webhook as Verifier } from "standardwebhooks";
 import { describe, expect, it } from "vitest";
 import { MemoryRecords } from "../../../../src/engine/records.js";
@@ -147,6 +148,12 @@ describe("a delivery that fails", () => {
       /^302, and redirects/,
     ],
     ["breaks off", (response) => void response.destroy(), /ECONNRESET/],
+    [
+      "wants another protocol",
+      ({ socket }) =>
+        void socket?.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n"),
+      /^101$/,
+    ],
     ["refuses", (response) => void response.writeHead(404).end(), /^404$/],
   ])("where the receiver %s says so", async (_, answer, outcome) => {
     const { hooks, courier, deliveries } = await withHook();
@@ -209,6 +216,66 @@ describe("a receiver", () => {
     for (let account = 0; account < 40; account++) await courier.publish(event(`account ${account}`));
     await expect.poll(() => other.heard.length).toBe(40);
     expect(hooks.heard.length).toBe(4);
+  });
+});
+
+describe("receivers that never answer", () => {
+  it("keep none waiting, however many they are", async () => {
+    const { hooks, webhooks, courier } = await withHook();
+    hooks.answer = () => undefined;
+    for (let more = 0; more < 4; more++) {
+      await webhooks.create({ url: `${hooks.url}/${more}`, events: ["usage.threshold"] });
+    }
+    const other = await HookServer.start();
+    await webhooks.create({ url: other.url, events: ["usage.threshold"] });
+    for (let account = 0; account < 8; account++) await courier.publish(event(`account ${account}`));
+    await expect.poll(() => other.heard.length).toBe(8);
+  });
+
+  it("keep nobody waiting whose delivery is tried again", async () => {
+    const { hooks, webhooks, courier, clock } = await withHook();
+    const other = await HookServer.start();
+    hooks.answer = other.answer = (response) => void response.writeHead(503).end();
+    for (let account = 0; account < 200; account++) await courier.publish(event(`account ${account}`));
+    await courier.settled();
+    await webhooks.create({ url: other.url, events: ["usage.threshold"] });
+    clock.nowMs += 10;
+    await courier.publish(event("acme"));
+    await courier.settled();
+    expect(other.heard).toHaveLength(1);
+    hooks.answer = () => undefined;
+    clock.nowMs += WAITS_MS[0];
+    await courier.look();
+    await expect.poll(() => other.heard.length).toBe(2);
+  });
+
+  it("are not begun with so late that another would begin as well", async () => {
+    const { hooks, courier, clock } = await withHook();
+    const open: ServerResponse[] = [];
+    hooks.answer = (response) => void open.push(response);
+    for (let account = 0; account < 5; account++) await courier.publish(event(`account ${account}`));
+    await expect.poll(() => open.length).toBe(4);
+    // The fifth is claimed still, and would not be for as long as an attempt takes.
+    clock.nowMs += CLAIM_MS - 1;
+    for (const response of open) response.end();
+    await courier.settled();
+    expect(hooks.heard).toHaveLength(4);
+    clock.nowMs += 1;
+    await courier.look();
+    await expect.poll(() => open.length).toBe(5);
+    open[4]?.end();
+    await courier.settled();
+  });
+
+  it("are looked for once, by whoever looks at the same moment", async () => {
+    const { hooks, courier, clock } = await withHook();
+    hooks.answer = (response) => void response.writeHead(503).end();
+    await courier.publish(event());
+    await courier.settled();
+    clock.nowMs += WAITS_MS[0];
+    await Promise.all([courier.look(), courier.look()]);
+    await courier.settled();
+    expect(hooks.heard).toHaveLength(2);
   });
 });
 
