@@ -8,7 +8,9 @@ import { Worker } from "node:worker_threads";
 import { expect, it, onTestFinished } from "vitest";
 import type { Engine } from "../../../src/engine/engine.js";
 import { openNative } from "../../../src/engine/native.js";
+import { createLimiter } from "../../../src/index.js";
 import type { Cell, Cells, CellsOptions } from "../../../src/ledger/cells.js";
+import { openLedger, type UsageReport } from "../../../src/ledger/index.js";
 import { openCells } from "../../../src/ledger/open-cells.js";
 
 const HOUR_MS = 3_600_000;
@@ -63,6 +65,24 @@ it("is written to the limiter's file with its flush, and read from there and fro
   ]);
   expect(await second.cells.accounts("a", 5)).toEqual(["b"]);
   await second.engine.close();
+});
+
+it("has a ledger tell after a restart what it told before, and what is counted and not written yet", async () => {
+  const storage = { type: "file" as const, path: newFile(), flushMs: 60_000 };
+  const ask = { from: HOUR * HOUR_MS, to: (HOUR + 24) * HOUR_MS, by: "day" as const, group: ["plan" as const] };
+  const reports: UsageReport[] = [];
+  for (const units of [2.5, 1]) {
+    const limiter = createLimiter({ tiers, storage });
+    const ledger = openLedger({ limiter, meters: ["identify"], clock: () => (HOUR + 3) * HOUR_MS });
+    ledger.record({ account: "a", meter: "identify", plan: "free", units });
+    reports.push(await ledger.report(ask));
+    await ledger.close();
+    await limiter.close();
+  }
+  expect(reports).toMatchObject([
+    { rows: [{ calls: 1, units: 2.5, plan: "free" }], bound: { calls: 1, units: 2.5 } },
+    { rows: [{ calls: 2, units: 3.5, plan: "free" }], bound: { calls: 1, units: 1 } },
+  ]);
 });
 
 it("closes a day ten minutes after it, revises it by what comes later, and merges its hours when they are old", async () => {
