@@ -1,15 +1,20 @@
-//! A call of several subjects, all of which spend or none: how the keyspace decides on it.
+//! A call of several subjects, all of which spend or none: how the limiter decides on it, and the keyspace.
 
 use std::collections::BTreeMap;
 
+use crate::call::Call;
+use crate::clock::held;
 use crate::correction::Correction;
 use crate::cost::{SlotCost, SlotCosts};
 use crate::credit::Credits;
 use crate::decision::Outcome;
 use crate::held_shards::HeldShards;
 use crate::key::KeyHash;
-use crate::keyspace::{Call, Keyspace, Shared, lock};
+use crate::keyspace::Keyspace;
+use crate::limiter::{Limiter, keyspace};
+use crate::overflow::{Shared, lock};
 use crate::state::State;
+use crate::subject::{Subject, SubjectError};
 use crate::tier_versions::TierVersions;
 use crate::verdict::Verdict;
 
@@ -59,7 +64,7 @@ impl<const N: usize> Keyspace<N> {
                 let name = call.tier.spec().name.as_str();
                 shared
                     .entry(name)
-                    .or_insert_with(|| self.shared(tiers, call.tier, new, call.now_ms));
+                    .or_insert_with(|| self.overflow.shared(tiers, call.tier, new, call.now_ms));
             }
         }
         let mut shared: BTreeMap<&str, _> = shared.iter().map(|(name, state)| (*name, lock(state))).collect();
@@ -120,5 +125,53 @@ impl<const N: usize> Keyspace<N> {
         };
         let forgotten = self.table.make_room(new, room_ms, may_go);
         self.count_forgotten(&forgotten);
+    }
+}
+
+impl Limiter {
+    /// Decides on a call of several subjects: each spends its cost, or none does. In the outcomes, one for each, the verdict
+    /// of a subject is its own: the call may go on if all are allowed. Of one that would have been, beside another that is
+    /// denied, the outcome says where it stands, and it is not counted.
+    ///
+    /// It waits for the parts of the table that all of them are in, and holds these together: so let them be few.
+    ///
+    /// # Errors
+    /// [`Error::TierUnknown`], [`Error::CostExceedsCapacity`]; then nothing has changed.
+    #[cold]
+    pub fn consume_together(&self, subjects: &[Subject], now_ms: u64) -> Result<Vec<Outcome>, SubjectError> {
+        let tiers = &self.core.tiers;
+        let now_ms = held(now_ms);
+        let version = tiers.version();
+        let checked = |(index, subject): (usize, &Subject)| {
+            let tier = tiers.tier_of(version, subject.tier);
+            let checked = tier.and_then(|tier| tier.costs(&subject.cost, version).map(|costs| (tier, costs)));
+            checked.map_err(|error| SubjectError { index, error })
+        };
+        let under: Vec<_> = subjects.iter().enumerate().map(checked).collect::<Result<_, _>>()?;
+        let mut calls = Vec::with_capacity(subjects.len());
+        for (subject, (tier, costs)) in subjects.iter().zip(&under) {
+            calls.push(Call {
+                key: subject.key,
+                tier,
+                cost: costs,
+                now_ms,
+                is_final: true,
+            });
+        }
+        let outcome = Outcome {
+            version,
+            now_ms,
+            ..Outcome::default()
+        };
+        let mut outcomes = vec![outcome; calls.len()];
+        let (room_ms, shared_holder) = (self.room_ms(now_ms), |tier: &str| self.shared_holder(tier));
+        keyspace!(self, space => space.consume_together(tiers, &calls, room_ms, &shared_holder, &mut outcomes));
+        let is_allowed = outcomes.iter().all(|outcome| outcome.verdict == Verdict::Allowed);
+        for (call, outcome) in calls.iter().zip(&outcomes) {
+            if is_allowed || outcome.verdict != Verdict::Allowed {
+                self.count(call.tier, call.cost, outcome);
+            }
+        }
+        Ok(outcomes)
     }
 }

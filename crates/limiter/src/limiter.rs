@@ -4,36 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::MAX_LIMITS;
+use crate::call::Call;
 use crate::clock::{Readings, held};
 use crate::correction::Correction;
-use crate::cost::{Costs, SlotCost, SlotCosts};
-use crate::credit::Credit;
+use crate::cost::SlotCost;
 use crate::decision::Outcome;
 use crate::error::Error;
-use crate::key::{KeyHash, KeyHasher, Secret};
-use crate::keyspace::{Call, Grant, Keyspace};
+use crate::key::{KeyHash, KeyHasher};
+use crate::keyspace::{Grant, Keyspace};
 use crate::limit::Limit;
 use crate::places::TakenPlace;
-use crate::rule_set::HeldRuleSet;
-use crate::snapshot::{AdoptedRuleSet, Change, NamedRule};
+use crate::settings::Settings;
 use crate::stats::{Counters, Stats};
-use crate::subject::{Subject, SubjectError};
 use crate::tier::{Tier, TierId, TierRef, TierSpec};
 use crate::tier_versions::TierVersions;
 use crate::verdict::Verdict;
-
-/// How a limiter is made.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The tiers in force at first.
-    pub tiers: Vec<TierSpec>,
-    /// Keys held at once, from 1.
-    pub max_keys: usize,
-    /// The secret under which keys are hashed; random, and the same as long as what is stored is to be found again.
-    pub secret: Secret,
-    /// Whether changes are noted for [`Limiter::drain_changed`].
-    pub durable: bool,
-}
 
 /// Decides who may call what, how fast and how much. Any number of threads may share one; best each has a clone of its
 /// own, which is the same limiter, so that they don't meet in its counters.
@@ -42,15 +27,15 @@ pub struct Settings {
 /// instant before the latest one told for it counts as that one; see [`Outcome::behind_ms`].
 #[derive(Debug)]
 pub struct Limiter {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
     /// Where this clone counts.
     lane: usize,
 }
 
 #[derive(Debug)]
-struct Core {
-    tiers: TierVersions,
-    keys: Keys,
+pub(crate) struct Core {
+    pub(crate) tiers: TierVersions,
+    pub(crate) keys: Keys,
     hasher: KeyHasher,
     sweeps: Readings,
     counters: Counters,
@@ -59,7 +44,7 @@ struct Core {
 
 /// Keys of as many slots as the tiers need.
 #[derive(Debug)]
-enum Keys {
+pub(crate) enum Keys {
     Two(Keyspace<2>),
     Four(Keyspace<4>),
     Eight(Keyspace<MAX_LIMITS>),
@@ -69,12 +54,13 @@ enum Keys {
 macro_rules! keyspace {
     ($limiter:ident, $space:ident => $call:expr) => {
         match &$limiter.core.keys {
-            Keys::Two($space) => $call,
-            Keys::Four($space) => $call,
-            Keys::Eight($space) => $call,
+            $crate::limiter::Keys::Two($space) => $call,
+            $crate::limiter::Keys::Four($space) => $call,
+            $crate::limiter::Keys::Eight($space) => $call,
         }
     };
 }
+pub(crate) use keyspace;
 
 impl Clone for Limiter {
     fn clone(&self) -> Self {
@@ -187,63 +173,6 @@ impl Limiter {
         Ok(self.consume_at(key, (version, &*tier), cost_milli, now_ms))
     }
 
-    /// The same of a cost for each limit. Where all of them are 0, it touches nothing.
-    ///
-    /// # Errors
-    /// As of [`consume`](Self::consume).
-    pub fn consume_each(&self, key: KeyHash, tier: TierId, costs: &Costs, now_ms: u64) -> Result<Outcome, Error> {
-        let (version, tier) = self.core.tiers.tier(tier)?;
-        let mut slot_costs = SlotCosts::NOTHING;
-        tier.price(costs, version, &mut slot_costs)?;
-        Ok(self.consume_at(key, (version, &*tier), &slot_costs, now_ms))
-    }
-
-    /// Decides on a call of several subjects: each spends its cost, or none does. In the outcomes, one for each, the verdict
-    /// of a subject is its own: the call may go on if all are allowed. Of one that would have been, beside another that is
-    /// denied, the outcome says where it stands, and it is not counted.
-    ///
-    /// It waits for the parts of the table that all of them are in, and holds these together: so let them be few.
-    ///
-    /// # Errors
-    /// [`Error::TierUnknown`], [`Error::CostExceedsCapacity`]; then nothing has changed.
-    #[cold]
-    pub fn consume_together(&self, subjects: &[Subject], now_ms: u64) -> Result<Vec<Outcome>, SubjectError> {
-        let tiers = &self.core.tiers;
-        let now_ms = held(now_ms);
-        let version = tiers.version();
-        let checked = |(index, subject): (usize, &Subject)| {
-            let tier = tiers.tier_of(version, subject.tier);
-            let checked = tier.and_then(|tier| tier.costs(&subject.cost, version).map(|costs| (tier, costs)));
-            checked.map_err(|error| SubjectError { index, error })
-        };
-        let under: Vec<_> = subjects.iter().enumerate().map(checked).collect::<Result<_, _>>()?;
-        let mut calls = Vec::with_capacity(subjects.len());
-        for (subject, (tier, costs)) in subjects.iter().zip(&under) {
-            calls.push(Call {
-                key: subject.key,
-                tier,
-                cost: costs,
-                now_ms,
-                is_final: true,
-            });
-        }
-        let outcome = Outcome {
-            version,
-            now_ms,
-            ..Outcome::default()
-        };
-        let mut outcomes = vec![outcome; calls.len()];
-        let (room_ms, shared_holder) = (self.room_ms(now_ms), |tier: &str| self.shared_holder(tier));
-        keyspace!(self, space => space.consume_together(tiers, &calls, room_ms, &shared_holder, &mut outcomes));
-        let is_allowed = outcomes.iter().all(|outcome| outcome.verdict == Verdict::Allowed);
-        for (call, outcome) in calls.iter().zip(&outcomes) {
-            if is_allowed || outcome.verdict != Verdict::Allowed {
-                self.count(call.tier, call.cost, outcome);
-            }
-        }
-        Ok(outcomes)
-    }
-
     /// Does what [`consume`](Self::consume) does by two clocks: a cheap one that lags a little, and a better one, which is
     /// read for a key that is new, and where the first would deny. `outcome` is a default one.
     ///
@@ -268,31 +197,6 @@ impl Limiter {
         Ok(())
     }
 
-    /// The same of a cost for each limit.
-    ///
-    /// # Errors
-    /// As of [`consume`](Self::consume).
-    #[inline]
-    pub fn consume_each_by(
-        &self,
-        key: KeyHash,
-        tier: TierId,
-        costs: &Costs,
-        cheap_ms: u64,
-        better_ms: impl FnOnce() -> u64,
-        outcome: &mut Outcome,
-    ) -> Result<(), Error> {
-        let (version, priced) = self.core.tiers.tier(tier)?;
-        let mut slot_costs = SlotCosts::NOTHING;
-        priced.price(costs, version, &mut slot_costs)?;
-        if self.allows_by_cheap(key, (version, &*priced), &slot_costs, cheap_ms, outcome) {
-            outcome.stand_still_until(better_ms);
-        } else {
-            *outcome = self.consume_each(key, tier, costs, better_ms())?;
-        }
-        Ok(())
-    }
-
     /// A tier that can hold a cost, and its version.
     #[inline]
     fn priced(&self, tier: TierId, cost_milli: u64) -> Result<(usize, TierRef<'_>), Error> {
@@ -302,7 +206,7 @@ impl Limiter {
     }
 
     #[inline]
-    fn consume_at(&self, key: KeyHash, tier: (usize, &Tier), cost: impl SlotCost, now_ms: u64) -> Outcome {
+    pub(crate) fn consume_at(&self, key: KeyHash, tier: (usize, &Tier), cost: impl SlotCost, now_ms: u64) -> Outcome {
         let mut outcome = Outcome::default();
         self.decide(key, tier, cost, now_ms, true, &mut outcome);
         self.count(tier.1, cost, &outcome);
@@ -311,7 +215,7 @@ impl Limiter {
 
     /// Whether a cheap clock's instant is enough to allow a call of a known key; else it is to be decided by a better one.
     #[inline]
-    fn allows_by_cheap(
+    pub(crate) fn allows_by_cheap(
         &self,
         key: KeyHash,
         tier: (usize, &Tier),
@@ -327,7 +231,7 @@ impl Limiter {
     }
 
     #[inline]
-    fn count(&self, tier: &Tier, cost: impl SlotCost, outcome: &Outcome) {
+    pub(crate) fn count(&self, tier: &Tier, cost: impl SlotCost, outcome: &Outcome) {
         let overflows = outcome.overflow && !cost.is_nothing();
         self.core.counters.count(tier, outcome.verdict, overflows, self.lane);
     }
@@ -386,7 +290,7 @@ impl Limiter {
     }
 
     /// Stands for the keys of a tier that found no room: no key's hash is like it.
-    fn shared_holder(&self, tier: &str) -> KeyHash {
+    pub(crate) fn shared_holder(&self, tier: &str) -> KeyHash {
         KeyHash([0, self.hash(tier).0[1]])
     }
 
@@ -406,18 +310,13 @@ impl Limiter {
         Ok(self.peek_at(key, (version, &*tier), cost_milli, now_ms))
     }
 
-    /// The same of a cost for each limit.
-    ///
-    /// # Errors
-    /// As of [`peek`](Self::peek).
-    pub fn peek_each(&self, key: KeyHash, tier: TierId, costs: &Costs, now_ms: u64) -> Result<Outcome, Error> {
-        let (version, tier) = self.core.tiers.tier(tier)?;
-        let mut slot_costs = SlotCosts::NOTHING;
-        tier.price(costs, version, &mut slot_costs)?;
-        Ok(self.peek_at(key, (version, &*tier), &slot_costs, now_ms))
-    }
-
-    fn peek_at(&self, key: KeyHash, (version, tier): (usize, &Tier), cost: impl SlotCost, now_ms: u64) -> Outcome {
+    pub(crate) fn peek_at(
+        &self,
+        key: KeyHash,
+        (version, tier): (usize, &Tier),
+        cost: impl SlotCost,
+        now_ms: u64,
+    ) -> Outcome {
         let now_ms = held(now_ms);
         let call = Call {
             key,
@@ -435,7 +334,7 @@ impl Limiter {
         outcome
     }
 
-    fn room_ms(&self, now_ms: u64) -> u64 {
+    pub(crate) fn room_ms(&self, now_ms: u64) -> u64 {
         self.core.sweeps.borne_out(now_ms)
     }
 
@@ -516,31 +415,6 @@ impl Limiter {
         }
     }
 
-    /// Every key that has changed since the last call, in order. What is not stored after all goes to
-    /// [`give_back_changed`](Self::give_back_changed).
-    #[must_use]
-    pub fn drain_changed(&self) -> Vec<KeyHash> {
-        keyspace!(self, space => space.drain_changed())
-    }
-
-    /// Every key that is held, in order, for [`changes`](Self::changes) to tell all that is to be stored.
-    #[must_use]
-    pub fn keys(&self) -> Vec<KeyHash> {
-        keyspace!(self, space => space.keys())
-    }
-
-    /// What has become of keys that were drained. It is to be stored, or the keys given back: what changes from now on is a
-    /// change again.
-    #[must_use]
-    pub fn changes(&self, keys: &[KeyHash]) -> Vec<Change> {
-        keyspace!(self, space => space.changes(&self.core.tiers, keys))
-    }
-
-    /// Notes keys again whose changes could not be stored.
-    pub fn give_back_changed(&self, keys: &[KeyHash]) {
-        keyspace!(self, space => space.give_back_changed(keys));
-    }
-
     /// The number of a tier like `plain`, of a version of the tiers, but with other limits; they have names that are known.
     /// Decisions under it count as the plain tier's. It decides until the next reload.
     ///
@@ -553,35 +427,5 @@ impl Limiter {
         let id = self.core.tiers.override_tier(version, plain, spec)?;
         keyspace!(self, space => space.look_for_used_rule_sets(&self.core.tiers));
         Ok(id)
-    }
-
-    /// The limits that a rule set stands for.
-    #[must_use]
-    pub fn named_rules(&self, rule_set: &HeldRuleSet) -> Vec<NamedRule> {
-        self.core.tiers.named_rules(rule_set)
-    }
-
-    /// Makes a stored rule set known.
-    ///
-    /// # Errors
-    /// [`Error::TooManyRuleSets`] if too many different ones are stored.
-    pub fn adopt(&self, limits: &[NamedRule]) -> Result<AdoptedRuleSet, Error> {
-        self.core.tiers.adopt(limits)
-    }
-
-    /// Takes up the state of a stored key, which is then not a change: what was used and granted, by the slots of the rule
-    /// set as it was stored.
-    ///
-    /// # Errors
-    /// [`Error::TooManyKeys`]
-    pub fn restore(
-        &self,
-        key: KeyHash,
-        at_ms: u64,
-        rule_set: &AdoptedRuleSet,
-        used: [u64; MAX_LIMITS],
-        credits: [Credit; MAX_LIMITS],
-    ) -> Result<(), Error> {
-        keyspace!(self, space => space.restore(key, at_ms, rule_set, used, credits))
     }
 }

@@ -2,28 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-use tollkeeper_limiter::{Error, LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
+mod specs;
+
+use specs::{minute, tier};
+use tollkeeper_limiter::{Error, LimitSpec, Limiter, Period, Rule, Settings, Verdict};
 
 const NOW_MS: u64 = 1_790_000_000_000;
-
-fn minute(limit: u64) -> LimitSpec {
-    LimitSpec {
-        name: "minute".into(),
-        rule: Rule::Bucket {
-            limit_milli: limit * 1000,
-            window_ms: 60_000,
-            burst_milli: 1000,
-            block_ms: 0,
-        },
-    }
-}
-
-fn tier(name: &str, limits: Vec<LimitSpec>) -> TierSpec {
-    TierSpec {
-        name: name.into(),
-        limits,
-    }
-}
 
 fn limiter() -> Limiter {
     let tiers = vec![tier("free", vec![minute(5)]), tier("unlimited", vec![])];

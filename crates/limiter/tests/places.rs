@@ -3,51 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 #![allow(clippy::cast_precision_loss, reason = "no amount of the model comes near 2^53")]
 
+mod specs;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
+use specs::{day, minute, parallel, tier};
 use tollkeeper_limiter::{
-    Correction, Cost, Costs, Delta, Error, LimitSpec, Limiter, MAX_LIMITS, Outcome, Period, Rule, Settings, Subject,
-    TakenPlace, TierId, TierSpec, Verdict,
+    Correction, Cost, Costs, Delta, Error, LimitSpec, Limiter, MAX_LIMITS, Outcome, Settings, Subject, TakenPlace,
+    TierId, TierSpec, Verdict,
 };
 
 const NOW_MS: u64 = 1_790_000_000_000;
 const TIMEOUT_MS: u64 = 30_000;
-
-fn parallel(limit: u64, timeout_ms: u64) -> LimitSpec {
-    LimitSpec {
-        name: "parallel".into(),
-        rule: Rule::Concurrency { limit, timeout_ms },
-    }
-}
-
-fn minute(limit: u64) -> LimitSpec {
-    LimitSpec {
-        name: "minute".into(),
-        rule: Rule::Bucket {
-            limit_milli: limit * 1_000,
-            window_ms: 60_000,
-            burst_milli: 1_000,
-            block_ms: 0,
-        },
-    }
-}
-
-fn day(limit: u64) -> LimitSpec {
-    LimitSpec {
-        name: "day".into(),
-        rule: Rule::Quota {
-            limit_milli: limit * 1_000,
-            period: Period::Day,
-        },
-    }
-}
-
-fn tier(name: &str, limits: Vec<LimitSpec>) -> TierSpec {
-    TierSpec {
-        name: name.into(),
-        limits,
-    }
-}
 
 fn limiter_of(tiers: Vec<TierSpec>, max_keys: usize) -> Limiter {
     let settings = Settings {
@@ -166,7 +133,7 @@ fn a_denied_call_takes_neither_a_place_nor_a_token() {
 
 #[test]
 fn a_grant_to_a_key_leaves_its_places_taken() {
-    let limiter = limiter(vec![parallel(1, TIMEOUT_MS), day(5)]);
+    let limiter = limiter(vec![parallel(1, TIMEOUT_MS), day("day", 5)]);
     let running = consume(&limiter, "key", NOW_MS);
     limiter
         .grant(limiter.hash("key"), 0, "day", 1_000, false, NOW_MS)
@@ -298,7 +265,7 @@ fn keys_that_find_no_room_share_the_places_of_their_tier() {
 
 #[test]
 fn nothing_of_it_is_stored() {
-    let limiter = limiter(vec![parallel(1, TIMEOUT_MS), day(10)]);
+    let limiter = limiter(vec![parallel(1, TIMEOUT_MS), day("day", 10)]);
     consume(&limiter, "key", NOW_MS);
     let changes = limiter.changes(&limiter.drain_changed());
     let state = changes[0].state.as_ref().unwrap();
@@ -321,7 +288,7 @@ fn a_key_of_nothing_else_is_not_stored() {
 #[test]
 fn beside_a_limit_of_nothing_a_call_is_denied_by_that_and_a_boundless_cost_refused() {
     let most_milli = 1 << 62;
-    for nothing in [minute(0), day(0)] {
+    for nothing in [minute(0), day("day", 0)] {
         let limiter = limiter(vec![parallel(1, TIMEOUT_MS), nothing]);
         let decide = |cost_milli| {
             let key = limiter.hash("key");

@@ -2,48 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod specs;
+
 use proptest::array;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use specs::{blocking, bucket, month, tier};
 use tollkeeper_limiter::{
-    Correction, Cost, Costs, Delta, Error, KeyHash, LimitSpec, Limiter, MAX_LIMITS, Outcome, Period, Rule, Settings,
-    Subject, SubjectError, TierId, TierSpec, Verdict,
+    Correction, Cost, Costs, Delta, Error, KeyHash, Limiter, MAX_LIMITS, Outcome, Settings, Subject, SubjectError,
+    TierId, Verdict,
 };
 
 const NOW_MS: u64 = 1_790_000_000_000;
 
-fn bucket(name: &str, limit: u64, block_ms: u64) -> LimitSpec {
-    LimitSpec {
-        name: name.into(),
-        rule: Rule::Bucket {
-            limit_milli: limit * 1_000,
-            window_ms: 60_000,
-            burst_milli: 1_500,
-            block_ms,
-        },
-    }
-}
-
-fn month(limit: u64) -> LimitSpec {
-    LimitSpec {
-        name: "month".into(),
-        rule: Rule::Quota {
-            limit_milli: limit * 1_000,
-            period: Period::Month { anchor_day: 1 },
-        },
-    }
-}
-
 fn limiter(max_keys: usize) -> Limiter {
-    let tier = |name: &str, limits| TierSpec {
-        name: name.into(),
-        limits,
-    };
     Limiter::new(Settings {
         tiers: vec![
-            tier("small", vec![bucket("minute", 10, 0), month(100)]),
-            tier("large", vec![bucket("minute", 30, 0)]),
-            tier("route", vec![bucket("route", 5, 45_000)]),
+            tier("small", vec![bucket("minute", 10, 1_500), month(100)]),
+            tier("large", vec![bucket("minute", 30, 1_500)]),
+            tier("route", vec![blocking("route", 5, 1_500, 45_000)]),
             tier("unlimited", Vec::new()),
         ],
         max_keys,

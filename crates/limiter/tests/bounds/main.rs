@@ -5,42 +5,16 @@
 mod addresses;
 mod clocks;
 mod full_table;
+#[path = "../specs/mod.rs"]
+mod specs;
 mod sweep;
 mod threads;
 mod tiers;
 
-use tollkeeper_limiter::{LimitSpec, Limiter, Period, Rule, Settings, TierSpec, Verdict};
+use specs::{bucket, day, tier};
+use tollkeeper_limiter::{LimitSpec, Limiter, Settings, Verdict};
 
 const NOW_MS: u64 = 1_790_000_000_000;
-
-fn bucket(name: &str, limit: u64, burst_milli: u64) -> LimitSpec {
-    LimitSpec {
-        name: name.into(),
-        rule: Rule::Bucket {
-            limit_milli: limit * 1_000,
-            window_ms: 60_000,
-            burst_milli,
-            block_ms: 0,
-        },
-    }
-}
-
-fn day(name: &str, limit: u64) -> LimitSpec {
-    LimitSpec {
-        name: name.into(),
-        rule: Rule::Quota {
-            limit_milli: limit * 1_000,
-            period: Period::Day,
-        },
-    }
-}
-
-fn tier(name: &str, limits: Vec<LimitSpec>) -> TierSpec {
-    TierSpec {
-        name: name.into(),
-        limits,
-    }
-}
 
 fn limiter(max_keys: usize, limits: Vec<LimitSpec>) -> Limiter {
     Limiter::new(Settings {

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod lease;
 mod model;
+mod rules;
 
 use model::Model;
 use proptest::collection::vec;
