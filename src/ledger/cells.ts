@@ -84,7 +84,7 @@ export interface CellStats {
 
 /** For how long cells are kept; what is older is merged into what is coarser, or let go. */
 export interface Retention {
-  /** Days of which each hour is known: 62 by default. */
+  /** Days of which each hour is known: 62 by default, over Redis 14. */
   hourDays: number;
   /** Days that are known as such: 400 by default. In memory there are hours only. */
   dayDays: number;
@@ -103,6 +103,8 @@ export interface CellsOptions {
 }
 
 export const RETENTION: Retention = { hourDays: 62, dayDays: 400, months: 36 };
+/** Over Redis, where hours lie in memory, and those of each process by themselves. */
+export const REDIS_RETENTION: Retention = { ...RETENTION, hourDays: 14 };
 export const MAX_CELLS = 1_000_000;
 
 /**

@@ -25,7 +25,7 @@ export interface LedgerOptions {
   flushMs?: number | undefined;
   /** Cells in memory at once, 1 to 64,000,000; 1,000,000 by default. What finds no room is counted for no account: `""`. */
   maxCells?: number | undefined;
-  /** For how many days hours and days are kept, and for how many months. */
+  /** For how many days hours (62, over Redis 14) and days are kept (400), and for how many months (36). */
   retention?: Partial<Retention> | undefined;
   /** Told of each failed write, which is tried again; of one to Redis once a minute. By default a process warning. */
   onError?: ((error: unknown) => void) | undefined;

@@ -14,7 +14,7 @@ import {
   MAX_PLANS,
   type OtherCells,
   OVERFLOW_PLAN,
-  RETENTION,
+  REDIS_RETENTION,
 } from "./cells.js";
 import { HOUR_MS } from "./hours.js";
 import { Interner } from "./interner.js";
@@ -151,7 +151,7 @@ class SharedTable {
   #fault: { readonly accounts: number; readonly first: Error } | undefined;
 
   constructor(opens: OpenUsage, { maxCells = MAX_CELLS, retention }: CellsOptions, clock: () => number) {
-    const kept = { ...RETENTION, ...retention };
+    const kept = { ...REDIS_RETENTION, ...retention };
     this.#maxCells = maxCells;
     this.#hourDays = kept.hourDays;
     this.#clock = clock;
