@@ -156,7 +156,7 @@ describe("installed where a binary is packed for", () => {
     });
     const own = pathToFileURL(join(project, "node_modules", "tollkeeper", "dist", "esm")).href;
     expect(loaded).toContain(`${own}/index.js`);
-    expect(loaded.filter((url) => !url.startsWith(own))).toEqual([]);
+    expect(loaded.filter((url) => !url.startsWith(own) || url.includes("/ledger/"))).toEqual([]);
   });
 
   it("is imported as others are, in the time that is printed", async () => {
