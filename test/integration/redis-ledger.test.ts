@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { Redis } from "ioredis";
 import { expect, it, onTestFinished, vi } from "vitest";
 import { createLimiter, type RedisStorage } from "../../src/index.js";
@@ -215,4 +217,26 @@ it("two ledgers of one limiter are one process, which ends with the last", async
   expect(await admin.hlen(`{${prefix}:usage}:processes`)).toBe(1);
   await two.close();
   expect(await admin.exists(`{${prefix}:usage}:processes`)).toBe(0);
+});
+
+it("each thread is a process of its own to the ledger, also where they share a limiter by its name", async () => {
+  const prefix = newPrefix();
+  const program = `
+    const { workerData } = require("node:worker_threads");
+    const { createLimiter } = require("tollkeeper");
+    const { openLedger } = require("tollkeeper/ledger");
+    const { url, prefix, now } = workerData;
+    const storage = { type: "redis", url, prefix };
+    const limiter = createLimiter({ name: "shared", tiers: { free: { limits: [] } }, storage, onStorageError() {} });
+    const ledger = openLedger({ limiter, meters: ["identify"], clock: () => now, onError() {} });
+    for (let call = 0; call < 10; call++) ledger.record({ account: "acme", meter: "identify", plan: "free" });
+    const close = () => ledger.close().then(() => limiter.close(), () => setTimeout(close, 10));
+    close();
+  `;
+  const { ledger, clock } = await open({ prefix });
+  const workerData = { url: redis.url, prefix, now: clock.now };
+  const workers = Array.from({ length: 3 }, () => new Worker(program, { eval: true, workerData }));
+  await Promise.all(workers.map((worker) => once(worker, "exit")));
+  const { rows, waitingFor } = await ledger.report({ ...NOVEMBER, by: "month" });
+  expect([rows[0]?.calls, waitingFor]).toEqual([30, []]);
 });
