@@ -29,13 +29,39 @@ export interface Hours {
  * @throws {TollkeeperError} `ERR_REPORT_INVALID`
  */
 export function hourAt(name: string, instant: unknown): number {
-  const ms = typeof instant === "string" ? parsed(instant) : typeof instant === "number" ? instant : Number.NaN;
-  if (ms >= 0 && ms <= LAST_MS && ms % HOUR_MS === 0) return ms / HOUR_MS;
+  const ms = msOf(instant);
+  if (ms % HOUR_MS === 0) return ms / HOUR_MS;
   throw reportInvalid(
     name,
-    typeof instant === "string" ? JSON.stringify(instant) : shown(instant),
+    was(instant),
     "a whole hour of UTC, in ISO 8601 with its offset, such as 2026-11-01T00:00Z or 2026-11-01, or in ms since the epoch",
   );
+}
+
+/**
+ * The hour that holds an instant, in whole hours since the epoch.
+ *
+ * @param name What messages name it.
+ * @throws {TollkeeperError} `ERR_REPORT_INVALID`
+ */
+export function hourHolding(name: string, instant: unknown): number {
+  const ms = msOf(instant);
+  if (!Number.isNaN(ms)) return Math.floor(ms / HOUR_MS);
+  throw reportInvalid(
+    name,
+    was(instant),
+    "an instant from 1970 to 2248, in ISO 8601 with its offset, such as 2026-11-01T12:30Z or 2026-11-01, or in ms since the epoch",
+  );
+}
+
+/** Not a number if there is no such instant, or a ledger does not reach it. */
+function msOf(instant: unknown): number {
+  const ms = typeof instant === "string" ? parsed(instant) : typeof instant === "number" ? instant : Number.NaN;
+  return ms >= 0 && ms <= LAST_MS ? ms : Number.NaN;
+}
+
+function was(instant: unknown): string {
+  return typeof instant === "string" ? JSON.stringify(instant) : shown(instant);
 }
 
 function parsed(text: string): number {

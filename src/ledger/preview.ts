@@ -1,6 +1,6 @@
 import { type PeriodName, periodAt } from "../engine/period.js";
 import { unmistaken } from "../errors.js";
-import { HOUR_MS, hoursOf, isoOf, reportInvalid } from "./hours.js";
+import { hourHolding, hoursOf, isoOf, reportInvalid } from "./hours.js";
 import type { HeldPlan } from "./month-usage.js";
 import { splitOverage } from "./overage.js";
 import type { Prices } from "./price.js";
@@ -22,7 +22,7 @@ export interface OverageQuota {
 export interface PreviewQuery {
   /** Whose month. */
   account: string;
-  /** An instant of the month, in ISO 8601 or in ms since the epoch. */
+  /** An instant of the month, in ISO 8601 with its offset, or a date of UTC, or in ms since the epoch. */
   at: string | number;
   /** The day on which the account's months begin, 1 to 31, clamped to the last day of the month; 1 by default. */
   anchorDay?: number | undefined;
@@ -58,7 +58,7 @@ export async function previewOf(read: Read, query: PreviewQuery): Promise<Previe
   if (!Number.isInteger(anchorDay) || anchorDay < 1 || anchorDay > 31) {
     throw reportInvalid("anchorDay", unmistaken(anchorDay), "a day of the month, 1 to 31");
   }
-  const at = Math.floor(instantOf("at", query.at) / HOUR_MS);
+  const at = hourHolding("at", query.at);
   const month = hoursOf(at, "month", anchorDay);
   const plans = heldIn(month.from, month.to, query.plans);
   const [from, to] = [isoOf(month.from), isoOf(month.to)];
@@ -69,7 +69,8 @@ export async function previewOf(read: Read, query: PreviewQuery): Promise<Previe
   const asked = { account, from, to, ...division, group: ["meter", "plan"] as const, page: PAGE };
   for (let after: string | null = null; ; ) {
     const report = await read({ ...asked, after });
-    known ??= { complete: report.complete, bound: report.bound };
+    const { complete, bound, waitingFor } = report;
+    known ??= { complete, bound, ...(waitingFor && { waitingFor }) };
     rows.push(...report.rows);
     after = report.next;
     if (after === null) break;
@@ -97,7 +98,7 @@ function withOverage(rows: readonly UsageRow[], { period, anchor = 1, limits }: 
 
 /** For how many hours of a month each plan was held, in their order. */
 function heldIn(from: number, to: number, plans: PreviewQuery["plans"]): HeldPlan[] {
-  const starts = plans.map((one, index) => Math.floor(instantOf(`plans[${index}].from`, one.from) / HOUR_MS));
+  const starts = plans.map((one, index) => hourHolding(`plans[${index}].from`, one.from));
   starts.forEach((start, index) => {
     if (index > 0 && start < (starts[index - 1] ?? 0)) {
       throw reportInvalid(
@@ -112,10 +113,4 @@ function heldIn(from: number, to: number, plans: PreviewQuery["plans"]): HeldPla
     const ends = Math.min(to, starts[index + 1] ?? to);
     return ends > begins ? [{ plan, hours: ends - begins }] : [];
   });
-}
-
-function instantOf(name: string, instant: string | number): number {
-  const ms = typeof instant === "string" ? Date.parse(instant) : instant;
-  if (Number.isFinite(ms) && ms >= 0) return ms;
-  throw reportInvalid(name, unmistaken(instant), "an instant, in ISO 8601 or in ms since the epoch");
 }

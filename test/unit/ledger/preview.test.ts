@@ -134,7 +134,12 @@ describe("a preview", () => {
   });
 
   it.each<[what: string, query: Partial<PreviewQuery>, message: RegExp]>([
-    ["an instant that is none", { at: "yesterday" }, /^at is yesterday; it may be an instant/],
+    ["an instant that is none", { at: "yesterday" }, /^at is "yesterday"; it may be an instant/],
+    ["a number that is no date", { at: "1" }, /^at is "1"; it may be/],
+    ["a day that is none", { at: "2026-02-30" }, /^at is "2026-02-30"; it may be/],
+    ["a time of nowhere", { at: "2026-11-01T05:00" }, /^at is "2026-11-01T05:00"; it may be/],
+    ["the end of time", { at: "+275760-09-13T00:00:00Z" }, /^at is "\+275760/],
+    ["a time after all periods", { at: "2300-01-01" }, /^at is "2300-01-01"; it may be/],
     ["an anchor day that no month has", { anchorDay: 32 }, /^anchorDay is 32; it may be a day of the month, 1 to 31/],
     [
       "plans out of order",
