@@ -44,6 +44,23 @@ it("previews an account's month by its plans and the prices of the configuration
   expect((await preview(admin, "?at=never")).json()).toMatchObject({ code: "report_invalid" });
 });
 
+it("takes the limits of the account's own for what is overage", async () => {
+  const { app, admin, pro, keys } = await startService(fileOf(PRICES));
+  const linesOf = async () => {
+    const headers = { authorization: `Bearer ${admin}` };
+    const { lines } = (await app.inject({ url: "/api/v1/accounts/test-pro/preview", headers })).json();
+    return lines.flatMap(({ kind, quantity }: { kind: string; quantity: string }) =>
+      kind === "fee" ? [] : [`${kind} ${quantity}`],
+    );
+  };
+  for (let call = 0; call < 5; call++) expect((await app.inject(identify(pro))).statusCode).toBe(200);
+  expect(await linesOf()).toEqual(["usage 3", "overage 2"]);
+  await keys.accounts.setOverrides("test-pro", { month: { limit: 4 } });
+  expect(await linesOf()).toEqual(["usage 4", "overage 1"]);
+  await keys.accounts.setOverrides("test-pro", { month: { overage: null } });
+  expect(await linesOf()).toEqual(["usage 5"]);
+});
+
 it("tells a plan that was left in the month from the next one", async () => {
   const { app, admin, free, keys, clock } = await startService(fileOf(PRICES));
   expect((await app.inject(identify(free))).statusCode).toBe(200);

@@ -42,6 +42,15 @@ describe("tollkeeper usage", () => {
     expect(told).toMatchObject({ complete: false, bound: { calls: 0, units: 0 }, items: [{ calls: 4, units: 5 }] });
   });
 
+  it.each([".", ".."])("show of the account %s is no other question", async (account) => {
+    const ask = await running();
+    expect(await ask("show", account, ...MONTH)).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: `tollkeeper: ${account} is no name\n`,
+    });
+  });
+
   it("top prints the largest", async () => {
     const ask = await running();
     expect(words((await ask("top", ...NOVEMBER)).stdout)).toEqual([

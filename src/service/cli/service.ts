@@ -59,8 +59,15 @@ export class ServiceClient {
     return items;
   }
 
-  /** @throws {CommandError} if the service can't be reached, or refuses; the code is that of its problem document. */
-  async call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  /**
+   * Asks the service; it may take `timeoutMs` to answer.
+   *
+   * @throws {UsageError} if a name in the path is `.` or `..`, which an address takes for a way to another route.
+   * @throws {CommandError} if the service can't be reached, or refuses; the code is that of its problem document.
+   */
+  async call<T>(method: string, path: string, body?: unknown, timeoutMs = TIMEOUT_MS): Promise<T> {
+    const dots = (path.split("?", 1)[0] ?? "").split("/").find((part) => part === "." || part === "..");
+    if (dots !== undefined) throw new UsageError(`${dots} is no name`);
     const url = new URL(this.#base.pathname.replace(/\/$/, "") + path, this.#base);
     const headers: Record<string, string> = { "x-api-key": this.#key, "user-agent": `tollkeeper/${VERSION}` };
     if (body !== undefined) headers["content-type"] = "application/json";
@@ -68,11 +75,11 @@ export class ServiceClient {
       method,
       headers,
       body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
       redirect: "error",
     });
     const response = await patiently(this.#output, `waiting for ${url.origin}`, asked).catch((cause: unknown) => {
-      throw new CommandError("unreachable", `${url.origin} can't be reached: ${reasonOf(cause)}`, { cause });
+      throw new CommandError("unreachable", `${url.origin} can't be reached: ${reasonOf(cause, timeoutMs)}`, { cause });
     });
     const text = await response.text();
     const answer = parsed(text);
@@ -97,8 +104,8 @@ function parsed(text: string): unknown {
   }
 }
 
-function reasonOf(error: unknown): string {
+function reasonOf(error: unknown, timeoutMs: number): string {
   const { name, message, cause } = error as Error & { cause?: { code?: string; message?: string } };
-  if (name === "TimeoutError") return `no answer within ${TIMEOUT_MS / 1000} s`;
+  if (name === "TimeoutError") return `no answer within ${timeoutMs / 1000} s`;
   return cause?.code ?? cause?.message ?? message;
 }

@@ -6,6 +6,8 @@ import type { ServiceClient } from "./service.js";
 
 const PATH = "/api/v1/webhooks";
 const DELIVERIES = "/api/v1/webhook-deliveries";
+/** How long, in ms, a test may take: its receiver has 15 s to answer the service. */
+const TEST_MS = 20_000;
 
 /** Where a result goes, and as what. */
 interface Told {
@@ -58,7 +60,12 @@ export async function deleteWebhook(service: ServiceClient, id: string, { json, 
 
 /** @throws {CommandError} if the receiver did not take it. */
 export async function testWebhook(service: ServiceClient, id: string, { json, output }: Told): Promise<void> {
-  const told = await service.call<{ delivered: boolean; outcome: string }>("POST", `${of(id)}/test`);
+  const told = await service.call<{ delivered: boolean; outcome: string }>(
+    "POST",
+    `${of(id)}/test`,
+    undefined,
+    TEST_MS,
+  );
   if (!told.delivered) throw new CommandError("not_delivered", `the receiver did not take it: ${told.outcome}`);
   output.print(json ? JSON.stringify(told, undefined, 2) : `delivered: ${told.outcome}`);
 }

@@ -1,9 +1,10 @@
 import type { FastifyInstance } from "fastify";
-import type { TierSpec } from "tollkeeper";
+import type { TierSpec, Tiers } from "tollkeeper";
 import { sendProblem } from "tollkeeper/fastify";
 import type { OverageQuota } from "tollkeeper/ledger";
 import { z } from "zod";
 import { serviceProblem } from "../problem-codes.js";
+import { type Account, limiterKeyOf, limiterTierOf } from "./account.js";
 import { accountName, answers, managed } from "./contract.js";
 import type { ManagementOptions } from "./options.js";
 import { known } from "./usage-report.js";
@@ -54,6 +55,13 @@ export async function previewRoutes(
   { ledger, keys: { accounts }, limiter, prices }: ManagementOptions,
 ): Promise<void> {
   if (ledger === undefined) return;
+  /** The tiers, of which the account's has the account's own limits. */
+  const tiersOf = async (account: Account): Promise<Tiers> => {
+    const { tiers } = limiter;
+    if (account.overrides === null || !Object.hasOwn(tiers, account.tier)) return tiers;
+    const { tierSpec } = await limiter.peek(limiterKeyOf(account.name), limiterTierOf(account, tiers), 0);
+    return { ...tiers, [account.tier]: tierSpec };
+  };
 
   app.get<{ Params: z.infer<typeof params>; Querystring: z.infer<typeof query> }>(
     "/api/v1/accounts/:account/preview",
@@ -81,7 +89,7 @@ export async function previewRoutes(
         anchorDay: account.anchorDay,
         plans,
         prices: prices(),
-        overage: overageOf(limiter.tiers, account.tier),
+        overage: overageOf(await tiersOf(account), account.tier),
       });
       return { account: name, ...told, plans };
     },
@@ -89,7 +97,7 @@ export async function previewRoutes(
 }
 
 /** The quota of an account's plan that goes on beyond its limit, with its limit under every plan that has one of its name. */
-function overageOf(tiers: Readonly<Record<string, TierSpec>>, plan: string): OverageQuota | undefined {
+function overageOf(tiers: Tiers, plan: string): OverageQuota | undefined {
   const quotasOf = ({ limits }: TierSpec) => limits.filter((limit) => limit.type === "quota");
   const all = [...(Object.hasOwn(tiers, plan) ? [tiers[plan] as TierSpec] : []), ...Object.values(tiers)];
   const meant = all.flatMap(quotasOf).find(({ overage }) => overage !== undefined);

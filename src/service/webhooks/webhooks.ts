@@ -18,7 +18,7 @@ export interface Webhook {
   description: string;
   /** ISO 8601. */
   created: string;
-  /** Until when, in ISO 8601, deliveries are signed by the secret before as well; null if there is none. */
+  /** Until when, in ISO 8601, deliveries are signed by a secret before as well; null if there is none. */
   previous_secret_until: string | null;
 }
 
@@ -29,12 +29,19 @@ export type WebhookChange = { [Member in "url" | "events" | "enabled" | "descrip
 export type NewWebhook = Webhook & { secret: string };
 
 interface WebhookRecord extends Omit<Webhook, "id" | "previous_secret_until"> {
-  /** The present secret, and the one before, with when that ends. */
-  secrets: [present: string, before?: { secret: string; until: string }];
+  /** The present secret, and those before, the latest first, with when each ends. */
+  secrets: [present: string, ...before: OldSecret[]];
+}
+
+interface OldSecret {
+  secret: string;
+  until: string;
 }
 
 /** Webhooks that there may be. */
 export const MAX_WEBHOOKS = 20;
+/** Secrets that may be good beside the present one; of more the oldest end at once. */
+const MAX_OLD_SECRETS = 4;
 /** Bytes of a secret. */
 const SECRET_BYTES = 32;
 const PREFIX = "webhook:";
@@ -44,6 +51,8 @@ export class Webhooks {
   readonly #records: RecordStore;
   readonly #receivers: Receivers;
   readonly #clock: () => number;
+  /** Resolves when the one that is made is in the list: it counts for the next. */
+  #made: Promise<unknown> = Promise.resolve();
 
   /** `clock` gives ms since the epoch. */
   constructor(records: RecordStore, receivers: Receivers, clock: () => number = Date.now) {
@@ -69,17 +78,23 @@ export class Webhooks {
   secrets(id: string): string[] {
     const record = this.#read(id);
     if (record === undefined) return [];
-    const [present, before] = record.secrets;
-    return this.#isGood(before) ? [present, before.secret] : [present];
+    const [present, ...before] = record.secrets;
+    return [present, ...this.#goodOf(before).map(({ secret }) => secret)];
   }
 
   /** @throws {ServiceError} `ERR_WEBHOOK_INVALID`, `ERR_WEBHOOK_LIMIT` */
-  async create({
+  create(given: WebhookChange & Pick<Webhook, "url" | "events">): Promise<NewWebhook> {
+    const made = this.#made.then(() => this.#create(given));
+    this.#made = made.catch(() => undefined);
+    return made;
+  }
+
+  async #create({
     url,
     events,
     description = "",
   }: WebhookChange & Pick<Webhook, "url" | "events">): Promise<NewWebhook> {
-    if (this.#records.page(PREFIX, MAX_WEBHOOKS).length === MAX_WEBHOOKS) {
+    if (this.#records.page(PREFIX, MAX_WEBHOOKS).length >= MAX_WEBHOOKS) {
       throw new ServiceError("ERR_WEBHOOK_LIMIT", `there are ${MAX_WEBHOOKS} webhooks; delete one first`);
     }
     this.#check(url);
@@ -113,8 +128,11 @@ export class Webhooks {
     const record = this.#read(id);
     if (record === undefined) return undefined;
     const secret = newSecret();
-    const before = { secret: record.secrets[0], until: new Date(this.#clock() + overlapMs).toISOString() };
-    const rotated: WebhookRecord = { ...record, secrets: overlapMs > 0 ? [secret, before] : [secret] };
+    const [present, ...before] = record.secrets;
+    const last = { secret: present, until: new Date(this.#clock() + overlapMs).toISOString() };
+    // One that was rotated before is as good as was said then: its receiver may not have heard of the next one.
+    const old = overlapMs > 0 ? [last, ...this.#goodOf(before)].slice(0, MAX_OLD_SECRETS) : [];
+    const rotated: WebhookRecord = { ...record, secrets: [secret, ...old] };
     await this.#write(id, rotated);
     return { ...this.#webhookOf(id, rotated), secret };
   }
@@ -145,12 +163,13 @@ export class Webhooks {
     await this.#records.put(PREFIX + id, JSON.stringify(record));
   }
 
-  #isGood(before: WebhookRecord["secrets"][1]): before is { secret: string; until: string } {
-    return before !== undefined && Date.parse(before.until) > this.#clock();
+  #goodOf(before: readonly OldSecret[]): OldSecret[] {
+    return before.filter(({ until }) => Date.parse(until) > this.#clock());
   }
 
-  #webhookOf(id: string, { secrets: [, before], ...record }: WebhookRecord): Webhook {
-    return { id, ...record, previous_secret_until: this.#isGood(before) ? before.until : null };
+  #webhookOf(id: string, { secrets: [, ...before], ...record }: WebhookRecord): Webhook {
+    const untils = this.#goodOf(before).map(({ until }) => until);
+    return { id, ...record, previous_secret_until: untils.sort().at(-1) ?? null };
   }
 }
 

@@ -292,4 +292,37 @@ describe("a secret", () => {
     expect(webhooks.get(webhook.id)?.previous_secret_until).toBeNull();
     expect(webhooks.secrets(webhook.id)).toEqual([rotated?.secret]);
   });
+
+  it("that is rotated twice is good for as long as was said when it was rotated first", async () => {
+    const { webhook, webhooks, clock } = await withHook();
+    const second = await webhooks.rotate(webhook.id, 2 * HOUR_MS);
+    const third = await webhooks.rotate(webhook.id, HOUR_MS);
+    expect(webhooks.secrets(webhook.id)).toEqual([third?.secret, second?.secret, webhook.secret]);
+    const until = new Date(clock.nowMs + 2 * HOUR_MS).toISOString();
+    expect(webhooks.get(webhook.id)?.previous_secret_until).toBe(until);
+    clock.nowMs += HOUR_MS;
+    expect(webhooks.secrets(webhook.id)).toEqual([third?.secret, webhook.secret]);
+    for (let more = 0; more < 8; more++) await webhooks.rotate(webhook.id, HOUR_MS);
+    expect(webhooks.secrets(webhook.id)).toHaveLength(5);
+    const last = await webhooks.rotate(webhook.id, 0);
+    expect(webhooks.secrets(webhook.id)).toEqual([last?.secret]);
+  });
+});
+
+/** Records that are written as late as those of a server are. */
+class LateRecords extends MemoryRecords {
+  override async put(name: string, value: string | undefined): Promise<void> {
+    await new Promise(setImmediate);
+    await super.put(name, value);
+  }
+}
+
+describe("webhooks", () => {
+  it("are at most 20, also if all are made at once", async () => {
+    const webhooks = new Webhooks(new LateRecords(), new Receivers());
+    const wanted = { url: "https://example.com/", events: ["webhook.test" as const] };
+    const made = await Promise.allSettled(Array.from({ length: 40 }, () => webhooks.create(wanted)));
+    expect(made.filter(({ status }) => status === "fulfilled")).toHaveLength(20);
+    expect(webhooks.list()).toHaveLength(20);
+  });
 });
