@@ -308,6 +308,8 @@ class Simulation {
       // Where the store decides on a call, its time counts, at which it did; the answer may be long under way.
       const isExact = this.#ground.mode === "exact" || ledger.tier.isExact || typeof cost !== "number";
       const atMs = isExact ? decision.atMs : this.#time.nowMs;
+      // A thread that is being closed decides what it was asked before, and charges that as it goes.
+      if (byPolicy && !replica.isOpen) this.#left += mostOf(costMilli, ledger.tier.limits.length);
       ledger.admit({ atMs, costMilli, byPolicy });
       if (ledger.tier.hasPlaces) this.#run(replica, decision);
       else if (this.#besides.chance(this.#correctedShare)) this.#correct(replica, ledger, decision, costMilli);
