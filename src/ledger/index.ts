@@ -10,7 +10,7 @@ export { Ledger, openLedger } from "./ledger.js";
 export type { HeldPlan, MeterUsage, MonthUsage } from "./month-usage.js";
 export type { CountedLimiter, LedgerOptions } from "./options.js";
 export { splitOverage, type WithOverage } from "./overage.js";
-export type { OverageQuota, Preview, PreviewQuery } from "./preview.js";
+export type { HeldSince, OverageQuota, Preview, PreviewQuery } from "./preview.js";
 export type {
   MeterPrice,
   PackagePrice,

@@ -18,6 +18,14 @@ export interface OverageQuota {
   limits: Readonly<Record<string, number>>;
 }
 
+/** A plan that an account was on. */
+export interface HeldSince {
+  /** The plan. */
+  readonly plan: string;
+  /** Since when, in ISO 8601 or in ms since the epoch. */
+  readonly from: string | number;
+}
+
 /** What is to be previewed. */
 export interface PreviewQuery {
   /** Whose month. */
@@ -27,7 +35,7 @@ export interface PreviewQuery {
   /** The day on which the account's months begin, 1 to 31, clamped to the last day of the month; 1 by default. */
   anchorDay?: number | undefined;
   /** The plans that the account was on, each since when, in their order; the last one goes on. */
-  plans: readonly { readonly plan: string; readonly from: string | number }[];
+  plans: readonly HeldSince[];
   /** Prices of plans, as `checkPrices` gives them. */
   prices: Prices;
   /** The quota that all meters spend together, where one goes on beyond its limit; else nothing is overage. */
