@@ -8,7 +8,7 @@ import { type PageOfAccounts, TrialWatch } from "./trial-watch.js";
 
 /** How often, in ms, it is looked at what accounts have used, and at changes of plan that are near. */
 const QUOTA_MS = 1000;
-const TRIAL_MS = 3_600_000;
+const TRIAL_MS = 5 * 60_000;
 
 /** What alerts are made of. */
 export interface AlertOptions {

@@ -74,13 +74,14 @@ export class QuotaWatch {
       if (tierSpec.limits[index]?.type !== "quota" || state.limit === 0) return [];
       const about = { account, plan, ...standingOf(state, clockMs) };
       const of = [account, state.name, about.period_end ?? "never"];
+      const untilMs = about.period_end === null ? Infinity : Date.parse(about.period_end);
       const used = (100 * about.used) / state.limit;
       const reached = this.#thresholds().filter((threshold) => used >= threshold);
       const events = reached.map((threshold) => {
-        return eventOf("usage.threshold", [...of, threshold], clockMs, { ...about, threshold });
+        return eventOf("usage.threshold", [...of, threshold], clockMs, { ...about, threshold }, untilMs);
       });
-      if ((state.overage ?? 0) > 0) events.push(eventOf("usage.overage_started", of, clockMs, about));
-      if (deniedBy === state.name) events.push(eventOf("quota.exhausted", of, clockMs, about));
+      if ((state.overage ?? 0) > 0) events.push(eventOf("usage.overage_started", of, clockMs, about, untilMs));
+      if (deniedBy === state.name) events.push(eventOf("quota.exhausted", of, clockMs, about, untilMs));
       return events;
     });
   }

@@ -1,4 +1,4 @@
-import { eventOf } from "../webhooks/event.js";
+import { type Event, eventOf } from "../webhooks/event.js";
 import type { Publish } from "./quota-watch.js";
 
 /** An account whose plan is to change. */
@@ -14,12 +14,15 @@ export type PageOfAccounts = (size: number, after: string) => { items: Scheduled
 const DAY_MS = 86_400_000;
 /** Accounts read in one go. */
 const PART = 200;
+/** Events remembered as told, so that each is published once by this replica; others that forget it are told again, in vain. */
+const REMEMBERED = 100_000;
 
 /** Tells of changes of plan that are near, as the end of a trial. */
 export class TrialWatch {
   readonly #page: PageOfAccounts;
   readonly #noticeDays: number;
   readonly #publish: Publish;
+  readonly #told = new Set<string>();
 
   /** `noticeDays` is how many days ahead it tells. */
   constructor(page: PageOfAccounts, noticeDays: number, publish: Publish) {
@@ -37,10 +40,17 @@ export class TrialWatch {
         const inMs = Date.parse(scheduled.at) - nowMs;
         if (inMs <= 0 || inMs > this.#noticeDays * DAY_MS) continue;
         const data = { account, plan, then: { plan: scheduled.plan, at: scheduled.at } };
-        await this.#publish(eventOf("trial.ending", [account, scheduled.plan, scheduled.at], nowMs, data));
+        await this.#tell(eventOf("trial.ending", [account, scheduled.plan, scheduled.at], nowMs, data, nowMs + inMs));
       }
       after = next;
       await new Promise(setImmediate);
     }
+  }
+
+  async #tell(event: Event): Promise<void> {
+    if (this.#told.has(event.id)) return;
+    await this.#publish(event);
+    this.#told.add(event.id);
+    if (this.#told.size > REMEMBERED) this.#told.delete(this.#told.values().next().value as string);
   }
 }

@@ -44,6 +44,8 @@ interface DeliveryRecord {
   outcome: string | null;
   createdMs: number;
   endedMs: number | null;
+  /** Until when its event may be noticed again, however long ago it ended: null for ever. Left out by earlier releases. */
+  untilMs?: number | null;
   /** When it is due; while somebody is at it, when others may take it over. */
   dueMs: number;
   /** Who is at it, or was. */
@@ -56,7 +58,7 @@ const PREFIX = "webhook-delivery:";
 /** How long, in ms, whoever is at a delivery is left to it; and how much longer, at least and at most, others leave it alone. */
 export const CLAIM_MS = 30_000;
 const OTHERS_MS = [2000, 7000] as const;
-/** How long, in ms, one is kept that has ended: for longer than any replica takes to notice the same event. */
+/** How long, in ms, one is kept that has ended, at least: longer where the same event may be noticed again. */
 export const KEPT_MS = 35 * 86_400_000;
 
 /**
@@ -98,7 +100,12 @@ export class Deliveries {
       const id = `${event.id}.${webhook}`;
       const record: DeliveryRecord = {
         ...{ type: event.type, state: "pending", attempts: 0, outcome: null, createdMs: nowMs, endedMs: null },
-        ...{ dueMs: nowMs + CLAIM_MS, by: this.#replica, body: bodyOf(event) },
+        ...{
+          dueMs: nowMs + CLAIM_MS,
+          by: this.#replica,
+          body: bodyOf(event),
+          untilMs: Number.isFinite(event.untilMs) ? event.untilMs : null,
+        },
       };
       const text = JSON.stringify(record);
       const isNew =
@@ -149,8 +156,8 @@ export class Deliveries {
 
   /** Forgets at most so many that ended long ago. */
   async forget(max: number): Promise<void> {
-    const beforeMs = this.#clock() - KEPT_MS;
-    const old = [...this.#ended].filter(([, endedMs]) => endedMs < beforeMs).slice(0, max);
+    const nowMs = this.#clock();
+    const old = [...this.#ended].filter(([, goesMs]) => goesMs < nowMs).slice(0, max);
     for (const [name] of old) await this.#records.put(name, undefined);
   }
 
@@ -201,8 +208,13 @@ export class Deliveries {
     if (record === undefined) return;
     if (record.state === "dead") this.#dead.add(name);
     if (record.state === "pending") this.#due.set(name, record.dueMs);
-    else this.#ended.set(name, record.endedMs ?? 0);
+    else this.#ended.set(name, goesMsOf(record));
   }
+}
+
+/** When one that has ended may be forgotten. */
+function goesMsOf({ endedMs, untilMs = 0 }: DeliveryRecord): number {
+  return Math.max((endedMs ?? 0) + KEPT_MS, untilMs ?? Infinity);
 }
 
 function webhookOf(id: string): string {

@@ -20,19 +20,28 @@ export interface Event {
   /** When it happened, in ISO 8601. */
   readonly timestamp: string;
   readonly data: Readonly<Record<string, unknown>>;
+  /** Until when, in ms since the epoch, it may be noticed again, and is remembered; Infinity if for ever. */
+  readonly untilMs: number;
 }
 
 /**
  * An event, whose id follows from what it is of.
  *
  * @param of What tells it from every other of its type: an account, a limit, a period, a threshold.
+ * @param untilMs Until when, in ms since the epoch, it may be noticed again.
  */
-export function eventOf(type: EventType, of: readonly (string | number)[], atMs: number, data: Event["data"]): Event {
+export function eventOf(
+  type: EventType,
+  of: readonly (string | number)[],
+  atMs: number,
+  data: Event["data"],
+  untilMs = atMs,
+): Event {
   const id = createHash("sha256")
     .update(JSON.stringify([type, ...of]))
     .digest("hex")
     .slice(0, 32);
-  return { id: `evt_${id}`, type, timestamp: new Date(atMs).toISOString(), data };
+  return { id: `evt_${id}`, type, timestamp: new Date(atMs).toISOString(), data, untilMs };
 }
 
 /** The body that every delivery of an event has, byte for byte: its form is that of Standard Webhooks. */

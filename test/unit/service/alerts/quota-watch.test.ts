@@ -51,6 +51,7 @@ describe("a quota", () => {
     call("acme");
     await watch.look();
     expect(told()).toEqual(["usage.threshold acme 80"]);
+    expect(published[0]?.untilMs).toBe(Date.UTC(2026, 11));
     expect(published[0]?.data).toEqual({
       ...{ account: "acme", plan: "free", limit_name: "month", limit: 10, used: 8.5, threshold: 80 },
       period_end: "2026-12-01T00:00:00.000Z",
@@ -153,8 +154,7 @@ describe("a change of plan", () => {
       async ({ id, type, data }) => void told.push(`${id} ${type} ${data["account"]}`),
     );
     for (const days of [4, 3, 1, 0, -1]) await watch.look(NOON - days * DAY_MS);
-    expect(new Set(told).size).toBe(1);
-    expect(told).toHaveLength(2);
+    expect(told).toHaveLength(1);
     expect(told[0]).toMatch(/^evt_\w+ trial.ending acme$/);
   });
 });

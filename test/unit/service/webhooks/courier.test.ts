@@ -141,6 +141,25 @@ describe("a delivery that fails", () => {
     expect(records.list("webhook-delivery:")).toEqual([]);
   });
 
+  it.each([
+    ["a year", 300 * 24 * HOUR_MS],
+    ["for ever", Number.POSITIVE_INFINITY],
+  ])("is not forgotten while the same may be noticed again, which is %s", async (_, forMs) => {
+    const { hooks, courier, couriers, clock, look, records } = await withHook(2);
+    const yearly = { ...event(), untilMs: clock.nowMs + forMs };
+    await courier.publish(yearly);
+    await courier.settled();
+    clock.nowMs += KEPT_MS + 1000;
+    await look();
+    // As a replica does that was started meanwhile.
+    await couriers[1]?.courier.publish(yearly);
+    await couriers[1]?.courier.settled();
+    expect(hooks.heard).toHaveLength(1);
+    clock.nowMs += 300 * 24 * HOUR_MS;
+    await look();
+    expect(records.list("webhook-delivery:")).toHaveLength(Number.isFinite(forMs) ? 0 : 1);
+  });
+
   it.each<[name: string, answer: HookServer["answer"], outcome: RegExp]>([
     [
       "redirects inside",
