@@ -159,6 +159,7 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     courier: outgoing.courier,
     accounts: (size, after) => keys.accounts.find({}, size, after),
     thresholds: () => config.alertThresholds,
+    isShadow,
     noticeDays: config.alertTrialDays,
   });
   await app.register(async (app) => {

@@ -16,12 +16,15 @@ export interface AlertOptions {
   accounts: PageOfAccounts;
   /** Percentages of a quota at which its owner is told, as they are at the time. */
   thresholds: () => readonly number[];
+  /** Whether calls go on that are denied. */
+  isShadow: () => boolean;
   /** How many days before a change of plan. */
   noticeDays: number;
 }
 
 /** Watches what accounts use of their quotas and when their plans change, and tells webhooks and the log. */
-export function addAlerts(app: FastifyInstance, { courier, accounts, thresholds, noticeDays }: AlertOptions): void {
+export function addAlerts(app: FastifyInstance, options: AlertOptions): void {
+  const { courier, accounts, thresholds, isShadow, noticeDays } = options;
   const publish = async (event: Event): Promise<void> => {
     await courier.publish(event);
     app.log.info({ event: event.type, ...event.data }, "an alert");
@@ -31,7 +34,7 @@ export function addAlerts(app: FastifyInstance, { courier, accounts, thresholds,
   const failed = (error: unknown) => app.log.error({ err: error }, "an alert can't be told; it is tried again");
   app.addHook("onResponse", (request, _reply, done) => {
     const owner = (identifiedOf(request) as Caller | undefined)?.owner;
-    if (owner !== undefined && request.toll !== undefined) quotas.note(owner.name, request.toll);
+    if (owner !== undefined && request.toll !== undefined) quotas.note(owner.name, request.toll, isShadow());
     done();
   });
   const timers: NodeJS.Timeout[] = [];

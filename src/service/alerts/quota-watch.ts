@@ -1,8 +1,18 @@
-import type { Decision, LimitState } from "tollkeeper";
+import { type Cost, capacityOf, type Decision, type LimitState } from "tollkeeper";
 import { type Event, eventOf } from "../webhooks/event.js";
 
 /** What of a decision is looked at; it may be read later. */
-export type WatchedDecision = Pick<Decision, "allowed" | "deniedBy" | "limits" | "tier" | "tierSpec" | "clockMs">;
+export type WatchedDecision = Pick<
+  Decision,
+  "allowed" | "cost" | "deniedBy" | "isProvisional" | "limits" | "tier" | "tierSpec" | "clockMs"
+>;
+
+/** What an account was told. */
+interface Noted {
+  readonly decision: WatchedDecision;
+  /** Whether the call was denied until the period ends: not let through in shadow mode, and by what other replicas do not give back. */
+  readonly isDenied: boolean;
+}
 
 /** Has an event told to whoever wants it. */
 export type Publish = (event: Event) => Promise<void>;
@@ -19,7 +29,7 @@ const PART = 500;
 export class QuotaWatch {
   readonly #thresholds: () => readonly number[];
   readonly #publish: Publish;
-  #noted = new Map<string, WatchedDecision>();
+  #noted = new Map<string, Noted>();
   readonly #told = new Set<string>();
   #looking: Promise<void> | undefined;
 
@@ -29,10 +39,13 @@ export class QuotaWatch {
     this.#publish = publish;
   }
 
-  /** Notes what an account was told last; a denial stays until it was looked at. */
-  note(account: string, decision: WatchedDecision): void {
-    const noted = this.#noted.get(account);
-    if (noted === undefined || noted.allowed || !decision.allowed) this.#noted.set(account, decision);
+  /** Notes what an account was told last; a denial stays until it was looked at. In shadow mode none denies. */
+  note(account: string, decision: WatchedDecision, isShadow = false): void {
+    this.#note(account, { decision, isDenied: !decision.allowed && !decision.isProvisional && !isShadow });
+  }
+
+  #note(account: string, noted: Noted): void {
+    if (this.#noted.get(account)?.isDenied !== true || noted.isDenied) this.#noted.set(account, noted);
   }
 
   /** Publishes what follows from what was noted; what can't be published is tried at the next look. Rejects with why it can't. */
@@ -54,7 +67,7 @@ export class QuotaWatch {
         // What was noted meanwhile is newer; a denial stays all the same.
         const newer = this.#noted;
         this.#noted = new Map(noted.slice(at));
-        for (const [account, decision] of newer) this.note(account, decision);
+        for (const [account, one] of newer) this.#note(account, one);
         throw error;
       }
       if (at + PART < noted.length) await new Promise(setImmediate);
@@ -68,10 +81,11 @@ export class QuotaWatch {
     if (this.#told.size > REMEMBERED) this.#told.delete(this.#told.values().next().value as string);
   }
 
-  #eventsOf(account: string, decision: WatchedDecision): Event[] {
-    const { limits, deniedBy, tier: plan, tierSpec, clockMs } = decision;
+  #eventsOf(account: string, { decision, isDenied }: Noted): Event[] {
+    const { cost, limits, deniedBy, tier: plan, tierSpec, clockMs } = decision;
     return limits.flatMap((state, index) => {
-      if (tierSpec.limits[index]?.type !== "quota" || state.limit === 0) return [];
+      const spec = tierSpec.limits[index];
+      if (spec?.type !== "quota" || state.limit === 0) return [];
       const about = { account, plan, ...standingOf(state, clockMs) };
       const of = [account, state.name, about.period_end ?? "never"];
       const untilMs = about.period_end === null ? Infinity : Date.parse(about.period_end);
@@ -81,10 +95,16 @@ export class QuotaWatch {
         return eventOf("usage.threshold", [...of, threshold], clockMs, { ...about, threshold }, untilMs);
       });
       if ((state.overage ?? 0) > 0) events.push(eventOf("usage.overage_started", of, clockMs, about, untilMs));
-      if (deniedBy === state.name) events.push(eventOf("quota.exhausted", of, clockMs, about, untilMs));
+      // A call that the whole quota does not hold says nothing of what is left of it.
+      if (isDenied && deniedBy === state.name && tokensOf(cost, state.name) <= capacityOf(spec))
+        events.push(eventOf("quota.exhausted", of, clockMs, about, untilMs));
       return events;
     });
   }
+}
+
+function tokensOf(cost: Cost, limit: string): number {
+  return typeof cost === "number" ? cost : (cost[limit] ?? 0);
 }
 
 /** Where a quota stands; its period ends at a whole second. */

@@ -31,12 +31,13 @@ function watched(thresholds = [80, 100], overage?: { max: number }) {
       published.push(event);
     },
   );
-  const call = (account: string, cost = 1) => watch.note(account, limiter.consume(`acct:${account}`, "free", cost));
+  const consume = (account: string, cost = 1) => limiter.consume(`acct:${account}`, "free", cost);
+  const call = (account: string, cost = 1, isShadow = false) => watch.note(account, consume(account, cost), isShadow);
   const told = () => published.map(({ type, data }) => `${type} ${data["account"]} ${data["threshold"] ?? ""}`.trim());
   const fail = (error: Error | undefined) => {
     fault = error;
   };
-  return { clock, watch, call, told, published, fail };
+  return { clock, watch, consume, call, told, published, fail };
 }
 
 describe("a quota", () => {
@@ -100,6 +101,30 @@ describe("a quota", () => {
     call("acme", 1);
     await watch.look();
     expect(told()).toEqual(["quota.exhausted acme"]);
+  });
+
+  it("that denies in shadow mode is not told of as one that denies", async () => {
+    const { watch, call, told } = watched([80]);
+    call("acme", 9, true);
+    call("acme", 2, true);
+    await watch.look();
+    expect(told()).toEqual(["usage.threshold acme 80"]);
+  });
+
+  it("that denies until other replicas give something back is not told of as one that denies till its period ends", async () => {
+    const { watch, consume, told } = watched([]);
+    consume("acme", 10);
+    const { allowed, cost, deniedBy, limits, tier, tierSpec, clockMs } = consume("acme");
+    watch.note("acme", { allowed, cost, deniedBy, limits, tier, tierSpec, clockMs, isProvisional: true });
+    await watch.look();
+    expect(told()).toEqual([]);
+  });
+
+  it("that a call could never fit into is not told of", async () => {
+    const { watch, call, told } = watched();
+    call("acme", 11);
+    await watch.look();
+    expect(told()).toEqual([]);
   });
 
   it("is told of later where it can't be told of now", async () => {
