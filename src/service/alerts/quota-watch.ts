@@ -1,10 +1,10 @@
-import { type Cost, capacityOf, type Decision, type LimitState } from "tollkeeper";
+import type { Decision, LimitState } from "tollkeeper";
 import { type Event, eventOf } from "../webhooks/event.js";
 
 /** What of a decision is looked at; it may be read later. */
 export type WatchedDecision = Pick<
   Decision,
-  "allowed" | "cost" | "deniedBy" | "isProvisional" | "limits" | "tier" | "tierSpec" | "clockMs"
+  "allowed" | "deniedBy" | "isProvisional" | "limits" | "tier" | "tierSpec" | "clockMs"
 >;
 
 /** What an account was told. */
@@ -82,10 +82,9 @@ export class QuotaWatch {
   }
 
   #eventsOf(account: string, { decision, isDenied }: Noted): Event[] {
-    const { cost, limits, deniedBy, tier: plan, tierSpec, clockMs } = decision;
+    const { limits, deniedBy, tier: plan, tierSpec, clockMs } = decision;
     return limits.flatMap((state, index) => {
-      const spec = tierSpec.limits[index];
-      if (spec?.type !== "quota" || state.limit === 0) return [];
+      if (tierSpec.limits[index]?.type !== "quota" || state.limit === 0) return [];
       const about = { account, plan, ...standingOf(state, clockMs) };
       const of = [account, state.name, about.period_end ?? "never"];
       const untilMs = about.period_end === null ? Infinity : Date.parse(about.period_end);
@@ -95,16 +94,10 @@ export class QuotaWatch {
         return eventOf("usage.threshold", [...of, threshold], clockMs, { ...about, threshold }, untilMs);
       });
       if ((state.overage ?? 0) > 0) events.push(eventOf("usage.overage_started", of, clockMs, about, untilMs));
-      // A call that the whole quota does not hold says nothing of what is left of it.
-      if (isDenied && deniedBy === state.name && tokensOf(cost, state.name) <= capacityOf(spec))
-        events.push(eventOf("quota.exhausted", of, clockMs, about, untilMs));
+      if (isDenied && deniedBy === state.name) events.push(eventOf("quota.exhausted", of, clockMs, about, untilMs));
       return events;
     });
   }
-}
-
-function tokensOf(cost: Cost, limit: string): number {
-  return typeof cost === "number" ? cost : (cost[limit] ?? 0);
 }
 
 /** Where a quota stands; its period ends at a whole second. */
