@@ -11,6 +11,7 @@ import {
   type TollkeeperOptions,
   tollkeeper,
 } from "../../../src/express/index.js";
+import { NO_ACCOUNT } from "../../../src/http/index.js";
 import { createLimiter, type Tiers, TollkeeperError } from "../../../src/index.js";
 
 const TIERS: Tiers = {
@@ -233,7 +234,7 @@ it("identifies by address in an identify of one's own", async () => {
     },
   });
   await fetch(origin, { headers: { "x-forwarded-for": "203.0.113.1" } });
-  expect(seen).toEqual([{ key: "ip:203.0.113.1", tier: "anonymous" }]);
+  expect(seen).toEqual([{ key: "ip:203.0.113.1", tier: "anonymous", account: NO_ACCOUNT }]);
 });
 
 describe("a call is not let in by what is thrown, and the process goes on", () => {
