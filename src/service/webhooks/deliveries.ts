@@ -61,6 +61,9 @@ const OTHERS_MS = [2000, 7000] as const;
 /** How long, in ms, one is kept that has ended, at least: longer where the same event may be noticed again. */
 export const KEPT_MS = 35 * 86_400_000;
 
+/** How long, in ms, after nothing more was to be forgotten it is looked for again. */
+const FORGETS_MS = 60_000;
+
 /**
  * What is to be sent, shared by all replicas: an event that several notice becomes one delivery for each webhook, and one whose
  * replica has ended is taken over by another. So each is delivered once as a rule, and again, with the same id, where a
@@ -76,6 +79,8 @@ export class Deliveries {
   readonly #due = new Map<string, number>();
   readonly #ended = new Map<string, number>();
   readonly #dead = new Set<string>();
+  /** When it is looked for what may be forgotten next. */
+  #forgetsMs = 0;
 
   /** `replica` tells this process from every other. */
   constructor(records: RecordStore, replica: string, clock: () => number = Date.now) {
@@ -157,8 +162,15 @@ export class Deliveries {
   /** Forgets at most so many that ended long ago. */
   async forget(max: number): Promise<void> {
     const nowMs = this.#clock();
-    const old = [...this.#ended].filter(([, goesMs]) => goesMs < nowMs).slice(0, max);
-    for (const [name] of old) await this.#records.put(name, undefined);
+    if (nowMs < this.#forgetsMs) return;
+    const old: string[] = [];
+    for (const [name, goesMs] of this.#ended) {
+      if (goesMs < nowMs) old.push(name);
+      if (old.length === max) break;
+    }
+    // There may be millions; going through all of them is not for every second.
+    if (old.length < max) this.#forgetsMs = nowMs + FORGETS_MS;
+    for (const name of old) await this.#records.put(name, undefined);
   }
 
   /** At most `size`, ordered by id, after the one named `after`. */

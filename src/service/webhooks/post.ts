@@ -5,8 +5,8 @@ import { ReceiverRefused, type Receivers } from "./receiver.js";
 
 /** How long, in ms, a receiver may take from the first byte to its status. */
 export const ATTEMPT_MS = 15_000;
-/** Seconds that a receiver may ask to be left alone for, at most. */
-const MAX_RETRY_AFTER_S = 86_400;
+/** How long, in ms, a receiver may ask to be left alone for, at most. */
+const MAX_RETRY_AFTER_MS = 86_400_000;
 
 /** What has become of one attempt. */
 export interface Attempt {
@@ -59,7 +59,7 @@ export async function post(
     const signal = AbortSignal.timeout(ATTEMPT_MS);
     const call = request(checked, { method: "POST", headers, signal, agent: false, lookup: receivers.lookup });
     const onAnswer = ({ statusCode = 0, headers: { "retry-after": after } }: IncomingMessage) => {
-      resolve(answered(statusCode, after));
+      resolve(answered(statusCode, waitOf(after, nowMs)));
       call.destroy(); // What else it says is of no use, and may have no end.
     };
     call.once("response", onAnswer);
@@ -71,16 +71,22 @@ export async function post(
   });
 }
 
-function answered(status: number, after: string | undefined): Attempt {
+function answered(status: number, retryAfterMs: number): Attempt {
   const isDelivered = status >= 200 && status < 300;
   const isRedirect = status >= 300 && status < 400;
-  const seconds = after !== undefined && /^\d{1,9}$/.test(after) ? Number(after) : 0;
   return {
     isDelivered,
     outcome: isRedirect ? `${status}, and redirects are not followed` : String(status),
     isGone: status === 410,
-    retryAfterMs: isDelivered ? 0 : Math.min(seconds, MAX_RETRY_AFTER_S) * 1000,
+    retryAfterMs: isDelivered ? 0 : retryAfterMs,
   };
+}
+
+/** What `Retry-After` asks for, in ms: seconds, or a date of HTTP. */
+function waitOf(after: string | undefined, nowMs: number): number {
+  if (after === undefined) return 0;
+  const waitMs = /^\d{1,9}$/.test(after) ? Number(after) * 1000 : / GMT$/.test(after) ? Date.parse(after) - nowMs : 0;
+  return Math.min(Math.max(waitMs, 0) || 0, MAX_RETRY_AFTER_MS);
 }
 
 function failed(outcome: string): Attempt {

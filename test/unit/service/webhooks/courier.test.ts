@@ -184,13 +184,24 @@ describe("a delivery that fails", () => {
     expect(hooks.heard).toHaveLength(1);
   });
 
-  it("waits as long as the receiver wants, up to a day", async () => {
+  it.each<[after: string | ((nowMs: number) => string), waitMs: number]>([
+    ["3600", HOUR_MS],
+    ["999999999", 24 * HOUR_MS],
+    ["Fri, 31 Dec 9999 23:59:59 GMT", 24 * HOUR_MS],
+    [(nowMs) => new Date(Math.ceil(nowMs / 1000) * 1000 + HOUR_MS).toUTCString(), HOUR_MS],
+    ["Thu, 01 Jan 1970 00:00:00 GMT", WAITS_MS[0]],
+    ["Xyz, 99 Jan 2026 00:00:00 GMT", WAITS_MS[0]],
+    ["-1", WAITS_MS[0]],
+    ["soon", WAITS_MS[0]],
+  ])("waits as long as the receiver wants, up to a day: %s", async (after, waitMs) => {
     const { hooks, courier, deliveries, clock } = await withHook();
-    hooks.answer = (response) => void response.writeHead(429, { "retry-after": "999999999" }).end();
+    clock.nowMs = Math.ceil(clock.nowMs / 1000) * 1000;
+    const wanted = typeof after === "string" ? after : after(clock.nowMs);
+    hooks.answer = (response) => void response.writeHead(429, { "retry-after": wanted }).end();
     await courier.publish(event());
     await courier.settled();
     const next = Date.parse(deliveries.page(1, "", () => true)[0]?.next ?? "");
-    expect(next - clock.nowMs).toBe(24 * HOUR_MS);
+    expect(next - clock.nowMs).toBe(waitMs);
   });
 });
 
