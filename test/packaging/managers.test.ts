@@ -58,7 +58,7 @@ function bytesIn(path: string): number {
 describe("npm", () => {
   const install = ["install", "tollkeeper", "--no-audit", "--no-fund", "--loglevel=error"];
 
-  it("installs three packages and the platform's, of 6 MB at most", async () => {
+  it("installs three packages and the platform's, of 7 MB at most", async () => {
     const made = project("npm");
     installed(await run(made, process.execPath, [NPM, ...install, `--registry=${registry.url}`]));
     const modules = join(made, "node_modules");
@@ -66,7 +66,7 @@ describe("npm", () => {
     const megabytes = bytesIn(modules) / 1e6;
     console.log(`npm install tollkeeper: ${packages.length} packages, ${megabytes.toFixed(1)} MB`);
     expect(packages).toEqual([`@tollkeeper/native-${PLATFORM}`, "ipaddr.js", "structured-headers", "tollkeeper"]);
-    expect(megabytes).toBeLessThan(6);
+    expect(megabytes).toBeLessThan(7);
   });
 
   it("installs on Node 20.17 where engines are obeyed, and decides natively there", async () => {
