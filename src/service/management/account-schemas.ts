@@ -4,14 +4,18 @@ import { MOST_METADATA } from "./account-profile.js";
 import { accountName, overrides, pageQuery, tierName } from "./contract.js";
 import { instant } from "./instant.js";
 
+/** Signs that no line may have, and such as none may begin with; written out, since not every tool that reads the document knows classes of Unicode. */
+const CONTROLS = String.raw`\u0000-\u001f\u007f-\u009f\ud800-\udfff`;
+const LINE = new RegExp(String.raw`^[^\s\ufeff${CONTROLS}][^\u2028\u2029${CONTROLS}]*$`, "u");
+const ENTRY = /^[^\u0000\ud800-\udfff]*$/u;
+
 /** Text for people: of any language, on one line. */
 export function lineOf(most: number) {
   return z
     .string()
     .min(1)
     .max(most)
-    .regex(/^[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+$/u, "it may be text on one line")
-    .refine((text) => text.trim() !== "", "it may be text of which something can be seen");
+    .regex(LINE, "it may be text on one line, which begins with a sign that can be seen");
 }
 
 const displayName = lineOf(128).meta({ description: "For people.", examples: ["ACME Ltd"] });
@@ -22,10 +26,7 @@ const externalId = z
 const entryName = z
   .string()
   .regex(/^[A-Za-z][\w.-]{0,39}$/, "an entry is a letter, then up to 39 letters, digits, _, - or .");
-const entry = z
-  .string()
-  .max(500)
-  .regex(/^[^\p{Cs}\0]*$/u, "it may be text without halves of pairs");
+const entry = z.string().max(500).regex(ENTRY, "it may be text without halves of pairs");
 const metadata = z
   .record(entryName, entry)
   .refine((entries) => Object.keys(entries).length <= MOST_METADATA, `there may be ${MOST_METADATA} entries at most`)
@@ -50,7 +51,10 @@ export const accountQuery = pageQuery.extend({
     .enum(ACCOUNT_STATES)
     .optional()
     .meta({ description: "Those in this state; all but archived ones if left out." }),
-  search: lineOf(128)
+  search: z
+    .string()
+    .max(128)
+    .transform((text) => (text === "" ? undefined : text))
     .optional()
     .meta({ description: "How a name, a display name or an external id begins, in letters of either case." }),
   externalId: externalId.optional(),

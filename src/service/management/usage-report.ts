@@ -32,7 +32,7 @@ export const ownUsageQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(100).meta({ description: "Rows at most." }),
   after: z
     .string()
-    .max(4000)
+    .max(1024)
     .default("")
     .meta({ description: "`next` of the part before; the first part if left out." }),
 });

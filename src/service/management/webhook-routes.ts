@@ -41,10 +41,7 @@ const newWebhook = webhookInfo
   .extend({ secret: z.string().meta({ description: "By which deliveries are signed; shown only now." }) })
   .meta({ id: "NewWebhook" });
 const createBody = z.strictObject({ url, events, description: description.default("") });
-const changeBody = z
-  .strictObject({ url, events, description, enabled: z.boolean() })
-  .partial()
-  .refine((change) => Object.keys(change).length > 0, "there is nothing in it to change");
+const changeBody = z.strictObject({ url, events, description, enabled: z.boolean() }).partial();
 const rotateBody = z.strictObject({
   overlap_hours: z
     .number()
