@@ -7,6 +7,7 @@ import { instant } from "./instant.js";
 /** Signs that no line may have, and such as none may begin with; written out, since not every tool that reads the document knows classes of Unicode. */
 const CONTROLS = String.raw`\u0000-\u001f\u007f-\u009f\ud800-\udfff`;
 const LINE = new RegExp(String.raw`^[^\s\ufeff${CONTROLS}][^\u2028\u2029${CONTROLS}]*$`, "u");
+// biome-ignore lint/suspicious/noControlCharactersInRegex: no record can have it
 const ENTRY = /^[^\u0000\ud800-\udfff]*$/u;
 
 /** Text for people: of any language, on one line. */

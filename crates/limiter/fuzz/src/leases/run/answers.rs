@@ -55,9 +55,10 @@ impl Run {
             mono_ms: self.times.mono_ms,
             races: input.below(2) == 0,
         };
-        // Now and then it is of the very instant that is known.
+        // Now and then it is of the very instant that is known, if that is of late: no answer is under way for weeks.
         if let Some(entry) = self.entries.get(&key)
             && input.below(4) == 0
+            && entry.at_ms.abs_diff(self.times.store_ms) < DAY_MS
         {
             reply.now_ms = entry.at_ms;
         }
