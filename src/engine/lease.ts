@@ -171,7 +171,9 @@ export class Lease {
    */
   bringUnder(rules: CountedRules, storeMs: number, monoMs: number): void {
     const { snapshot, rules: before } = this;
-    const nowMs = Math.max(snapshot.atMs, storeMs);
+    // One millisecond back: by its rounding the guess of the store's time may be ahead of the next answer, which would count as
+    // older than what is known.
+    const nowMs = Math.max(snapshot.atMs, storeMs - 1);
     const spent: (number | undefined)[] = [];
     rules.bySlot.forEach((rule, slot) => {
       const from = before.bySlot[slot];

@@ -227,7 +227,9 @@ impl<const N: usize> Lease<N> {
     /// before.
     pub(crate) fn bring_over(&mut self, before: Option<&RuleSet>, tier: &Tier, at: Instant) {
         let before_ms = self.stamp.at_ms();
-        let now_ms = before_ms.max(at.store_ms);
+        // One millisecond back: by its rounding the guess of the store's time may be ahead of the next answer, which would count as
+        // older than what is known.
+        let now_ms = before_ms.max(at.store_ms.saturating_sub(1));
         let known = self.spent;
         self.spent = [0; N];
         for limit in &tier.limits {

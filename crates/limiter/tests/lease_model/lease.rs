@@ -118,7 +118,7 @@ impl Lease {
     }
 
     pub fn bring_over(&mut self, limits: &[LimitSpec], times: Times) {
-        let now = self.at.max(times.store_ms);
+        let now = self.at.max(times.store_ms.saturating_sub(1));
         let before = std::mem::take(&mut self.spent);
         for limit in limits {
             if let (Some(from), Some(spent)) = (self.rules.get(&limit.name), before.get(&limit.name)) {

@@ -173,7 +173,7 @@ impl Entry {
 
     /// Comes under other rules; what is held is handed to the caller.
     pub(crate) fn bring_over(&mut self, tier: &TierSpec, store_ms: u64, mono_ms: u64) -> Vec<Grant> {
-        let now_ms = self.at_ms.max(store_ms);
+        let now_ms = self.at_ms.max(store_ms.saturating_sub(1));
         let mut spent = BTreeMap::new();
         for limit in &tier.limits {
             let from = self.rules.get(&limit.name).copied();
